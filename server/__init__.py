@@ -1,0 +1,1 @@
+"""Sayline's server: sessions, contexts and the native protocol around the engine."""
