@@ -1,0 +1,136 @@
+"""A loaded model: FlowLM, Mimi, tokenizer and config together. Makes voices and segments; holds no listener's state."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from engine.audio import end_on_pause, read_audio
+from engine.config import Config
+from engine.errors import CheckpointError, UnknownVoice, VoiceError
+from engine.flow_lm import FlowLM
+from engine.mimi import Mimi
+from engine.state import FlowLMState
+from engine.text import TextRules, frames_after_eos, prepare, split
+from engine.tokenizer import Tokenizer, load_tokenizer
+from engine.utterance import Segment
+from engine.voice import Voice, load_voice_file
+from engine.weights import Checkpoint, fetch, read_tensors
+
+# Source of both numbers: the length limit of the reference's `TTSModel`.
+TOKENS_PER_SECOND = 3.0
+SPARE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Weights are never written to, so any number of threads may use one model."""
+
+    checkpoint: Checkpoint
+    tokenizer: Tokenizer
+    flow_lm: FlowLM
+    mimi: Mimi
+
+    @classmethod
+    def load(cls, checkpoint: Checkpoint, device: str | torch.device = "cpu") -> "Model":
+        """Raises `CheckpointError` where weights, tokenizer and config do not belong together."""
+        config = checkpoint.config
+        with torch.device("meta"):
+            flow_lm = FlowLM(
+                config.flow_lm, config.mimi.quantizer.dimension, config.mimi.inner_dim or config.mimi.seanet.dimension
+            )
+            mimi = Mimi(config.mimi)
+        whole = torch.nn.ModuleDict({"flow_lm": flow_lm, "mimi": mimi})
+        tensors = read_tensors(checkpoint.weights)
+        _check_fit(checkpoint, whole, tensors)
+        whole.load_state_dict(tensors, assign=True)
+        whole.requires_grad_(False).eval().to(device)
+        table = config.flow_lm.lookup_table
+        tokenizer = load_tokenizer(checkpoint.tokenizer, table.tokenizer, table.n_bins)
+        return cls(checkpoint, tokenizer, flow_lm, mimi)
+
+    @property
+    def config(self) -> Config:
+        return self.checkpoint.config
+
+    @property
+    def device(self) -> torch.device:
+        return self.flow_lm.bos_emb.device
+
+    @property
+    def sample_rate_hz(self) -> int:
+        return self.config.mimi.sample_rate
+
+    @property
+    def frame_samples(self) -> int:
+        return self.config.mimi.frame_samples
+
+    @property
+    def frame_ms(self) -> float:
+        return 1000 / self.config.mimi.frame_rate
+
+    @property
+    def text_rules(self) -> TextRules:
+        return TextRules.of(self.config)
+
+    def segment(self, text: str, after_eos: int | None = None) -> Segment:
+        """One piece of text as the model takes it. `after_eos`: frames to go on for once speech is over."""
+        prepared = prepare(text, self.text_rules)
+        tokens = tuple(self.tokenizer.encode(prepared))
+        seconds = len(tokens) / TOKENS_PER_SECOND + SPARE_SECONDS
+        if after_eos is None:
+            after_eos = self.config.model_recommended_frames_after_eos
+        if after_eos is None:
+            after_eos = frames_after_eos(text)
+        return Segment(text, tokens, int(np.ceil(seconds * self.config.mimi.frame_rate)), after_eos)
+
+    def segments(self, text: str, after_eos: int | None = None) -> list[Segment]:
+        """A whole text, split where the reference splits it."""
+        return [self.segment(part, after_eos) for part in split(text, self.tokenizer, self.text_rules)]
+
+    @torch.inference_mode()
+    def encode_voice(self, audio: np.ndarray) -> Voice:
+        """Audio `[samples]` at `sample_rate_hz` to a voice. Takes about a second per five seconds of audio."""
+        if not self.checkpoint.can_clone:
+            names = ", ".join(self.checkpoint.voices())
+            raise VoiceError(
+                f"these weights of {self.checkpoint.name} cannot clone a voice ({self.checkpoint.reason}); "
+                f"take one of its own voices ({names}), or accept the terms of kyutai/pocket-tts and log in"
+            )
+        prompt = torch.from_numpy(end_on_pause(audio, self.sample_rate_hz)).to(self.device)
+        vectors = self.flow_lm.embed_voice(self.mimi.encode(prompt))  # [positions, width]
+        state = FlowLMState(self.flow_lm)
+        state.reserve(1, len(vectors))
+        state.forward_rows(self.flow_lm, [0], [vectors])
+        return state.snapshot(0)
+
+    def load_voice(self, source: str | Path, truncate: bool = False) -> Voice:
+        """A voice by name, or from a `.safetensors` or audio file: a path, `https://` or `hf://`."""
+        if isinstance(source, str) and source in self.checkpoint.voices():
+            source = self.checkpoint.voice_source(source)
+        elif isinstance(source, str) and "/" not in source and not Path(source).exists():
+            raise UnknownVoice(f"no voice and no file {source!r}; voices: {', '.join(self.checkpoint.voices())}")
+        path = fetch(str(source))
+        if path.suffix == ".safetensors":
+            return load_voice_file(path, self.config.flow_lm.transformer)
+        return self.encode_voice(read_audio(path, self.sample_rate_hz, truncate))
+
+
+def _check_fit(checkpoint: Checkpoint, whole: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """Say in words what `load_state_dict` would only list."""
+    needed = {name: tuple(tensor.shape) for name, tensor in whole.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    faults = [f"{name} is missing" for name in needed.keys() - found.keys()]
+    faults += [f"{name} is not in the config" for name in found.keys() - needed.keys()]
+    faults += [
+        f"{name} is {list(found[name])}, the config says {list(needed[name])}"
+        for name in needed.keys() & found.keys()
+        if found[name] != needed[name]
+    ]
+    if faults:
+        shown = "; ".join(sorted(faults)[:5]) + (f"; and {len(faults) - 5} more" if len(faults) > 5 else "")
+        raise CheckpointError(
+            f"{checkpoint.weights.name} does not fit its config ({checkpoint.name}): {shown}. "
+            "Use the weights that this config was published with."
+        )

@@ -1,0 +1,184 @@
+"""One thing being spoken: its voice, its segments, how far it is. Bookkeeping only: no tensor is touched here."""
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from engine.voice import Voice
+
+# Before speech begins, the end-of-speech logit of some voices crosses the threshold: it counts from this frame on.
+FIRST_FRAME_OF_EOS = 6
+
+
+class Status(Enum):
+    WAITING = "waiting"  # for a slot
+    RUNNING = "running"  # has a slot
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+LEGAL_MOVES = {
+    Status.WAITING: {Status.RUNNING, Status.FINISHED, Status.CANCELLED, Status.FAILED},
+    Status.RUNNING: {Status.FINISHED, Status.CANCELLED, Status.FAILED},
+    Status.FINISHED: set[Status](),
+    Status.CANCELLED: set[Status](),
+    Status.FAILED: set[Status](),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The piece of text that the model takes at once."""
+
+    text: str
+    tokens: tuple[int, ...]
+    max_frames: int
+    frames_after_eos: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How latents are drawn. `noise_clamp` bounds the noise on both sides, in units of the latent."""
+
+    temperature: float
+    noise_clamp: float | None
+    eos_threshold: float
+    decode_steps: int
+    seed: int
+
+
+class Utterance:
+    """The engine's side of a context.
+
+    `played_ms` tells how much of this has been heard; the difference to what was produced is the lead, and beyond
+    `max_lead_ms` the utterance sits out. With `continues`, each segment goes on from where the last one ended
+    instead of from the voice alone.
+    """
+
+    def __init__(
+        self,
+        voice: Voice,
+        sampling: Sampling,
+        *,
+        frame_ms: float = 80.0,
+        played_ms: Callable[[], float] = lambda: 0.0,
+        max_lead_ms: float = math.inf,
+        continues: bool = False,
+    ) -> None:
+        self.voice, self.sampling, self.continues = voice, sampling, continues
+        self.max_lead_ms = max_lead_ms
+        self.produced_frames = 0
+        self._frame_ms, self._played_ms = frame_ms, played_ms
+        self._status = Status.WAITING
+        self._queued: deque[Segment] = deque()
+        self._ended = False
+        self._segment: Segment | None = None  # being spoken
+        self._segment_start_ms = 0.0
+        self._steps = 0  # of this segment
+        self._eos_step: int | None = None
+
+    # What the owner says
+
+    def add(self, segment: Segment) -> None:
+        assert not self._ended, "text after the end"
+        self._queued.append(segment)
+
+    def end(self) -> None:
+        """No more text will come: the utterance finishes with what it has."""
+        self._ended = True
+
+    # What is so
+
+    @property
+    def status(self) -> Status:
+        return self._status
+
+    @property
+    def over(self) -> bool:
+        return not LEGAL_MOVES[self._status]
+
+    @property
+    def produced_ms(self) -> float:
+        return self.produced_frames * self._frame_ms
+
+    @property
+    def lead_ms(self) -> float:
+        return self.produced_ms - self._played_ms()
+
+    @property
+    def idle(self) -> bool:
+        """Nothing left to speak for now."""
+        return self._segment is None and not self._queued
+
+    @property
+    def complete(self) -> bool:
+        return self._ended and self.idle
+
+    @property
+    def ready(self) -> bool:
+        """May this row step now?"""
+        return not self.over and not self.idle and self.lead_ms < self.max_lead_ms
+
+    @property
+    def begun(self) -> bool:
+        """Has its slot been prepared, by the first segment?"""
+        return self._segment is not None or self.produced_frames > 0 or self._steps > 0
+
+    @property
+    def segment(self) -> Segment | None:
+        return self._segment
+
+    @property
+    def segment_start_ms(self) -> float:
+        return self._segment_start_ms
+
+    @property
+    def discard(self) -> bool:
+        """The coming frame lies behind the end of speech: it only completes the model's memory."""
+        return self._eos_step is not None and self._steps >= self._last_step
+
+    @property
+    def discard_on_eos(self) -> bool:
+        """The coming frame is dropped if it is the one that ends speech."""
+        return self._listens_for_eos and self._segment is not None and self._segment.frames_after_eos == 0
+
+    # What the engine does
+
+    def move(self, status: Status) -> None:
+        assert status in LEGAL_MOVES[self._status], f"{self._status} cannot become {status}"
+        self._status = status
+
+    def begin_segment(self) -> Segment:
+        self._segment = self._queued.popleft()
+        self._segment_start_ms = self.produced_ms
+        self._steps, self._eos_step = 0, None
+        return self._segment
+
+    def step(self, is_eos: bool) -> tuple[bool, Segment | None]:
+        """One step was made. Returns whether its frame counts, and the segment if that was its last step."""
+        segment = self._segment
+        assert segment is not None, "a step without a segment"
+        if is_eos and self._listens_for_eos:
+            self._eos_step = self._steps
+        kept = not self.discard
+        self._steps += 1
+        self.produced_frames += kept
+        behind = 1 if self.continues else 0  # the model's memory takes in the frame that ends speech
+        said = self._eos_step is not None and self._steps >= self._last_step + behind
+        if not said and self._steps < segment.max_frames:
+            return kept, None
+        self._segment = None
+        return kept, segment
+
+    @property
+    def _listens_for_eos(self) -> bool:
+        return self._eos_step is None and self._steps >= FIRST_FRAME_OF_EOS
+
+    @property
+    def _last_step(self) -> int:
+        assert self._eos_step is not None
+        assert self._segment is not None
+        return self._eos_step + self._segment.frames_after_eos

@@ -1,0 +1,217 @@
+"""Find a checkpoint (embedded, published, or one's own) and read its tensors. Knows nothing of what they mean.
+
+`auto` prefers Kyutai's English model, but never lets a hub that is slow or away keep anyone from speaking.
+"""
+
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from huggingface_hub import constants
+from safetensors import SafetensorError, safe_open
+
+from engine import catalogue
+from engine.config import Config, load_config
+from engine.errors import CheckpointError, HubError, HubGated, InputError, UnknownVoice
+from engine.source import HubFile, beside, cached, fetch, is_remote
+
+__all__ = ["Checkpoint", "fetch", "find_checkpoint", "read_tensors"]
+
+EMBEDDED = Path(__file__).parent / "embedded"
+EMBEDDED_VOICE = "slt"
+PREFERRED = "english"
+HUB_PATIENCE_S = 3.0
+KYUTAI = f"`--variant {PREFERRED}` takes Kyutai's English model"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model's files on this machine, and why it is this one that speaks (`reason`, for people)."""
+
+    name: str
+    config: Config
+    weights: Path
+    tokenizer: Path
+    can_clone: bool
+    reason: str
+    voice_folder: Path | None = None  # None: the published voices, on the hub
+
+    def voices(self) -> tuple[str, ...]:
+        if self.voice_folder is None:
+            return catalogue.voice_names()
+        return tuple(sorted(file.stem for file in self.voice_folder.glob("*.safetensors")))
+
+    def voice_source(self, name: str) -> str:
+        """What `fetch` takes for the state of a voice. Raises `UnknownVoice`, which lists those there are."""
+        if name not in self.voices():
+            known = ", ".join(self.voices()) or "none; give an audio or .safetensors file instead"
+            raise UnknownVoice(f"no voice {name!r} for the model {self.name}; there are: {known}")
+        if self.voice_folder is None:
+            return catalogue.voice_state(self.name, name)
+        return str(self.voice_folder / f"{name}.safetensors")
+
+    @property
+    def default_voice(self) -> str:
+        """Empty when the model has no voices of its own."""
+        if self.voice_folder is None:
+            return catalogue.default_voice(self.name)
+        if self.voice_folder.parent == EMBEDDED:
+            return EMBEDDED_VOICE
+        return next(iter(self.voices()), "")
+
+
+def find_checkpoint(variant: str = "auto", config: str | Path | None = None) -> Checkpoint:
+    """The checkpoint of a published variant, `embedded`, `auto`, or the one that a config's path or URL names.
+
+    Raises `UnknownVariant`, `HubGated`, `HubError`, `ConfigError`, `CheckpointError`; under `auto` none of them.
+    """
+    if config is not None:
+        if variant != "auto":
+            raise InputError(f"give either the variant {variant!r} or the config {str(config)!r}, not both")
+        return _own(str(config))
+    if variant == "auto":
+        return _preferred()
+    if variant == "embedded":
+        return _embedded(f"as asked; {KYUTAI}")
+    try:
+        return _published(catalogue.variant_name(variant))
+    except HubError as error:
+        raise type(error)(f"{error}; or take `--variant embedded`, which needs no hub") from error
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Every tensor of a safetensors file, floating ones as float32. Raises `CheckpointError`.
+
+    The reader holds the header against the size of the file before it makes room for any tensor.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            # Copied, because the reader's tensors are windows on the file, which may change under a server.
+            return {name: _float32(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: {_fault(path, str(error))}") from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}); check the path") from error
+
+
+def _float32(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.to(torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)
+
+
+def _fault(path: Path, error: str) -> str:
+    size_bytes = path.stat().st_size
+    if size_bytes == 0:
+        return "the file is empty; fetch or export it again"
+    with path.open("rb") as file:
+        header_bytes = int.from_bytes(file.read(8), "little")
+    if 8 + header_bytes > size_bytes or "invalid JSON" in error or "UTF-8" in error:
+        return (
+            f"not a safetensors file, or one cut off in its header (which would take {header_bytes} bytes of "
+            f"{size_bytes}); give a .safetensors file, or fetch it again"
+        )
+    if "not fully covered" in error:
+        return f"its {size_bytes} bytes are not what its header announces: fetch or copy it again"
+    return f"not a usable safetensors file ({error}); fetch or export it again"
+
+
+def _own(source: str) -> Checkpoint:
+    path = fetch(source) if is_remote(source) else Path(source).expanduser()
+    config = load_config(path)
+    weights, obstacle = _weights(config, source)
+    return Checkpoint(
+        name=Path(source.partition("@")[0]).stem,
+        config=config,
+        weights=weights,
+        tokenizer=fetch(beside(source, config.flow_lm.lookup_table.tokenizer_path)),
+        can_clone=not obstacle,
+        reason=f"the model of {source}, as asked" + _cloning(obstacle),
+        voice_folder=path.parent / "voices",
+    )
+
+
+def _embedded(why: str) -> Checkpoint:
+    own = _own(str(EMBEDDED / "config.yaml"))
+    return replace(own, name="embedded", reason=f"the small voice that comes with Sayline, {why}")
+
+
+def _published(name: str) -> Checkpoint:
+    config = catalogue.variant_config(name)
+    # The tokenizer first: it is small, so whatever is wrong with the hub shows at once.
+    tokenizer = fetch(config.flow_lm.lookup_table.tokenizer_path)
+    weights, obstacle = _weights(config, "")
+    reason = f"Kyutai's {name}{_cloning(obstacle)}"
+    return Checkpoint(name, config, weights, tokenizer, can_clone=not obstacle, reason=reason)
+
+
+def _weights(config: Config, near: str) -> tuple[Path, str]:
+    """The weights, and what keeps us from those that can clone voices (nothing: "")."""
+    full, plain = config.weights_path, config.weights_path_without_voice_cloning
+    if full is None:
+        if plain is None:
+            raise CheckpointError("the config names no weights; set weights_path in it")
+        return fetch(beside(near, plain)), "its config names no weights that can"
+    try:
+        return fetch(beside(near, full)), ""
+    except HubError as error:
+        if plain is None or not (isinstance(error, HubGated) or cached(beside(near, plain))):
+            raise
+        return fetch(beside(near, plain)), str(error)
+
+
+def _cloning(obstacle: str) -> str:
+    return f", without voice cloning: {obstacle}" if obstacle else ""
+
+
+def _preferred() -> Checkpoint:
+    config = catalogue.variant_config(PREFERRED)
+    held = _held(config)
+    if held is not None:
+        return held
+    obstacle = _obstacle(config)
+    if not obstacle:
+        try:
+            found = _published(PREFERRED)
+            return replace(found, reason=f"{found.reason}; `--variant embedded` takes the small one")
+        except HubError as error:
+            obstacle = str(error)
+    return _embedded(f"because Kyutai's cannot be had: {obstacle}. {KYUTAI} once that is mended")
+
+
+def _held(config: Config) -> Checkpoint | None:
+    """The preferred model, if all its files are in the cache already."""
+    full = cached(config.weights_path or "")
+    weights = full or cached(config.weights_path_without_voice_cloning or "")
+    tokenizer = cached(config.flow_lm.lookup_table.tokenizer_path)
+    if weights is None or tokenizer is None:
+        return None
+    obstacle = "" if full else f"those weights are not in the cache; `--variant {PREFERRED}` asks the hub for them"
+    reason = f"Kyutai's {PREFERRED}, found in the cache{_cloning(obstacle)}; `--variant embedded` takes the small one"
+    return Checkpoint(PREFERRED, config, weights, tokenizer, can_clone=full is not None, reason=reason)
+
+
+def _obstacle(config: Config) -> str:
+    """What stands between us and the preferred model; "" when the hub offers it."""
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set and it is not in the cache"
+    answers: list[str] = []
+    # In a thread, because looking up the hub's address has no time limit of its own.
+    asking = threading.Thread(target=lambda: answers.append(_ask(config)), daemon=True, name="ask-hub")
+    asking.start()
+    asking.join(HUB_PATIENCE_S)
+    return answers[0] if answers else f"{constants.ENDPOINT} did not answer within {HUB_PATIENCE_S:.0f} s"
+
+
+def _ask(config: Config) -> str:
+    sources = [config.weights_path, config.weights_path_without_voice_cloning]
+    files = [HubFile.parse(source) for source in sources if source]
+    for file in files:
+        try:
+            file.ask()
+        except HubGated as error:
+            obstacle = str(error)
+        except HubError as error:
+            return str(error)
+        else:
+            return ""
+    return obstacle
