@@ -166,7 +166,7 @@ def load_config(path: Path) -> Config:
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: a config is a YAML mapping, this is {type(data).__name__}")
     try:
-        return Config(**data)
+        return Config.model_validate(data)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"{path}: not a Pocket TTS config: {faults}") from None

@@ -12,7 +12,7 @@ from engine.errors import CheckpointError, UnknownVoice, VoiceError
 from engine.flow_lm import FlowLM
 from engine.mimi import Mimi
 from engine.state import FlowLMState
-from engine.text import TextRules, frames_after_eos, prepare, split
+from engine.text import TextRules, clean, frames_after_eos, prepare, split
 from engine.tokenizer import Tokenizer, load_tokenizer
 from engine.utterance import Segment
 from engine.voice import Voice, load_voice_file
@@ -82,12 +82,12 @@ class Model:
         if after_eos is None:
             after_eos = self.config.model_recommended_frames_after_eos
         if after_eos is None:
-            after_eos = frames_after_eos(text)
+            after_eos = frames_after_eos(text, self.text_rules)
         return Segment(text, tokens, int(np.ceil(seconds * self.config.mimi.frame_rate)), after_eos)
 
     def segments(self, text: str, after_eos: int | None = None) -> list[Segment]:
         """A whole text, split where the reference splits it."""
-        return [self.segment(part, after_eos) for part in split(text, self.tokenizer, self.text_rules)]
+        return [self.segment(part, after_eos) for part in split(clean(text), self.tokenizer, self.text_rules)]
 
     @torch.inference_mode()
     def encode_voice(self, audio: np.ndarray) -> Voice:

@@ -201,7 +201,8 @@ def _download(url: str, to: IO[bytes]) -> None:
     with urlopen(request, timeout=ANSWER_S) as answer:
         size_bytes = int(answer.headers.get("Content-Length") or 0)
         done_bytes = 0
-        name, quiet = _file_name(url), are_progress_bars_disabled()
+        # As the hub library does it: no bar when bars are switched off, nor (None) where nobody watches a terminal.
+        name, quiet = _file_name(url), are_progress_bars_disabled() or None
         with tqdm(total=size_bytes or None, unit="B", unit_scale=True, desc=name, disable=quiet) as bar:
             while piece := answer.read(PIECE_BYTES):
                 to.write(piece)

@@ -167,7 +167,9 @@ def test_a_malformed_web_address_is_refused(web_cache: Path, url: str) -> None:
         fetch(url)
 
 
-def test_a_cache_that_cannot_be_written_is_explained(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_is_explained(
+    hub: Hub, web_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(HubError, match=r"cannot be downloaded .*Not a directory"):

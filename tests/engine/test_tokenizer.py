@@ -1,5 +1,6 @@
 """engine/tokenizer.py: both published formats, and files that do not fit."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,20 +12,23 @@ from tests.engine.vocabularies import EMBEDDED, EMBEDDED_TOKENS, write_as_json, 
 TEXTS = ("Hello there.", "It's 3.14, ok?", "  two  blanks ", "Yes, it is: go!", "über ☃ 日本", "")
 
 
+@dataclass(frozen=True)
+class Tiny:
+    model: Path
+    json: Path
+    tokens: int
+
+    def load(self, path: Path, kind: str = "sentencepiece") -> Tokenizer:
+        return load_tokenizer(path, kind, self.tokens)
+
+
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     folder = tmp_path_factory.mktemp("tokenizer")
-    write_tiny_model(folder / "tokenizer.model")
-    write_as_json(folder / "tokenizer.model", folder / "tokenizer.json")
-    return folder
-
-
-def load(path: Path, kind: str = "sentencepiece") -> Tokenizer:
-    """Whatever its size is."""
-    with pytest.raises(CheckpointError, match=r"has (\d+) tokens") as refused:
-        load_tokenizer(path, kind, 1)
-    size = int(str(refused.value).split(" tokens")[0].split()[-1])
-    return load_tokenizer(path, kind, size)
+    model, json = folder / "tokenizer.model", folder / "tokenizer.json"
+    tokens = write_tiny_model(model)
+    write_as_json(model, json)
+    return Tiny(model, json, tokens)
 
 
 def test_the_embedded_tokenizer_gives_back_what_it_encodes() -> None:
@@ -36,22 +40,22 @@ def test_the_embedded_tokenizer_gives_back_what_it_encodes() -> None:
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_json_tokenizer_gives_the_ids_of_the_model_it_was_made_from(tiny: Path, text: str) -> None:
-    model, json = load(tiny / "tokenizer.model"), load(tiny / "tokenizer.json", "tokenizers")
+def test_a_json_tokenizer_gives_the_ids_of_the_model_it_was_made_from(tiny: Tiny, text: str) -> None:
+    model, json = tiny.load(tiny.model), tiny.load(tiny.json, "tokenizers")
     assert json.vocab_size == model.vocab_size
     assert json.encode(text) == model.encode(text)
     assert json.decode(json.encode(text)) == model.decode(model.encode(text))
 
 
 @pytest.mark.parametrize("kind", ["tokenizers", "json", "sentencepiece"])
-def test_a_json_file_is_json_whatever_the_config_calls_it(tiny: Path, kind: str) -> None:
-    assert load(tiny / "tokenizer.json", kind).encode("Yes") == load(tiny / "tokenizer.model").encode("Yes")
+def test_a_json_file_is_json_whatever_the_config_calls_it(tiny: Tiny, kind: str) -> None:
+    assert tiny.load(tiny.json, kind).encode("Yes") == tiny.load(tiny.model).encode("Yes")
 
 
-def test_a_json_tokenizer_may_have_any_file_name_when_the_config_says_so(tiny: Path, tmp_path: Path) -> None:
+def test_a_json_tokenizer_may_have_any_file_name_when_the_config_says_so(tiny: Tiny, tmp_path: Path) -> None:
     blob = tmp_path / "0a1b2c"
-    blob.write_bytes((tiny / "tokenizer.json").read_bytes())
-    assert load(blob, "tokenizers").encode("Yes") == load(tiny / "tokenizer.json").encode("Yes")
+    blob.write_bytes(tiny.json.read_bytes())
+    assert tiny.load(blob, "tokenizers").encode("Yes") == tiny.load(tiny.json).encode("Yes")
 
 
 def test_a_wrong_vocabulary_size_is_refused_with_both_numbers() -> None:
@@ -76,9 +80,9 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
         load_tokenizer(path, "sentencepiece", EMBEDDED_TOKENS)
 
 
-def test_a_file_of_the_other_kind_is_refused(tiny: Path) -> None:
+def test_a_file_of_the_other_kind_is_refused(tiny: Tiny) -> None:
     with pytest.raises(CheckpointError, match=r"cannot be read as a tokenizer\.json"):
-        load_tokenizer(tiny / "tokenizer.model", "json", 512)
+        tiny.load(tiny.model, "json")
 
 
 @pytest.mark.parametrize("name", ["missing.model", "."])

@@ -9,7 +9,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers
 
 EMBEDDED = Path(__file__).parents[2] / "engine" / "embedded" / "tokenizer.model"
 EMBEDDED_TOKENS = 512
-TINY_TOKENS = 320
+_TINY_TOKENS = 320  # at most
 
 SENTENCES = (
     "The little shop opens at nine, closes at five; it never opens on Sunday.",
@@ -20,18 +20,19 @@ SENTENCES = (
 )
 
 
-def write_tiny_model(path: Path) -> None:
-    """A SentencePiece model with bytes for what it does not know, as the published ones have."""
+def write_tiny_model(path: Path) -> int:
+    """A SentencePiece model with bytes for what it does not know. Returns how many tokens it has."""
     model = BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(SENTENCES * 3),
         model_writer=model,
-        vocab_size=TINY_TOKENS,
+        vocab_size=_TINY_TOKENS,
         hard_vocab_limit=False,
         byte_fallback=True,
         minloglevel=2,
     )
     path.write_bytes(model.getvalue())
+    return int(sentencepiece.SentencePieceProcessor(model_proto=model.getvalue()).vocab_size())
 
 
 def write_as_json(model: Path, path: Path) -> None:
