@@ -135,8 +135,6 @@ def _to_float(frame: av.AudioFrame, name: str) -> npt.NDArray[np.float32]:
     raw: npt.NDArray[Any] = frame.to_ndarray()
     if frame.format.is_packed:
         raw = raw.reshape(-1, frame.layout.nb_channels).T
-    with np.errstate(over="ignore"):  # doubles beyond float32 become infinite, and are refused as such
-        samples = raw.astype(np.float32)
-    if frame.format.packed.name == "u8":
-        samples -= 128
-    return samples * np.float32(scale)
+    with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite or NaN here is refused later
+        samples = raw.astype(np.float32) * np.float32(scale)
+    return samples - 1 if frame.format.packed.name == "u8" else samples

@@ -70,9 +70,7 @@ class Segmenter:
         """The time limit has passed: what waits, up to the last whole word. An abbreviation stays with its word."""
         segments = list(self._end_word(whole=True)) if self._looks_finished() else []
         count = len(self._words)
-        while count and (
-            not self._words[count - 1].whole or self._words[count - 1].verdict is Verdict.GOES_ON
-        ):
+        while count and (not self._words[count - 1].whole or self._words[count - 1].verdict is Verdict.GOES_ON):
             count -= 1
         if any(_audible(word.text) for word in self._words[:count]):
             segments += self._speak(count)

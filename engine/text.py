@@ -139,11 +139,7 @@ def _cut_after(
     ids: list[int], marks: set[int], kept_whole: Callable[[int], bool] = lambda at: False
 ) -> list[list[int]]:
     """Cut behind every run of marks, except where `kept_whole` says that the two sides belong together."""
-    cuts = [
-        at
-        for at in range(1, len(ids))
-        if ids[at - 1] in marks and ids[at] not in marks and not kept_whole(at)
-    ]
+    cuts = [at for at in range(1, len(ids)) if ids[at - 1] in marks and ids[at] not in marks and not kept_whole(at)]
     return [ids[start:end] for start, end in zip([0, *cuts], [*cuts, len(ids)], strict=True)]
 
 

@@ -5,6 +5,7 @@ packets; the system's is taken where PyAV comes without one.
 """
 
 import ctypes.util
+import functools
 import threading
 import warnings
 import weakref
@@ -23,6 +24,8 @@ from engine.errors import InputError
 FRAME_MS = 80
 MAX_PACKET_BYTES = 4_000  # libopus' own advice; 80 ms at 32 kbit/s take about 320
 
+ADVICE = 'install it ("apt install libopus0", "brew install opus"), or PyAV from its wheel ("pip install av")'
+
 _importing = threading.Lock()
 
 
@@ -34,6 +37,8 @@ class OpusEncoder:
     """One stream of mono speech, encoded by one thread at a time. `OpusMissing` where there is no libopus.
 
     Built on `opuslib.api`: the `Encoder` of opuslib frees itself in a `__del__` that fails at interpreter exit.
+    Complexity 5 is where the quality levels off (PESQ of four voices at 32 kbit/s: 0: 3.80, 5: 4.28, 10: 4.33;
+    280, 670 and 880 us a frame on one core). "Audio" costs the same as "VoIP", which filters the voice.
     """
 
     def __init__(self, sample_rate_hz: int = SAMPLE_RATE_HZ, bitrate: int = 32_000, complexity: int = 5) -> None:
@@ -41,10 +46,12 @@ class OpusEncoder:
         self.frame_samples = sample_rate_hz * FRAME_MS // 1000
         self._api = opuslib.api.encoder
         self._state = self._api.create_state(sample_rate_hz, 1, opuslib.APPLICATION_AUDIO)
-        weakref.finalize(self, self._api.destroy, self._state)
+        # Not at exit: a thread may be encoding still, and the memory goes with the process.
+        weakref.finalize(self, self._api.destroy, self._state).atexit = False
         control = opuslib.api.ctl
         self._api.encoder_ctl(self._state, control.set_bitrate, bitrate)
         self._api.encoder_ctl(self._state, control.set_complexity, complexity)
+        # Without this it takes speech for music below complexity 7: PESQ 3.5 instead of 4.3.
         self._api.encoder_ctl(self._state, control.set_signal, opuslib.SIGNAL_VOICE)
         # What a player drops from the start, at this sample rate: the encoder looks that far ahead.
         self.pre_skip_samples: int = self._api.encoder_ctl(self._state, control.get_lookahead)
@@ -57,6 +64,7 @@ class OpusEncoder:
         return packet
 
 
+@functools.cache
 def load_opuslib() -> Any:
     """The module `opuslib` with `api.encoder`, `api.decoder`, `api.ctl`, bound to a libopus that is there."""
     with _importing, _answering_find_library(), warnings.catch_warnings():
@@ -64,13 +72,10 @@ def load_opuslib() -> Any:
         try:
             import opuslib
         except OSError as error:
-            raise OpusMissing(f"libopus cannot be loaded ({error}); {_ADVICE}.") from error
+            raise OpusMissing(f"libopus cannot be loaded ({error}); {ADVICE}.") from error
     # `ctl` takes a varying number of arguments; saying which are fixed makes that right on Apple's processors.
     opuslib.api.encoder.libopus_ctl.argtypes = (opuslib.api.encoder.EncoderPointer, ctypes.c_int)
     return opuslib
-
-
-_ADVICE = 'install it ("apt install libopus0", "brew install opus") or PyAV\'s wheel ("pip install av")'
 
 
 def find_libopus() -> str | None:
@@ -85,7 +90,7 @@ def _answering_find_library() -> Iterator[None]:
     """While opuslib is imported, answer the question it asks of the system."""
     path = find_libopus()
     if path is None:
-        raise OpusMissing(f"Opus speech needs libopus, which is not there; {_ADVICE}.")
+        raise OpusMissing(f"Opus speech needs libopus, which is not there; {ADVICE}.")
     original = ctypes.util.find_library
     ctypes.util.find_library = lambda name: path if name == "opus" else original(name)
     try:

@@ -158,6 +158,13 @@ def test_infinities_that_cancel_out_are_refused() -> None:
         read_audio(encode_doubles(1e300))
 
 
+def test_signalling_nans_are_refused_without_a_warning() -> None:
+    data = bytearray(encode(tone(), "pcm_f32le", "wav"))
+    data[-40_000:-39_996] = struct.pack("<I", 0x7F800001)
+    with pytest.raises(VoiceError, match="not numbers"):
+        read_audio(bytes(data))
+
+
 def encode_doubles(value: float) -> bytes:
     data = encode(tone(), "pcm_f64le", "wav")
     return data[: -8 * 100] + struct.pack("<d", value) * 100

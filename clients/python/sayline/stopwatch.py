@@ -1,0 +1,57 @@
+"""How fast the speech came. Told what was sent and what came back; knows no clock but the one it is given."""
+
+from collections.abc import Callable
+from time import monotonic
+
+from sayline.unspoken import letters
+
+
+class Stopwatch:
+    """Times in seconds.
+
+    Time to first audio counts from the last letter of the first segment going out (the first text that could be
+    spoken) to the first audio coming in. Which text that was, only the server's first segment tells.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self.speech_ms = 0.0
+        self.first_audio_s: float | None = None
+        self._clock = clock
+        self._sent: list[tuple[float, int]] = []  # when, and how many letters had been sent then
+        self._sent_letters = 0
+        self._first_audio_at = 0.0
+        self._last_audio_at = 0.0
+        self._first_segment_known = False
+
+    def sent(self, text: str) -> None:
+        self._sent_letters += len(letters(text))
+        if not self._first_segment_known:
+            self._sent.append((self._clock(), self._sent_letters))
+
+    def heard(self, duration_ms: float) -> None:
+        self._last_audio_at = self._clock()
+        if not self.speech_ms:
+            self._first_audio_at = self._last_audio_at
+        self.speech_ms += duration_ms
+
+    def segment(self, text: str) -> None:
+        if self._first_segment_known or not self._sent:
+            return
+        self._first_segment_known = True
+        wanted = len(letters(text))
+        whole_at = next((at for at, so_far in self._sent if so_far >= wanted), self._sent[-1][0])
+        self.first_audio_s = self._first_audio_at - whole_at
+
+    @property
+    def total_s(self) -> float:
+        """From the first text to the last audio."""
+        return self._last_audio_at - self._sent[0][0] if self._sent and self.speech_ms else 0.0
+
+    def summary(self) -> str:
+        speech_s = self.speech_ms / 1000
+        words = [f"{speech_s:.2f} s of speech"]
+        if self.first_audio_s is not None:
+            words.append(f"first audio after {self.first_audio_s * 1000:.0f} ms")
+        if self.total_s > 0:
+            words.append(f"all of it in {self.total_s:.2f} s ({speech_s / self.total_s:.1f} x real time)")
+        return ", ".join(words)

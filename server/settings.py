@@ -1,0 +1,78 @@
+"""Every setting of the server, from flags and from `SAYLINE_*`. Knows nothing of what is done with them."""
+
+import ipaddress
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from engine.errors import InputError
+
+
+class SettingsError(InputError):
+    code = "bad_setting"
+
+
+class Settings(BaseSettings):
+    """A field `x` is the flag `--x` and the variable `SAYLINE_X`; the flag wins."""
+
+    model_config = SettingsConfigDict(env_prefix="SAYLINE_", frozen=True, extra="forbid", populate_by_name=True)
+
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(
+        8000,
+        ge=0,
+        le=65535,
+        validation_alias=AliasChoices("SAYLINE_PORT", "PORT"),  # PORT: how hosting platforms say it
+        description="port to listen on; 0 takes a free one",
+    )
+    variant: str = Field("auto", description="published model, embedded, or auto")
+    config: str | None = Field(None, description="YAML file of a model of your own, path or URL")
+    device: str = Field("cpu", description="cpu or cuda")
+    threads: int = Field(0, ge=0, description="processor cores for the model; 0 takes all")
+    slots: int = Field(32, ge=1, le=4096, description="most contexts that speak at once")
+    max_waiting: int = Field(64, ge=0, description="contexts that may wait for one of them")
+    max_contexts: int = Field(16, ge=1, description="open contexts in one session")
+    max_lead_ms: float = Field(10_000, ge=80, description="audio sent ahead of what the listener has heard, at most")
+    max_text_chars: int = Field(100_000, ge=100, description="characters that may wait in one context")
+    max_delay_ms: float = Field(1_000, ge=0, description="unfinished text is spoken when the writer pauses so long")
+    heartbeat_s: float = Field(20, gt=0, description="a peer is asked for a sign of life so often")
+    api_key: SecretStr | None = Field(None, description="what clients must know")
+    insecure: int = Field(0, ge=0, description="twice: listen beyond this machine without an API key")
+
+    @field_validator("api_key")
+    @classmethod
+    def _no_empty_key(cls, key: SecretStr | None) -> SecretStr | None:
+        return key if key is not None and key.get_secret_value() else None
+
+    @classmethod
+    def load(cls, **flags: Any) -> Self:
+        """Flags that are None were not given. Raises `SettingsError`."""
+        try:
+            return cls(**{name: value for name, value in flags.items() if value is not None})
+        except ValidationError as error:
+            faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+            raise SettingsError(f"settings that cannot be used: {'; '.join(faults)}") from None
+
+    @property
+    def on_loopback(self) -> bool:
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def check_exposure(self) -> None:
+        """Raises `SettingsError` where anybody on the network could use the server, and nobody said so twice."""
+        if self.on_loopback or self.api_key is not None or self.insecure >= 2:
+            return
+        raise SettingsError(
+            f"{self.host} can be reached from other machines, and there is no API key: set SAYLINE_API_KEY to a long "
+            "random word, or listen on 127.0.0.1, or say --insecure twice to let everybody in"
+        )
+
+
+def web_root() -> Path | None:
+    """The folder that holds `web/` and `clients/js/`: the installed package or the checkout around it."""
+    package = Path(__file__).parent
+    return next((root for root in (package, package.parent) if (root / "web" / "index.html").is_file()), None)
