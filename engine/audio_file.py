@@ -19,6 +19,7 @@ import numpy.typing as npt
 from av.container import InputContainer
 
 from engine.errors import VoiceError
+from engine.native import limit_allocations
 
 # Without this list an upload that says "ffconcat" reads local files, and one that is SDP opens sockets.
 FORMATS = "wav,flac,mp3,ogg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,aiff,amr"
@@ -44,6 +45,7 @@ class DecodedAudio:
 
 def decode_file(source: Path | bytes, name: str, max_seconds: float) -> DecodedAudio:
     """Decode the first audio stream, without what is damaged. `VoiceError`, with `name`, if none is left."""
+    limit_allocations()
     with _open_source(source, name) as file:
         try:
             container = av.open(file, "r", options=OPTIONS, metadata_errors="ignore")

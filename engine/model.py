@@ -23,7 +23,7 @@ TOKENS_PER_SECOND = 3.0
 SPARE_SECONDS = 2.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """Weights are never written to, so any number of threads may use one model."""
 

@@ -18,7 +18,7 @@ from engine.errors import CheckpointError, VoiceError
 from engine.weights import read_tensors
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Voice:
     """Keys and values `[layers, kv_heads, positions, head_dim]`, float32, on the CPU."""
 

@@ -11,15 +11,14 @@ import warnings
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import numpy.typing as npt
 
 from engine.audio import SAMPLE_RATE_HZ, to_int16
 from engine.errors import InputError
+from engine.native import bundled_library
 
 FRAME_MS = 80
 MAX_PACKET_BYTES = 4_000  # libopus' own advice; 80 ms at 32 kbit/s take about 320
@@ -79,10 +78,8 @@ def load_opuslib() -> Any:
 
 
 def find_libopus() -> str | None:
-    """Where libopus is: in PyAV's wheel (a folder `av.libs` beside it, on macOS `.dylibs` in it), or the system's."""
-    package = Path(av.__file__).parent
-    wheel = [*package.parent.glob("av.libs/libopus-*.so*"), *package.glob(".dylibs/libopus*.dylib")]
-    return str(wheel[0]) if wheel else ctypes.util.find_library("opus")
+    wheel = bundled_library("opus")
+    return str(wheel) if wheel else ctypes.util.find_library("opus")
 
 
 @contextmanager

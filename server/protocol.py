@@ -211,7 +211,8 @@ def _explain(error: Exception, raw: str | bytes, encoding: Encoding) -> Protocol
     if head.type is not None and head.type not in _TYPES:
         known = ", ".join(map(str, _TYPES))
         return ProtocolError("unknown_type", f"no message type {head.type[:40]!r}; there are: {known}", context_id)
-    return ProtocolError("bad_message", str(error), context_id, refused_start=head.type == "start")
+    told = _describe(error, raw, encoding)
+    return ProtocolError("bad_message", told, context_id, refused_start=head.type == "start")
 
 
 def _describe(error: Exception, raw: str | bytes, encoding: Encoding) -> str:

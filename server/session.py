@@ -11,7 +11,7 @@ from aiohttp import WSMsgType, web
 from server import protocol
 from server.context import Context
 from server.outbox import Goodbye, Outbox
-from server.protocol import Cancel, End, Encoding, Flush, ProtocolError, Start, Text
+from server.protocol import Cancel, Encoding, End, Flush, ProtocolError, Start, Text
 from server.settings import Settings
 from server.worker import Worker
 
@@ -25,8 +25,16 @@ class _Over(Exception):
 
 
 class Session:
-    def __init__(self, socket: web.WebSocketResponse, encoding: Encoding, worker: Worker, settings: Settings) -> None:
-        self._socket, self._encoding, self._worker, self._settings = socket, encoding, worker, settings
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        transport: asyncio.WriteTransport,
+        encoding: Encoding,
+        worker: Worker,
+        settings: Settings,
+    ) -> None:
+        self._socket, self._transport, self._encoding = socket, transport, encoding
+        self._worker, self._settings = worker, settings
         self._outbox = Outbox()
         self._contexts: dict[str, Context] = {}
         self._group = asyncio.TaskGroup()
@@ -48,13 +56,15 @@ class Session:
             self._ended.set()
 
     async def go_away(self, code: int, reason: str) -> None:
-        """Tell the peer that the server goes, within `PATIENCE_S`."""
+        """End all contexts, then close; a peer who does not read is cut off after `PATIENCE_S`."""
+        for context in list(self._contexts.values()):
+            context.fail("shutting_down", f"{reason}; connect again")
         self._outbox.put(Goodbye(code, reason))
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await self._ended.wait()
-        except TimeoutError:  # it does not read
-            self._socket.transport_abort() if hasattr(self._socket, "transport_abort") else None
+        except TimeoutError:
+            self._transport.abort()
 
     async def _receive(self) -> None:
         while True:
@@ -80,7 +90,7 @@ class Session:
             else:
                 await self._socket.send_bytes(data)
             if isinstance(out.event, protocol.Audio) and out.owner is not None:
-                out.owner.on_sent(out.event)
+                out.owner.on_sent()
 
     def _handle(self, message: protocol.ClientMessage) -> None:
         if isinstance(message, Start):

@@ -1,7 +1,6 @@
 """Every setting of the server, from flags and from `SAYLINE_*`. Knows nothing of what is done with them."""
 
 import ipaddress
-from pathlib import Path
 from typing import Any, Self
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
@@ -19,27 +18,27 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SAYLINE_", frozen=True, extra="forbid", populate_by_name=True)
 
-    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(
-        8000,
+        default=8000,
         ge=0,
         le=65535,
         validation_alias=AliasChoices("SAYLINE_PORT", "PORT"),  # PORT: how hosting platforms say it
         description="port to listen on; 0 takes a free one",
     )
-    variant: str = Field("auto", description="published model, embedded, or auto")
-    config: str | None = Field(None, description="YAML file of a model of your own, path or URL")
-    device: str = Field("cpu", description="cpu or cuda")
-    threads: int = Field(0, ge=0, description="processor cores for the model; 0 takes all")
-    slots: int = Field(32, ge=1, le=4096, description="most contexts that speak at once")
-    max_waiting: int = Field(64, ge=0, description="contexts that may wait for one of them")
-    max_contexts: int = Field(16, ge=1, description="open contexts in one session")
-    max_lead_ms: float = Field(10_000, ge=80, description="audio sent ahead of what the listener has heard, at most")
-    max_text_chars: int = Field(100_000, ge=100, description="characters that may wait in one context")
-    max_delay_ms: float = Field(1_000, ge=0, description="unfinished text is spoken when the writer pauses so long")
-    heartbeat_s: float = Field(20, gt=0, description="a peer is asked for a sign of life so often")
-    api_key: SecretStr | None = Field(None, description="what clients must know")
-    insecure: int = Field(0, ge=0, description="twice: listen beyond this machine without an API key")
+    variant: str = Field(default="auto", description="published model, embedded, or auto")
+    config: str | None = Field(default=None, description="YAML file of a model of your own, path or URL")
+    device: str = Field(default="cpu", description="cpu or cuda")
+    threads: int = Field(default=0, ge=0, description="processor cores for the model; 0 takes all")
+    slots: int = Field(default=32, ge=1, le=4096, description="most contexts that speak at once")
+    max_waiting: int = Field(default=64, ge=0, description="contexts that may wait for one of them")
+    max_contexts: int = Field(default=16, ge=1, description="open contexts in one session")
+    max_lead_ms: float = Field(default=10_000, ge=80, description="audio sent ahead of what the listener has heard, at most")
+    max_text_chars: int = Field(default=100_000, ge=100, description="characters that may wait in one context")
+    max_delay_ms: float = Field(default=1_000, ge=0, description="unfinished text is spoken when the writer pauses so long")
+    heartbeat_s: float = Field(default=20, gt=0, description="a peer is asked for a sign of life so often")
+    api_key: SecretStr | None = Field(default=None, description="what clients must know")
+    insecure: int = Field(default=0, ge=0, description="twice: listen beyond this machine without an API key")
 
     @field_validator("api_key")
     @classmethod
@@ -70,9 +69,3 @@ class Settings(BaseSettings):
             f"{self.host} can be reached from other machines, and there is no API key: set SAYLINE_API_KEY to a long "
             "random word, or listen on 127.0.0.1, or say --insecure twice to let everybody in"
         )
-
-
-def web_root() -> Path | None:
-    """The folder that holds `web/` and `clients/js/`: the installed package or the checkout around it."""
-    package = Path(__file__).parent
-    return next((root for root in (package, package.parent) if (root / "web" / "index.html").is_file()), None)

@@ -98,7 +98,9 @@ class Worker:
 
     async def warm_up(self) -> None:
         """Speak a sentence to nobody, so that the first listener does not pay for what happens once."""
-        voice = await self.voice(self.model.checkpoint.default_voice)
+        if not (name := self.model.checkpoint.default_voice):
+            return
+        voice = await self.voice(name)
         config = self.model.config
         utterance = Utterance(voice, Sampling(config.default_temperature, None, config.default_eos_threshold, 1, 0))
         for segment in self.model.segments("Ready to speak."):

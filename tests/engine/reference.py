@@ -41,7 +41,7 @@ class Shape:
 def published_shapes() -> list[Shape]:
     """One for each arithmetic among the published variants; those of 24 layers are cut to 3."""
     shapes: dict[str, Shape] = {}
-    for name in variant_names():
+    for name in sorted(variant_names(), key=lambda name: (not name.startswith("english"), name)):
         deep = variant_config(name).flow_lm.transformer.num_layers > 8
         changes = (("transformer.num_layers", 3),) if deep else ()
         shapes.setdefault(arithmetic(name), Shape(name, changes))
@@ -53,7 +53,7 @@ def arithmetic(variant: str) -> str:
     flow_lm = config.flow_lm.model_copy(
         update={"lookup_table": config.flow_lm.lookup_table.model_copy(update={"tokenizer_path": ""})}
     )
-    return f"{flow_lm} {config.mimi} {config.pad_with_spaces_for_short_inputs} {config.remove_semicolons}"
+    return f"{flow_lm} {config.mimi}"
 
 
 def write_checkpoint(shape: Shape, folder: Path, tokenizer: Path) -> Path:

@@ -13,7 +13,7 @@ from pocket_tts.models.model_state import export_model_state as reference_export
 from engine.catalogue import variant_names
 from engine.tts_model import export_model_state
 from tests.engine.reference import (
-    NEVER,
+    AT_ONCE,
     Pair,
     Shape,
     Speech,
@@ -29,7 +29,7 @@ FADE_SAMPLES = 120  # the reference fades the first 5 ms of each segment in
 SHORT = "No sewati."
 LONG = (
     "Wa the nofika, 3.14 ledo mipara; seti go kaleha vuwa. Hubado rasemi ti the wanofi? Kalego hudo beba, "
-    "the misera padolefi, noka vutigo rawabesemi do hufi leka nopa! Sewa mi the tido. Gohuka."
+    "the misera padolefi, noka vutigo rawabesemi do hufi leka nopa!"
 )
 SHAPES = [*published_shapes(), Shape("english_2m_2026-10", (("flow.type", "flow_matching"),))]
 
@@ -72,7 +72,8 @@ def test_a_long_text_that_ends_by_itself_equals_the_reference_in_both_directions
     reference_export(pair.reference.get_state_for_audio_prompt(audio), theirs)
     export_model_state(pair.ours().get_state_for_audio_prompt(audio), ours)
 
-    threshold = 0.0  # random weights cross it here and there, but not at the first frame for all segments
+    # Small random models cross 0 here and there; large ones, which take long, end at the first frame that may.
+    threshold = 0.0 if pair.reference.flow_lm.dim < 1000 else AT_ONCE
     expected = pair.reference_says(pair.reference.get_state_for_audio_prompt(ours), LONG, 1, threshold)
     spoken = pair.ours_says(pair.ours().get_state_for_audio_prompt(theirs), LONG, 1, threshold)
     assert len(expected.latents) > 1
@@ -85,8 +86,8 @@ def test_going_on_from_what_was_said_equals_the_reference(pair: Pair) -> None:
     theirs, ours = pair.reference.get_state_for_audio_prompt(audio), pair.ours().get_state_for_audio_prompt(audio)
     for text in ("Go.", "Sewa mi the tido."):
         options = {"copy_state": False, "frames_after_eos": 2}
-        expected = pair.reference_says(theirs, text, 1, -NEVER, **options)
-        assert_equal(pair.ours_says(ours, text, 1, -NEVER, **options), expected)
+        expected = pair.reference_says(theirs, text, 1, AT_ONCE, **options)
+        assert_equal(pair.ours_says(ours, text, 1, AT_ONCE, **options), expected)
 
 
 def test_every_published_variant_has_one_of_the_shapes_under_test() -> None:

@@ -191,13 +191,6 @@ def test_without_a_wheel_the_systems_libopus_is_asked_for(tmp_path: Path, monkey
     assert find_libopus() == "libopus.so.0"
 
 
-def test_a_mac_wheel_keeps_it_inside_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "av" / ".dylibs").mkdir(parents=True)
-    (tmp_path / "av" / ".dylibs" / "libopus.0.dylib").touch()
-    monkeypatch.setattr("av.__file__", str(tmp_path / "av" / "__init__.py"))
-    assert find_libopus() == str(tmp_path / "av" / ".dylibs" / "libopus.0.dylib")
-
-
 def test_no_libopus_is_said_with_the_way_out(unloaded: pytest.MonkeyPatch) -> None:
     unloaded.setattr(opus, "find_libopus", lambda: None)
     with pytest.raises(OpusMissing, match=r"needs libopus, which is not there; install it \(.*apt install libopus0"):

@@ -98,7 +98,8 @@ def run_pipe(request: "Request", output: str | None, raw: bool, quiet: bool) -> 
     except asyncio.CancelledError:
         exit_code = 143
     if places := run.text.damaged_places:
-        say(f"warning: left out {places} places that are not UTF-8; convert the text, for example with iconv -t utf-8")
+        damage = "1 place that is" if places == 1 else f"{places} places that are"
+        say(f"warning: left out {damage} not UTF-8; convert the text first, for example with iconv -t utf-8")
     if exit_code and run.stopwatch.speech_ms and output is not None:
         say(f"What had come until then is in {sink.name}.")
     if run.stopwatch.speech_ms and not quiet:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -107,13 +107,12 @@ class Context:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._feeding is not None:
-            self._feeding.cancel()
+        await self._stop_feeding()
         if wire.Cancel in MAY_SEND[self.state]:
             with suppress(ConnectionLost):  # then there is nothing left to cancel
                 await self._send(wire.Cancel(self.context_id))
 
-    async def say(self, text: str | AsyncIterable[str]) -> AsyncIterator[Frame]:
+    async def say(self, text: str | AsyncIterable[str]) -> AsyncGenerator[Frame, None]:
         """Speak all of a text, be it a string or one that is still being written, and give the frames as they come."""
         self.feed(text)
         async for event in self:
@@ -149,10 +148,12 @@ class Context:
     async def cancel(self) -> float:
         """Be silent now. Gives the milliseconds of audio that the server had sent. No frame comes out after this."""
         if wire.Cancel in MAY_SEND[self.state]:
-            await self._send(wire.Cancel(self.context_id))
             self._events = deque(event for event in self._events if not isinstance(event, Frame))
             self._waiting_frames = 0
-        await self._over.wait()
+            await self._send(wire.Cancel(self.context_id))
+            await self._stop_feeding()
+        if self.state is not State.NEW:
+            await self._over.wait()
         return self.duration_ms
 
     def __aiter__(self) -> Self:
@@ -227,18 +228,23 @@ class Context:
         await self.end()
 
     def _fed(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled():
-            self.fail(SaylineError("the text was cancelled before its end"))
-        elif error := task.exception():
+        error = SaylineError("the text was cancelled before its end") if task.cancelled() else task.exception()
+        if error is not None and self.state in (State.OPEN, State.ENDED):
             self.fail(error)
+
+    async def _stop_feeding(self) -> None:
+        if self._feeding is not None:
+            self._feeding.cancel()
+            await asyncio.wait([self._feeding])
 
     async def _send(self, message: wire.ClientMessage) -> None:
         kind = type(message)
         if self._failure is not None and kind is not wire.Cancel:
             raise self._failure
         if kind not in MAY_SEND[self.state]:
+            advice = "use it with `async with`" if self.state is State.NEW else "open another context"
             raise SaylineError(
-                f"{self.context_id} is {self.state.value} and takes no {kind.__name__.lower()}: open another context"
+                f"{self.context_id} is {self.state.value} and takes no {kind.__name__.lower()}: {advice}"
             )
         self.state = LEADS_TO.get(kind, self.state)
         await self._send_message(message)

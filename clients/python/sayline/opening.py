@@ -71,13 +71,13 @@ def is_loopback(address: str) -> bool:
 
 def refusal(url: str, status: int, body: bytes | bytearray | None) -> str:
     """What an HTTP answer in place of a WebSocket means."""
+    said = (body or b"").decode(errors="replace").strip()[:200]
     match status:
-        case 401 | 403:
+        case 401:
             return f"{url} wants an API key: pass api_key=, or set SAYLINE_API_KEY for the command line"
         case 404:
             return f"there is a web server at {url}, but not Sayline: is it the right address?"
         case 429 | 503:
             return f"the server at {url} takes nobody in right now (HTTP {status}): try again in a moment"
         case _:
-            said = (body or b"").decode(errors="replace").strip()[:200]
             return f"{url} refused the session (HTTP {status}{': ' * bool(said)}{said})"

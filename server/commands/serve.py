@@ -1,0 +1,125 @@
+"""`sayline serve`: the server's settings as options. Knows nothing of what they do.
+
+Every default is None: then the `SAYLINE_*` variable counts, and after it the default of `server.settings`.
+"""
+
+from typing import Annotated, Any
+
+import typer
+
+EXAMPLES = """Examples:
+
+sayline serve --variant embedded
+
+SAYLINE_API_KEY=a-long-random-word sayline serve --host 0.0.0.0 --port 9000"""
+
+LIMITS = "Limits"
+
+
+def _limit(metavar: str, default: str, meaning: str) -> Any:
+    return typer.Option(metavar=metavar, help=meaning, show_default=default, rich_help_panel=LIMITS)
+
+
+Host = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Where to listen; 0.0.0.0 is everywhere.", show_default="127.0.0.1"),
+]
+Port = Annotated[int | None, typer.Option(metavar="N", help="The port; 0 takes a free one.", show_default="8000")]
+Variant = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Which model: a published one (sayline voices --variants lists them), embedded (the small one that comes "
+        "with Sayline), or auto: Kyutai's English model where it can be had, else the embedded one.",
+        show_default="auto",
+    ),
+]
+Config = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="A model of your own instead: its YAML file in the published format, or a URL."),
+]
+Device = Annotated[str | None, typer.Option(metavar="NAME", help="What computes: cpu or cuda.", show_default="cpu")]
+Threads = Annotated[
+    int | None, typer.Option(metavar="N", help="Processor cores for the model; 0 takes all.", show_default="0")
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WORD",
+        help="What clients must know. Better set SAYLINE_API_KEY: others on this machine can see what you type here.",
+        show_default="none",
+    ),
+]
+Insecure = Annotated[
+    int,
+    typer.Option(
+        "--insecure",
+        count=True,
+        help="Give it twice to listen beyond this machine without a key: then everybody there can speak.",
+        show_default=False,
+    ),
+]
+Slots = Annotated[int | None, _limit("N", "32", "Contexts (streams of speech) that speak at once.")]
+MaxWaiting = Annotated[int | None, _limit("N", "64", "Contexts that may wait for one that ends.")]
+MaxContexts = Annotated[int | None, _limit("N", "16", "Open contexts in one session (connection).")]
+MaxLeadMs = Annotated[
+    float | None, _limit("MS", "10000", "Milliseconds of speech sent ahead of what the listener has heard, at most.")
+]
+MaxTextChars = Annotated[int | None, _limit("N", "100000", "Characters that may wait to be spoken in one context.")]
+MaxDelayMs = Annotated[
+    float | None, _limit("MS", "1000", "An unfinished sentence is spoken when its writer pauses so long.")
+]
+HeartbeatS = Annotated[
+    float | None, _limit("S", "20", "Seconds after which a silent peer is asked for a sign of life.")
+]
+
+
+def serve(
+    host: Host = None,
+    port: Port = None,
+    variant: Variant = None,
+    config: Config = None,
+    device: Device = None,
+    threads: Threads = None,
+    api_key: ApiKey = None,
+    insecure: Insecure = 0,
+    slots: Slots = None,
+    max_waiting: MaxWaiting = None,
+    max_contexts: MaxContexts = None,
+    max_lead_ms: MaxLeadMs = None,
+    max_text_chars: MaxTextChars = None,
+    max_delay_ms: MaxDelayMs = None,
+    heartbeat_s: HeartbeatS = None,
+) -> None:
+    """Run the server: text in over a WebSocket, speech out while it comes.
+
+    It prints where it listens, where its page is, and which weights
+    speak. Then try, in another terminal:
+
+        echo "Hello there." | sayline pipe -o hello.wav
+
+    Every option can also be an environment variable: --max-lead-ms is
+    SAYLINE_MAX_LEAD_MS. The option wins. Ctrl-C stops the server.
+    """
+    from server.settings import Settings
+
+    settings = Settings.load(
+        host=host,
+        port=port,
+        variant=variant,
+        config=config,
+        device=device,
+        threads=threads,
+        api_key=api_key,
+        insecure=insecure or None,
+        slots=slots,
+        max_waiting=max_waiting,
+        max_contexts=max_contexts,
+        max_lead_ms=max_lead_ms,
+        max_text_chars=max_text_chars,
+        max_delay_ms=max_delay_ms,
+        heartbeat_s=heartbeat_s,
+    )
+    from server.app import serve as run  # after the settings: it takes seconds, and a mistake in them shows at once
+
+    run(settings)

@@ -1,0 +1,9 @@
+"""The commands of a package that offers some, for the test of the command line."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def greet() -> None:
+        typer.echo("hello")

@@ -1,0 +1,433 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from http import HTTPStatus
+
+import pytest
+import sayline
+from sayline import context as context_module
+from sayline import opening
+
+from tests.clients.scripted import FRAME_SAMPLES, READY, TONE, ScriptedServer, send
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[ScriptedServer]:
+    async with ScriptedServer() as server:
+        yield server
+
+
+async def frames_into(heard: list[int], speech: sayline.Context) -> None:
+    """The sequence numbers of what is heard, up to the exception."""
+    async for event in speech:
+        if isinstance(event, sayline.Frame):
+            heard.append(event.seq)
+
+
+async def words(*pieces: str) -> AsyncIterator[str]:
+    for piece in pieces:
+        await asyncio.sleep(0)
+        yield piece
+
+
+@pytest.mark.parametrize("encoding", sayline.Encoding)
+async def test_text_goes_in_and_frames_come_out(scripted: ScriptedServer, encoding: sayline.Encoding) -> None:
+    async with sayline.connect(scripted.url, encoding=encoding) as server, server.context(voice="awb") as speech:
+        frames = [frame async for frame in speech.say(words("Hel", "lo the", "re. And ", "more"))]
+    assert [frame.seq for frame in frames] == [0, 1, 2, 3]
+    assert [frame.start_ms for frame in frames] == [0, 80, 160, 240]
+    assert all(frame.pcm == TONE for frame in frames)
+    assert scripted.texts() == "Hello there. And more"
+    start = scripted.received[0]
+    assert start == {"type": "start", "context_id": "speech-1", "voice": "awb", "format": "pcm"}
+
+
+async def test_the_session_tells_who_speaks(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server:
+        assert (server.ready.model, server.ready.voices) == ("tone", ("slt", "awb"))
+
+
+async def test_a_whole_text_may_be_one_string(scripted: ScriptedServer) -> None:
+    text = "word " * 3000
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        assert len([frame async for frame in speech.say(text)]) == 3000
+    assert scripted.texts() == text
+    assert max(len(m["text"]) for m in scripted.received if m["type"] == "text") == 4096
+
+
+async def test_opus_packets_come_as_packets(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context(format="opus") as speech:
+        frames = [frame async for frame in speech.say("Hello.")]
+    assert frames[0].packet == b"opus packet"
+    with pytest.raises(sayline.SaylineError, match=r'context\(format="pcm"\)'):
+        assert frames[0].pcm
+
+
+async def test_events_come_in_order_and_end_with_done(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        await speech.push("Hello there. How ")
+        await speech.push("are you")
+        await speech.end()
+        events = [event async for event in speech]
+    kinds = [type(event).__name__ for event in events]
+    assert kinds == ["Frame", "Frame", "Segment", "Frame", "Frame", "Frame", "Segment", "Done"]
+    assert events[2] == sayline.Segment("speech-1", "Hello there.", 0, 160)
+    assert events[-1] == sayline.Done("speech-1", 400)
+
+
+async def test_speech_comes_while_the_text_is_still_being_written(scripted: ScriptedServer) -> None:
+    heard = asyncio.Event()
+
+    async def written() -> AsyncIterator[str]:
+        yield "Hello there. "
+        await heard.wait()
+        yield "Now the rest."
+
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        count = 0
+        async for _ in speech.say(written()):
+            heard.set()
+            count += 1
+    assert count == 5
+
+
+async def test_flush_speaks_at_once(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        await speech.push("no full stop")
+        await speech.flush()
+        events = [await anext(speech) for _ in range(4)]
+    assert events[-1] == sayline.Segment("speech-1", "no full stop", 0, 240)
+
+
+async def test_contexts_do_not_wait_for_each_other(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as slow, server.context() as fast:
+        await slow.push("word " * 500 + "end. ")
+        await slow.end()
+        assert len([frame async for frame in fast.say("two words")]) == 2
+        assert len([event async for event in slow]) == 503
+
+
+async def test_cancel_stops_the_speech(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        await speech.push("one two three. ")
+        await scripted.until(lambda received: len(received) == 2)
+        while not isinstance(await anext(speech), sayline.Segment):
+            pass
+        scripted.hold.clear()
+        await speech.push("four five. ")
+        assert await speech.cancel() == 240
+        assert [event async for event in speech] == [sayline.Cancelled("speech-1", 240)]
+        assert await speech.cancel() == 240
+        with pytest.raises(sayline.SaylineError, match="open another context"):
+            await speech.push("more")
+
+
+async def test_frames_that_nobody_read_are_gone_after_cancel(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as speech, server.context() as other:
+        await speech.push("one two three. ")
+        assert [frame async for frame in other.say("when this is here, so is that.")]
+        await speech.cancel()
+        kinds = [type(event) async for event in speech]
+    assert kinds == [sayline.Segment, sayline.Cancelled]
+
+
+async def test_cancel_stops_the_text_too(scripted: ScriptedServer) -> None:
+    closed = asyncio.Event()
+
+    async def endless() -> AsyncIterator[str]:
+        try:
+            while True:
+                yield "word. "
+                await asyncio.sleep(0)
+        finally:
+            closed.set()
+
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        async with aclosing(speech.say(endless())) as frames:
+            async for frame in frames:
+                if frame.seq == 2:
+                    await speech.cancel()
+        assert closed.is_set()
+
+
+async def test_leaving_a_context_cancels_it(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server:
+        async with server.context() as speech:
+            await speech.push("one two three. ")
+        await scripted.until_last("cancel")
+        async with server.context() as speech:
+            assert len([frame async for frame in speech.say("still here")]) == 2
+
+
+async def test_a_context_that_ended_takes_no_text(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server:
+        speech = server.context()
+        assert await speech.cancel() == 0
+        with pytest.raises(sayline.SaylineError, match="async with"):
+            await speech.push("too early")
+        async with speech:
+            await speech.end()
+            with pytest.raises(sayline.SaylineError, match="takes no text: open another context"):
+                await speech.push("too late")
+    with pytest.raises(TypeError, match="not NoneType"):
+        await speech.push(None)  # type: ignore[arg-type]
+
+
+async def test_a_context_that_fails_gives_its_frames_first_and_harms_no_other(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as good:
+        heard: list[int] = []
+        async with server.context() as bad:
+            bad.feed("one explode two")
+            with pytest.raises(sayline.ContextFailed, match="internal") as failure:
+                await frames_into(heard, bad)
+            with pytest.raises(sayline.ContextFailed):
+                await bad.push("more")
+        assert (failure.value.code, heard) == ("internal", [0])
+        assert len([frame async for frame in good.say("one two")]) == 2
+
+
+async def test_an_unknown_voice_is_named(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context(voice="nobody") as speech:
+        with pytest.raises(sayline.ContextFailed, match="there are: slt, awb"):
+            await anext(aiter(speech.say("Hello.")))
+
+
+async def test_text_that_the_server_refuses_leaves_no_silent_hole(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server:
+        async with server.context() as speech:
+            await speech.push("one refuse two. ")
+            with pytest.raises(sayline.ContextFailed, match="too much text") as failure:
+                await frames_into([], speech)
+        assert failure.value.code == "text_limit"
+        await scripted.until_last("cancel")
+
+
+async def test_an_error_in_the_text_comes_out_of_the_speech(scripted: ScriptedServer) -> None:
+    async def broken() -> AsyncIterator[str]:
+        yield "Hello there. "
+        raise ZeroDivisionError
+
+    async with sayline.connect(scripted.url) as server:
+        async with server.context() as speech:
+            with pytest.raises(ZeroDivisionError):
+                async for _ in speech.say(broken()):
+                    pass
+        await scripted.until_last("cancel")
+
+
+async def test_a_text_that_is_cancelled_ends_the_speech(scripted: ScriptedServer) -> None:
+    async def cancelled() -> AsyncIterator[str]:
+        yield "Hello there. "
+        raise asyncio.CancelledError
+
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        with pytest.raises(sayline.SaylineError, match="before its end"):
+            async for _ in speech.say(cancelled()):
+                pass
+
+
+async def test_a_lost_connection_gives_what_came_and_then_says_so(scripted: ScriptedServer) -> None:
+    heard: list[int] = []
+    async with sayline.connect(scripted.url) as server, server.context() as speech, server.context() as other:
+        speech.feed("one two three hangup four")
+        with pytest.raises(sayline.ConnectionLost, match="connect again"):
+            await frames_into(heard, speech)
+        with pytest.raises(sayline.ConnectionLost):
+            await other.push("more")
+        assert await speech.cancel() == 240
+    assert heard == [0, 1, 2]
+
+
+async def test_a_server_that_goes_away_says_why(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        await scripted.connections[0].close(1012, "restarting")
+        with pytest.raises(sayline.ConnectionLost, match="restarting"):
+            await anext(speech)
+
+
+async def test_the_servers_complaint_about_the_session_is_passed_on(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        complaint = {"type": "error", "code": "overloaded", "message": "too many contexts", "final": False}
+        await send(scripted.connections[0], complaint)
+        await scripted.connections[0].close(1008)
+        with pytest.raises(sayline.ConnectionLost, match="too many contexts"):
+            await anext(speech)
+
+
+async def test_a_damaged_frame_ends_the_session(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        with pytest.raises(sayline.ProtocolError, match=r"not sayline\.v1\.msgpack"):
+            async for _ in speech.say("one damage two"):
+                pass
+        await scripted.connections[0].wait_closed()
+    assert scripted.connections[0].close_code == 1002
+
+
+async def test_messages_of_a_later_server_are_left_aside(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        await send(scripted.connections[0], {"type": "word", "context_id": "speech-1", "text": "hello"})
+        await send(scripted.connections[0], {"type": "done", "context_id": "of nobody", "duration_ms": 0})
+        await send(scripted.connections[0], READY)
+        assert len([frame async for frame in speech.say("one two")]) == 2
+
+
+async def test_very_much_text_waits_until_it_is_spoken(
+    scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context_module, "MAX_UNSPOKEN_CHARACTERS", 20)
+    scripted.hold.clear()
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        speech.feed(words(*["seven letters. "] * 20))
+        await scripted.until(lambda received: len(received) == 3)
+        assert len(scripted.texts()) == 2 * len("seven letters. ")
+        scripted.hold.set()
+        assert len([event async for event in speech if isinstance(event, sayline.Frame)]) == 40
+
+
+async def test_waiting_for_room_ends_with_the_session(
+    scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context_module, "MAX_UNSPOKEN_CHARACTERS", 5)
+    scripted.hold.clear()
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        await speech.push("seven letters. ")
+        waiting = asyncio.create_task(speech.push("more. "))
+        await scripted.until(lambda received: len(received) == 2)
+        await scripted.connections[0].close(1012)
+        with pytest.raises(sayline.ConnectionLost):
+            await waiting
+
+
+async def test_a_reader_that_never_reads_is_given_up(scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(context_module, "MAX_WAITING_MS", 400)
+    async with sayline.connect(scripted.url) as server, server.context() as idle, server.context() as other:
+        await idle.push("word " * 20 + "end. ")
+        assert len([frame async for frame in other.say("one two")]) == 2
+        heard: list[int] = []
+        with pytest.raises(sayline.ContextFailed, match="read them sooner") as failure:
+            await frames_into(heard, idle)
+    assert (failure.value.code, heard) == ("slow_reader", [0, 1, 2, 3, 4, 5])
+
+
+async def test_no_server_says_how_to_start_one(unused_tcp_port: int) -> None:
+    url = f"ws://127.0.0.1:{unused_tcp_port}"
+    with pytest.raises(sayline.Refused, match=f"no server at {url}: start one with `sayline serve`"):
+        async with sayline.connect(url):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        (HTTPStatus.UNAUTHORIZED, "wants an API key: pass api_key="),
+        (HTTPStatus.NOT_FOUND, "not Sayline"),
+        (HTTPStatus.SERVICE_UNAVAILABLE, "try again in a moment"),
+        (HTTPStatus.IM_A_TEAPOT, "HTTP 418: no"),
+    ],
+)
+async def test_a_refusal_says_what_to_do(scripted: ScriptedServer, status: HTTPStatus, advice: str) -> None:
+    scripted.refuse_with = status
+    with pytest.raises(sayline.Refused, match=advice):
+        async with sayline.connect(scripted.url):
+            pass
+
+
+async def test_the_api_key_opens_the_door(scripted: ScriptedServer) -> None:
+    scripted.api_key = "secret"
+    with pytest.raises(sayline.Refused, match="API key"):
+        async with sayline.connect(scripted.url, api_key="wrong"):
+            pass
+    async with sayline.connect(scripted.url, api_key="secret") as server:
+        assert server.ready.model == "tone"
+
+
+async def test_a_server_of_another_protocol_is_refused(scripted: ScriptedServer) -> None:
+    scripted.subprotocols = ()  # type: ignore[assignment]
+    with pytest.raises(sayline.Refused, match=r"does not speak sayline\.v1\.msgpack"):
+        async with sayline.connect(scripted.url):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("greeting", "what"),
+    [
+        (None, "did not say that it is ready"),
+        ({"type": "error", "code": "full", "message": "the server is full", "final": False}, "the server is full"),
+        ({"type": "done", "context_id": "a", "duration_ms": 0}, "opened with done"),
+    ],
+)
+async def test_a_session_opens_with_ready(scripted: ScriptedServer, greeting: dict[str, object], what: str) -> None:
+    scripted.greeting = greeting
+    with pytest.raises(sayline.SaylineError, match=what):
+        async with sayline.connect(scripted.url, timeout_s=0.3):
+            pass
+
+
+async def test_a_server_that_closes_at_once_is_a_refusal(scripted: ScriptedServer) -> None:
+    scripted.close_with = (1013, "come back later")
+    with pytest.raises(sayline.Refused, match="come back later"):
+        async with sayline.connect(scripted.url):
+            pass
+
+
+async def test_something_that_is_not_a_web_server_is_refused() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example ready\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as other:
+        port = other.sockets[0].getsockname()[1]
+        with pytest.raises(sayline.Refused, match="is it the right address"):
+            async with sayline.connect(f"ws://127.0.0.1:{port}"):
+                pass
+
+
+async def test_something_that_never_answers_is_refused() -> None:
+    left = asyncio.Event()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        left.set()
+
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as other:
+        port = other.sockets[0].getsockname()[1]
+        with pytest.raises(sayline.Refused, match=r"no answer .* within 0\.2 s"):
+            async with sayline.connect(f"ws://127.0.0.1:{port}", timeout_s=0.2):
+                pass
+        await left.wait()
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("ws://127.0.0.1:8000", "ws://127.0.0.1:8000/v1/stream"),
+        ("http://localhost:8000/", "ws://localhost:8000/v1/stream"),
+        ("https://voice.example", "wss://voice.example/v1/stream"),
+        ("wss://voice.example/behind/a/proxy?key=1", "wss://voice.example/behind/a/proxy?key=1"),
+    ],
+)
+def test_an_address_may_be_the_servers_or_the_pages(written: str, meant: str) -> None:
+    assert opening.stream_address(written) == meant
+
+
+@pytest.mark.parametrize("address", ["", "127.0.0.1:8000", "ftp://voice.example", "ws://", "ws://host:port", "ws://[1"])
+async def test_an_address_that_is_none_says_how_to_write_one(address: str) -> None:
+    with pytest.raises(sayline.Refused, match="write it like ws://"):
+        async with sayline.connect(address):
+            pass
+
+
+def test_this_machine_needs_no_proxy() -> None:
+    assert opening.is_loopback("ws://127.0.0.1:8000/")
+    assert opening.is_loopback("ws://[::1]:8000/")
+    assert opening.is_loopback("ws://localhost/")
+    assert not opening.is_loopback("wss://voice.example/")
+
+
+def test_the_scripted_frames_are_80_ms_long() -> None:
+    assert len(TONE) == 2 * FRAME_SAMPLES
+    assert json.loads(json.dumps(READY))["frame_ms"] == FRAME_SAMPLES / 24

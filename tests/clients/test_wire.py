@@ -1,0 +1,129 @@
+import dataclasses
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from sayline import wire
+from sayline.errors import ProtocolError
+from sayline.wire import Encoding
+
+from tests.clients.scripted import golden
+
+GOLDEN = golden(Path(__file__).parents[1] / "wire" / "v1.json")
+NAMES = st.text(min_size=1, max_size=16).filter(lambda name: name.isprintable())
+CLIENT_TYPES = {name: kind for kind, name in wire.TYPE_NAMES.items()}
+
+
+def as_message(content: dict[str, Any]) -> Any:
+    """The golden file's own words as one of our dataclasses."""
+    kind: Any = {**CLIENT_TYPES, **wire.SERVER_TYPES}[content["type"]]
+    known = {field.name for field in dataclasses.fields(kind)}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+    return kind(**{name: value for name, value in values.items() if name in known})
+
+
+@pytest.mark.parametrize("entry", GOLDEN["server"], ids=lambda entry: entry["name"])
+@pytest.mark.parametrize("encoding", Encoding)
+def test_what_the_server_says_is_understood(entry: dict[str, Any], encoding: Encoding) -> None:
+    frame = entry["json" if encoding is Encoding.JSON else "msgpack"]
+    assert wire.decode(frame, encoding) == as_message(entry["message"])
+
+
+@pytest.mark.parametrize("entry", GOLDEN["client"], ids=lambda entry: entry["name"])
+@pytest.mark.parametrize("encoding", Encoding)
+def test_what_the_client_says_is_what_the_golden_file_holds(entry: dict[str, Any], encoding: Encoding) -> None:
+    message = as_message(entry["message"])
+    ours = wire.encode(message, encoding)
+    read = json.loads if encoding is Encoding.JSON else msgpack.unpackb
+    known = {"type", *(field.name for field in dataclasses.fields(message))}
+    golden_content = read(entry["json" if encoding is Encoding.JSON else "msgpack"])
+    assert read(ours) == {name: value for name, value in golden_content.items() if name in known}
+
+
+def test_the_golden_file_has_every_message_type() -> None:
+    assert {entry["message"]["type"] for entry in GOLDEN["client"]} == set(CLIENT_TYPES)
+    assert {entry["message"]["type"] for entry in GOLDEN["server"]} == set(wire.SERVER_TYPES)
+
+
+@given(context_id=NAMES, seq=st.integers(0, 2**32 - 1), start_sample=st.integers(0, 2**63 - 1), data=st.binary())
+def test_audio_comes_through_in_both_encodings(context_id: str, seq: int, start_sample: int, data: bytes) -> None:
+    audio = wire.Audio(context_id, seq, start_sample, data)
+    name = context_id.encode()
+    frame = struct.pack(">BBHIQ", 1, len(name), 0, seq, start_sample) + name + data
+    assert wire.decode(frame, Encoding.JSON) == audio
+    packed = msgpack.packb({"type": "audio", **dataclasses.asdict(audio)})
+    assert wire.decode(packed, Encoding.MSGPACK) == audio
+
+
+@given(
+    st.builds(wire.Segment, NAMES, st.text(), st.floats(0, 1e9), st.floats(0, 1e9))
+    | st.builds(wire.Done, NAMES, st.floats(0, 1e9) | st.integers(0, 10**9))
+    | st.builds(wire.Error, NAMES, st.text(), st.booleans(), st.none() | NAMES)
+)
+def test_a_message_comes_through_in_both_encodings(message: Any) -> None:
+    content = {"type": type(message).__name__.lower(), **dataclasses.asdict(message)}
+    assert wire.decode(json.dumps(content), Encoding.JSON) == message
+    try:
+        packed = msgpack.packb(content)
+    except UnicodeEncodeError:
+        return  # JSON alone can carry half a character
+    assert wire.decode(packed, Encoding.MSGPACK) == message
+
+
+@given(text=st.text(alphabet=st.characters()), encoding=st.sampled_from(Encoding))
+@example(text="half \ud83d of one", encoding=Encoding.MSGPACK)
+@example(text="half \ud83d of one", encoding=Encoding.JSON)
+def test_text_arrives_without_lone_surrogates(text: str, encoding: Encoding) -> None:
+    frame = wire.encode(wire.Text("a", text), encoding)
+    content = json.loads(frame.encode("utf-8")) if isinstance(frame, str) else msgpack.unpackb(frame)
+    assert content["text"] == "".join(c for c in text if not 0xD800 <= ord(c) < 0xE000)
+
+
+def test_what_is_left_to_the_server_is_left_out() -> None:
+    assert json.loads(wire.encode(wire.Start("a"), Encoding.JSON)) == {"type": "start", "context_id": "a"}
+    assert json.loads(wire.encode(wire.Start("a", seed=0), Encoding.JSON))["seed"] == 0
+
+
+@given(frame=st.binary() | st.text(), encoding=st.sampled_from(Encoding))
+@example(frame="[" * 100_000, encoding=Encoding.JSON)
+@example(frame=b"\x91" * 100_000, encoding=Encoding.MSGPACK)
+@example(frame=b"", encoding=Encoding.JSON)
+@example(frame=b"\x01", encoding=Encoding.JSON)
+@example(frame=b"\x01\x05" + bytes(14) + b"abc", encoding=Encoding.JSON)
+@example(frame=b"\x01\x00" + bytes(14) + b"abc", encoding=Encoding.JSON)
+@example(frame=b"\x01\x41" + bytes(14) + b"a" * 100, encoding=Encoding.JSON)
+@example(frame=b"\x01\x01" + bytes(14) + b"\xff", encoding=Encoding.JSON)
+@example(frame="null", encoding=Encoding.JSON)
+@example(frame='{"type":3}', encoding=Encoding.JSON)
+@example(frame='{"type":"done"}', encoding=Encoding.JSON)
+@example(frame='{"type":"done","context_id":"a","duration_ms":true}', encoding=Encoding.JSON)
+@example(frame='{"type":"error","code":"a","message":"b","final":1}', encoding=Encoding.JSON)
+@example(frame="text", encoding=Encoding.MSGPACK)
+def test_a_damaged_frame_is_a_protocol_error_or_an_unknown_kind(frame: str | bytes, encoding: Encoding) -> None:
+    try:
+        message = wire.decode(frame, encoding)
+    except ProtocolError:
+        return
+    assert isinstance(message, wire.Unknown | wire.Audio)
+
+
+@pytest.mark.parametrize("entry", GOLDEN["server"], ids=lambda entry: entry["name"])
+def test_a_message_without_one_of_its_fields_is_a_protocol_error(entry: dict[str, Any]) -> None:
+    optional = {"final", "context_id"} if entry["message"]["type"] == "error" else set()
+    for missing in set(entry["message"]) - optional - {"type"}:
+        content = {name: value for name, value in entry["message"].items() if name != missing}
+        with pytest.raises(ProtocolError, match=missing):
+            wire.decode(msgpack.packb(content), Encoding.MSGPACK)
+
+
+def test_fields_and_types_of_a_later_server_do_no_harm() -> None:
+    more = {"type": "done", "context_id": "a", "duration_ms": 80, "words": [1, None]}
+    assert wire.decode(json.dumps(more), Encoding.JSON) == wire.Done("a", 80)
+    word = wire.decode('{"type":"word","text":"hello"}', Encoding.JSON)
+    assert word == wire.Unknown("word", {"text": "hello"})
+    assert wire.decode(b"\x02 something else", Encoding.JSON) == wire.Unknown("binary kind 2", {})

@@ -1,0 +1,13 @@
+"""The embedded model, loaded once for all tests."""
+
+import pytest
+import torch
+
+from engine.model import Model
+from engine.weights import find_checkpoint
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    torch.set_num_threads(2)
+    return Model.load(find_checkpoint("embedded"))

@@ -1,0 +1,225 @@
+"""engine/engine.py with the embedded model: rows do not know of each other, slots do not remember."""
+
+import numpy as np
+import pytest
+
+from engine.engine import Engine, Event, FrameSpoken, SegmentSpoken, UtteranceEnded
+from engine.errors import Full
+from engine.model import Model
+from engine.scheduler import Batch
+from engine.utterance import Sampling, Status, Utterance
+from engine.voice import Voice
+
+TOLERANCE = 2e-4  # of PCM: sums come in another order in another batch
+TEXTS = ["Hello there.", "It is a fine day, is it not?", "Yes.", "One more thing before we go home tonight."]
+
+
+@pytest.fixture(scope="module")
+def voices(model: Model) -> list[Voice]:
+    return [model.load_voice(name) for name in model.checkpoint.voices()]
+
+
+def utterance(model: Model, voice: Voice, text: str, seed: int = 0, **more: float) -> Utterance:
+    sampling = Sampling(temperature=0.3, noise_clamp=None, eos_threshold=-1.0, decode_steps=1, seed=seed)
+    made = Utterance(voice, sampling, **more)  # type: ignore[arg-type]
+    for segment in model.segments(text):
+        made.add(segment)
+    made.end()
+    return made
+
+
+def step(engine: Engine) -> list[Event]:
+    batch = engine.schedule()
+    return engine.commit(batch, engine.run(batch) if batch else None)
+
+
+def speak(engine: Engine, *utterances: Utterance, steps_between: int = 0) -> dict[Utterance, np.ndarray]:
+    """Add one after the other, some steps apart, and run until all of them have ended."""
+    frames: dict[Utterance, list[np.ndarray]] = {each: [] for each in utterances}
+    coming, left = list(utterances), set(utterances)
+    for turn in range(3000):
+        while coming and turn >= steps_between * (len(utterances) - len(coming)):
+            engine.add(coming.pop(0))
+        for event in step(engine):
+            match event:
+                case FrameSpoken():
+                    frames[event.utterance].append(event.pcm)
+                case UtteranceEnded():
+                    left.discard(event.utterance)
+        if not left:
+            return {each: np.concatenate(parts) if parts else np.zeros(0) for each, parts in frames.items()}
+    raise AssertionError("somebody never ends")
+
+
+def alone(model: Model, voice: Voice, text: str, seed: int) -> np.ndarray:
+    single = utterance(model, voice, text, seed)
+    return speak(Engine(model, 1), single)[single]
+
+
+def assert_same(a: np.ndarray, b: np.ndarray) -> None:
+    assert a.shape == b.shape
+    np.testing.assert_allclose(a, b, atol=TOLERANCE)
+
+
+def test_batched_equals_alone_at_different_places_and_with_different_voices(model: Model, voices: list[Voice]) -> None:
+    cases = [(voices[i % len(voices)], text, i) for i, text in enumerate(TEXTS)]
+    together = [utterance(model, *case) for case in cases]
+    heard = speak(Engine(model, 8), *together, steps_between=3)
+    for each, case in zip(together, cases, strict=True):
+        assert_same(heard[each], alone(model, *case))
+
+
+def test_a_reused_slot_equals_a_fresh_one(model: Model, voices: list[Voice]) -> None:
+    engine = Engine(model, 1)
+    for seed in range(3):
+        again = utterance(model, voices[seed % 2], TEXTS[seed], seed)
+        assert_same(speak(engine, again)[again], alone(model, voices[seed % 2], TEXTS[seed], seed))
+
+
+def test_a_slot_left_in_the_middle_of_speech_equals_a_fresh_one(model: Model, voices: list[Voice]) -> None:
+    engine = Engine(model, 1)
+    loud = utterance(model, voices[0], TEXTS[3], 9)
+    engine.add(loud)
+    for _ in range(12):
+        step(engine)
+    engine.cancel(loud)
+    engine.cancel(loud)
+    assert [type(event) for event in step(engine)] == [UtteranceEnded]
+    after = utterance(model, voices[0], TEXTS[0], 1)
+    assert_same(speak(engine, after)[after], alone(model, voices[0], TEXTS[0], 1))
+
+
+def test_the_seed_fixes_the_noise_and_another_seed_sounds_different(model: Model, voices: list[Voice]) -> None:
+    first, again, other = (alone(model, voices[0], TEXTS[1], seed) for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first, again)
+    assert len(other) != len(first) or np.abs(other - first).max() > 0.01
+
+
+def test_the_codec_runs_on_across_segments_without_a_click(model: Model, voices: list[Voice]) -> None:
+    """A fresh codec steps from digital silence to its own at a segment's first sample; one that runs on does not."""
+    engine = Engine(model, 1)
+    both = utterance(model, voices[0], TEXTS[0])
+    for segment in model.segments(TEXTS[1]):
+        both._queued.append(segment)
+    engine.add(both)
+    pcm: list[np.ndarray] = []
+    seams: list[int] = []
+    while not both.over:
+        for event in step(engine):
+            match event:
+                case FrameSpoken():
+                    pcm.append(event.pcm)
+                case SegmentSpoken():
+                    seams.append(len(pcm) * model.frame_samples)
+    sound = np.concatenate(pcm)
+    assert len(seams) == 2
+    assert seams[1] == len(sound)
+    step_at_seam = abs(sound[seams[0]] - sound[seams[0] - 1])
+    nearby = np.abs(np.diff(sound[seams[0] - 480 : seams[0] + 480]))
+    assert step_at_seam <= np.quantile(nearby, 0.99)
+
+
+def test_segments_say_exactly_when_they_were_spoken(model: Model, voices: list[Voice]) -> None:
+    engine = Engine(model, 1)
+    spoken = utterance(model, voices[0], TEXTS[0])
+    for segment in model.segments(TEXTS[2]):
+        spoken._queued.append(segment)
+    engine.add(spoken)
+    events: list[Event] = []
+    while not spoken.over:
+        events += step(engine)
+    frames = sum(isinstance(event, FrameSpoken) for event in events)
+    segments = [event for event in events if isinstance(event, SegmentSpoken)]
+    assert segments[0].start_ms == 0
+    assert segments[0].end_ms == segments[1].start_ms
+    assert segments[1].end_ms == frames * model.frame_ms == spoken.produced_ms
+    assert isinstance(events[-1], UtteranceEnded)
+
+
+def test_who_is_far_enough_ahead_sits_out_and_costs_nothing(model: Model, voices: list[Voice]) -> None:
+    engine = Engine(model, 2)
+    heard_ms = 0.0
+    ahead = utterance(model, voices[0], TEXTS[3], played_ms=lambda: heard_ms, max_lead_ms=240.0)  # type: ignore[arg-type]
+    engine.add(ahead)
+    for _ in range(10):
+        step(engine)
+    assert ahead.produced_ms == 240
+    assert not engine.schedule()
+    heard_ms = 80.0
+    assert engine.schedule()
+
+
+def test_those_over_the_number_of_slots_wait_their_turn(model: Model, voices: list[Voice]) -> None:
+    engine = Engine(model, 1, max_waiting=1)
+    first, second, third = (utterance(model, voices[0], "Yes.", seed) for seed in range(3))
+    engine.add(first)
+    step(engine)
+    engine.add(second)
+    with pytest.raises(Full, match="try again"):
+        engine.add(third)
+    while not second.over:
+        step(engine)
+        assert second.status is Status.WAITING or first.over
+    assert first.status is second.status is Status.FINISHED
+
+
+def test_a_step_that_fails_ends_its_own_utterances_only(model: Model, voices: list[Voice]) -> None:
+    engine = Engine(model, 2)
+    unlucky = utterance(model, voices[0], TEXTS[0])
+    engine.add(unlucky)
+    batch = engine.schedule()
+    later = utterance(model, voices[0], TEXTS[0], 3)
+    assert [event.utterance for event in engine.fail(batch)] == [unlucky]
+    assert unlucky.status is Status.FAILED
+    assert_same(speak(engine, later)[later], alone(model, voices[0], TEXTS[0], 3))
+
+
+def test_an_utterance_that_ends_without_text_finishes_without_a_slot(model: Model, voices: list[Voice]) -> None:
+    engine = Engine(model, 1)
+    silent = Utterance(voices[0], Sampling(0.3, None, -1.0, 1, 0))
+    engine.add(silent)
+    assert not engine.schedule()
+    silent.end()
+    (event,) = engine.commit(Batch(()), None)
+    assert event == UtteranceEnded(silent, Status.FINISHED, None)
+
+
+def test_text_may_come_while_it_speaks_and_the_slot_is_kept_between(model: Model, voices: list[Voice]) -> None:
+    engine = Engine(model, 1)
+    live = Utterance(voices[0], Sampling(0.3, None, -1.0, 1, 0))
+    engine.add(live)
+    live.add(model.segment("Yes."))
+    while not live.idle:
+        step(engine)
+    first_ms = live.produced_ms
+    assert not engine.schedule()
+    assert live.status is Status.RUNNING
+    live.add(model.segment("No."))
+    live.end()
+    while not live.over:
+        step(engine)
+    assert live.produced_ms > first_ms > 0
+
+
+@pytest.mark.parametrize("after_eos", [0, 1, 7])
+def test_frames_after_the_end_of_speech_are_counted(model: Model, voices: list[Voice], after_eos: int) -> None:
+    """End of speech at once: the sixth frame is the first that may end it."""
+    engine = Engine(model, 1)
+    brief = Utterance(voices[0], Sampling(0.0, None, -1e9, 1, 0))
+    brief.add(model.segment("Yes.", after_eos))
+    brief.end()
+    assert len(speak(engine, brief)[brief]) == (6 + after_eos) * model.frame_samples
+
+
+def test_rows_of_different_decode_steps_share_a_batch(model: Model, voices: list[Voice]) -> None:
+    engine = Engine(model, 3)
+    mixed = []
+    for steps in (1, 4, 1):
+        each = Utterance(voices[0], Sampling(0.3, 1.0, -1.0, steps, 7))
+        each.add(model.segment("Yes."))
+        each.end()
+        mixed.append(each)
+    heard = speak(engine, *mixed)
+    assert_same(heard[mixed[0]], heard[mixed[2]])
+    n = min(len(heard[mixed[0]]), len(heard[mixed[1]]))
+    assert np.abs(heard[mixed[0]][:n] - heard[mixed[1]][:n]).max() > 0.01

@@ -1,0 +1,167 @@
+"""engine/tts_model.py: the plain API, with the embedded voice."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from engine.errors import InputError, TextError, UnknownVoice, VoiceError
+from engine.model import Model
+from engine.tts_model import TTSModel, VoiceState, export_model_state
+from tests.engine.reference import some_audio
+
+
+@pytest.fixture(scope="module")
+def tts() -> TTSModel:
+    return TTSModel.load_model("embedded")
+
+
+@pytest.fixture(scope="module")
+def state(tts: TTSModel) -> VoiceState:
+    return tts.get_state_for_voice("slt")
+
+
+def test_it_says_what_it_is(tts: TTSModel) -> None:
+    assert tts.sample_rate == 24000
+    assert tts.device == torch.device("cpu")
+    assert tts.default_voice in tts.voices
+    assert "embedded" in tts.reason
+
+
+def test_the_stream_joined_is_the_whole(tts: TTSModel, state: VoiceState) -> None:
+    frames = list(tts.generate_audio_stream(state, "Hello there. This is one. And another one.", seed=4))
+    assert {frame.shape for frame in frames} == {(1920,)}
+    whole = tts.generate_audio(state, "Hello there. This is one. And another one.", seed=4)
+    torch.testing.assert_close(torch.cat(frames), whole)
+    assert whole.abs().max() > 0.01
+
+
+def test_the_first_frame_comes_before_the_rest_is_made(tts: TTSModel, state: VoiceState) -> None:
+    stream = tts.generate_audio_stream(state, "Hello there, this is a longer sentence than the others.")
+    next(stream)
+    (utterance,) = tts._jobs
+    assert utterance.produced_frames == 1
+    stream.close()  # type: ignore[attr-defined]
+
+
+def test_closing_a_stream_frees_its_slot(tts: TTSModel, state: VoiceState) -> None:
+    stream = tts.generate_audio_stream(state, "Hello there, this is a longer sentence than the others.")
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    assert not tts._jobs
+    assert not tts._engine._scheduler.running
+
+
+def test_threads_that_generate_at_once_hear_what_they_would_alone(tts: TTSModel) -> None:
+    cases = [("slt", "Hello there.", 1), ("awb", "What a fine day it is.", 2), ("rms", "Yes. No. Perhaps.", 3)]
+
+    def speak(case: tuple[str, str, int]) -> torch.Tensor:
+        voice, text, seed = case
+        return tts.generate_audio(tts.get_state_for_voice(voice), text, seed=seed)
+
+    alone = [speak(case) for case in cases]
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(speak, cases * 2))
+    for index, heard in enumerate(together):
+        torch.testing.assert_close(heard, alone[index % len(cases)], atol=2e-4, rtol=0)
+
+
+def test_a_slow_consumer_does_not_keep_a_fast_one_waiting(tts: TTSModel, state: VoiceState) -> None:
+    slow = tts.generate_audio_stream(state, "Hello there, this is a rather long sentence for a slow consumer.")
+    next(slow)
+    (dawdler,) = tts._jobs
+    tts.generate_audio(state, "This is said meanwhile, from beginning to end, by somebody else. " * 3)
+    assert dawdler.lead_ms <= 2000, "bounded, whatever the others need"
+    assert len(list(slow)) > 10
+
+
+def test_a_step_that_fails_is_raised_and_the_next_text_is_spoken(
+    tts: TTSModel, state: VoiceState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(batch: Any) -> None:
+        raise MemoryError("no more")
+
+    with monkeypatch.context() as patched, pytest.raises(MemoryError, match="no more"):
+        patched.setattr(tts._engine, "run", broken)
+        tts.generate_audio(state, "Hello.")
+    assert not tts._jobs
+    assert tts.generate_audio(state, "Hello.").numel() > 0
+
+
+def test_copy_state_keeps_the_voice_and_its_opposite_goes_on_from_what_was_said(tts: TTSModel) -> None:
+    state = tts.get_state_for_voice("slt")
+    before = state.voice
+    tts.generate_audio(state, "Hello.")
+    assert state.voice is before
+    tts.generate_audio(state, "Hello.", copy_state=False)
+    assert state.voice.positions > before.positions
+    assert tts.generate_audio(state, "And on.").numel() > 0
+
+
+@pytest.mark.parametrize("text", ["", "  \n\t ", "\x00\x01", "\ud800", "🎉🎊", "\u200b"])
+def test_a_text_without_words_is_refused_at_once(tts: TTSModel, state: VoiceState, text: str) -> None:
+    with pytest.raises(TextError, match="empty|blank|nothing"):
+        tts.generate_audio_stream(state, text)
+
+
+def test_what_cannot_be_spoken_is_left_out_of_what_can(tts: TTSModel, state: VoiceState) -> None:
+    clean = tts.generate_audio(state, "Hello there.", seed=1)
+    torch.testing.assert_close(tts.generate_audio(state, "Hello\x07 there.\ud800 🎉", seed=1), clean)
+
+
+def test_samples_a_file_and_an_exported_voice_say_the_same(tts: TTSModel, tmp_path: Path) -> None:
+    audio = some_audio(1.5)
+    from_samples = tts.get_state_for_audio_prompt(audio)
+    export_model_state(from_samples, tmp_path / "mine.safetensors")
+    from_file = tts.get_state_for_audio_prompt(tmp_path / "mine.safetensors")
+    first = tts.generate_audio(from_samples, "Yes.", seed=0)
+    torch.testing.assert_close(tts.generate_audio(from_file, "Yes.", seed=0), first)
+
+
+def test_an_unknown_voice_names_those_that_there_are(tts: TTSModel) -> None:
+    for ask in (tts.get_state_for_voice, tts.get_state_for_audio_prompt):
+        with pytest.raises(UnknownVoice, match=r"slt"):
+            ask("nobody")
+
+
+def test_a_voice_of_bad_samples_is_refused(tts: TTSModel) -> None:
+    for bad in (torch.zeros(1, 48000), torch.full((1, 48000), torch.nan), torch.zeros(0), torch.rand(8, 48000)):
+        with pytest.raises(VoiceError):
+            tts.get_state_for_audio_prompt(bad)
+
+
+def test_a_voice_of_ten_minutes_is_refused_or_cut(tts: TTSModel) -> None:
+    long = some_audio(31.0)
+    with pytest.raises(VoiceError, match="truncate"):
+        tts.get_state_for_audio_prompt(long)
+    assert tts.get_state_for_audio_prompt(long, truncate=True).voice.positions <= 377
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"temp": -1.0}, "temp"),
+        ({"temp": float("nan")}, "temp"),
+        ({"lsd_decode_steps": 0}, "lsd_decode_steps"),
+        ({"noise_clamp": 0.0}, "noise_clamp"),
+        ({"variant": "englich"}, "english"),
+        ({"device": "abacus"}, "cpu"),
+        ({"config": "/nowhere/config.yaml"}, "nowhere"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_with_the_way_out(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        TTSModel.load_model(**{"variant": "embedded"} | options if "config" not in options else options)
+
+
+def test_decode_steps_and_clamp_change_the_speech(model: Model) -> None:
+    def speak(**options: Any) -> torch.Tensor:
+        tts = TTSModel(model, **{"temp": 0.3, "lsd_decode_steps": 1, "noise_clamp": None, "eos_threshold": 1e9} | options)
+        return tts.generate_audio(tts.get_state_for_voice("slt"), "Yes.", seed=0)
+
+    plain = speak()
+    for other in (speak(lsd_decode_steps=3), speak(noise_clamp=0.1), speak(temp=0.0)):
+        assert other.shape == plain.shape
+        assert (other - plain).abs().max() > 1e-3

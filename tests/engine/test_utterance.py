@@ -1,0 +1,103 @@
+"""engine/utterance.py: where speech ends, which frames count, and which moves are legal."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.utterance import FIRST_FRAME_OF_EOS, LEGAL_MOVES, Sampling, Segment, Status, Utterance
+from engine.voice import Voice
+
+VOICE = Voice(torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 1, 2))
+SAMPLING = Sampling(0.3, None, -4.0, 1, 0)
+
+
+def speaking(max_frames: int = 20, after_eos: int = 3, continues: bool = False, **more: float) -> Utterance:
+    utterance = Utterance(VOICE, SAMPLING, continues=continues, **more)  # type: ignore[arg-type]
+    utterance.add(Segment("Hello.", (1, 2), max_frames, after_eos))
+    utterance.move(Status.RUNNING)
+    utterance.begin_segment()
+    return utterance
+
+
+def run(utterance: Utterance, eos_at: set[int]) -> list[bool]:
+    """Steps until the segment is over; which of their frames counted."""
+    kept = []
+    for step in range(1000):
+        counts, spoken = utterance.step(step in eos_at)
+        kept.append(counts)
+        if spoken:
+            return kept
+    raise AssertionError("the segment never ends")
+
+
+@given(
+    st.sets(st.integers(0, 40)),
+    st.integers(1, 40),
+    st.integers(0, 9),
+    st.booleans(),
+)
+def test_speech_lasts_until_its_tail_after_the_first_end_that_counts(
+    eos_at: set[int], max_frames: int, after_eos: int, continues: bool
+) -> None:
+    utterance = speaking(max_frames, after_eos, continues)
+    kept = run(utterance, eos_at)
+    ends = [step for step in eos_at if step >= FIRST_FRAME_OF_EOS]
+    expected = min([max_frames, *[end + after_eos for end in ends]])
+    assert sum(kept) == utterance.produced_frames == expected
+    assert kept[:expected] == [True] * expected, "what is dropped comes last"
+
+
+def test_a_frame_that_may_be_dropped_is_announced_before_it_is_made() -> None:
+    utterance = speaking(after_eos=0)
+    for step in range(30):
+        announced = utterance.discard or utterance.discard_on_eos
+        kept, spoken = utterance.step(is_eos=step == 9)
+        assert kept or announced
+        if spoken:
+            break
+    assert utterance.produced_frames == 9
+
+
+def test_the_memory_takes_in_the_frame_that_ends_speech_only_where_speech_goes_on_from_it() -> None:
+    assert len(run(speaking(after_eos=2), {8})) == 10
+    assert len(run(speaking(after_eos=2, continues=True), {8})) == 11
+
+
+def test_ready_means_something_to_say_and_a_listener_who_needs_it() -> None:
+    played_ms = 0.0
+    utterance = Utterance(VOICE, SAMPLING, played_ms=lambda: played_ms, max_lead_ms=160.0)
+    assert not utterance.ready, "no text"
+    utterance.add(Segment("Hello.", (1,), 20, 3))
+    assert utterance.ready
+    utterance.move(Status.RUNNING)
+    utterance.begin_segment()
+    utterance.step(False)
+    utterance.step(False)
+    assert not utterance.ready, "160 ms ahead"
+    played_ms = 1.0
+    assert utterance.ready
+    utterance.move(Status.CANCELLED)
+    assert not utterance.ready
+
+
+def test_complete_only_when_the_end_was_said_and_all_is_spoken() -> None:
+    utterance = speaking(max_frames=2)
+    utterance.end()
+    assert not utterance.complete
+    run(utterance, set())
+    assert utterance.complete
+
+
+@pytest.mark.parametrize("before", list(Status))
+@pytest.mark.parametrize("after", list(Status))
+def test_only_legal_moves_can_be_made(before: Status, after: Status) -> None:
+    utterance = Utterance(VOICE, SAMPLING)
+    utterance._status = before
+    if after in LEGAL_MOVES[before]:
+        utterance.move(after)
+        assert utterance.status is after
+    else:
+        with pytest.raises(AssertionError):
+            utterance.move(after)
+    assert utterance.over == (utterance.status not in (Status.WAITING, Status.RUNNING))

@@ -1,0 +1,357 @@
+import json
+from contextlib import suppress
+
+import msgpack
+import numpy as np
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from engine.audio import to_int16
+from tests.server.fakes import FRAMES_PER_WORD, FakeEngine, frame
+from tests.server.peer import Peer, is_last, peer
+
+ENCODINGS = pytest.mark.parametrize("encoding", ["json", "msgpack"])
+ENDLESS = "word " * 10_000  # far more than any lead
+
+
+@ENCODINGS
+async def test_the_server_says_first_what_it_is(address: str, encoding: str) -> None:
+    async with peer(address, encoding, greet=False) as one:
+        ready = await one.hear()
+    assert ready == {
+        "type": "ready",
+        "protocol": "sayline.v1",
+        "server": ready["server"],
+        "model": "fake",
+        "voices": ["ann", "bob", "eve"],
+        "default_voice": "ann",
+        "sample_rate_hz": 24_000,
+        "frame_ms": 80.0,
+        "opus_pre_skip": ready["opus_pre_skip"],
+    }
+    assert ready["server"].startswith("sayline/")
+    assert 0 < ready["opus_pre_skip"] < 1920
+
+
+@ENCODINGS
+async def test_text_in_speech_out(address: str, encoding: str) -> None:
+    async with peer(address, encoding) as one:
+        await one.say("Hello there. How are you?", format="pcm", seed=7, voice="bob", temperature=0.5, colour="green")
+        await one.hear_all()
+    count = 5 * FRAMES_PER_WORD
+    expected = to_int16(np.concatenate([frame(7, number) for number in range(count)]))
+    assert (one.pcm() == expected).all()
+    assert [audio["seq"] for audio in one.of("audio")] == list(range(count))
+    assert [audio["start_sample"] for audio in one.of("audio")] == [1920 * number for number in range(count)]
+    assert [(part["text"], part["start_ms"], part["end_ms"]) for part in one.of("segment")] == [
+        ("Hello there.", 0, 320),
+        ("How are you?", 320, 800),
+    ]
+    assert one.heard[-1] == {"type": "done", "context_id": "a", "duration_ms": 800}
+
+
+async def test_a_segment_comes_behind_its_audio_and_before_the_next(address: str) -> None:
+    async with peer(address) as one:
+        await one.say("Hello there. How are you?")
+        await one.hear_all()
+    assert [message["type"] for message in one.heard] == ["audio"] * 4 + ["segment"] + ["audio"] * 6 + [
+        "segment",
+        "done",
+    ]
+
+
+async def test_speech_begins_before_the_text_ends(address: str) -> None:
+    async with peer(address) as one:
+        await one.send("start")
+        await one.send("text", text="Hello there. And")
+        assert (await one.hear_until("segment"))["text"] == "Hello there."
+        await one.send("text", text=" more")
+        await one.send("end")
+        await one.hear_all()
+    assert [part["text"] for part in one.of("segment")] == ["Hello there.", "And more"]
+
+
+async def test_flush_speaks_what_waits(address: str) -> None:
+    async with peer(address) as one:
+        await one.send("start")
+        await one.send("flush")  # of nothing: nothing
+        await one.send("text", text="and then")
+        await one.send("flush")
+        assert (await one.hear_until("segment"))["text"] == "and then"
+        await one.send("end")
+        await one.hear_all()
+    assert one.heard[-1] == {"type": "done", "context_id": "a", "duration_ms": 320}
+
+
+@ENCODINGS
+async def test_contexts_on_one_socket_do_not_mix(address: str, encoding: str) -> None:
+    async with peer(address, encoding) as one:
+        for seed, name in enumerate("abc"):
+            await one.send("start", name, format="pcm", seed=seed)
+        for word in ("one ", "two ", "three. "):
+            for name in "abc":
+                await one.send("text", name, text=word)
+        for name in "cab":
+            await one.send("end", name)
+        await one.hear_all(*"abc")
+    for seed, name in enumerate("abc"):
+        assert (one.pcm(name) == to_int16(np.concatenate([frame(seed, n) for n in range(6)]))).all()
+        assert sum(is_last(message) for message in one.heard if message["context_id"] == name) == 1
+
+
+async def test_an_id_can_be_used_again_after_its_last_event(address: str) -> None:
+    async with peer(address) as one:
+        for _ in range(3):
+            await one.say("Once more.")
+            await one.hear_all()
+    assert [audio["seq"] for audio in one.of("audio")] == [0, 1, 2, 3] * 3
+
+
+async def test_after_cancelled_comes_nothing_and_the_slot_serves_the_next(address: str, engine: FakeEngine) -> None:
+    async with peer(address) as one:
+        for _ in range(5):
+            await one.say(ENDLESS, seed=1, max_lead_ms=400)
+            await one.hear_until("audio")
+            await one.send("cancel")
+            await one.hear_until("cancelled")
+        frames = len(one.of("audio"))
+        await one.say("Hello there.", "b", format="pcm", seed=3)
+        await one.hear_all("b")
+    assert (one.pcm("b") == to_int16(np.concatenate([frame(3, number) for number in range(4)]))).all()
+    assert len(one.of("audio")) == frames
+    assert len(one.of("cancelled")) == 5
+    assert not one.of("done")
+    assert engine.running == 0
+
+
+async def test_cancelled_says_how_much_was_sent(address: str) -> None:
+    async with peer(address) as one:
+        await one.say(ENDLESS, max_lead_ms=800)
+        await one.hear_until("audio")
+        await one.send("cancel")
+        cancelled = await one.hear_until("cancelled")
+    assert cancelled["duration_ms"] == 80 * len(one.of("audio"))
+
+
+async def test_a_context_can_be_cancelled_before_it_speaks(address: str) -> None:
+    async with peer(address) as one:
+        await one.send("start")
+        await one.send("cancel")
+        await one.send("cancel")
+        await one.hear_until("cancelled")
+        assert (await one.hear())["code"] == "unknown_context"
+
+
+async def still_speaks(one: Peer) -> None:
+    await one.say("All is well.", "healthy")
+    await one.hear_all("healthy")
+    assert len(one.of("audio", "healthy")) == 6
+
+
+UNKNOWN = {"type": "text", "context_id": "nobody", "text": "x"}
+REFUSED = [
+    ("not JSON", "nope", "bad_message", "not JSON", None),
+    ("an empty message", "", "bad_message", "not JSON", None),
+    ("100,000 nested arrays", "[" * 60_000, "bad_message", "array", None),
+    (
+        "a deep array in an unknown field",
+        '{"type":"end","context_id":"a","x":' + "[" * 60_000,
+        "bad_message",
+        "deep",
+        None,
+    ),
+    ("an array", "[]", "bad_message", "array", None),
+    ("no type", '{"context_id":"a"}', "bad_message", "type", "a"),
+    ("an unknown type", '{"type":"sing","context_id":"a"}', "unknown_type", "'sing'; there are: start, text", "a"),
+    ("a type that is no text", '{"type":5}', "bad_message", "type", None),
+    ("a missing field", '{"type":"text","context_id":"a"}', "bad_message", "text", "a"),
+    ("a wrong type", '{"type":"text","context_id":"a","text":5}', "bad_message", "Expected `str`", "a"),
+    ("an empty id", '{"type":"start","context_id":""}', "bad_message", "1 to 64", None),
+    ("a long id", '{"type":"start","context_id":"' + "ü" * 33 + '"}', "bad_message", "66 bytes", None),
+    ("half a character", '{"type":"text","context_id":"a","text":"\\ud83d"}', "bad_message", "half a character", None),
+    ("an unknown format", '{"type":"start","context_id":"a","format":"mp3"}', "bad_message", "mp3", "a"),
+    ("a negative seed", '{"type":"start","context_id":"a","seed":-1}', "bad_message", "seed", "a"),
+    ("a hot temperature", '{"type":"start","context_id":"a","temperature":11}', "bad_message", "temperature", "a"),
+    ("a context that is not there", json.dumps(UNKNOWN), "unknown_context", "'nobody'", "nobody"),
+    (
+        "1 MB of text",
+        '{"type":"text","context_id":"a","text":"' + "word " * 200_000 + '"}',
+        "message_too_big",
+        "pieces",
+        None,
+    ),
+    ("a binary frame", b"\x00", "bad_message", "text frames", None),
+]
+
+
+@pytest.mark.parametrize(
+    ("raw", "code", "told", "context_id"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED]
+)
+async def test_a_bad_message_is_refused_and_nothing_else_happens(
+    address: str, raw: str | bytes, code: str, told: str, context_id: str | None
+) -> None:
+    async with peer(address) as one, peer(address) as other:
+        await other.send("start", "healthy")
+        await one.socket.send(raw)
+        error = await one.hear()
+        await still_speaks(one)
+        await other.send("text", "healthy", text="All is well.")
+        await other.send("end", "healthy")
+        await other.hear_all("healthy")
+    assert error["type"] == "error"
+    assert error["code"] == code
+    assert told in error["message"]
+    assert error.get("context_id") == context_id
+    assert error["final"] is ("start" in str(raw) and context_id is not None)
+    assert len(other.of("audio", "healthy")) == 6
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"\xc1", b"\x91" * 60_000, b"\x81\xa1x" + b"\x91" * 60_000, msgpack.packb({"type": "text"}), "text"]
+)
+async def test_bad_msgpack_is_refused_and_nothing_else_happens(address: str, raw: str | bytes) -> None:
+    async with peer(address, "msgpack") as one:
+        await one.socket.send(raw)
+        error = await one.hear()
+        assert (error["code"], error["final"]) == ("bad_message", False)
+        await still_speaks(one)
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n\t", "\x00\x01\x1b\x7f", "🙂🎉👩‍👩‍👧", "... -- !!", "\u200b\u2060"])
+async def test_a_text_without_a_word_ends_in_an_error(address: str, text: str) -> None:
+    async with peer(address) as one:
+        await one.say(text)
+        error = await one.hear()
+        assert (error["code"], error["context_id"], error["final"]) == ("bad_text", "a", True)
+        assert "send some words" in error["message"]
+        await still_speaks(one)
+
+
+async def test_a_context_without_any_text_ends_in_an_error(address: str) -> None:
+    async with peer(address) as one:
+        await one.send("start")
+        await one.send("end")
+        assert (await one.hear())["code"] == "bad_text"
+
+
+async def test_what_cannot_be_said_is_left_out_of_what_can(address: str) -> None:
+    async with peer(address) as one:
+        await one.say("Hello\x00 there 🙂. ")
+        await one.hear_all()
+    assert one.of("segment")[0]["text"].startswith("Hello there")
+
+
+async def test_an_unknown_voice_ends_its_context_alone(address: str) -> None:
+    async with peer(address) as one:
+        await one.say("Hello.", voice="../../etc/passwd")
+        error = await one.hear_until("error")
+        assert (error["code"], error["final"]) == ("unknown_voice", True)
+        assert "there are: ann, bob, eve" in error["message"]
+        await still_speaks(one)
+
+
+async def test_a_voice_that_cannot_be_had_ends_its_context_alone(address: str) -> None:
+    async with peer(address) as one:
+        await one.send("start", voice="eve")
+        error = await one.hear_until("error")
+        assert (error["code"], error["final"]) == ("hub_unreachable", True)
+        await still_speaks(one)
+
+
+async def test_starting_twice_leaves_the_first_alone(address: str) -> None:
+    async with peer(address) as one:
+        await one.send("start")
+        await one.send("start")
+        error = await one.hear()
+        assert (error["code"], error["context_id"], error["final"]) == ("context_exists", "a", False)
+        await one.socket.send('{"type":"start","context_id":"a","seed":"x"}')
+        assert (await one.hear())["final"] is False
+        await one.send("text", text="Hello there.")
+        await one.send("end")
+        await one.hear_all()
+    assert len(one.of("audio")) == 4
+
+
+async def test_text_after_the_end_is_refused_and_the_rest_is_spoken(address: str, engine: FakeEngine) -> None:
+    async with peer(address) as one:
+        engine.runner.may_step.clear()
+        await one.say("Hello there.")
+        await one.send("flush")
+        await one.send("end")
+        await one.send("text", text="Too late.")
+        error = await one.hear_until("error")
+        engine.runner.may_step.set()
+        await one.hear_all()
+    assert (error["code"], error["final"]) == ("context_ended", False)
+    assert [part["text"] for part in one.of("segment")] == ["Hello there."]
+
+
+async def test_a_session_has_so_many_contexts(address: str) -> None:
+    async with peer(address) as one:
+        for number in range(17):
+            await one.send("start", f"c{number}")
+        error = await one.hear()
+        assert (error["code"], error["context_id"], error["final"]) == ("too_many_contexts", "c16", True)
+        await one.send("cancel", "c0")
+        await one.hear_until("cancelled")
+        await still_speaks(one)
+
+
+async def test_a_context_takes_so_much_text(address: str, engine: FakeEngine) -> None:
+    engine.runner.may_step.clear()
+    async with peer(address) as one:
+        await one.send("start")
+        for _ in range(3):
+            await one.send("text", text="word " * 8_000)
+        error = await one.hear_until("error")
+        assert (error["code"], error["context_id"], error["final"]) == ("text_limit", "a", False)
+        engine.runner.may_step.set()
+        await still_speaks(one)
+
+
+async def test_a_client_that_vanishes_frees_its_slots(address: str, engine: FakeEngine) -> None:
+    async with peer(address) as other:
+        await other.send("start", "healthy")
+        async with peer(address) as one:
+            for name in "abc":
+                await one.say(ENDLESS, name)
+            for name in "abc":
+                await one.hear_until("audio", context_id=name)
+            assert engine.running == 3
+            one.socket.transport.abort()
+        await engine.until(lambda: engine.running == 0)
+        await other.send("text", "healthy", text="All is well.")
+        await other.send("end", "healthy")
+        await other.hear_all("healthy")
+
+
+async def test_a_failed_step_ends_who_was_in_it_and_nobody_else(
+    address: str, engine: FakeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with peer(address) as one, peer(address) as other:
+        await other.send("start", "healthy")
+        engine.runner.fault = RuntimeError("out of memory")
+        await one.say("Hello there.")
+        error = await one.hear()
+        assert error == {
+            "type": "error",
+            "code": "internal",
+            "message": "internal error",
+            "final": True,
+            "context_id": "a",
+        }
+        await other.send("text", "healthy", text="All is well.")
+        await other.send("end", "healthy")
+        await other.hear_all("healthy")
+        await still_speaks(one)
+    assert "out of memory" in caplog.text
+
+
+async def test_a_message_beyond_all_measure_closes_the_connection(address: str) -> None:
+    async with peer(address) as one:
+        with suppress(ConnectionClosed):
+            await one.socket.send("x" * 3_000_000)
+        with pytest.raises(ConnectionClosed):
+            await one.hear()
+    async with peer(address) as one:
+        await still_speaks(one)
