@@ -85,7 +85,7 @@ class Span:
     rotation: Tensor  # [rows, length, 1, head_dim / 2], complex
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store keys and values `[rows, length, kv_heads, head_dim]`; return all `[rows, kv_heads, width, head_dim]`."""
+        """Store `[rows, length, kv_heads, head_dim]`; return all that there is, `[rows, kv_heads, width, head_dim]`."""
         all_keys, all_values = self.cache.keys[layer], self.cache.values[layer]
         where = self.slots[:, None]
         all_keys[where, :, self.places] = keys

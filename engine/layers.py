@@ -1,4 +1,4 @@
-"""The building blocks of both networks: attention, transformer block, causal convolutions. Batch first, state passed in.
+"""The building blocks of both networks: attention, transformer, causal convolutions. Batch first, state passed in.
 
 Attribute names are the published tensor names, so that a checkpoint loads without a table of names.
 Source of the shapes: Pocket TTS 4.0.1 (`modules/`), Mimi (arXiv:2410.00037).

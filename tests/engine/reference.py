@@ -23,7 +23,7 @@ from engine.scheduler import Batch
 from engine.tts_model import TTSModel, VoiceState
 from tests.engine.vocabularies import write_as_json
 
-SYLLABLES = [a + b for a in "bdfghklmnprstvw" for b in "aeiou"] + "the and ing er on st".split()
+SYLLABLES = [a + b for a in "bdfghklmnprstvw" for b in "aeiou"] + ["the", "and", "ing", "er", "on", "st"]
 NEVER, AT_ONCE = 1e9, -1e9  # end-of-speech thresholds
 
 
@@ -83,7 +83,8 @@ def write_tokenizer(folder: Path) -> Path:
     """4,000 pieces as the published models have, in both formats. Returns the `.model`."""
     rng = random.Random(0)
     words = ["".join(rng.choices(SYLLABLES, k=rng.randint(1, 4))) for _ in range(12000)]
-    corpus = [" ".join(rng.choices(words, k=8)).capitalize() + rng.choice([".", "!", "?", ", so."]) for _ in range(12000)]
+    marks = [".", "!", "?", ", so."]
+    corpus = [" ".join(rng.choices(words, k=8)).capitalize() + rng.choice(marks) for _ in range(12000)]
     prefix = folder / "tokenizer"
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(corpus),

@@ -125,7 +125,7 @@ async def test_a_worker_that_has_stopped_is_our_fault(line: Line, caplog: pytest
 
 
 async def test_a_reader_that_never_reads_pauses_alone(address: str, engine: FakeEngine) -> None:
-    async with peer(address, max_queue=1) as stalled, peer(address) as other:
+    async with peer(address, max_queue=1, close_timeout=0.1) as stalled, peer(address) as other:
         await stalled.say("word " * 10_000, max_lead_ms=1000)
         await engine.until(lambda: bool(engine.utterances) and not engine.utterances[0].ready)
         utterance = engine.utterances[0]
@@ -137,12 +137,12 @@ async def test_a_reader_that_never_reads_pauses_alone(address: str, engine: Fake
 
 
 async def test_a_peer_that_asks_for_errors_and_never_reads_them_is_not_read_any_more(address: str) -> None:
-    async with peer(address, max_queue=1) as one, peer(address) as other:
-        flood = asyncio.create_task(_flood(one, 20_000))
+    async with peer(address, max_queue=1, close_timeout=0.1) as one, peer(address) as other:
+        flood = asyncio.create_task(_flood(one, 5_000))
         for number in range(3):
             await other.say("All is well.", f"c{number}")
             await other.hear_all(f"c{number}")
-        for _ in range(20_000):
+        for _ in range(5_000):
             assert (await one.hear())["code"] == "bad_message"
         await flood
 

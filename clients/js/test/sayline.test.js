@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { ConnectionLost, ContextFailed, ProtocolError, SaylineError, connect, streamAddress } from '../sayline.js';
+import { READY, ScriptedServer } from './scripted_server.js';
+
+/** @type {ScriptedServer} */ let scripted;
+/** @type {import('../sayline.js').Session[]} */ let sessions;
+
+beforeEach(async () => {
+  scripted = await new ScriptedServer().start();
+  sessions = [];
+});
+afterEach(() => {
+  for (const session of sessions) session.close();
+  scripted.stop();
+});
+
+async function open(options) {
+  const session = await connect(scripted.url, options);
+  sessions.push(session);
+  return session;
+}
+
+async function* words(...pieces) {
+  for (const piece of pieces) yield piece;
+}
+
+async function all(iterable) {
+  const items = [];
+  for await (const item of iterable) items.push(item);
+  return items;
+}
+
+test('text goes in and frames come out', async () => {
+  const server = await open();
+  assert.deepEqual(server.ready, READY);
+  const frames = await all(server.context({ voice: 'awb', seed: 7 }).say(words('Hel', 'lo the', 're. ', 'More')));
+  assert.deepEqual(frames.map(({ seq, start_ms }) => [seq, start_ms]), [[0, 0], [1, 80], [2, 160]]);
+  assert.deepEqual([...frames[1].pcm], [1 - 32768]);
+  assert.deepEqual(scripted.received[0], {
+    type: 'start', context_id: 'speech-1', voice: 'awb', format: 'pcm', seed: 7,
+  });
+});
+
+test('a whole text may be one string', async () => {
+  const server = await open();
+  assert.equal((await all(server.context().say('word '.repeat(3000)))).length, 3000);
+  assert.equal(scripted.received.filter(({ type }) => type === 'text').length, 4);
+});
+
+test('events come in order and end with done', async () => {
+  const server = await open();
+  const speech = server.context();
+  speech.push('Hello there. ');
+  speech.push('More');
+  speech.flush();
+  speech.end();
+  const events = await all(speech);
+  assert.deepEqual(events.map(({ type }) => type), ['frame', 'frame', 'segment', 'frame', 'segment', 'done']);
+  assert.deepEqual(events[2], { type: 'segment', context_id: 'speech-1', text: 'Hello there.', start_ms: 0, end_ms: 160 });
+  assert.equal(speech.durationMs, 240);
+});
+
+test('several contexts speak in one session', async () => {
+  const server = await open();
+  const slow = server.context();
+  slow.feed('one two three four');
+  assert.equal((await all(server.context().say('one two'))).length, 2);
+  assert.equal((await all(slow)).length, 6);
+});
+
+test('cancel drops what was not heard and tells how much had been sent', async () => {
+  const server = await open();
+  const speech = server.context();
+  speech.push('one two three. ');
+  assert.equal((await all(server.context().say('when this is here, so is that'))).length, 7);
+  assert.equal(await speech.cancel(), 240);
+  assert.deepEqual((await all(speech)).map(({ type }) => type), ['segment', 'cancelled']);
+  assert.equal(await speech.cancel(), 240);
+  assert.throws(() => speech.push('more'), /takes no text: open another context/);
+});
+
+test('leaving the loop cancels the speech and closes the text', async () => {
+  const server = await open();
+  let closed = false;
+  async function* endless() {
+    try {
+      for (;;) yield await new Promise((next) => setTimeout(next, 1, 'word. '));
+    } finally {
+      closed = true;
+    }
+  }
+  const speech = server.context();
+  for await (const frame of speech.say(endless())) if (frame.seq === 2) break;
+  await speech.cancel();
+  assert.equal(scripted.received.filter(({ type }) => type === 'cancel').length, 1);
+  while (!closed) await new Promise((next) => setTimeout(next, 1));
+});
+
+test('a context that ended takes no text', async () => {
+  const speech = (await open()).context();
+  assert.throws(() => speech.push(null), TypeError);
+  speech.end();
+  assert.throws(() => speech.push('more'), SaylineError);
+});
+
+test('a context that fails gives its frames first and harms no other', async () => {
+  const server = await open();
+  const heard = [];
+  const bad = server.context();
+  await assert.rejects(async () => {
+    for await (const frame of bad.say('one explode two')) heard.push(frame.seq);
+  }, (error) => error instanceof ContextFailed && error.code === 'internal');
+  assert.deepEqual(heard, [0]);
+  assert.equal((await all(server.context().say('one two'))).length, 2);
+});
+
+test('an unknown voice names the others', async () => {
+  const speech = (await open()).context({ voice: 'nobody' });
+  await assert.rejects(all(speech.say('Hello.')), /there are: slt, awb/);
+});
+
+test('text that the server refuses leaves no silent hole', async () => {
+  const speech = (await open()).context();
+  speech.push('one refuse two. ');
+  await assert.rejects(all(speech), (error) => error instanceof ContextFailed && error.code === 'text_limit');
+  assert.equal(await speech.cancel(), 160);
+});
+
+test('an error in the text comes out of the speech', async () => {
+  const speech = (await open()).context();
+  async function* broken() {
+    yield 'Hello there. ';
+    throw new RangeError('broken');
+  }
+  await assert.rejects(all(speech.say(broken())), RangeError);
+});
+
+test('a lost connection gives what came and then says so', async () => {
+  const server = await open();
+  const heard = [];
+  const speech = server.context();
+  await assert.rejects(async () => {
+    for await (const frame of speech.say('one two hangup three')) heard.push(frame.seq);
+  }, (error) => error instanceof ConnectionLost && /was lost/.test(error.message));
+  assert.deepEqual(heard, [0, 1]);
+  assert.throws(() => server.context(), ConnectionLost);
+  assert.ok((await server.closed) instanceof ConnectionLost);
+});
+
+test('a damaged frame ends the session', async () => {
+  const server = await open();
+  await assert.rejects(all(server.context().say('one damage two')), ProtocolError);
+  assert.ok((await server.closed) instanceof ProtocolError);
+});
+
+test('messages of a later server are left aside', async () => {
+  const server = await open();
+  assert.equal((await all(server.context().say('one later two'))).length, 2);
+});
+
+test('opus frames are not taken for samples', async () => {
+  const [frame] = await all((await open()).context({ format: 'opus' }).say('one'));
+  assert.equal(frame.data.length, 2);
+  assert.throws(() => frame.pcm, /format: 'pcm'/);
+});
+
+test('no server, a wrong key and a closing server each say so', async () => {
+  await assert.rejects(connect('ws://127.0.0.1:1'), /sayline serve/);
+  scripted.apiKey = 'secret';
+  await assert.rejects(connect(scripted.url, { apiKey: 'wrong' }), /API key/);
+  assert.equal((await open({ apiKey: 'secret' })).ready.model, 'words');
+  scripted.closeWith = [1013, 'come back later'];
+  await assert.rejects(connect(scripted.url, { apiKey: 'secret' }), /come back later/);
+});
+
+test('a machine without WebSocket is told what to do', async () => {
+  await assert.rejects(connect('ws://127.0.0.1:1', { WebSocket: null }), /--experimental-websocket/);
+});
+
+test('an address may be the server\'s or the page\'s', () => {
+  assert.equal(streamAddress('http://127.0.0.1:8000/'), 'ws://127.0.0.1:8000/v1/stream');
+  assert.equal(streamAddress('https://voice.example#top'), 'wss://voice.example/v1/stream');
+  assert.equal(streamAddress('wss://voice.example/proxy'), 'wss://voice.example/proxy');
+  for (const url of ['', '127.0.0.1:8000', 'ftp://voice.example']) assert.throws(() => streamAddress(url), /write it like/);
+});

@@ -1,0 +1,25 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Stopwatch, countLetters } from '../stopwatch.js';
+
+test('first audio counts from the text that completed the first segment', () => {
+  let nowMs = 0;
+  const watch = new Stopwatch(() => nowMs);
+  for (const text of ['Hello ', 'there.', ' And']) {
+    nowMs += 100;
+    watch.sent(text);
+  }
+  assert.equal(watch.firstAudioMs, null);
+  nowMs = 350;
+  watch.heard(80);
+  assert.equal(watch.firstAudioMs, 50);
+  watch.sent(' more');
+  watch.heard(80);
+  watch.segment('Hello there.');
+  watch.segment('And more');
+  assert.deepEqual([watch.firstAudioMs, watch.speechMs], [150, 160]);
+});
+
+test('letters and digits of any script count, marks do not', () => {
+  assert.equal(countLetters('Grüße, 世界! 42 🙂'), 9);
+});
