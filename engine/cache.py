@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-GROWTH_POSITIONS = 256
+FIRST_POSITIONS = 256
 
 
 class KeyValueCache:
@@ -38,14 +38,19 @@ class KeyValueCache:
         return self.keys.shape[3]
 
     def reserve(self, slots: int, positions: int) -> None:
-        """Make room for `slots` slots and, where there is no context, for `positions` positions in each."""
-        slots = max(slots, self.slots)
+        """Make room for `slots` slots and, where there is no context, for `positions` positions in each.
+
+        What must grow doubles, so that growing stays rare.
+        """
+        if slots > self.slots:
+            slots = max(slots, 2 * self.slots)
+            self.positions = torch.cat([self.positions, self.positions.new_zeros(slots - self.slots)])
         capacity = self.capacity
         if self.context is None and positions > capacity:
-            capacity = math.ceil(positions / GROWTH_POSITIONS) * GROWTH_POSITIONS
+            capacity = max(positions, 2 * capacity, FIRST_POSITIONS)
+        slots = max(slots, self.slots)
         if (slots, capacity) != (self.slots, self.capacity):
             self.keys, self.values = _grown(self.keys, slots, capacity), _grown(self.values, slots, capacity)
-            self.positions = torch.cat([self.positions, self.positions.new_zeros(slots - len(self.positions))])
 
     def span(self, slots: Tensor, length: int) -> "Span":
         """The places of the next `length` positions of `slots` `[rows]`, and what each of them may look at."""

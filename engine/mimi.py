@@ -196,11 +196,10 @@ class MimiState:
         }
 
     def reserve(self, slots: int) -> None:
-        new = slots - self.cache.slots
-        if new > 0:
-            self.cache.reserve(slots, 0)
-            for layer, tails in self._tails.items():
-                self._tails[layer] = torch.cat([tails, tails.new_zeros(new, *tails.shape[1:])])
+        self.cache.reserve(slots, 0)
+        for layer, tails in self._tails.items():
+            new = tails.new_zeros(self.cache.slots - len(tails), *tails.shape[1:])
+            self._tails[layer] = torch.cat([tails, new]) if len(new) else tails
 
     def reset(self, slot: int) -> None:
         """Begin at silence, whatever this slot spoke before."""

@@ -8,7 +8,7 @@ import torch
 
 from engine.audio import end_on_pause, read_audio
 from engine.config import Config
-from engine.errors import CheckpointError, UnknownVoice, VoiceError
+from engine.errors import CheckpointError, TextError, UnknownVoice, VoiceError
 from engine.flow_lm import FlowLM
 from engine.mimi import Mimi
 from engine.state import FlowLMState
@@ -21,6 +21,8 @@ from engine.weights import Checkpoint, fetch, read_tensors
 # Source of both numbers: the length limit of the reference's `TTSModel`.
 TOKENS_PER_SECOND = 3.0
 SPARE_SECONDS = 2.0
+# Models were trained on some 50 tokens and lose the thread long before this; it bounds what one text can cost.
+MAX_SEGMENT_TOKENS = 1000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,6 +80,11 @@ class Model:
         """One piece of text as the model takes it. `after_eos`: frames to go on for once speech is over."""
         prepared = prepare(text, self.text_rules)
         tokens = tuple(self.tokenizer.encode(prepared))
+        if len(tokens) > MAX_SEGMENT_TOKENS:
+            raise TextError(
+                f"a passage of {len(text)} characters ({text[:20]!r}...) has no mark where a voice could breathe; "
+                "put full stops or commas into it"
+            )
         seconds = len(tokens) / TOKENS_PER_SECOND + SPARE_SECONDS
         if after_eos is None:
             after_eos = self.config.model_recommended_frames_after_eos
@@ -87,7 +94,10 @@ class Model:
 
     def segments(self, text: str, after_eos: int | None = None) -> list[Segment]:
         """A whole text, split where the reference splits it."""
-        return [self.segment(part, after_eos) for part in split(clean(text), self.tokenizer, self.text_rules)]
+        parts = split(clean(text), self.tokenizer, self.text_rules)
+        if not parts:
+            raise TextError("there is nothing to say in this text; give some words")
+        return [self.segment(part, after_eos) for part in parts]
 
     @torch.inference_mode()
     def encode_voice(self, audio: np.ndarray) -> Voice:
@@ -101,8 +111,8 @@ class Model:
         prompt = torch.from_numpy(end_on_pause(audio, self.sample_rate_hz)).to(self.device)
         vectors = self.flow_lm.embed_voice(self.mimi.encode(prompt))  # [positions, width]
         state = FlowLMState(self.flow_lm)
-        state.reserve(1, len(vectors))
-        state.forward_rows(self.flow_lm, [0], [vectors])
+        state.reserve(1)
+        state.forward(self.flow_lm, torch.tensor([0]), vectors[None], torch.tensor([len(vectors)]))
         return state.snapshot(0)
 
     def load_voice(self, source: str | Path, truncate: bool = False) -> Voice:

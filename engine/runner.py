@@ -42,8 +42,7 @@ class Runner:
         if joining:
             z.append(self._prefill(joining))
         if going:
-            latents = self._flow.latents[torch.tensor(going)]
-            z.append(self._flow.forward_rows(self._model.flow_lm, going, list(self._embed(latents))))
+            z.append(self._go_on(torch.tensor(going)))
         return self._speak(batch.rows, torch.cat(z))
 
     @torch.inference_mode()
@@ -51,30 +50,28 @@ class Runner:
         """What FlowLM holds of a slot, as a voice to go on from."""
         return self._flow.snapshot(slot)
 
-    def _embed(self, latents: Tensor) -> Tensor:
-        return self._model.flow_lm.embed_latents(latents)[:, None]  # [rows, 1, width]
+    def _go_on(self, slots: Tensor) -> Tensor:
+        """One more frame behind the last latents; what the heads read."""
+        flow_lm = self._model.flow_lm
+        latents = flow_lm.embed_latents(self._flow.latents[slots])[:, None]  # [rows, 1, width]
+        return self._flow.forward(flow_lm, slots, latents, torch.ones_like(slots))
 
     def _prefill(self, joining: list[tuple[Row, Join]]) -> Tensor:
         """Voice and text of the rows that begin a segment; what the heads read for its first frame."""
-        self._reserve(joining)
+        slots = max(row.slot for row, _ in joining) + 1
+        self._codec.reserve(slots)
+        self._flow.reserve(slots)
         for row, join in joining:
             if join.fresh:
                 self._codec.reset(row.slot)
                 self._noise[row.slot] = torch.Generator().manual_seed(row.sampling.seed)
             if join.voice is not None:
                 self._flow.load_voice(row.slot, join.voice)
-        device = self._model.device
-        texts = [self._model.flow_lm.embed_text(torch.tensor(join.tokens, device=device)) for _, join in joining]
-        return self._flow.forward_rows(self._model.flow_lm, [row.slot for row, _ in joining], texts)
-
-    def _reserve(self, joining: list[tuple[Row, Join]]) -> None:
-        slots = max(row.slot for row, _ in joining) + 1
-        self._codec.reserve(slots)
-        self._flow.reserve(slots, 0)
-        begins = [join.voice.positions if join.voice else self._flow.position(row.slot) for row, join in joining]
-        longest_text = max(len(join.tokens) for _, join in joining) + 1
-        longest = max(begin + longest_text + join.max_frames for begin, (_, join) in zip(begins, joining, strict=True))
-        self._flow.reserve(slots, longest)
+        flow_lm, device = self._model.flow_lm, self._model.device
+        texts = [flow_lm.embed_text(torch.tensor(join.tokens, device=device)) for _, join in joining]
+        lengths = torch.tensor([len(text) for text in texts])
+        x = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True)  # [rows, longest, width]
+        return self._flow.forward(flow_lm, torch.tensor([row.slot for row, _ in joining]), x, lengths)
 
     def _speak(self, rows: tuple[Row, ...], z: Tensor) -> Output:
         """Heads and codec: one frame for each row."""

@@ -14,7 +14,6 @@ class Join:
     """What a row needs to begin a segment."""
 
     tokens: tuple[int, ...]
-    max_frames: int
     voice: Voice | None  # begin behind this voice; None: go on from where the row is
     fresh: bool  # first segment of its utterance: silence in the codec, noise from the seed
 
@@ -82,5 +81,5 @@ class Scheduler:
             fresh = not utterance.begun
             segment = utterance.begin_segment()
             voice = utterance.voice if fresh or not utterance.continues else None
-            join = Join(segment.tokens, segment.max_frames, voice, fresh)
+            join = Join(segment.tokens, voice, fresh)
         return Row(slot, utterance.sampling, join, utterance.discard, utterance.discard_on_eos)

@@ -17,19 +17,17 @@ class FlowLMState:
         self.latents = flow_lm.bos_emb.new_zeros(0, flow_lm.bos_emb.shape[0])  # [slots, dim], the last of each
         self._voices: list[Voice | None] = []
 
-    def reserve(self, slots: int, positions: int) -> None:
-        new = slots - len(self._voices)
-        self.cache.reserve(slots, positions)
+    def reserve(self, slots: int) -> None:
+        self.cache.reserve(slots, 0)
+        new = self.cache.slots - len(self._voices)
         if new > 0:
             self.latents = torch.cat([self.latents, self.latents.new_zeros(new, self.latents.shape[1])])
             self._voices += [None] * new
 
-    def position(self, slot: int) -> int:
-        return int(self.cache.positions[slot])
-
     def load_voice(self, slot: int, voice: Voice) -> None:
         """Put the row behind the end of `voice`."""
         if self._voices[slot] is not voice:
+            self.cache.reserve(0, voice.positions)
             self.cache.keys[:, slot, :, : voice.positions] = voice.keys.to(self.cache.keys.device)
             self.cache.values[:, slot, :, : voice.positions] = voice.values.to(self.cache.keys.device)
             self._voices[slot] = voice
@@ -37,19 +35,17 @@ class FlowLMState:
 
     def snapshot(self, slot: int) -> Voice:
         """All that the row holds now, as a voice of its own."""
-        end = self.position(slot)
+        end = int(self.cache.positions[slot])
         keys, values = self.cache.keys[:, slot, :, :end], self.cache.values[:, slot, :, :end]
         return Voice(keys.cpu().clone(), values.cpu().clone())
 
-    def forward_rows(self, flow_lm: FlowLM, slots: list[int], parts: list[Tensor]) -> Tensor:
-        """Run parts `[length, width]` of different lengths behind their rows; the output at each one's end.
+    def forward(self, flow_lm: FlowLM, slots: Tensor, x: Tensor, lengths: Tensor) -> Tensor:
+        """Go on behind the rows of `slots` with `x` `[rows, length, width]`; what the heads read at each one's end.
 
-        Shorter parts are filled up at their end. What that writes lies ahead of the row's position, where it is
-        overwritten before anything can see it.
+        Rows shorter than the longest are filled up at their end. What that writes lies ahead of the row's position,
+        where it is overwritten before anything can see it.
         """
-        lengths = torch.tensor([len(part) for part in parts])
-        rows = torch.tensor(slots)
-        padded = torch.nn.utils.rnn.pad_sequence(parts, batch_first=True)  # [rows, longest, width]
-        z: Tensor = flow_lm(padded, self.cache.span(rows, padded.shape[1]))
-        self.cache.advance(rows, lengths)
-        return z[torch.arange(len(parts)), lengths - 1]
+        self.cache.reserve(0, int(self.cache.positions[slots].max()) + x.shape[1])
+        z: Tensor = flow_lm(x, self.cache.span(slots, x.shape[1]))  # [rows, length, output_dim]
+        self.cache.advance(slots, lengths)
+        return z[torch.arange(len(slots)), lengths - 1]

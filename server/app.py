@@ -69,7 +69,8 @@ def serve(settings: Settings) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     settings.check_exposure()
     with bind(settings) as listener:  # before the model, which takes long
-        torch.set_num_threads(settings.threads or os.cpu_count() or 1)
+        # Half the cores: threads of one step wait for each other, so one core that is busy elsewhere slows them all.
+        torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) // 2))
         checkpoint = find_checkpoint(settings.variant, settings.config)
         print(f"Loading the model {checkpoint.name} ...", flush=True)
         asyncio.run(_serve(settings, Model.load(checkpoint, settings.device), listener))

@@ -26,6 +26,8 @@ from server.worker import Worker
 
 log = logging.getLogger(__name__)
 
+INTERNAL = ("internal", "internal error")  # all that a peer hears of our own faults
+
 
 class Context:
     """Its last event is exactly one of `Done`, `Cancelled` and a final `Error`; then `on_over` is called."""
@@ -52,16 +54,13 @@ class Context:
         """Get the voice, then take a place in the engine's queue. Text may come before that is done."""
         try:
             voice = await self._worker.voice(self._start.voice or self._model.checkpoint.default_voice)
-            if self._state.over:
-                return
-            self._utterance = self._make_utterance(voice)
-            self._worker.speak(self._utterance, self)
-            self._backlog.begin(self._utterance)
-        except InputError as error:
-            self.fail(error.code, str(error))
-        except Exception:
-            log.exception("a context could not begin")
-            self.fail("internal", "internal error")
+            if not self._state.over:
+                self._begin(voice)
+        except Exception as error:
+            if not isinstance(error, InputError):
+                log.exception("a context could not begin")
+            if not self._state.over:
+                self.fail(*((error.code, str(error)) if isinstance(error, InputError) else INTERNAL))
 
     def push(self, text: str) -> None:
         """Raises `ProtocolError` where the text cannot be taken; what came before goes on."""
@@ -114,7 +113,7 @@ class Context:
             case Status.CANCELLED:  # not by us: nobody listens to what we cancelled
                 self.fail("shutting_down", "the server is shutting down; connect again")
             case _:
-                self.fail("internal", "internal error")
+                self.fail(*INTERNAL)
 
     def on_sent(self) -> None:
         """One of our frames has left."""
@@ -129,6 +128,12 @@ class Context:
     @property
     def _duration_ms(self) -> float:
         return self._frames * self._model.frame_ms
+
+    def _begin(self, voice: Voice) -> None:
+        """Raises `Full`."""
+        self._utterance = self._make_utterance(voice)
+        self._worker.speak(self._utterance, self)
+        self._backlog.begin(self._utterance)
 
     def _make_utterance(self, voice: Voice) -> Utterance:
         start, config = self._start, self._model.config

@@ -29,13 +29,17 @@ class Settings(BaseSettings):
     variant: str = Field(default="auto", description="published model, embedded, or auto")
     config: str | None = Field(default=None, description="YAML file of a model of your own, path or URL")
     device: str = Field(default="cpu", description="cpu or cuda")
-    threads: int = Field(default=0, ge=0, description="processor cores for the model; 0 takes all")
+    threads: int = Field(default=0, ge=0, description="processor cores for the model; 0 takes half")
     slots: int = Field(default=32, ge=1, le=4096, description="most contexts that speak at once")
     max_waiting: int = Field(default=64, ge=0, description="contexts that may wait for one of them")
     max_contexts: int = Field(default=16, ge=1, description="open contexts in one session")
-    max_lead_ms: float = Field(default=10_000, ge=80, description="audio sent ahead of what the listener has heard, at most")
+    max_lead_ms: float = Field(
+        default=10_000, ge=80, description="audio sent ahead of what the listener has heard, at most"
+    )
     max_text_chars: int = Field(default=100_000, ge=100, description="characters that may wait in one context")
-    max_delay_ms: float = Field(default=1_000, ge=0, description="unfinished text is spoken when the writer pauses so long")
+    max_delay_ms: float = Field(
+        default=1_000, ge=0, description="unfinished text is spoken when the writer pauses so long"
+    )
     heartbeat_s: float = Field(default=20, gt=0, description="a peer is asked for a sign of life so often")
     api_key: SecretStr | None = Field(default=None, description="what clients must know")
     insecure: int = Field(default=0, ge=0, description="twice: listen beyond this machine without an API key")

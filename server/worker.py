@@ -12,6 +12,9 @@ import numpy as np
 
 from engine.engine import Engine, Event, FrameSpoken, SegmentSpoken, UtteranceEnded
 from engine.model import Model
+from engine.runner import Output
+from engine.scheduler import Batch
+from engine.segmenter import Segmenter
 from engine.utterance import Sampling, Segment, Status, Utterance
 from engine.voice import Voice
 
@@ -97,14 +100,15 @@ class Worker:
         self._wake.set()
 
     async def warm_up(self) -> None:
-        """Speak a sentence to nobody, so that the first listener does not pay for what happens once."""
+        """Speak a sentence to nobody, so that the first listener does not pay for what is done but once."""
         if not (name := self.model.checkpoint.default_voice):
             return
         voice = await self.voice(name)
         config = self.model.config
         utterance = Utterance(voice, Sampling(config.default_temperature, None, config.default_eos_threshold, 1, 0))
-        for segment in self.model.segments("Ready to speak."):
-            utterance.add(segment)
+        segmenter = Segmenter(lambda text: len(self.model.tokenizer.encode(text)))
+        for text in segmenter.push("Ready to speak, Dr. Smith. ") + segmenter.flush():
+            utterance.add(self.model.segment(text))
         utterance.end()
         deaf = _DeafListener()
         self.speak(utterance, deaf)
@@ -118,33 +122,37 @@ class Worker:
             raise
 
     async def _drive(self) -> None:
+        news: list[Event] = []
         try:
             while not self._stopping:
                 self._wake.clear()
-                if not await self._step():
+                batch = self._engine.schedule()
+                news = await self._step(batch, news)
+                if not batch and not news:
                     await self._wake.wait()
+            self._deliver(news)
         except Exception:
             log.exception("the engine's books are broken; nothing is spoken any more")
             self._abandon(Status.FAILED)
 
-    async def _step(self) -> bool:
-        """Did anything happen?"""
-        batch = self._engine.schedule()
-        output = None
+    async def _step(self, batch: Batch, news: list[Event]) -> list[Event]:
+        """Run a batch and, while it runs, tell what the one before brought: encoding and sending cost time too."""
+        step: asyncio.Future[Output] | None = None
+        if batch:
+            step = asyncio.get_running_loop().run_in_executor(self._engine_thread, self._engine.run, batch)
+        self._deliver(news)
         try:
-            if batch:
-                loop = asyncio.get_running_loop()
-                output = await loop.run_in_executor(self._engine_thread, self._engine.run, batch)
+            output = await step if step else None
         except Exception:
             log.exception("a step of %d rows failed; they end, the others go on", len(batch.rows))
-            events = self._engine.fail(batch)
-        else:
-            events = self._engine.commit(batch, output)
-        for event in events:
-            self._deliver(event)
-        return bool(batch or events)
+            return self._engine.fail(batch)
+        return self._engine.commit(batch, output)
 
-    def _deliver(self, event: Event) -> None:
+    def _deliver(self, news: list[Event]) -> None:
+        for event in news:
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
         listener = self._listeners.get(event.utterance)
         if listener is None:  # cancelled by its owner
             return
@@ -160,7 +168,8 @@ class Worker:
         except Exception:
             log.exception("a listener failed; its utterance ends")
             self.cancel(event.utterance)
-            listener.on_ended(Status.FAILED)
+            if not isinstance(event, UtteranceEnded):
+                listener.on_ended(Status.FAILED)
 
     def _abandon(self, status: Status) -> None:
         listeners, self._listeners = self._listeners, {}

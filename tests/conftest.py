@@ -9,5 +9,5 @@ from engine.weights import find_checkpoint
 
 @pytest.fixture(scope="session")
 def model() -> Model:
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # threads of one step wait for each other: on a busy machine two are far slower
     return Model.load(find_checkpoint("embedded"))

@@ -14,14 +14,11 @@ from server.commands.terminal import Terminal
 if TYPE_CHECKING:
     from engine.tts_model import TTSModel, VoiceState
 
-Variant = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        help="Which model: a published one (sayline voices --variants lists them), embedded (the small one that comes "
-        "with Sayline), or auto: Kyutai's English model where it can be had, else the embedded one.",
-    ),
-]
+WHICH_MODEL = (
+    "Which model: a published one (sayline voices --variants lists them), embedded (the small one that comes "
+    "with Sayline), or auto: Kyutai's English model where it can be had, else the embedded one."
+)
+Variant = Annotated[str, typer.Option(metavar="NAME", help=WHICH_MODEL)]
 Config = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="A model of your own instead: its YAML file in the published format, or a URL."),

@@ -7,7 +7,7 @@ from server.commands.terminal import Terminal
 
 MAX_CHARS = 500_000  # nine hours of speech; a WAV file holds 24
 CHARS_PER_SECOND = 16.0  # of English, more or less
-MOST_DAMAGED = 0.2  # of the characters; text in a Western encoding has a tenth at most, a picture or a song a third
+MOST_DAMAGED = 0.2  # of the characters: of a text in Latin letters a tenth is not ASCII at most
 
 
 class Script:
@@ -39,8 +39,10 @@ def _whole(text: str | None, terminal: Terminal) -> str:
     data = sys.stdin.buffer.read(4 * MAX_CHARS + 4)
     text = data.decode("utf-8-sig", errors="replace")
     damaged = text.count("\N{REPLACEMENT CHARACTER}")
-    if damaged > MOST_DAMAGED * len(text):
-        raise TextError("what comes on standard input is not text; give plain text in UTF-8")
+    if "\0" in text or damaged > MOST_DAMAGED * len(text):
+        raise TextError(
+            "what comes on standard input is not UTF-8 text; give plain text, converted with iconv if need be"
+        )
     if damaged:
         terminal.tell(
             f"Left out {damaged} places that are not UTF-8; convert the text, for example with iconv -t utf-8"

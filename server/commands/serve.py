@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from server.commands.model_choice import WHICH_MODEL, Config
+
 EXAMPLES = """Examples:
 
 sayline serve --variant embedded
@@ -25,19 +27,7 @@ Host = Annotated[
     typer.Option(metavar="ADDRESS", help="Where to listen; 0.0.0.0 is everywhere.", show_default="127.0.0.1"),
 ]
 Port = Annotated[int | None, typer.Option(metavar="N", help="The port; 0 takes a free one.", show_default="8000")]
-Variant = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Which model: a published one (sayline voices --variants lists them), embedded (the small one that comes "
-        "with Sayline), or auto: Kyutai's English model where it can be had, else the embedded one.",
-        show_default="auto",
-    ),
-]
-Config = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="A model of your own instead: its YAML file in the published format, or a URL."),
-]
+Variant = Annotated[str | None, typer.Option(metavar="NAME", help=WHICH_MODEL, show_default="auto")]
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="What computes: cpu or cuda.", show_default="cpu")]
 Threads = Annotated[
     int | None, typer.Option(metavar="N", help="Processor cores for the model; 0 takes all.", show_default="0")

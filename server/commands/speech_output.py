@@ -3,15 +3,15 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-
-import numpy.typing as npt
 
 from engine.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from engine.wav import WavWriter
 
 OTHER_FORMATS = {".aac", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".webm"}
@@ -50,17 +50,19 @@ class SpeechOutput:
         """A file that was there before is written over. However this ends, what was written by then plays."""
         from engine.wav import WavWriter
 
-        if not self._raw:
-            with self._explained():
-                self._wav = WavWriter(self._path or sys.stdout.buffer, sample_rate_hz)
+        with self._explained():
+            stream = self._path.open("wb") if self._path else sys.stdout.buffer
         try:
+            if not self._raw:
+                with self._explained():
+                    self._wav = WavWriter(stream, sample_rate_hz)
             yield
         finally:
-            if self._wav is not None:
-                with self._explained():
+            with self._explained(), stream if self._path else nullcontext():
+                if self._wav is not None:
                     self._wav.close()
 
-    def write(self, samples: npt.NDArray[Any]) -> None:
+    def write(self, samples: "npt.NDArray[Any]") -> None:
         """Floats `[samples]`, full scale at 1; they are out when this returns."""
         from engine.audio import to_int16
 

@@ -81,3 +81,9 @@ def test_weights_in_half_precision_are_widened(model: Model) -> None:
     kinds = {tensor.dtype for tensor in safetensors.torch.load_file(EMBEDDED / "model.safetensors").values()}
     assert torch.float16 in kinds
     assert {each.dtype for each in [*model.flow_lm.parameters(), *model.mimi.parameters()]} == {torch.float32}
+
+
+def test_a_passage_without_a_breath_is_refused_before_it_costs_anything(model: Model) -> None:
+    with pytest.raises(TextError, match=r"1000000 characters \('aaaa.*full stops or commas"):
+        model.segments("a" * 1_000_000)
+    assert len(model.segments("A sentence. " * 5000)) > 1000

@@ -134,19 +134,17 @@ async def test_a_server_stops_although_somebody_does_not_read(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("server.session.PATIENCE_S", 0.1)
-    async with stoppable(engine) as server:
-        async with peer(f"{server.host}:{server.port}", max_queue=1, close_timeout=0.1) as deaf:
-            session = next(iter(server.app[app_module.SESSIONS]))  # type: ignore[index]
-            stuck = asyncio.Event()
+    stuck = asyncio.Event()
 
-            async def never(data: object) -> None:
-                stuck.set()
-                await asyncio.Event().wait()
+    async def never(socket: object, data: object) -> None:
+        stuck.set()
+        await asyncio.Event().wait()
 
-            monkeypatch.setattr(session._socket, "send_bytes", never)
-            await deaf.say("Hello there.")
-            await stuck.wait()
-            await server.close()
+    monkeypatch.setattr("aiohttp.web.WebSocketResponse.send_bytes", never)
+    async with stoppable(engine) as server, peer(f"{server.host}:{server.port}", close_timeout=0.1) as deaf:
+        await deaf.say("Hello there.")
+        await stuck.wait()
+        await server.close()
 
 
 async def test_our_own_fault_closes_one_session_with_1011(
@@ -154,6 +152,8 @@ async def test_our_own_fault_closes_one_session_with_1011(
 ) -> None:
     async with peer(address) as one, peer(address) as other:
         await other.send("start", "healthy")
+        await other.send("text", "healthy", text="Hello. ")
+        await other.hear_until("segment")
         monkeypatch.setattr("server.session.Session._open", lambda *_: 1 / 0)
         await one.send("start")
         assert await closing(one) == (1011, "internal error")

@@ -102,9 +102,10 @@ async def test_cancelling_takes_back_what_was_not_sent(line: Line, engine: FakeE
     await engine.until(lambda: engine.running == 0)
 
 
-async def test_the_voice_may_come_after_the_cancel(line: Line, engine: FakeEngine) -> None:
+@pytest.mark.parametrize("voice", ["bob", "eve"])
+async def test_the_voice_may_come_or_fail_after_the_cancel(line: Line, engine: FakeEngine, voice: str) -> None:
     engine.fake_model.may_load.clear()
-    context = Context(Start("a"), line.worker, line.outbox, Settings(), line.over.append)
+    context = Context(Start("a", voice), line.worker, line.outbox, Settings(), line.over.append)
     opening = asyncio.create_task(context.open())
     await asyncio.sleep(0)
     context.push("Hello there. ")

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from contextlib import suppress
 
@@ -7,8 +8,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from engine.audio import to_int16
+from server.app import make_app
+from server.settings import Settings
 from tests.server.fakes import FRAMES_PER_WORD, FakeEngine, frame
-from tests.server.peer import Peer, is_last, peer
+from tests.server.peer import Peer, is_last, peer, running
 
 ENCODINGS = pytest.mark.parametrize("encoding", ["json", "msgpack"])
 ENDLESS = "word " * 10_000  # far more than any lead
@@ -353,5 +356,32 @@ async def test_a_message_beyond_all_measure_closes_the_connection(address: str) 
             await one.socket.send("x" * 3_000_000)
         with pytest.raises(ConnectionClosed):
             await one.hear()
+    async with peer(address) as one:
+        await still_speaks(one)
+
+
+async def test_a_peer_without_a_sign_of_life_is_dropped(engine: FakeEngine) -> None:
+    app = await make_app(Settings.load(heartbeat_s=0.1), engine.model, engine)
+    async with running(app) as address:
+        host, port = address.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(
+            f"GET /v1/stream HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            "Sec-WebSocket-Protocol: sayline.v1.json\r\n\r\n".encode()
+        )
+        async with peer(address) as other:
+            heard = await reader.read()  # until the server gives up
+            await still_speaks(other)
+        assert b"101 Switching Protocols" in heard
+        writer.close()
+
+
+async def test_a_message_that_is_not_utf_8_closes_the_connection(address: str) -> None:
+    async with peer(address) as one:
+        await one.socket.send(b"\xff\xfe", text=True)
+        with pytest.raises(ConnectionClosed):
+            await one.hear()
+        assert one.socket.close_code == 1007
     async with peer(address) as one:
         await still_speaks(one)

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from engine.audio import to_int16
 from engine.engine import Engine, FrameSpoken, UtteranceEnded
 from engine.model import Model
 from engine.utterance import Sampling, Utterance

@@ -107,6 +107,18 @@ async def test_a_listener_that_fails_ends_alone(worker: Worker, caplog: pytest.L
     assert "no encoder" in caplog.text
 
 
+async def test_a_listener_that_fails_at_its_end_ends_alone(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad, good = Ear(), Ear()
+    monkeypatch.setattr(bad, "on_ended", lambda status: 1 / 0)
+    worker.speak(await make(worker, "Hello."), bad)
+    worker.speak(await make(worker, "Hello there."), good)
+    await good.ended.wait()
+    assert good.status is Status.FINISHED
+    assert "ZeroDivisionError" in caplog.text
+
+
 async def test_when_the_books_break_everybody_is_told(
     worker: Worker, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,5 +202,5 @@ async def test_stopping_waits_for_the_step_and_tells_everybody(engine: FakeEngin
 
 async def test_warming_up_speaks_to_nobody(worker: Worker, engine: FakeEngine) -> None:
     await worker.warm_up()
-    assert engine.runner.steps == 6
+    assert engine.runner.steps == 10  # five words
     assert worker.speaking == 0

@@ -1,0 +1,94 @@
+"""The commands, run as a user types them: with a model that only counts, or with the embedded one, loaded once."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import typer
+from huggingface_hub.utils import enable_progress_bars  # type: ignore[attr-defined]
+from torch import Tensor
+from typer.testing import CliRunner, Result
+
+from engine.tts_model import TTSModel
+from server.cli import register
+
+Sayline = Callable[..., Result]
+FRAME_SAMPLES = 1920
+
+
+class CountingModel:
+    """Speaks three frames of whatever text. What it was asked for is in `asked`."""
+
+    sample_rate, reason, default_voice, voices = 24_000, "a stand-in for tests", "nobody", ("nobody", "somebody")
+
+    def __init__(self) -> None:
+        self.asked: dict[str, Any] = {}
+        self.breaks_off: BaseException | None = None
+
+    def get_state_for_audio_prompt(self, source: str | Path, truncate: bool = False) -> str:
+        self.asked |= {"voice": source, "truncate": truncate}
+        return "a voice"
+
+    def generate_audio_stream(
+        self, state: str, text: str, frames_after_eos: int | None, seed: int | None
+    ) -> Iterator[Tensor]:
+        self.asked |= {"text": text, "frames_after_eos": frames_after_eos, "seed": seed}
+        return self._frames()
+
+    def _frames(self) -> Iterator[Tensor]:
+        for number in range(3):
+            if number == 2 and self.breaks_off:
+                raise self.breaks_off
+            yield torch.full((FRAME_SAMPLES,), 0.25)
+
+
+@pytest.fixture
+def sayline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sayline]:
+    """Runs `sayline <arguments>` in an empty folder."""
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.callback()(lambda: None)
+    register(app)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object, stdin: bytes | None = None) -> Result:
+        return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+
+    yield run
+    enable_progress_bars()  # which `-q` switches off for the whole process
+
+
+@pytest.fixture
+def counting(monkeypatch: pytest.MonkeyPatch) -> CountingModel:
+    model = CountingModel()
+
+    def load_model(*arguments: object) -> CountingModel:
+        names = ("variant", "config", "temp", "lsd_decode_steps", "noise_clamp", "eos_threshold", "device")
+        model.asked |= dict(zip(names, arguments, strict=True))
+        return model
+
+    monkeypatch.setattr(TTSModel, "load_model", load_model)
+    return model
+
+
+@pytest.fixture(scope="session")
+def loaded() -> TTSModel:
+    torch.set_num_threads(1)
+    return TTSModel.load_model("embedded")
+
+
+@pytest.fixture
+def embedded(loaded: TTSModel, monkeypatch: pytest.MonkeyPatch) -> TTSModel:
+    monkeypatch.setattr(TTSModel, "load_model", lambda *_: loaded)
+    return loaded
+
+
+def mistake(result: Result) -> str:
+    """The message of a user's mistake, after making sure that it is one."""
+    assert result.exit_code == 2, result.output
+    assert isinstance(result.exception, SystemExit)
+    lines = [line for line in result.stderr.splitlines() if line.startswith("sayline: ")]
+    assert len(lines) == 1, result.stderr
+    assert result.stderr.splitlines()[-1] == lines[0]
+    return lines[0]

@@ -1,0 +1,35 @@
+"""The commands are there, explain themselves, and cost nothing until they are used."""
+
+import subprocess
+import sys
+
+import pytest
+import typer
+from sayline.cli import make_app
+from typer.testing import CliRunner
+
+from server.cli import register
+
+COMMANDS = ("generate", "export-voice", "serve", "voices")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_client_s_command_finds_ours(command: str) -> None:
+    assert CliRunner().invoke(make_app(), [command, "--help"]).exit_code == 0
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_has_an_example(command: str) -> None:
+    app = typer.Typer()
+    register(app)
+    help_text = CliRunner().invoke(app, [command, "--help"]).stdout
+    assert f"sayline {command}" in help_text.partition("Examples:")[2]
+
+
+def test_registering_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, typer; from server.cli import register; register(typer.Typer());"
+        "print(sorted({'torch', 'numpy', 'pydantic', 'aiohttp', 'huggingface_hub', 'scipy'} & sys.modules.keys()))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"
