@@ -1,5 +1,6 @@
 """A loaded model: FlowLM, Mimi, tokenizer and config together. Makes voices and segments; holds no listener's state."""
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,15 +9,17 @@ import torch
 
 from engine.audio import end_on_pause, read_audio
 from engine.config import Config
-from engine.errors import CheckpointError, TextError, UnknownVoice, VoiceError
+from engine.errors import CheckpointError, InputError, TextError, UnknownVoice, VoiceError
 from engine.flow_lm import FlowLM
 from engine.mimi import Mimi
+from engine.source import fetch, is_remote
 from engine.state import FlowLMState
+from engine.tensors import read_tensors
 from engine.text import TextRules, clean, frames_after_eos, prepare, split
 from engine.tokenizer import Tokenizer, load_tokenizer
 from engine.utterance import Segment
 from engine.voice import Voice, load_voice_file
-from engine.weights import Checkpoint, fetch, read_tensors
+from engine.weights import Checkpoint
 
 # Source of both numbers: the length limit of the reference's `TTSModel`.
 TOKENS_PER_SECOND = 3.0
@@ -35,9 +38,10 @@ class Model:
     mimi: Mimi
 
     @classmethod
-    def load(cls, checkpoint: Checkpoint, device: str | torch.device = "cpu") -> "Model":
+    def load(cls, checkpoint: Checkpoint, device: str = "cpu") -> "Model":
         """Raises `CheckpointError` where weights, tokenizer and config do not belong together."""
         config = checkpoint.config
+        place = _known_device(device)
         with torch.device("meta"):
             flow_lm = FlowLM(
                 config.flow_lm, config.mimi.quantizer.dimension, config.mimi.inner_dim or config.mimi.seanet.dimension
@@ -47,7 +51,7 @@ class Model:
         tensors = read_tensors(checkpoint.weights)
         _check_fit(checkpoint, whole, tensors)
         whole.load_state_dict(tensors, assign=True)
-        whole.requires_grad_(False).eval().to(device)
+        whole.requires_grad_(False).eval().to(place)
         table = config.flow_lm.lookup_table
         tokenizer = load_tokenizer(checkpoint.tokenizer, table.tokenizer, table.n_bins)
         return cls(checkpoint, tokenizer, flow_lm, mimi)
@@ -117,14 +121,36 @@ class Model:
 
     def load_voice(self, source: str | Path, truncate: bool = False) -> Voice:
         """A voice by name, or from a `.safetensors` or audio file: a path, `https://` or `hf://`."""
-        if isinstance(source, str) and source in self.checkpoint.voices():
-            source = self.checkpoint.voice_source(source)
-        elif isinstance(source, str) and "/" not in source and not Path(source).exists():
-            raise UnknownVoice(f"no voice and no file {source!r}; voices: {', '.join(self.checkpoint.voices())}")
-        path = fetch(str(source))
+        name = str(source)
+        if isinstance(source, str) and name in self.checkpoint.voices():
+            name = self.checkpoint.voice_source(name)
+        elif not is_remote(name):
+            self._check_path(Path(name).expanduser(), isinstance(source, str) and "/" not in name)
+        path = fetch(name)
         if path.suffix == ".safetensors":
             return load_voice_file(path, self.config.flow_lm.transformer)
         return self.encode_voice(read_audio(path, self.sample_rate_hz, truncate))
+
+    def _check_path(self, path: Path, may_be_a_name: bool) -> None:
+        if path.is_dir():
+            raise VoiceError(f"{path} is a folder; give one file of it")
+        if path.exists():
+            return
+        if not may_be_a_name:
+            raise VoiceError(f"{path}: no such file; check the path")
+        voices = self.checkpoint.voices()
+        near = difflib.get_close_matches(str(path), voices, n=1)
+        guess = f"did you mean {near[0]}? " if near else ""
+        raise UnknownVoice(f"no voice and no file {str(path)!r}; {guess}voices: {', '.join(voices) or 'none'}")
+
+
+def _known_device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"device {name!r} cannot be used ({str(error).splitlines()[0]}); try cpu") from None
+    return device
 
 
 def _check_fit(checkpoint: Checkpoint, whole: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:

@@ -66,7 +66,8 @@ class TTSModel:
         _check(temp is None or 0 <= temp < float("inf"), f"temp is {temp}: give 0 or more, 0.3 is usual")
         _check(lsd_decode_steps >= 1, f"lsd_decode_steps is {lsd_decode_steps}: give 1 or more")
         _check(noise_clamp is None or noise_clamp > 0, f"noise_clamp is {noise_clamp}: give more than 0, or nothing")
-        model = Model.load(find_checkpoint(variant, config), _known_device(device))
+        _check(eos_threshold is None or eos_threshold == eos_threshold, "eos_threshold is not a number: give a logit")
+        model = Model.load(find_checkpoint(variant, config), device)
         return cls(
             model,
             model.config.default_temperature if temp is None else temp,
@@ -204,15 +205,6 @@ class _Job:
 def export_model_state(state: VoiceState, path: str | Path) -> None:
     """Write a voice to a `.safetensors` file that this project and the reference implementation read."""
     state.voice.save(Path(path))
-
-
-def _known_device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name!r} cannot be used ({str(error).splitlines()[0]}); try cpu") from None
-    return device
 
 
 def _check(fine: bool, message: str) -> None:

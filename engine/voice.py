@@ -15,7 +15,7 @@ from torch import Tensor
 
 from engine.config import FlowLMTransformerConfig
 from engine.errors import CheckpointError, VoiceError
-from engine.weights import read_tensors
+from engine.tensors import read_tensors
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -5,6 +5,7 @@ file that can seek, closing puts in the true ones. The standard library's `wave`
 says "no samples" until it is closed, and it cannot close a pipe.
 """
 
+import contextlib
 import struct
 from pathlib import Path
 from types import TracebackType
@@ -29,9 +30,15 @@ class WavWriter:
         self.samples_written = 0
         self._owned = isinstance(target, Path)
         self._stream: BinaryIO = target.open("wb") if isinstance(target, Path) else target
-        self._start = self._stream.tell() if self._stream.seekable() else None
-        self._stream.write(self._header(MAX_BYTES))
-        self._stream.flush()
+        try:
+            self._start = self._stream.tell() if self._stream.seekable() else None
+            self._stream.write(self._header(MAX_BYTES))
+            self._stream.flush()
+        except BaseException:  # a full disk, say
+            if self._owned:
+                with contextlib.suppress(OSError):
+                    self._stream.close()
+            raise
 
     def write(self, samples: npt.NDArray[Any]) -> None:
         """Append floats `[samples]`, full scale at 1: clipped, and rounded to the nearest step."""

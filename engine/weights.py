@@ -1,4 +1,4 @@
-"""Find a checkpoint (embedded, published, or one's own) and read its tensors. Knows nothing of what they mean.
+"""Find a checkpoint: embedded, published, or one's own. Knows nothing of what is in its files.
 
 `auto` prefers Kyutai's English model, but never lets a hub that is slow or away keep anyone from speaking.
 """
@@ -7,16 +7,12 @@ import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from huggingface_hub import constants
-from safetensors import SafetensorError, safe_open
 
 from engine import catalogue
 from engine.config import Config, load_config
 from engine.errors import CheckpointError, HubError, HubGated, InputError, UnknownVoice
 from engine.source import HubFile, beside, cached, fetch, is_remote
-
-__all__ = ["Checkpoint", "fetch", "find_checkpoint", "read_tensors"]
 
 EMBEDDED = Path(__file__).parent / "embedded"
 EMBEDDED_VOICE = "slt"
@@ -78,41 +74,6 @@ def find_checkpoint(variant: str = "auto", config: str | Path | None = None) -> 
         return _published(catalogue.variant_name(variant))
     except HubError as error:
         raise type(error)(f"{error}; or take `--variant embedded`, which needs no hub") from error
-
-
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Every tensor of a safetensors file, floating ones as float32. Raises `CheckpointError`.
-
-    The reader holds the header against the size of the file before it makes room for any tensor.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            # Copied, because the reader's tensors are windows on the file, which may change under a server.
-            return {name: _float32(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: {_fault(path, str(error))}") from error
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}); check the path") from error
-
-
-def _float32(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.to(torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)
-
-
-def _fault(path: Path, error: str) -> str:
-    size_bytes = path.stat().st_size
-    if size_bytes == 0:
-        return "the file is empty; fetch or export it again"
-    with path.open("rb") as file:
-        header_bytes = int.from_bytes(file.read(8), "little")
-    if 8 + header_bytes > size_bytes or "invalid JSON" in error or "UTF-8" in error:
-        return (
-            f"not a safetensors file, or one cut off in its header (which would take {header_bytes} bytes of "
-            f"{size_bytes}); give a .safetensors file, or fetch it again"
-        )
-    if "not fully covered" in error:
-        return f"its {size_bytes} bytes are not what its header announces: fetch or copy it again"
-    return f"not a usable safetensors file ({error}); fetch or export it again"
 
 
 def _own(source: str) -> Checkpoint:

@@ -188,6 +188,16 @@ def test_a_port_in_use_ends_the_command_in_one_line(taken_port: int) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_the_procfile_needs_a_key() -> None:
+    command = (Path(__file__).parents[2] / "Procfile").read_text().removeprefix("web: ").strip()
+    assert command.startswith("sayline serve ")
+    arguments = command.removeprefix("sayline serve ").replace("$PORT", "0").split()
+    done = subprocess.run([*SERVE, *arguments], capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 2
+    assert "set SAYLINE_API_KEY" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_server_says_how_to_use_it_and_stops_when_told(number: signal.Signals) -> None:
     with subprocess.Popen(

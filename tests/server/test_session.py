@@ -385,3 +385,18 @@ async def test_a_message_that_is_not_utf_8_closes_the_connection(address: str) -
         assert one.socket.close_code == 1007
     async with peer(address) as one:
         await still_speaks(one)
+
+
+async def test_when_all_slots_are_taken_a_context_is_told_so() -> None:
+    engine = FakeEngine(slots=1, max_waiting=0)
+    async with running(await make_app(Settings(), engine.model, engine)) as address, peer(address) as one:
+        engine.runner.may_step.clear()
+        await one.say("Hello there.")
+        await engine.until_scheduled()
+        await one.say("Hello there.", "b")
+        error = await one.hear()
+        engine.runner.may_step.set()
+        await one.hear_all()
+        assert (error["code"], error["context_id"], error["final"]) == ("full", "b", True)
+        assert "try again" in error["message"]
+        await still_speaks(one)
