@@ -67,6 +67,7 @@ class KeyValueCache:
         device = self.keys.device
         return Span(
             cache=self,
+            rows=rows_of(slots),
             slots=slots.to(device),
             places=(positions % self.capacity).to(device),
             width=width,
@@ -83,7 +84,8 @@ class Span:
     """One pass over some rows of a cache: made once, used by every layer."""
 
     cache: KeyValueCache
-    slots: Tensor  # [rows]
+    rows: "Tensor | slice"  # where these slots lie, to read them
+    slots: Tensor  # [rows], to write them
     places: Tensor  # [rows, length]
     width: int  # places to attend to
     mask: Tensor  # [rows, 1, length, width], true where visible
@@ -95,7 +97,14 @@ class Span:
         where = self.slots[:, None]
         all_keys[where, :, self.places] = keys
         all_values[where, :, self.places] = values
-        return all_keys[self.slots, :, : self.width], all_values[self.slots, :, : self.width]
+        return all_keys[self.rows, :, : self.width], all_values[self.rows, :, : self.width]
+
+
+def rows_of(slots: Tensor) -> Tensor | slice:
+    """Slots that lie side by side can be read without being copied together."""
+    first, count = int(slots[0]), len(slots)
+    side_by_side = torch.equal(slots, torch.arange(first, first + count))
+    return slice(first, first + count) if side_by_side else slots
 
 
 def rotary_frequencies(head_dim: int, max_period: float) -> Tensor:

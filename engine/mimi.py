@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.cache import KeyValueCache, Span
+from engine.cache import KeyValueCache, Span, rows_of
 from engine.config import MimiConfig, MimiTransformerConfig, SEANetConfig
 from engine.layers import CausalConv1d, CausalConvTranspose1d, Streaming, Tails, Transformer
 
@@ -215,13 +215,13 @@ class SlotTails:
     """The convolutions' memory, seen by one pass over some slots."""
 
     def __init__(self, tails: dict[Streaming, Tensor], slots: Tensor) -> None:
-        self._all, self._slots = tails, slots
+        self._all, self._rows = tails, rows_of(slots)
 
     def take(self, layer: nn.Module) -> Tensor:
-        return self._all[layer][self._slots]  # type: ignore[index]  # only streaming layers ask
+        return self._all[layer][self._rows]  # type: ignore[index]  # only streaming layers ask
 
     def put(self, layer: nn.Module, tail: Tensor) -> None:
-        self._all[layer][self._slots] = tail  # type: ignore[index]
+        self._all[layer][self._rows] = tail  # type: ignore[index]
 
 
 def _residuals(dim: int, shape: SEANetConfig) -> list[nn.Module]:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 
 from aiohttp import WSMsgType, web
+from msgspec import UNSET
 
 from server import protocol
 from server.context import Context
@@ -123,10 +124,8 @@ class Session:
 
     def _refuse(self, error: ProtocolError) -> None:
         final = error.refused_start and error.context_id not in self._contexts
-        answer = protocol.Error(error.code, error.message, final)
-        if error.context_id is not None:
-            answer = protocol.Error(error.code, error.message, final, error.context_id)
-        self._outbox.put(answer)
+        context_id = UNSET if error.context_id is None else error.context_id
+        self._outbox.put(protocol.Error(error.code, error.message, final, context_id))
 
     def _forget(self, context: Context) -> None:
         del self._contexts[context.id]

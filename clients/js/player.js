@@ -18,6 +18,7 @@ export class Player {
   #sink;
   #sampleRateHz;
   #jitterS;
+  #startS = -Infinity; // when the frames that follow each other now began to be heard
   #endS = -Infinity; // when all that was scheduled has been heard
   #scheduledMs = 0;
 
@@ -31,7 +32,7 @@ export class Player {
   /** @param {Int16Array} pcm */
   play(pcm) {
     const nowS = this.#sink.nowS();
-    if (this.#endS < nowS) this.#endS = nowS + this.#jitterS; // the first frame, or the first after a gap
+    if (this.#endS < nowS) this.#startS = this.#endS = nowS + this.#jitterS; // the first frame, or the first after a gap
     this.#sink.schedule(Float32Array.from(pcm, (sample) => sample / 32768), this.#endS);
     const durationS = pcm.length / this.#sampleRateHz;
     this.#endS += durationS;
@@ -45,7 +46,8 @@ export class Player {
 
   /** How much has been heard: silence between frames does not count. */
   get playedMs() {
-    return Math.max(0, this.#scheduledMs - this.leadMs);
+    const heardToS = Math.max(this.#sink.nowS(), this.#startS);
+    return this.#scheduledMs - Math.max(0, this.#endS - heardToS) * 1000;
   }
 
   /** Silence, now. The next frame starts anew. */

@@ -110,6 +110,8 @@ export class Session {
     socket.binaryType = 'arraybuffer';
     socket.onmessage = (event) => this.#receive(event.data);
     socket.onclose = (event) => this.#lose(this.#explain(event));
+    // Node 20 tells of a failed opening only so; where `close` follows it has nothing to add.
+    socket.onerror = () => this.#lose(this.#explain({ code: 1006, reason: '' }));
   }
 
   /**

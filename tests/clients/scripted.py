@@ -102,7 +102,9 @@ class ScriptedServer:
             return self.answer_http(request) or connection.respond(HTTPStatus.NOT_FOUND, "nothing here\n")
         if self.refuse_with is not None:
             return connection.respond(self.refuse_with, "no\n")
-        if self.api_key is not None and request.headers.get("Authorization") != f"Bearer {self.api_key}":
+        offered = request.headers.get("Sec-WebSocket-Protocol", "").split(", ")
+        keys = [request.headers.get("Authorization"), *offered]
+        if self.api_key is not None and not {f"Bearer {self.api_key}", f"sayline.key.{self.api_key}"} & {*keys}:
             return connection.respond(HTTPStatus.UNAUTHORIZED, "no key\n")
         return None
 

@@ -1,0 +1,35 @@
+/** Text as a machine writes it, and how much of it has been heard. Knows no page and no server. */
+
+import { countLetters } from '/clients/js/stopwatch.js';
+
+const WORDS_PER_S = 8;
+
+/**
+ * A word at a time, as fast as a language model writes.
+ * @param {string} text
+ * @param {(ms: number) => Promise<unknown>} wait
+ */
+export async function* likeAnLlm(text, wait = (ms) => new Promise((next) => setTimeout(next, ms))) {
+  for (const word of text.match(/\s*\S+\s*/gu) ?? []) {
+    yield word;
+    await wait(1000 / WORDS_PER_S);
+  }
+}
+
+/**
+ * How many characters of what was written have begun to be heard, by whole segments.
+ * @param {string} written
+ * @param {{text: string, start_ms: number}[]} segments
+ * @param {number} playedMs
+ */
+export function countHeard(written, segments, playedMs) {
+  const begun = segments.filter(({ start_ms }) => start_ms < playedMs);
+  let letters = begun.reduce((sum, { text }) => sum + countLetters(text), 0);
+  let at = 0;
+  for (const character of written) {
+    if (letters === 0 && /[\p{L}\p{N}]/u.test(character)) break;
+    letters -= countLetters(character);
+    at += character.length;
+  }
+  return begun.length ? at : 0;
+}
