@@ -198,4 +198,4 @@ async def _page(request: web.Request) -> web.StreamResponse:
     root = request.app.get(ROOT)
     if root is None:
         raise web.HTTPNotFound(text="The page is not installed here; the stream is at /v1/stream.\n")
-    return web.FileResponse(root / "web" / "index.html")
+    return web.FileResponse(root / "web" / "index.html", headers={"Content-Security-Policy": "default-src 'self'"})

@@ -139,13 +139,13 @@ class Context:
         start, config = self._start, self._model.config
         temperature = config.default_temperature if start.temperature is None else start.temperature
         seed = secrets.randbits(53) if start.seed is None else start.seed
-        limit_ms = self._settings.max_lead_ms
+        lead_ms = self._settings.lead_ms if start.max_lead_ms is None else start.max_lead_ms
         return Utterance(
             voice,
             Sampling(temperature, None, config.default_eos_threshold, 1, seed),
             frame_ms=self._model.frame_ms,
             played_ms=lambda: self._playback.played_ms,
-            max_lead_ms=limit_ms if start.max_lead_ms is None else min(start.max_lead_ms, limit_ms),
+            max_lead_ms=min(lead_ms, self._settings.max_lead_ms),
         )
 
     def _keep_pace(self) -> None:

@@ -33,9 +33,10 @@ class Settings(BaseSettings):
     slots: int = Field(default=32, ge=1, le=4096, description="most contexts that speak at once")
     max_waiting: int = Field(default=64, ge=0, description="contexts that may wait for one of them")
     max_contexts: int = Field(default=16, ge=1, description="open contexts in one session")
-    max_lead_ms: float = Field(
-        default=10_000, ge=80, description="audio sent ahead of what the listener has heard, at most"
+    lead_ms: float = Field(
+        default=10_000, ge=80, description="audio sent ahead of what was heard, where a client does not ask for another"
     )
+    max_lead_ms: float = Field(default=60_000, ge=80, description="the longest lead that a client may ask for")
     max_text_chars: int = Field(default=100_000, ge=100, description="characters that may wait in one context")
     max_delay_ms: float = Field(
         default=1_000, ge=0, description="unfinished text is spoken when the writer pauses so long"

@@ -25,7 +25,7 @@ const KEY_NAME = 'sayline-api-key';
 class Talk {
   stopwatch = new Stopwatch();
   written = '';
-  /** @type {import('/clients/js/sayline.js').Segment[]} */ segments = [];
+  /** @type {import('/clients/js/context.js').Segment[]} */ segments = [];
   stopped = false;
   #speech;
   #player;
@@ -179,8 +179,9 @@ ui.form.addEventListener('submit', async (event) => {
   }
   if (ui.key.value) sessionStorage.setItem(KEY_NAME, ui.key.value);
   ui.key.value = '';
-  if (session) await speak();
-  else await open();
+  if (!session) await open();
+  else if (ui.text.value.trim()) await speak();
+  else say('Write something first.', true);
 });
 
 await open();

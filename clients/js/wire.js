@@ -5,6 +5,8 @@
  * the context's name, two bytes of zero, sequence number, first sample), the context's name and the payload.
  */
 
+import { ProtocolError } from './errors.js';
+
 export const SUBPROTOCOL = 'sayline.v1.json';
 /** Browsers cannot send headers with a WebSocket; the API key goes as a subprotocol of this beginning. */
 export const KEY_SUBPROTOCOL = 'sayline.key.';
@@ -27,11 +29,6 @@ const MAX_NAME_BYTES = 64;
  * @typedef {{type: 'error', context_id?: string, code: string, message: string, final: boolean}} ErrorMessage
  * @typedef {ReadyMessage | AudioMessage | SegmentMessage | LastMessage | ErrorMessage} ServerMessage
  */
-
-/** The server sent something that is not a Sayline message. */
-export class ProtocolError extends Error {
-  name = 'ProtocolError';
-}
 
 /** The fields that a message of each type must have. */
 const FIELDS = {

@@ -52,9 +52,10 @@ Insecure = Annotated[
 Slots = Annotated[int | None, _limit("N", "32", "Contexts (streams of speech) that speak at once.")]
 MaxWaiting = Annotated[int | None, _limit("N", "64", "Contexts that may wait for one that ends.")]
 MaxContexts = Annotated[int | None, _limit("N", "16", "Open contexts in one session (connection).")]
-MaxLeadMs = Annotated[
-    float | None, _limit("MS", "10000", "Milliseconds of speech sent ahead of what the listener has heard, at most.")
+LeadMs = Annotated[
+    float | None, _limit("MS", "10000", "Speech sent ahead of what was heard, where a client asks for no other lead.")
 ]
+MaxLeadMs = Annotated[float | None, _limit("MS", "60000", "The longest lead that a client may ask for.")]
 MaxTextChars = Annotated[int | None, _limit("N", "100000", "Characters that may wait to be spoken in one context.")]
 MaxDelayMs = Annotated[
     float | None, _limit("MS", "1000", "An unfinished sentence is spoken when its writer pauses so long.")
@@ -76,6 +77,7 @@ def serve(
     slots: Slots = None,
     max_waiting: MaxWaiting = None,
     max_contexts: MaxContexts = None,
+    lead_ms: LeadMs = None,
     max_lead_ms: MaxLeadMs = None,
     max_text_chars: MaxTextChars = None,
     max_delay_ms: MaxDelayMs = None,
@@ -105,6 +107,7 @@ def serve(
         slots=slots,
         max_waiting=max_waiting,
         max_contexts=max_contexts,
+        lead_ms=lead_ms,
         max_lead_ms=max_lead_ms,
         max_text_chars=max_text_chars,
         max_delay_ms=max_delay_ms,

@@ -236,7 +236,7 @@ async def test_without_a_sound_device_a_file_is_offered(scripted: ScriptedServer
 def test_help_is_quick_and_loads_no_model() -> None:
     program = (
         "import sys\nfrom sayline.cli import main\ntry:\n    main()\nfinally:\n"
-        "    heavy = {'torch', 'numpy', 'scipy', 'aiohttp', 'av', 'engine'} & set(sys.modules)\n"
+        "    heavy = {'torch', 'numpy', 'scipy', 'aiohttp', 'av'} & set(sys.modules)\n"
         "    print('heavy:', heavy or 'none')\n"
     )
     shown = subprocess.run(

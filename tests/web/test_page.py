@@ -141,6 +141,14 @@ async def test_an_error_of_the_server_is_shown_in_its_words(scripted: ScriptedSe
     await page.get_by_role("button", name="Speak").wait_for()
 
 
+async def test_nothing_written_is_told_in_words(scripted: ScriptedServer, page: Any) -> None:
+    await page.goto(address(scripted))
+    await page.get_by_label("Text to speak").fill("  ")
+    await page.get_by_role("button", name="Speak").click()
+    await status(page, "Write something first.")
+    assert scripted.received == []
+
+
 async def test_a_server_that_goes_away_and_comes_back_is_told_in_words(scripted: ScriptedServer, page: Any) -> None:
     await page.goto(address(scripted))
     await status(page, "Ready.")

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { ProtocolError, decode, encode } from '../wire.js';
+import { ProtocolError } from '../errors.js';
+import { decode, encode } from '../wire.js';
 
 const golden = JSON.parse(readFileSync(new URL('../../../tests/wire/v1.json', import.meta.url), 'utf8'));
 const bytes = (base64) => Uint8Array.from(Buffer.from(base64, 'base64')).buffer;
