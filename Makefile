@@ -15,8 +15,6 @@ test: .venv/ready-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	@if command -v node >/dev/null; then node --test clients/js/test/*.test.js; \
-	else echo "SKIPPED: the JavaScript tests, because there is no node (Debian: apt-get install nodejs)"; fi
 	$(BIN)/pytest $(ARGS)
 
 format: .venv/ready-for-tests

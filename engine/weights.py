@@ -93,7 +93,9 @@ def _own(source: str) -> Checkpoint:
 
 def _embedded(why: str) -> Checkpoint:
     own = _own(str(EMBEDDED / "config.yaml"))
-    return replace(own, name="embedded", reason=f"the small voice that comes with Sayline, {why}")
+    return replace(
+        own, name="embedded", reason=f"the small voice that comes with Sayline (a prototype: it mumbles), {why}"
+    )
 
 
 def _published(name: str) -> Checkpoint:

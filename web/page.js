@@ -119,7 +119,8 @@ function disconnected(message) {
 
 /** @param {import('/clients/js/sayline.js').Ready} ready */
 function showServer({ model, voices, default_voice }) {
-  ui.server.textContent = `A voice that speaks while the text is still being written. Model: ${model}.`;
+  const limits = model === 'embedded' ? ' It is a prototype that mumbles: right rhythm, no clear words yet.' : '';
+  ui.server.textContent = `A voice that speaks while the text is still being written. Model: ${model}.${limits}`;
   ui.voice.replaceChildren(...voices.map((name) => new Option(name, name, name === default_voice, name === default_voice)));
   ui.voice.disabled = false;
   ui.speak.textContent = 'Speak';

@@ -214,7 +214,7 @@ def test_the_embedded_checkpoint_has_all_its_files_and_three_voices() -> None:
         "transformer.layers.0.self_attn/cache" in read_tensors(Path(found.voice_source(voice)))
         for voice in found.voices()
     )
-    assert "comes with Sayline, as asked; `--variant english` takes" in found.reason
+    assert "it mumbles), as asked; `--variant english` takes" in found.reason
 
 
 def test_an_unknown_voice_is_told_the_names() -> None:
