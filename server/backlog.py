@@ -13,6 +13,7 @@ from engine.errors import TextError
 from engine.model import Model
 from engine.segmenter import Segmenter
 from engine.utterance import Segment, Utterance
+from server.settings import Settings
 
 SEGMENTS_AHEAD = 3  # handed to the engine, counting the one that is spoken
 PIECE_CHARS = 256  # segmented in one go: about 1 ms
@@ -28,9 +29,14 @@ class Backlog:
     """`on_change`: the engine has something new to look at. `on_nothing`: the text has ended without a word."""
 
     def __init__(
-        self, model: Model, max_delay_ms: float, on_change: Callable[[], None], on_nothing: Callable[[], None]
+        self,
+        model: Model,
+        settings: Settings,
+        on_change: Callable[[], None],
+        on_nothing: Callable[[], None],
     ) -> None:
-        self._model, self._max_delay_s = model, max_delay_ms / 1000
+        self._model = model
+        self._pause_s, self._max_delay_s = settings.pause_ms / 1000, settings.max_delay_ms / 1000
         self._on_change, self._on_nothing = on_change, on_nothing
         self._loop = asyncio.get_running_loop()
         self._items: deque[str | _Mark] = deque()
@@ -38,6 +44,7 @@ class Backlog:
         self._utterance: Utterance | None = None
         self._segments_ahead = 0
         self._spoke = False
+        self._written_at = 0.0  # loop time of the last text
         self._pending_since: float | None = None  # loop time; the segmenter holds the beginning of a segment
         self._next_fill: asyncio.Handle | None = None
         self._pause: asyncio.TimerHandle | None = None
@@ -50,6 +57,7 @@ class Backlog:
 
     def push(self, text: str) -> None:
         self.waiting_chars += len(text)
+        self._written_at = self._loop.time()
         last = self._items[-1] if self._items else None
         if isinstance(last, str):  # few long pieces instead of many words
             self._items.pop()
@@ -128,11 +136,10 @@ class Backlog:
             self._pending_since = self._loop.time()
 
     def _watch_pause(self, utterance: Utterance) -> None:
-        """Where the writer pauses in a sentence and the listener runs dry, speak what is there."""
-        if self._pending_since is None or self._items or not utterance.idle:
-            self._forget_pause()
-        elif self._pause is None:
-            due = self._pending_since + self._max_delay_s
+        """Where the writer pauses in a sentence, or is slow, and the listener runs dry, speak what is there."""
+        self._forget_pause()
+        if self._pending_since is not None and not self._items and utterance.idle:
+            due = min(self._written_at + self._pause_s, self._pending_since + self._max_delay_s)
             dry = self._loop.time() + (utterance.lead_ms - CUT_LEAD_MS) / 1000
             self._pause = self._loop.call_at(max(due, dry), self._on_pause, utterance)
 

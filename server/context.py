@@ -41,7 +41,7 @@ class Context:
         self._loop = asyncio.get_running_loop()
         self._model = worker.model
         self._state = ContextState.OPEN
-        self._backlog = Backlog(self._model, settings.max_delay_ms, worker.wake, self._on_nothing)
+        self._backlog = Backlog(self._model, settings, worker.wake, self._on_nothing)
         self._utterance: Utterance | None = None  # until the voice is there
         self._encode = _encoder(start.format, self._model.sample_rate_hz)
         self._playback = Playback(lambda: self._loop.time() * 1000)

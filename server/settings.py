@@ -38,8 +38,9 @@ class Settings(BaseSettings):
     )
     max_lead_ms: float = Field(default=60_000, ge=80, description="the longest lead that a client may ask for")
     max_text_chars: int = Field(default=100_000, ge=100, description="characters that may wait in one context")
+    pause_ms: float = Field(default=800, ge=0, description="half a sentence is spoken when its writer pauses so long")
     max_delay_ms: float = Field(
-        default=1_000, ge=0, description="unfinished text is spoken when the writer pauses so long"
+        default=3_000, ge=0, description="half a sentence is spoken so long after its first word at the latest"
     )
     heartbeat_s: float = Field(default=20, gt=0, description="a peer is asked for a sign of life so often")
     api_key: SecretStr | None = Field(default=None, description="what clients must know")

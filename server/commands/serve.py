@@ -57,8 +57,9 @@ LeadMs = Annotated[
 ]
 MaxLeadMs = Annotated[float | None, _limit("MS", "60000", "The longest lead that a client may ask for.")]
 MaxTextChars = Annotated[int | None, _limit("N", "100000", "Characters that may wait to be spoken in one context.")]
+PauseMs = Annotated[float | None, _limit("MS", "800", "Half a sentence is spoken when its writer pauses so long.")]
 MaxDelayMs = Annotated[
-    float | None, _limit("MS", "1000", "An unfinished sentence is spoken when its writer pauses so long.")
+    float | None, _limit("MS", "3000", "Half a sentence is spoken so long after its first word at the latest.")
 ]
 HeartbeatS = Annotated[
     float | None, _limit("S", "20", "Seconds after which a silent peer is asked for a sign of life.")
@@ -80,6 +81,7 @@ def serve(
     lead_ms: LeadMs = None,
     max_lead_ms: MaxLeadMs = None,
     max_text_chars: MaxTextChars = None,
+    pause_ms: PauseMs = None,
     max_delay_ms: MaxDelayMs = None,
     heartbeat_s: HeartbeatS = None,
 ) -> None:
@@ -110,6 +112,7 @@ def serve(
         lead_ms=lead_ms,
         max_lead_ms=max_lead_ms,
         max_text_chars=max_text_chars,
+        pause_ms=pause_ms,
         max_delay_ms=max_delay_ms,
         heartbeat_s=heartbeat_s,
     )

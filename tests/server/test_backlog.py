@@ -8,6 +8,7 @@ from engine.segmenter import Segmenter
 from engine.utterance import Sampling, Utterance
 from engine.voice import Voice
 from server.backlog import PIECE_CHARS, SEGMENTS_AHEAD, Backlog
+from server.settings import Settings
 from tests.server.fakes import FakeModel
 
 ENDLESS_MS = 1e9
@@ -16,11 +17,12 @@ ENDLESS_MS = 1e9
 class Desk:
     """A backlog, its utterance, and an engine that speaks when told to."""
 
-    def __init__(self, max_delay_ms: float = ENDLESS_MS, begin: bool = True) -> None:
+    def __init__(self, pause_ms: float = ENDLESS_MS, max_delay_ms: float = ENDLESS_MS, begin: bool = True) -> None:
         self.model = cast(Model, FakeModel())
         self.changes, self.nothing, self.played_ms = 0, 0, 0.0
         self.changed = asyncio.Event()
-        self.backlog = Backlog(self.model, max_delay_ms, self._on_change, self._on_nothing)
+        settings = Settings(pause_ms=pause_ms, max_delay_ms=max_delay_ms)
+        self.backlog = Backlog(self.model, settings, self._on_change, self._on_nothing)
         sampling = Sampling(0, None, 0, 1, 0)
         self.utterance = Utterance(cast(Voice, None), sampling, played_ms=lambda: self.played_ms)
         if begin:
@@ -122,7 +124,7 @@ async def test_a_text_without_a_word_is_reported_once(text: str) -> None:
 
 
 async def test_when_the_writer_pauses_the_whole_words_are_spoken() -> None:
-    desk = Desk(max_delay_ms=1)
+    desk = Desk(pause_ms=1)
     desk.backlog.push("and then sudd")
     await desk.changed.wait()
     assert desk.speak() == ["and then"]
@@ -130,8 +132,24 @@ async def test_when_the_writer_pauses_the_whole_words_are_spoken() -> None:
     assert desk.speak() == ["suddenly it rained."]
 
 
+async def test_a_writer_who_goes_on_is_waited_for_but_not_for_ever() -> None:
+    """The clock is moved by hand: words come every 500 ms."""
+    desk = Desk(pause_ms=800, max_delay_ms=3000)
+    loop = asyncio.get_running_loop()
+    due_ms = []
+    began = loop.time()
+    with pytest.MonkeyPatch.context() as patched:
+        for word in range(8):
+            patched.setattr(loop, "time", lambda word=word: began + word / 2)
+            desk.backlog.push("word ")
+            assert desk.backlog._pause is not None
+            due_ms.append(round((desk.backlog._pause.when() - began) * 1000))
+    assert due_ms == [800, 1300, 1800, 2300, 2800, 3000, 3000, 3000]
+    desk.backlog.close()
+
+
 async def test_a_pause_is_noticed_when_the_last_segment_is_spoken() -> None:
-    desk = Desk(max_delay_ms=1)
+    desk = Desk(pause_ms=1)
     desk.backlog.push("Hello there. And then ")
     await asyncio.sleep(0.01)
     assert desk.changes == 1  # it still speaks
@@ -143,7 +161,7 @@ async def test_a_pause_is_noticed_when_the_last_segment_is_spoken() -> None:
 
 
 async def test_a_listener_who_has_plenty_waits_for_the_writer() -> None:
-    desk = Desk(max_delay_ms=1)
+    desk = Desk(pause_ms=1)
     desk.utterance.produced_frames = 1000
     desk.backlog.push("and then ")
     await asyncio.sleep(0.02)
@@ -151,7 +169,7 @@ async def test_a_listener_who_has_plenty_waits_for_the_writer() -> None:
 
 
 async def test_half_a_word_waits_for_its_other_half() -> None:
-    desk = Desk(max_delay_ms=1)
+    desk = Desk(pause_ms=1)
     desk.backlog.push("sudd")
     await asyncio.sleep(0.01)
     assert desk.changes == 0
@@ -161,7 +179,7 @@ async def test_half_a_word_waits_for_its_other_half() -> None:
 
 
 async def test_nothing_happens_after_closing() -> None:
-    desk = Desk(max_delay_ms=1)
+    desk = Desk(pause_ms=1)
     desk.backlog.push("One. Two. Three. " * 100 + "and then ")
     desk.backlog.close()
     changes = desk.changes

@@ -86,12 +86,12 @@ def run_pipe(request: "Request", output: str | None, raw: bool, quiet: bool) -> 
         sink = open_sink(output, raw)
         run = Pipe(request, TextInput(sys.stdin.fileno()), sink)
     except SaylineError as error:
-        say(f"error: {error}")
+        say(f"sayline: {error}")
         return 1
     try:
         asyncio.run(run.run())
     except SaylineError as error:
-        say(f"error: {error}")
+        say(f"sayline: {error}")
         exit_code = 1
     except KeyboardInterrupt:
         exit_code = 130

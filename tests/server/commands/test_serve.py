@@ -51,7 +51,7 @@ def test_options_become_settings(sayline: Sayline, served: list[Settings]) -> No
     options = (
         "--host 0.0.0.0 --port 9000 --variant embedded --config own.yaml --device cuda --threads 3 --api-key secret "
         "--slots 5 --max-waiting 6 --max-contexts 7 --lead-ms 500 "
-        "--max-lead-ms 800 --max-text-chars 900 --max-delay-ms 100 --heartbeat-s 11 --insecure --insecure"
+        "--max-lead-ms 800 --max-text-chars 900 --pause-ms 50 --max-delay-ms 100 --heartbeat-s 11 --insecure --insecure"
     )
     assert sayline("serve", *options.split()).exit_code == 0
     (settings,) = served
@@ -70,6 +70,7 @@ def test_options_become_settings(sayline: Sayline, served: list[Settings]) -> No
         "lead_ms": 500.0,
         "max_lead_ms": 800.0,
         "max_text_chars": 900,
+        "pause_ms": 50.0,
         "max_delay_ms": 100.0,
         "heartbeat_s": 11.0,
         "insecure": 2,
