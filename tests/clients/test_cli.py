@@ -138,7 +138,7 @@ async def test_sound_is_not_written_to_a_terminal(scripted: ScriptedServer) -> N
 async def test_no_text_is_an_error_and_leaves_no_file(scripted: ScriptedServer, tmp_path: Path, text: bytes) -> None:
     code, _, error = await pipe(scripted, text, "-o", str(tmp_path / "out.wav"))
     assert code == 1
-    assert "error: nothing to say: no text on standard input" in error
+    assert "sayline: nothing to say: no text on standard input" in error
     assert not (tmp_path / "out.wav").exists()
 
 
@@ -179,14 +179,14 @@ async def test_a_server_that_is_gone_in_the_middle_leaves_what_had_come(
 ) -> None:
     code, _, error = await pipe(scripted, b"one two three hangup four", "-o", str(tmp_path / "out.wav"))
     assert (code, frames_in(tmp_path / "out.wav")) == (1, 3)
-    assert f"error: the connection to {scripted.url} was lost" in error
+    assert f"sayline: the connection to {scripted.url} was lost" in error
     assert "What had come until then" in error
 
 
 async def test_an_unknown_voice_names_the_others_and_leaves_no_file(scripted: ScriptedServer, tmp_path: Path) -> None:
     code, _, error = await pipe(scripted, b"Hello.", "--voice", "nobody", "-o", str(tmp_path / "out.wav"))
     assert (code, (tmp_path / "out.wav").exists()) == (1, False)
-    assert error.endswith("error: no voice of that name; there are: slt, awb\n")
+    assert error.endswith("sayline: no voice of that name; there are: slt, awb\n")
 
 
 async def test_no_server_says_how_to_start_one(scripted: ScriptedServer, tmp_path: Path, unused_tcp_port: int) -> None:
@@ -194,7 +194,7 @@ async def test_no_server_says_how_to_start_one(scripted: ScriptedServer, tmp_pat
     url = f"ws://127.0.0.1:{unused_tcp_port}"
     code, _, error = await pipe(scripted, b"Hello.", "--url", url, "-o", str(tmp_path / "out.wav"))
     assert code == 1
-    assert f"error: no server at {url}: start one with `sayline serve`" in error
+    assert f"sayline: no server at {url}: start one with `sayline serve`" in error
     assert (tmp_path / "out.wav").read_bytes() == b"precious"
 
 
@@ -212,7 +212,7 @@ async def test_a_place_that_cannot_be_written_is_refused_at_once(
 async def test_a_full_disk_is_named(scripted: ScriptedServer) -> None:
     code, _, error = await pipe(scripted, b"Hello.", "-o", "/dev/full")
     assert code == 1
-    assert "error: could not write to /dev/full: No space left on device" in error
+    assert "sayline: could not write to /dev/full: No space left on device" in error
 
 
 async def test_a_program_that_stops_listening_ends_the_pipe(scripted: ScriptedServer) -> None:
