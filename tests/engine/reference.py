@@ -21,6 +21,7 @@ from engine.catalogue import variant_config, variant_names
 from engine.runner import Output
 from engine.scheduler import Batch
 from engine.tts_model import TTSModel, VoiceState
+from engine.weights import EMBEDDED
 from tests.engine.vocabularies import write_as_json
 
 SYLLABLES = [a + b for a in "bdfghklmnprstvw" for b in "aeiou"] + ["the", "and", "ing", "er", "on", "st"]
@@ -76,6 +77,21 @@ def write_checkpoint(shape: Shape, folder: Path, tokenizer: Path) -> Path:
     safetensors.torch.save_file(model.state_dict(), weights)
     data["weights_path"] = data["weights_path_without_voice_cloning"] = str(weights)
     (folder / "config.yaml").write_text(yaml.safe_dump(data))
+    return folder / "config.yaml"
+
+
+def write_embedded_config(folder: Path, **changes: object) -> Path:
+    """The embedded checkpoint's config, its files found by absolute paths; `a__b=1` changes key b inside a."""
+    config = yaml.safe_load((EMBEDDED / "config.yaml").read_text())
+    config["weights_path"] = config["weights_path_without_voice_cloning"] = str(EMBEDDED / "model.safetensors")
+    config["flow_lm"]["lookup_table"]["tokenizer_path"] = str(EMBEDDED / "tokenizer.model")
+    for key, value in changes.items():
+        place = config
+        *parents, leaf = key.split("__")
+        for parent in parents:
+            place = place[parent]
+        place[leaf] = value
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
     return folder / "config.yaml"
 
 
@@ -152,7 +168,9 @@ class Pair:
         return speech_of(self.ours(decode_steps, eos_threshold), state, text, **more)
 
 
-def speech_of(model: TTSModel, state: VoiceState, text: str, **more: Any) -> Speech:
+def speech_of(model: TTSModel, state: VoiceState, text: str, past: list[Tensor] | None = None, **more: Any) -> Speech:
+    """`past`: what each segment's next frame is to follow, whatever was made of it here."""
+    flow_lm = model._model.flow_lm
     segments: list[list[Tensor]] = []
     run = model._engine.run
 
@@ -161,7 +179,11 @@ def speech_of(model: TTSModel, state: VoiceState, text: str, **more: Any) -> Spe
         if batch.rows[0].join is not None:
             segments.append([])
         if output.pcm[0] is not None:
-            segments[-1].append(model._model.flow_lm.denormalize(output.latents[0]))
+            if past is not None:
+                led = past[len(segments) - 1][len(segments[-1])]
+                with torch.inference_mode():
+                    model._engine._runner._flow.latents[0] = (led - flow_lm.emb_mean) / flow_lm.emb_std
+            segments[-1].append(flow_lm.denormalize(output.latents[0]))
         return output
 
     model._engine.run = listen  # type: ignore[method-assign]

@@ -6,28 +6,11 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-import yaml
 
 from engine.errors import CheckpointError, TextError, VoiceError
 from engine.model import Model
-from engine.weights import find_checkpoint
-from tests.engine.reference import some_audio
-
-EMBEDDED = Path(__file__).parents[2] / "engine" / "embedded"
-
-
-def config_with(folder: Path, **changes: object) -> Path:
-    data = yaml.safe_load((EMBEDDED / "config.yaml").read_text())
-    data["weights_path"] = str(EMBEDDED / "model.safetensors")
-    data["flow_lm"]["lookup_table"]["tokenizer_path"] = str(EMBEDDED / "tokenizer.model")
-    for key, value in changes.items():
-        place = data
-        *parents, leaf = key.split("__")
-        for parent in parents:
-            place = place[parent]
-        place[leaf] = value
-    (folder / "config.yaml").write_text(yaml.safe_dump(data))
-    return folder / "config.yaml"
+from engine.weights import EMBEDDED, find_checkpoint
+from tests.engine.reference import some_audio, write_embedded_config
 
 
 @pytest.mark.parametrize(
@@ -41,7 +24,7 @@ def config_with(folder: Path, **changes: object) -> Path:
     ],
 )
 def test_weights_of_another_shape_are_refused_by_name(tmp_path: Path, changes: dict[str, object], said: str) -> None:
-    checkpoint = find_checkpoint(config=config_with(tmp_path, **changes))
+    checkpoint = find_checkpoint(config=write_embedded_config(tmp_path, **changes))
     with pytest.raises(CheckpointError, match=said.replace(".", r"\.").replace(r"\.*", ".*")):
         Model.load(checkpoint)
 
@@ -50,7 +33,9 @@ def test_a_tokenizer_of_another_size_is_refused(tmp_path: Path) -> None:
     tensors = safetensors.torch.load_file(EMBEDDED / "model.safetensors")
     tensors["flow_lm.conditioner.embed.weight"] = torch.zeros(601, 256)
     safetensors.torch.save_file(tensors, tmp_path / "wide.safetensors")
-    config = config_with(tmp_path, flow_lm__lookup_table__n_bins=600, weights_path=str(tmp_path / "wide.safetensors"))
+    config = write_embedded_config(
+        tmp_path, flow_lm__lookup_table__n_bins=600, weights_path=str(tmp_path / "wide.safetensors")
+    )
     with pytest.raises(CheckpointError, match="600"):
         Model.load(find_checkpoint(config=config))
 

@@ -12,6 +12,7 @@ from pocket_tts.models.model_state import export_model_state as reference_export
 
 from engine.catalogue import variant_names
 from engine.tts_model import export_model_state
+from engine.weights import EMBEDDED
 from tests.engine.reference import (
     AT_ONCE,
     Pair,
@@ -21,6 +22,8 @@ from tests.engine.reference import (
     pair_of,
     published_shapes,
     some_audio,
+    speech_of,
+    write_embedded_config,
     write_tokenizer,
 )
 
@@ -95,3 +98,23 @@ def test_every_published_variant_has_one_of_the_shapes_under_test() -> None:
     assert len(variant_names()) >= 26
     assert {arithmetic(name) for name in variant_names()} == tested
     assert len(tested) < 16
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    return Pair(write_embedded_config(tmp_path_factory.mktemp("trained")))
+
+
+@pytest.mark.parametrize("decode_steps", [1, 5])
+def test_every_frame_of_trained_weights_equals_the_reference_behind_the_same_past(
+    trained: Pair, decode_steps: int
+) -> None:
+    """Trained weights amplify what rounding leaves from frame to frame, so each frame follows the reference's past."""
+    text, slt = "Who can tell the secrets of their hearts and minds? Take not a single bit! Yes.", "slt.safetensors"
+    model = trained.ours(decode_steps, -1.0)
+    voice = EMBEDDED / "voices" / slt
+    expected = trained.reference_says(trained.reference.get_state_for_audio_prompt(voice), text, decode_steps, -1.0)
+    spoken = speech_of(model, model.get_state_for_audio_prompt(voice), text, past=expected.latents)
+    assert spoken.frames == expected.frames
+    for ours, theirs in zip(spoken.latents, expected.latents, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=TOLERANCE, rtol=0)

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-import yaml
 from pocket_tts.models.model_state import _import_model_state as reference_import
 from pocket_tts.models.model_state import export_model_state as reference_export
 from pocket_tts.models.tts_model import TTSModel as ReferenceModel
@@ -15,23 +14,17 @@ from pocket_tts.models.tts_model import TTSModel as ReferenceModel
 from engine.errors import VoiceError
 from engine.model import Model
 from engine.voice import Voice, load_voice_file
-from tests.engine.reference import some_audio
+from engine.weights import EMBEDDED
+from tests.engine.reference import some_audio, write_embedded_config
 
-EMBEDDED = Path(__file__).parents[2] / "engine" / "embedded"
 SLT = EMBEDDED / "voices" / "slt.safetensors"
 
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> ReferenceModel:
-    """The reference implementation with the embedded weights, found by absolute paths."""
-    config: dict[str, Any] = yaml.safe_load((EMBEDDED / "config.yaml").read_text())
-    config["weights_path"] = config["weights_path_without_voice_cloning"] = str(EMBEDDED / "model.safetensors")
-    config["flow_lm"]["lookup_table"]["tokenizer_path"] = str(EMBEDDED / "tokenizer.model")
-    path = tmp_path_factory.mktemp("reference") / "config.yaml"
-    path.write_text(yaml.safe_dump(config))
-    model = ReferenceModel.load_model(config=path, temp=0.0)
-    torch.set_num_threads(2)
-    return model
+    """The reference implementation with the embedded weights."""
+    config = write_embedded_config(tmp_path_factory.mktemp("reference"))
+    return ReferenceModel.load_model(config=config, temp=0.0)
 
 
 def load(model: Model, path: Path) -> Voice:
