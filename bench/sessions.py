@@ -65,7 +65,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--url", default="ws://127.0.0.1:8000")
     parser.add_argument("--sessions", type=int, default=20)
-    parser.add_argument("--words-a-second", type=float, default=5.0)
+    parser.add_argument("--words-a-second", type=float, default=8.0)
     parser.add_argument("--within", type=float, default=2.0, help="seconds in which all of them begin")
     parser.add_argument("--voice")
     options = parser.parse_args()

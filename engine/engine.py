@@ -4,6 +4,7 @@
 between them, so there are no locks. A slot is freed by `commit` only, hence never while `run` writes to it.
 """
 
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +18,16 @@ from engine.voice import Voice
 
 @dataclass(frozen=True, slots=True)
 class FrameSpoken:
+    """One frame more. Its sound may still be on its way through the codec."""
+
     utterance: Utterance
-    pcm: np.ndarray  # float32 [samples] in [-1, 1]
+    sound: Future[list[np.ndarray]]  # of all frames of its step
+    place: int  # in it
+
+    @property
+    def pcm(self) -> np.ndarray:
+        """float32 `[samples]` in [-1, 1]. Waits for the codec; raises what it raised."""
+        return self.sound.result()[self.place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +74,16 @@ class Engine:
         return self._scheduler.schedule()
 
     def run(self, batch: Batch) -> Output:
-        """The engine thread's part: blocks for one step."""
+        """The engine thread's part: blocks for the latents of one step; their sound comes later."""
         return self._runner.run(batch)
 
     def commit(self, batch: Batch, output: Output | None) -> list[Event]:
         """Take in what `run` made of `batch` (None for an empty one) and say what happened."""
         events: list[Event] = []
         if output is not None:
-            for row, pcm, is_eos in zip(batch.rows, output.pcm, output.is_eos, strict=True):
-                events += self._step(self._scheduler.running[row.slot], pcm, is_eos)
+            places = {row: place for place, row in enumerate(output.kept)}
+            for index, (row, is_eos) in enumerate(zip(batch.rows, output.is_eos, strict=True)):
+                events += self._step(self._scheduler.running[row.slot], is_eos, output.sound, places.get(index))
         return events + self._release()
 
     def fail(self, batch: Batch) -> list[Event]:
@@ -89,15 +99,21 @@ class Engine:
         assert ended.slot is not None, "it never ran"
         return self._runner.snapshot(ended.slot)
 
-    def _step(self, utterance: Utterance, pcm: np.ndarray | None, is_eos: bool) -> list[Event]:
+    def close(self) -> None:
+        """Let the codec finish, and its thread end. After the last `run`."""
+        self._runner.close()
+
+    def _step(
+        self, utterance: Utterance, is_eos: bool, sound: Future[list[np.ndarray]], place: int | None
+    ) -> list[Event]:
         if utterance.over:  # cancelled while the step ran
             return []
         start_ms = utterance.segment_start_ms
         kept, spoken = utterance.step(is_eos)
         events: list[Event] = []
         if kept:
-            assert pcm is not None, "runner and utterance disagree about a frame"
-            events.append(FrameSpoken(utterance, pcm))
+            assert place is not None, "runner and utterance disagree about a frame"
+            events.append(FrameSpoken(utterance, sound, place))
         if spoken:
             events.append(SegmentSpoken(utterance, spoken, start_ms, utterance.produced_ms))
         return events

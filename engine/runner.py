@@ -1,9 +1,11 @@
-"""Tensor work of one step, on the engine's thread: prefill the rows that join, step the others, decode all frames.
+"""Tensor work of one step: prefill the rows that join, step the others, decode all frames.
 
-Knows slots, not listeners; the frozen `Batch` says all that it needs.
+FlowLM makes the next latents on the engine's thread while the codec, on another, decodes those before: each network
+has a core. Knows slots, not listeners; the frozen `Batch` says all that it needs.
 """
 
 from collections import defaultdict
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,16 +22,21 @@ from engine.voice import Voice
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One entry for each row of the batch."""
+    """What one step made of the rows of its batch."""
 
-    pcm: list[np.ndarray | None]  # float32 [samples] in [-1, 1]; None where the frame is discarded
     latents: Tensor  # [rows, dim], FlowLM's scale
     is_eos: list[bool]
+    kept: list[int]  # rows whose frame counts
+    sound: Future[list[np.ndarray]]  # for each of these float32 [samples] in [-1, 1], once it is decoded
 
 
 class Runner:
+    """FlowLM's state belongs to the thread that calls `run`, the codec's to a thread of its own."""
+
     def __init__(self, model: Model) -> None:
         self._model = model
+        self._codec_thread = ThreadPoolExecutor(1, "codec")
+        self._sound: Future[list[np.ndarray]] | None = None
         self._flow = FlowLMState(model.flow_lm)
         self._codec = MimiState(model.mimi, model.device)
         self._noise: dict[int, torch.Generator] = {}
@@ -50,6 +57,9 @@ class Runner:
         """What FlowLM holds of a slot, as a voice to go on from."""
         return self._flow.snapshot(slot)
 
+    def close(self) -> None:
+        self._codec_thread.shutdown(wait=True)
+
     def _go_on(self, slots: Tensor) -> Tensor:
         """One more frame behind the last latents; what the heads read."""
         flow_lm = self._model.flow_lm
@@ -58,12 +68,9 @@ class Runner:
 
     def _prefill(self, joining: list[tuple[Row, Join]]) -> Tensor:
         """Voice and text of the rows that begin a segment; what the heads read for its first frame."""
-        slots = max(row.slot for row, _ in joining) + 1
-        self._codec.reserve(slots)
-        self._flow.reserve(slots)
+        self._flow.reserve(max(row.slot for row, _ in joining) + 1)
         for row, join in joining:
             if join.fresh:
-                self._codec.reset(row.slot)
                 self._noise[row.slot] = torch.Generator().manual_seed(row.sampling.seed)
             if join.voice is not None:
                 self._flow.load_voice(row.slot, join.voice)
@@ -74,20 +81,29 @@ class Runner:
         return self._flow.forward(flow_lm, torch.tensor([row.slot for row, _ in joining]), x, lengths)
 
     def _speak(self, rows: tuple[Row, ...], z: Tensor) -> Output:
-        """Heads and codec: one frame for each row."""
+        """Heads: one latent for each row. The codec goes on with them while the next step is made."""
         flow_lm = self._model.flow_lm
         thresholds = torch.tensor([row.sampling.eos_threshold for row in rows], device=z.device)
         is_eos: list[bool] = (flow_lm.end_of_speech(z) > thresholds).tolist()
         latents = self._sample(rows, z)
-        slots = torch.tensor([row.slot for row in rows])
-        self._flow.latents[slots] = latents
+        self._flow.latents[torch.tensor([row.slot for row in rows])] = latents
         kept = [i for i, row in enumerate(rows) if not (row.discard or (row.discard_on_eos and is_eos[i]))]
-        pcm: list[np.ndarray | None] = [None] * len(rows)
-        if kept:
-            frames = self._model.mimi.decode(flow_lm.denormalize(latents[kept]), self._codec, slots[kept])
-            for i, frame in zip(kept, frames.cpu().numpy(), strict=True):
-                pcm[i] = frame
-        return Output(pcm, latents, is_eos)
+        if self._sound is not None:
+            wait([self._sound])  # one step ahead of the codec and no more
+        self._sound = self._codec_thread.submit(self._decode, rows, kept, flow_lm.denormalize(latents[kept]))
+        return Output(latents, is_eos, kept, self._sound)
+
+    @torch.inference_mode()
+    def _decode(self, rows: tuple[Row, ...], kept: list[int], latents: Tensor) -> list[np.ndarray]:
+        """The codec thread's part: one frame for each row that is kept."""
+        self._codec.reserve(max(row.slot for row in rows) + 1)
+        for row in rows:
+            if row.join is not None and row.join.fresh:
+                self._codec.reset(row.slot)
+        if not kept:
+            return []
+        slots = torch.tensor([rows[i].slot for i in kept])
+        return list(self._model.mimi.decode(latents, self._codec, slots).cpu().numpy())
 
     def _sample(self, rows: tuple[Row, ...], z: Tensor) -> Tensor:
         """Latents `[rows, dim]`; rows of one number of decode steps go through the head together."""

@@ -23,6 +23,7 @@ _ITEM_MARK = re.compile(r"[-*•–—]|#{1,6}|\(?(?:\d{1,3}|[A-Za-z])[.)]")
 
 _LONGEST_WORD = 32  # characters; what is longer is kept in slices, which bounds all work on one word
 _FIRST_CLAUSE_WORDS = 6
+_SHORT_CLAUSE_WORDS = 3
 _CONTEXT_WORDS = 4
 
 
@@ -75,6 +76,24 @@ class Segmenter:
         if any(_audible(word.text) for word in self._words[:count]):
             segments += self._speak(count)
         return segments
+
+    @property
+    def may_breathe(self) -> bool:
+        """Is a clause finished in the sentence that waits?"""
+        return self._clause() > 0
+
+    def breathe(self) -> list[str]:
+        """The listener runs dry while a sentence is being written: what waits, up to its last finished clause."""
+        return list(self._speak(self._clause()))
+
+    def _clause(self) -> int:
+        """How many words there are to the last clause end that is worth speaking by itself."""
+        for count in range(len(self._words), 0, -1):
+            word = self._words[count - 1]
+            if word.whole and _CLAUSE_END.search(word.text):
+                heard = sum(_audible(each.text) for each in self._words[:count])
+                return count if heard >= _SHORT_CLAUSE_WORDS else 0
+        return 0
 
     def _take(self, char: str) -> Iterator[str]:
         if char.isspace():

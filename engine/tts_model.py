@@ -154,9 +154,9 @@ class TTSModel:
             self._jobs[utterance] = job
             self._engine.add(utterance)
         try:
-            while (pcm := self._next_frame(job)) is not None:
+            while (frame := self._next_frame(job)) is not None:
                 job.taken_frames += 1
-                yield torch.from_numpy(pcm)
+                yield torch.from_numpy(frame.pcm)
             if utterance.status is Status.FAILED:
                 raise RuntimeError("a step shared with another thread failed; that thread has its error")
         finally:
@@ -165,28 +165,35 @@ class TTSModel:
                 self._deliver(self._engine.commit(Batch(()), None))
                 del self._jobs[utterance]
 
-    def _next_frame(self, job: "_Job") -> np.ndarray | None:
+    def _next_frame(self, job: "_Job") -> FrameSpoken | None:
         with self._lock:
             while not job.inbox:
-                self._step()
-            return job.inbox.popleft()
+                stepped = self._step()
+                assert stepped, "someone waits for a frame and nobody can step"
+            frame = job.inbox.popleft()
+            if frame is not None and not job.inbox and job.taken_frames:
+                self._step()  # the next latent is made while this one is decoded; the first frame does not wait for it
+            return frame
 
-    def _step(self) -> None:
+    def _step(self) -> bool:
+        """Could anybody step?"""
         batch = self._engine.schedule()
-        assert batch, "someone waits for a frame and nobody can step"
+        if not batch:
+            return False
         try:
             output = self._engine.run(batch)
         except BaseException:
             self._deliver(self._engine.fail(batch))
             raise
         self._deliver(self._engine.commit(batch, output))
+        return True
 
     def _deliver(self, events: list[Event]) -> None:
         for event in events:
             job = self._jobs[event.utterance]
             match event:
-                case FrameSpoken(pcm=pcm):
-                    job.inbox.append(pcm)
+                case FrameSpoken():
+                    job.inbox.append(event)
                 case UtteranceEnded():
                     if job.remembers is not None and event.status is Status.FINISHED:
                         job.remembers.voice = self._engine.snapshot(event)
@@ -197,7 +204,7 @@ class _Job:
     """What one consumer waits for: frames, then None."""
 
     def __init__(self, remembers: VoiceState | None) -> None:
-        self.inbox: deque[np.ndarray | None] = deque()
+        self.inbox: deque[FrameSpoken | None] = deque()
         self.taken_frames = 0
         self.remembers = remembers
 

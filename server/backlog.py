@@ -141,11 +141,13 @@ class Backlog:
         if self._pending_since is not None and not self._items and utterance.idle:
             due = min(self._written_at + self._pause_s, self._pending_since + self._max_delay_s)
             dry = self._loop.time() + (utterance.lead_ms - CUT_LEAD_MS) / 1000
-            self._pause = self._loop.call_at(max(due, dry), self._on_pause, utterance)
+            # A clause that is finished is not worth a silence to who has begun to listen.
+            when = dry if self._segmenter.may_breathe and utterance.produced_ms else max(due, dry)
+            self._pause = self._loop.call_at(when, self._on_pause, utterance)
 
     def _on_pause(self, utterance: Utterance) -> None:
         self._pause = None
-        self._add(utterance, self._segmenter.cut())
+        self._add(utterance, self._segmenter.breathe() or self._segmenter.cut())
         if utterance.idle:  # the beginning of a word: it waits for its end
             self._pending_since = None
 

@@ -130,17 +130,17 @@ class Worker:
                 news = await self._step(batch, news)
                 if not batch and not news:
                     await self._wake.wait()
-            self._deliver(news)
+            await self._deliver(news)
         except Exception:
             log.exception("the engine's books are broken; nothing is spoken any more")
             self._abandon(Status.FAILED)
 
     async def _step(self, batch: Batch, news: list[Event]) -> list[Event]:
-        """Run a batch and, while it runs, tell what the one before brought: encoding and sending cost time too."""
+        """Run a batch and, while it runs, tell what the one before brought: decoding and sending take time too."""
         step: asyncio.Future[Output] | None = None
         if batch:
             step = asyncio.get_running_loop().run_in_executor(self._engine_thread, self._engine.run, batch)
-        self._deliver(news)
+        await self._deliver(news)
         try:
             output = await step if step else None
         except Exception:
@@ -148,9 +148,22 @@ class Worker:
             return self._engine.fail(batch)
         return self._engine.commit(batch, output)
 
-    def _deliver(self, news: list[Event]) -> None:
+    async def _deliver(self, news: list[Event]) -> None:
+        frames = [event for event in news if isinstance(event, FrameSpoken)]
+        try:
+            if frames:
+                await asyncio.wrap_future(frames[0].sound)  # one step, one sound
+        except Exception:
+            log.exception("%d frames could not be decoded; their contexts end, the others go on", len(frames))
+            for frame in frames:
+                self._give_up(frame.utterance)
         for event in news:
             self._tell(event)
+
+    def _give_up(self, utterance: Utterance) -> None:
+        if listener := self._listeners.get(utterance):
+            self.cancel(utterance)
+            listener.on_ended(Status.FAILED)
 
     def _tell(self, event: Event) -> None:
         listener = self._listeners.get(event.utterance)
@@ -158,8 +171,8 @@ class Worker:
             return
         try:
             match event:
-                case FrameSpoken(pcm=pcm):
-                    listener.on_frame(pcm)
+                case FrameSpoken():
+                    listener.on_frame(event.pcm)
                 case SegmentSpoken(segment=segment, start_ms=start_ms, end_ms=end_ms):
                     listener.on_segment(segment, start_ms, end_ms)
                 case UtteranceEnded(status=status):
@@ -179,6 +192,7 @@ class Worker:
 
     def _close_pools(self) -> None:
         self._engine_thread.shutdown(wait=True)
+        self._engine.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 

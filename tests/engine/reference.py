@@ -178,7 +178,7 @@ def speech_of(model: TTSModel, state: VoiceState, text: str, past: list[Tensor] 
         output = run(batch)
         if batch.rows[0].join is not None:
             segments.append([])
-        if output.pcm[0] is not None:
+        if output.kept:
             if past is not None:
                 led = past[len(segments) - 1][len(segments[-1])]
                 with torch.inference_mode():

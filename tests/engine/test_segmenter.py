@@ -374,3 +374,19 @@ def test_time_limits_and_flushes_lose_nothing_and_leave_nothing(steps: list[str]
     assert [char for char in squeezed(heard) if char.isalnum()] == [
         char for char in squeezed(clean(sent)) if char.isalnum()
     ]
+
+
+def test_a_breath_takes_the_last_finished_clause_and_leaves_the_rest() -> None:
+    segmenter = Segmenter(lambda text: len(text.split()))
+    assert segmenter.push("Hello. Then there will be something to eat, and later, maybe, some more") == ["Hello."]
+    assert segmenter.may_breathe
+    assert segmenter.breathe() == ["Then there will be something to eat, and later, maybe,"]
+    assert not segmenter.may_breathe
+    assert segmenter.breathe() == []
+    assert segmenter.push(".") + segmenter.flush() == ["some more."]
+
+
+def test_a_clause_of_two_words_is_not_worth_a_breath() -> None:
+    segmenter = Segmenter(lambda text: len(text.split()))
+    assert segmenter.push("Oh well, there it") == []
+    assert not segmenter.may_breathe

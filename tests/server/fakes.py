@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import cast
@@ -72,6 +73,7 @@ class FakeRunner:
 
     may_step: threading.Event
     fault: Exception | None = None
+    codec_fault: Exception | None = None
     steps: int = 0
 
     def __post_init__(self) -> None:
@@ -83,12 +85,21 @@ class FakeRunner:
         if self.fault is not None:
             fault, self.fault = self.fault, None
             raise fault
-        pcm: list[np.ndarray | None] = []
+        pcm: list[np.ndarray] = []
         for row in batch.rows:
             number = 0 if row.join is not None and row.join.fresh else self._frames[row.slot] + 1
             self._frames[row.slot] = number
             pcm.append(frame(row.sampling.seed, number))
-        return Output(pcm, torch.zeros(len(pcm), 1), [False] * len(pcm))
+        sound: Future[list[np.ndarray]] = Future()
+        if self.codec_fault is None:
+            sound.set_result(pcm)
+        else:
+            fault, self.codec_fault = self.codec_fault, None
+            sound.set_exception(fault)
+        return Output(torch.zeros(len(pcm), 1), [False] * len(pcm), list(range(len(pcm))), sound)
+
+    def close(self) -> None:
+        pass
 
 
 class FakeEngine(Engine):

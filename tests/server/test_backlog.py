@@ -160,6 +160,25 @@ async def test_a_pause_is_noticed_when_the_last_segment_is_spoken() -> None:
     assert desk.speak() == ["And then"]
 
 
+async def test_a_clause_is_spoken_before_the_listener_runs_dry() -> None:
+    desk = Desk(pause_ms=ENDLESS_MS)
+    desk.backlog.push("Hello there. Then we shall eat, and after that ")
+    desk.played_ms = 160.0
+    assert desk.speak() == ["Hello there."]
+    desk.changed.clear()
+    await desk.changed.wait()
+    assert desk.speak() == ["Then we shall eat,"]
+    desk.backlog.push("we go. ")
+    assert desk.speak() == ["and after that we go."]
+
+
+async def test_the_first_words_wait_for_more_than_a_clause() -> None:
+    desk = Desk(pause_ms=ENDLESS_MS)
+    desk.backlog.push("Then we eat, and after that ")
+    await asyncio.sleep(0.01)
+    assert desk.changes == 0
+
+
 async def test_a_listener_who_has_plenty_waits_for_the_writer() -> None:
     desk = Desk(pause_ms=1)
     desk.utterance.produced_frames = 1000
