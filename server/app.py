@@ -69,7 +69,7 @@ def serve(settings: Settings) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     settings.check_exposure()
     with bind(settings) as listener:  # before the model, which takes long
-        # Half the cores: threads of one step wait for each other, so one core that is busy elsewhere slows them all.
+        # FlowLM and the codec work side by side, so each has half the cores. More would only wait for each other.
         torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) // 2))
         checkpoint = find_checkpoint(settings.variant, settings.config)
         print(f"Loading the model {checkpoint.name} ...", flush=True)

@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     variant: str = Field(default="auto", description="published model, embedded, or auto")
     config: str | None = Field(default=None, description="YAML file of a model of your own, path or URL")
     device: str = Field(default="cpu", description="cpu or cuda")
-    threads: int = Field(default=0, ge=0, description="processor cores for the model; 0 takes half")
+    threads: int = Field(default=0, ge=0, description="threads for each of the model's two networks; 0: half the cores")
     slots: int = Field(default=32, ge=1, le=4096, description="most contexts that speak at once")
     max_waiting: int = Field(default=64, ge=0, description="contexts that may wait for one of them")
     max_contexts: int = Field(default=16, ge=1, description="open contexts in one session")

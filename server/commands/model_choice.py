@@ -26,9 +26,7 @@ Config = Annotated[
 Device = Annotated[str, typer.Option(metavar="NAME", help="What computes: cpu, cuda, cuda:1 ...")]
 Threads = Annotated[
     int,
-    typer.Option(
-        min=1, metavar="N", help="Processor cores to use. More than 1 pays only for large models on an idle machine."
-    ),
+    typer.Option(min=1, metavar="N", help="Threads for each of the model's two networks, which work side by side."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 

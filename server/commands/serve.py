@@ -30,7 +30,10 @@ Port = Annotated[int | None, typer.Option(metavar="N", help="The port; 0 takes a
 Variant = Annotated[str | None, typer.Option(metavar="NAME", help=WHICH_MODEL, show_default="auto")]
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="What computes: cpu or cuda.", show_default="cpu")]
 Threads = Annotated[
-    int | None, typer.Option(metavar="N", help="Processor cores for the model; 0 takes half of them.", show_default="0")
+    int | None,
+    typer.Option(
+        metavar="N", help="Threads for each of the model's two networks; 0: half the cores.", show_default="0"
+    ),
 ]
 ApiKey = Annotated[
     str | None,

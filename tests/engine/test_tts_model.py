@@ -1,5 +1,6 @@
 """engine/tts_model.py: the plain API, with the embedded voice."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import torch
 
 from engine.errors import InputError, TextError, UnknownVoice, VoiceError
 from engine.model import Model
+from engine.runner import Output
+from engine.scheduler import Batch
 from engine.tts_model import TTSModel, VoiceState, export_model_state
 from tests.engine.reference import some_audio
 
@@ -89,6 +92,43 @@ def test_a_step_that_fails_is_raised_and_the_next_text_is_spoken(
             tts.generate_audio(state, "Hello.")
     assert not tts._jobs
     assert tts.generate_audio(state, "Hello.").numel() > 0
+
+
+def test_a_frame_that_cannot_be_decoded_is_raised_and_the_next_text_is_spoken(
+    tts: TTSModel, state: VoiceState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise MemoryError("no more")
+
+    whole = tts.generate_audio(state, "Hello.", seed=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(tts._engine._runner, "_decode", broken)
+        with pytest.raises(MemoryError, match="no more"):
+            tts.generate_audio(state, "Hello there.")
+    assert not tts._jobs
+    torch.testing.assert_close(tts.generate_audio(state, "Hello.", seed=1), whole)
+
+
+def test_the_next_latent_is_made_while_a_frame_is_decoded(
+    tts: TTSModel, state: VoiceState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second frame's codec waits until the third latent is being made."""
+    run, decode = tts._engine.run, tts._engine._runner._decode
+    steps, third = [0], threading.Event()
+
+    def counted(batch: Batch) -> Output:
+        steps[0] += 1
+        if steps[0] == 3:
+            third.set()
+        return run(batch)
+
+    def patient(*args: Any) -> list[Any]:
+        assert steps[0] < 2 or third.wait(30), "nobody went on"
+        return decode(*args)
+
+    monkeypatch.setattr(tts._engine, "run", counted)
+    monkeypatch.setattr(tts._engine._runner, "_decode", patient)
+    assert len(list(tts.generate_audio_stream(state, "Hello there."))) > 3
 
 
 def test_copy_state_keeps_the_voice_and_its_opposite_goes_on_from_what_was_said(tts: TTSModel) -> None:

@@ -97,6 +97,20 @@ async def test_a_failed_step_ends_its_rows_and_the_next_ones_speak(worker: Worke
     assert [ear.status for ear in ears] == [Status.FAILED, Status.FAILED, Status.FINISHED]
 
 
+async def test_frames_that_cannot_be_decoded_end_their_listeners_and_the_next_ones_speak(
+    worker: Worker, engine: FakeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    ears = [Ear(), Ear()]
+    engine.runner.codec_fault = MemoryError("codec")
+    worker.speak(await make(worker, "Hello there."), ears[0])
+    await ears[0].ended.wait()
+    worker.speak(await make(worker, "Hello there."), ears[1])
+    await ears[1].ended.wait()
+    assert [(ear.status, len(ear.frames)) for ear in ears] == [(Status.FAILED, 0), (Status.FINISHED, 4)]
+    assert "codec" in caplog.text
+    assert engine.running == 0
+
+
 async def test_a_listener_that_fails_ends_alone(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
     bad, good = Ear(), Ear()
     bad.fault = ValueError("no encoder")
