@@ -117,9 +117,7 @@ def find_sound_device() -> Any:
     try:
         import sounddevice
     except ImportError as error:
-        raise SinkError(
-            f"playing needs the sounddevice package: pip install sounddevice, or {OTHERWISE}"
-        ) from error
+        raise SinkError(f"playing needs the sounddevice package: pip install sounddevice, or {OTHERWISE}") from error
     except OSError as error:  # the package is there, the library under it is not
         raise SinkError(f"playing needs PortAudio ({error}): install libportaudio2, or {OTHERWISE}") from error
     try:
