@@ -97,6 +97,11 @@ def to_int16(samples: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
     return whole
 
 
+def to_pcm(samples: npt.NDArray[Any]) -> bytes:
+    """Floats to 16-bit little-endian PCM, as WAV files, streams and players take it."""
+    return to_int16(samples).astype("<i2", copy=False).tobytes()
+
+
 def _too_long(stated_seconds: float | None, name: str) -> str:
     long = f"{stated_seconds:.1f} s long" if (stated_seconds or 0) > MAX_SECONDS else "longer"
     return (

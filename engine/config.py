@@ -130,6 +130,11 @@ class MimiConfig(Strict):
         return int(self.sample_rate / self.frame_rate)
 
     @property
+    def voice_dim(self) -> int:
+        """Width of the latents that a voice recording is encoded to."""
+        return self.inner_dim or self.seanet.dimension
+
+    @property
     def decoder_conv(self) -> SEANetConfig:
         return self.decoder_seanet or self.seanet
 

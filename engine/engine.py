@@ -1,7 +1,8 @@
 """The engine: utterances in, frames out. `schedule`, `run` and `commit` make one step.
 
-`run` belongs to one thread, all else to its owner's (the server's event loop); the frozen `Batch` is all that passes
-between them, so there are no locks. A slot is freed by `commit` only, hence never while `run` writes to it.
+`run` belongs to one thread, all else to its owner's (the server's event loop); what passes between them (`Batch`,
+`Output`) is frozen, so there are no locks. A slot is freed by `commit` only, hence never while `run` writes to it; the
+codec, on its own thread, takes the steps in order, so it is done with a slot's old speech before it begins the new.
 """
 
 from concurrent.futures import Future

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.cache import KeyValueCache, Span
-from engine.config import FlowLMConfig
+from engine.config import Config
 from engine.flow_head import FlowHead
 from engine.layers import Transformer
 
@@ -27,9 +27,10 @@ class TextTable(nn.Module):
 
 
 class FlowLM(nn.Module):
-    def __init__(self, config: FlowLMConfig, latent_dim: int, voice_dim: int) -> None:
+    def __init__(self, whole: Config) -> None:
         super().__init__()
-        self.config = config
+        self.config = config = whole.flow_lm
+        latent_dim = whole.mimi.quantizer.dimension
         shape = config.transformer
         width = shape.d_model
         self.conditioner = TextTable(config.lookup_table.n_bins, width, config.lookup_table.rank)
@@ -40,7 +41,7 @@ class FlowLM(nn.Module):
         self.bos_emb = nn.Parameter(torch.zeros(latent_dim))
         if config.insert_bos_before_voice:
             self.bos_before_voice = nn.Parameter(torch.zeros(1, 1, width))
-        self.speaker_proj_weight = nn.Parameter(torch.zeros(width, voice_dim))
+        self.speaker_proj_weight = nn.Parameter(torch.zeros(width, whole.mimi.voice_dim))
         self.input_linear = nn.Linear(latent_dim, width, bias=False)
         self.transformer = Transformer(
             shape.num_layers, width, shape.attention_dim, shape.num_heads, shape.kv_heads, shape.feedforward_dim

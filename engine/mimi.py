@@ -136,9 +136,7 @@ class Mimi(nn.Module):
         self.encoder = SEANet.encoder(config.seanet)
         self.encoder_transformer = MimiTransformer(config.transformer)
         self.downsample = Resample(
-            conv=CausalConv1d(
-                dimension, config.inner_dim or dimension, 2 * self.stride, self.stride, bias=False, replicate=True
-            )
+            conv=CausalConv1d(dimension, config.voice_dim, 2 * self.stride, self.stride, bias=False, replicate=True)
         )
         self.quantizer = Quantizer(config.quantizer.dimension, config.quantizer.output_dimension)
         self.upsample = Resample(

@@ -43,10 +43,7 @@ class Model:
         config = checkpoint.config
         place = _known_device(device)
         with torch.device("meta"):
-            flow_lm = FlowLM(
-                config.flow_lm, config.mimi.quantizer.dimension, config.mimi.inner_dim or config.mimi.seanet.dimension
-            )
-            mimi = Mimi(config.mimi)
+            flow_lm, mimi = FlowLM(config), Mimi(config.mimi)
         whole = torch.nn.ModuleDict({"flow_lm": flow_lm, "mimi": mimi})
         tensors = read_tensors(checkpoint.weights)
         _check_fit(checkpoint, whole, tensors)

@@ -3,6 +3,7 @@
 Whoever waits for a frame steps the engine for everybody, so threads that generate at once share their steps.
 """
 
+import math
 import secrets
 import threading
 from collections import deque
@@ -66,7 +67,7 @@ class TTSModel:
         _check(temp is None or 0 <= temp < float("inf"), f"temp is {temp}: give 0 or more, 0.3 is usual")
         _check(lsd_decode_steps >= 1, f"lsd_decode_steps is {lsd_decode_steps}: give 1 or more")
         _check(noise_clamp is None or noise_clamp > 0, f"noise_clamp is {noise_clamp}: give more than 0, or nothing")
-        _check(eos_threshold is None or eos_threshold == eos_threshold, "eos_threshold is not a number: give a logit")
+        _check(eos_threshold is None or not math.isnan(eos_threshold), "eos_threshold is not a number: give a logit")
         model = Model.load(find_checkpoint(variant, config), device)
         return cls(
             model,

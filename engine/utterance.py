@@ -125,7 +125,7 @@ class Utterance:
     @property
     def begun(self) -> bool:
         """Has its slot been prepared, by the first segment?"""
-        return self._segment is not None or self.produced_frames > 0 or self._steps > 0
+        return self._segment is not None or self._steps > 0
 
     @property
     def segment(self) -> Segment | None:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Self
 
 import numpy.typing as npt
 
-from engine.audio import SAMPLE_RATE_HZ, to_int16
+from engine.audio import SAMPLE_RATE_HZ, to_pcm
 
 MAX_BYTES = 2**32 - 1  # what a size field holds: 24 hours
 HEADER_BYTES = 44
@@ -42,7 +42,7 @@ class WavWriter:
 
     def write(self, samples: npt.NDArray[Any]) -> None:
         """Append floats `[samples]`, full scale at 1: clipped, and rounded to the nearest step."""
-        self._stream.write(to_int16(samples).astype("<i2", copy=False).tobytes())
+        self._stream.write(to_pcm(samples))
         self._stream.flush()
         self.samples_written += len(samples)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from engine.audio import to_int16
+from engine.audio import to_pcm
 from engine.errors import InputError
 from engine.utterance import Sampling, Segment, Status, Utterance
 from engine.voice import Voice
@@ -185,4 +185,4 @@ class Context:
 def _encoder(format: str, sample_rate_hz: int) -> Callable[[np.ndarray], bytes]:
     if format == "opus":
         return OpusEncoder(sample_rate_hz).encode
-    return lambda pcm: to_int16(pcm).astype("<i2").tobytes()
+    return to_pcm

@@ -180,9 +180,7 @@ class Worker:
                     listener.on_ended(status)
         except Exception:
             log.exception("a listener failed; its utterance ends")
-            self.cancel(event.utterance)
-            if not isinstance(event, UtteranceEnded):
-                listener.on_ended(Status.FAILED)
+            self._give_up(event.utterance)
 
     def _abandon(self, status: Status) -> None:
         listeners, self._listeners = self._listeners, {}

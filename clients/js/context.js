@@ -74,7 +74,7 @@ export class Context {
    */
   push(text) {
     if (typeof text !== 'string') throw new TypeError(`text must be a string, not ${typeof text}`);
-    this.#require('open', 'text');
+    this.#requireOpen('text');
     const characters = [...text]; // never half of one
     for (let at = 0; at < characters.length; at += MAX_TEXT_CHARACTERS) {
       const piece = characters.slice(at, at + MAX_TEXT_CHARACTERS).join('');
@@ -84,13 +84,13 @@ export class Context {
 
   /** Speak at once all that was pushed, without waiting for the end of a sentence. */
   flush() {
-    this.#require('open', 'flush');
+    this.#requireOpen('flush');
     this.#send({ type: 'flush', context_id: this.#id });
   }
 
   /** No more text will come: speak the rest, then `done`. */
   end() {
-    this.#require('open', 'end');
+    this.#requireOpen('end');
     this.#state = 'ended';
     this.#send({ type: 'end', context_id: this.#id });
   }
@@ -179,10 +179,10 @@ export class Context {
     if (!this.over && this.#state === 'open') this.end();
   }
 
-  /** @param {'open'} state @param {string} wish */
-  #require(state, wish) {
+  /** @param {string} wish */
+  #requireOpen(wish) {
     if (this.#failure) throw this.#failure;
-    if (this.over || this.#state !== state) {
+    if (this.over || this.#state !== 'open') {
       throw new SaylineError(`${this.#id} is ${this.over ? 'over' : this.#state} and takes no ${wish}: open another context`);
     }
   }

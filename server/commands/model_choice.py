@@ -73,9 +73,9 @@ def check_voice(source: str) -> None:
         raise VoiceError(f"there is no file {source}; check the path of the voice")
 
 
-def load_voice(model: "TTSModel", source: str | None, truncate: bool = False) -> "VoiceState":
+def load_voice(model: "TTSModel", source: str | None) -> "VoiceState":
     """None is the model's own choice. Raises `VoiceError`."""
     source = source or model.default_voice
     if not source:
         raise VoiceError("this model has no voice of its own; give one: --voice with an audio or .safetensors file")
-    return model.get_state_for_audio_prompt(source, truncate)
+    return model.get_state_for_audio_prompt(source)

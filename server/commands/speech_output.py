@@ -64,13 +64,13 @@ class SpeechOutput:
 
     def write(self, samples: "npt.NDArray[Any]") -> None:
         """Floats `[samples]`, full scale at 1; they are out when this returns."""
-        from engine.audio import to_int16
+        from engine.audio import to_pcm
 
         with self._explained():
             if self._wav is not None:
                 self._wav.write(samples)
             else:
-                sys.stdout.buffer.write(to_int16(samples).astype("<i2", copy=False).tobytes())
+                sys.stdout.buffer.write(to_pcm(samples))
                 sys.stdout.buffer.flush()
 
     @contextmanager

@@ -105,9 +105,6 @@ def _spoken_parameters(config: "Config") -> int:
     from engine.mimi import Mimi
 
     with torch.device("meta"):  # shapes without memory
-        flow_lm = FlowLM(
-            config.flow_lm, config.mimi.quantizer.dimension, config.mimi.inner_dim or config.mimi.seanet.dimension
-        )
-        mimi = Mimi(config.mimi)
+        flow_lm, mimi = FlowLM(config), Mimi(config.mimi)
     spoken = [flow_lm, mimi.quantizer, mimi.upsample, mimi.decoder_transformer, mimi.decoder]
     return sum(parameter.numel() for module in spoken for parameter in module.parameters())

@@ -19,11 +19,13 @@ def voices(model: Model) -> list[Voice]:
     return [model.load_voice(name) for name in model.checkpoint.voices()]
 
 
-def utterance(model: Model, voice: Voice, text: str, seed: int = 0, **more: float) -> Utterance:
+def utterance(model: Model, voice: Voice, text: str | list[str], seed: int = 0, **more: float) -> Utterance:
+    """Of one text, or of several, each in segments of its own."""
     sampling = Sampling(temperature=0.3, noise_clamp=None, eos_threshold=-1.0, decode_steps=1, seed=seed)
     made = Utterance(voice, sampling, **more)  # type: ignore[arg-type]
-    for segment in model.segments(text):
-        made.add(segment)
+    for part in [text] if isinstance(text, str) else text:
+        for segment in model.segments(part):
+            made.add(segment)
     made.end()
     return made
 
@@ -98,9 +100,7 @@ def test_the_seed_fixes_the_noise_and_another_seed_sounds_different(model: Model
 def test_the_codec_runs_on_across_segments_without_a_click(model: Model, voices: list[Voice]) -> None:
     """A fresh codec steps from digital silence to its own at a segment's first sample; one that runs on does not."""
     engine = Engine(model, 1)
-    both = utterance(model, voices[0], TEXTS[0])
-    for segment in model.segments(TEXTS[1]):
-        both._queued.append(segment)
+    both = utterance(model, voices[0], [TEXTS[0], TEXTS[1]])
     engine.add(both)
     pcm: list[np.ndarray] = []
     seams: list[int] = []
@@ -121,9 +121,7 @@ def test_the_codec_runs_on_across_segments_without_a_click(model: Model, voices:
 
 def test_segments_say_exactly_when_they_were_spoken(model: Model, voices: list[Voice]) -> None:
     engine = Engine(model, 1)
-    spoken = utterance(model, voices[0], TEXTS[0])
-    for segment in model.segments(TEXTS[2]):
-        spoken._queued.append(segment)
+    spoken = utterance(model, voices[0], [TEXTS[0], TEXTS[2]])
     engine.add(spoken)
     events: list[Event] = []
     while not spoken.over:
