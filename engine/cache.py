@@ -1,110 +1,272 @@
-"""Keys and values of past positions, for many slots at once. Knows nothing of models: only rows, positions, a ring.
+"""Keys and values of past positions, for many slots at once, and attention over them. Knows nothing of models.
 
-A slot is a row that has its own position. Along time each slot is a ring of `capacity` places, position p lies at
-place p % capacity; a cache that never fills is simply a ring that never turns. Writing happens in place.
+A slot's past is a prefix, shared by all who began from the same voice, and a tail of its own. The tail is written in
+place. With a context it is a ring: position p lies at place p % ring, and what a place holds follows from the newest
+position alone, so a reset is `position = 0`. Memory comes in pages, each of some neighbouring slots and positions,
+mapped when first used and resident only where written: slots and positions that nobody uses cost nothing, and nothing
+is ever moved.
 """
 
 import math
+import mmap
+import threading
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-FIRST_POSITIONS = 256
+PAGE_SLOTS = 32
+PAGE_POSITIONS = 64  # few enough that little is computed in vain, many enough that a pass is a few products
+
+
+@dataclass(frozen=True, eq=False)
+class Prefix:
+    """Keys and values `[layers, kv_heads, positions, head_dim]` that any number of slots may begin from."""
+
+    keys: Tensor
+    values: Tensor
+
+    @property
+    def positions(self) -> int:
+        return self.keys.shape[2]
 
 
 class KeyValueCache:
-    """Keys and values `[layers, slots, kv_heads, capacity, head_dim]` and the next position of every slot.
+    """The past of `slots` slots: each one's next position, its prefix, and its tail.
 
-    `context` limits how far a query looks back (None: to the beginning). With a context the ring has a fixed
-    capacity; without one, `reserve` makes room.
+    `context` limits how far a query looks back (None: to the beginning); then tails are rings, good for passes of
+    `pass_length`. Otherwise they grow. Disjoint slots may be used by several threads at once if there is a context.
     """
 
-    def __init__(self, layers: int, kv_heads: int, head_dim: int, max_period: float, context: int | None = None,
-                 pass_length: int = 1, device: torch.device | str = "cpu") -> None:  # fmt: skip
-        self.context = context
-        capacity = 0 if context is None else context + pass_length - 1
-        self.keys = torch.zeros(layers, 0, kv_heads, capacity, head_dim, device=device)
-        self.values = torch.zeros_like(self.keys)
-        self.positions = torch.zeros(0, dtype=torch.long)  # [slots], on the CPU: it is bookkeeping
-        self.frequencies = rotary_frequencies(head_dim, max_period)
+    def __init__(self, layers: int, slots: int, kv_heads: int, head_dim: int, max_period: float, dtype: torch.dtype,
+                 device: torch.device, context: int | None = None, pass_length: int = 1) -> None:  # fmt: skip
+        self.context, self.dtype, self.device = context, dtype, device
+        self._shape = (layers, kv_heads, head_dim)
+        self._ring = None if context is None else context + pass_length - 1
+        self.positions = torch.zeros(slots, dtype=torch.long)  # on the CPU: it is bookkeeping
+        self._origins = torch.zeros(slots, dtype=torch.long)  # where the tail begins: behind the prefix
+        self._prefixes: list[Prefix | None] = [None] * slots
+        self._page_positions = self._ring or PAGE_POSITIONS
+        self._columns: list[list[Page]] = [[] for _ in range(0, slots, PAGE_SLOTS)]  # pages of the same slots
+        self._mapping = threading.Lock()
+        self._frequencies = rotary_frequencies(head_dim, max_period)
 
-    @property
-    def slots(self) -> int:
-        return self.keys.shape[1]
+    def begin(self, slot: int, prefix: Prefix | None = None) -> None:
+        """Forget what the slot held; go on behind `prefix`."""
+        self._prefixes[slot] = prefix
+        self._origins[slot] = self.positions[slot] = prefix.positions if prefix else 0
 
-    @property
-    def capacity(self) -> int:
-        return self.keys.shape[3]
-
-    def reserve(self, slots: int, positions: int) -> None:
-        """Make room for `slots` slots and, where there is no context, for `positions` positions in each.
-
-        What must grow doubles, so that growing stays rare.
-        """
-        if slots > self.slots:
-            slots = max(slots, 2 * self.slots)
-            self.positions = torch.cat([self.positions, self.positions.new_zeros(slots - self.slots)])
-        capacity = self.capacity
-        if self.context is None and positions > capacity:
-            capacity = max(positions, 2 * capacity, FIRST_POSITIONS)
-        slots = max(slots, self.slots)
-        if (slots, capacity) != (self.slots, self.capacity):
-            self.keys, self.values = _grown(self.keys, slots, capacity), _grown(self.values, slots, capacity)
+    def whole(self, slot: int) -> Prefix:
+        """All that a slot without a context holds, as a prefix for others."""
+        end = int(self.positions[slot] - self._origins[slot])
+        pages, place = self._pages(slot // PAGE_SLOTS, end), slot % PAGE_SLOTS
+        keys = torch.cat([page.keys[:, place] for page in pages], dim=2)[:, :, :end]
+        values = torch.cat([page.values[:, place] for page in pages], dim=2)[:, :, :end]
+        if prefix := self._prefixes[slot]:
+            keys, values = torch.cat([prefix.keys, keys], dim=2), torch.cat([prefix.values, values], dim=2)
+        return Prefix(keys.clone(), values.clone())
 
     def span(self, slots: Tensor, length: int) -> "Span":
-        """The places of the next `length` positions of `slots` `[rows]`, and what each of them may look at."""
-        first = self.positions[slots]  # [rows]
-        positions = first[:, None] + torch.arange(length)  # [rows, length]
-        newest = positions[:, -1:]  # [rows, 1]
-        width = min(self.capacity, int(newest.max()) + 1)
-        place = torch.arange(width)
-        held = newest - (newest - place) % self.capacity  # [rows, width]: the position that each place holds
-        age = positions[:, :, None] - held[:, None, :]  # [rows, length, width]
-        visible = (held[:, None, :] >= 0) & (age >= 0)
-        if self.context is not None:
-            visible &= age < self.context
-        device = self.keys.device
+        """The next `length` positions of `slots` `[rows]`: where they go, and what each of them may look at."""
+        first = self.positions[slots] - self._origins[slots]  # [rows]
+        queries = first[:, None] + torch.arange(length)  # [rows, length], in the tail
+        end = int(queries[:, -1].max()) + 1
+        listed = slots.tolist()
+        runs = self._runs(listed, end)
+        groups = self._groups(listed)
+        prefix_width = max((group.prefix.positions for group in groups), default=0)
         return Span(
-            cache=self,
-            rows=rows_of(slots),
-            slots=slots.to(device),
-            places=(positions % self.capacity).to(device),
-            width=width,
-            mask=visible[:, None].to(device),
-            rotation=rotation(positions, self.frequencies).to(device),
+            runs=runs,
+            groups=groups,
+            writes=self._writes(slots, queries if self._ring is None else queries % self._ring),
+            prefix_width=prefix_width,
+            mask=self._mask(slots, queries, len(runs[0].pages) * self._page_positions, prefix_width),
+            rotation=rotation(queries + self._origins[slots, None], self._frequencies).to(self.device),
+            dtype=self.dtype,
         )
 
     def advance(self, slots: Tensor, lengths: Tensor | int) -> None:
         self.positions[slots] += lengths
+
+    def _mask(self, slots: Tensor, queries: Tensor, width: int, prefix_width: int) -> Tensor:
+        """What to add to scores: 0 where visible, else minus infinity. `[rows, length, prefix_width + width]`."""
+        held = torch.arange(width)
+        if self._ring is not None:
+            newest = queries[:, -1:]
+            held = newest - (newest - held) % self._ring  # [rows, width]: the position that each place holds
+        age = queries[:, :, None] - held.view(-1, 1, width)  # [rows, length, width]
+        visible = (age >= 0) & (age <= queries[:, :, None])
+        if self.context is not None:
+            visible &= age < self.context
+        if prefix_width:
+            shared = torch.arange(prefix_width) < self._origins[slots, None]  # [rows, prefix_width]
+            visible = torch.cat([shared[:, None].expand(-1, queries.shape[1], -1), visible], dim=-1)
+        mask = torch.zeros(visible.shape, dtype=self.dtype).masked_fill_(~visible, -math.inf)
+        return mask.to(self.device)
+
+    def _runs(self, slots: list[int], end: int) -> "list[Run]":
+        """Rows whose slots lie side by side in a page are read where they are, without being copied together."""
+        runs = []
+        start = 0
+        for row in range(1, len(slots) + 1):
+            if row < len(slots) and slots[row] == slots[row - 1] + 1 and slots[row] % PAGE_SLOTS:
+                continue
+            place = slots[start] % PAGE_SLOTS
+            pages = self._pages(slots[start] // PAGE_SLOTS, end)
+            runs.append(Run(pages, slice(start, row), slice(place, place + row - start)))
+            start = row
+        return runs
+
+    def _writes(self, slots: Tensor, places: Tensor) -> "list[Write]":
+        """Where new keys and values go: `places` `[rows, length]`."""
+        columns, pages = (slots // PAGE_SLOTS)[:, None].expand_as(places), places // self._page_positions
+        writes = []
+        for column, page in sorted(set(zip(columns.flatten().tolist(), pages.flatten().tolist(), strict=True))):
+            rows, at = ((columns == column) & (pages == page)).nonzero(as_tuple=True)
+            within = places[rows, at] % self._page_positions
+            writes.append(Write(self._columns[column][page], slots[rows] % PAGE_SLOTS, within, rows, at))
+        return writes
+
+    def _groups(self, slots: list[int]) -> "list[Group]":
+        rows: dict[Prefix, list[int]] = {}
+        for row, slot in enumerate(slots):
+            if prefix := self._prefixes[slot]:
+                rows.setdefault(prefix, []).append(row)
+        return [
+            Group(prefix, slice(None) if len(of) == len(slots) else torch.tensor(of)) for prefix, of in rows.items()
+        ]
+
+    def _pages(self, column: int, end: int) -> "list[Page]":
+        """As many pages of a column as the first `end` positions need."""
+        count = -(-end // self._page_positions) if self._ring is None else 1
+        pages = self._columns[column]
+        with self._mapping:
+            while len(pages) < count:
+                layers, kv_heads, head_dim = self._shape
+                shape = (layers, PAGE_SLOTS, kv_heads, self._page_positions, head_dim)
+                pages.append(Page(_zeros(shape, self.dtype, self.device), _zeros(shape, self.dtype, self.device)))
+        return pages[:count]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Page:
+    """`[layers, PAGE_SLOTS, kv_heads, positions, head_dim]`."""
+
+    keys: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Rows of a pass that are neighbours in their pages."""
+
+    pages: list[Page]
+    rows: slice
+    places: slice
+
+    def keys(self, page: int, layer: int) -> Tensor:
+        """`[rows * kv_heads, positions, head_dim]`, without a copy."""
+        return self.pages[page].keys[layer, self.places].flatten(0, 1)
+
+    def values(self, page: int, layer: int) -> Tensor:
+        return self.pages[page].values[layer, self.places].flatten(0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """The new positions of a pass that go into one page: there `slots` and `places`, here `rows` and `at`."""
+
+    page: Page
+    slots: Tensor
+    places: Tensor
+    rows: Tensor
+    at: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows of a pass that share a prefix."""
+
+    prefix: Prefix
+    rows: Tensor | slice
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
     """One pass over some rows of a cache: made once, used by every layer."""
 
-    cache: KeyValueCache
-    rows: "Tensor | slice"  # where these slots lie, to read them
-    slots: Tensor  # [rows], to write them
-    places: Tensor  # [rows, length]
-    width: int  # places to attend to
-    mask: Tensor  # [rows, 1, length, width], true where visible
+    runs: list[Run]
+    groups: list[Group]
+    writes: "list[Write]"
+    prefix_width: int
+    mask: Tensor  # [rows, length, prefix_width + tail_width], to be added
     rotation: Tensor  # [rows, length, 1, head_dim / 2], complex
+    dtype: torch.dtype
 
-    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store `[rows, length, kv_heads, head_dim]`; return all that there is, `[rows, kv_heads, width, head_dim]`."""
-        all_keys, all_values = self.cache.keys[layer], self.cache.values[layer]
-        where = self.slots[:, None]
-        all_keys[where, :, self.places] = keys
-        all_values[where, :, self.places] = values
-        return all_keys[self.rows, :, : self.width], all_values[self.rows, :, : self.width]
+    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Store keys and values `[rows, length, kv_heads, head_dim]`, then let `queries` `[rows, length, heads,
+        head_dim]`, which are scaled already, look at all that they may. Returns what they hear, in their shape.
+        """
+        rows, length, heads, dim = queries.shape
+        kv_heads = keys.shape[2]
+        self._store(layer, keys, values)
+        # The queries that share a key are as good as more queries of it: [rows, kv_heads, sharing * length, head_dim].
+        q = queries.view(rows, length, kv_heads, -1, dim).permute(0, 2, 3, 1, 4).flatten(2, 3).contiguous()
+        scores = self._scores(layer, q)
+        by_query = scores.view(rows, kv_heads, -1, length, scores.shape[-1])
+        by_query += self.mask[:, None, None]
+        heard = self._hear(layer, torch.softmax(scores, dim=-1))
+        heard = heard.view(rows, kv_heads, -1, length, dim).permute(0, 3, 1, 2, 4)
+        return heard.reshape(rows, length, heads, dim)
+
+    def _store(self, layer: int, keys: Tensor, values: Tensor) -> None:
+        for write in self.writes:
+            where = write.slots, slice(None), write.places
+            write.page.keys[layer][where] = keys[write.rows, write.at]
+            write.page.values[layer][where] = values[write.rows, write.at]
+
+    def _scores(self, layer: int, q: Tensor) -> Tensor:
+        """`[rows, kv_heads, queries, prefix_width + tail_width]`."""
+        parts = []
+        if self.groups:
+            shared = q.new_zeros(*q.shape[:3], self.prefix_width)
+            for group in self.groups:
+                found = _by_head(q[group.rows]) @ group.prefix.keys[layer].mT
+                shared[group.rows, :, :, : group.prefix.positions] = _by_row(found, q.shape[2])
+            parts.append(shared)
+        for page in range(len(self.runs[0].pages)):
+            products = (torch.bmm(q[run.rows].flatten(0, 1), run.keys(page, layer).mT) for run in self.runs)
+            parts.append(_joined(list(products), 0).unflatten(0, q.shape[:2]))
+        return _joined(parts, -1)
+
+    def _hear(self, layer: int, weights: Tensor) -> Tensor:
+        """The values, weighed: `[rows, kv_heads, queries, head_dim]`."""
+        tail = weights[..., self.prefix_width :]
+        pages = len(self.runs[0].pages)
+        sums = []
+        for run in self.runs:
+            parts = tail[run.rows].flatten(0, 1).chunk(pages, dim=-1)
+            heard_there = [torch.bmm(part, run.values(page, layer)) for page, part in enumerate(parts)]
+            sums.append(heard_there[0] if pages == 1 else torch.stack(heard_there).sum(dim=0))
+        heard: Tensor = _joined(sums, 0).unflatten(0, weights.shape[:2])
+        for group in self.groups:
+            part = _by_head(weights[group.rows, :, :, : group.prefix.positions])
+            heard[group.rows] += _by_row(part @ group.prefix.values[layer], weights.shape[2])
+        return heard
 
 
-def rows_of(slots: Tensor) -> Tensor | slice:
-    """Slots that lie side by side can be read without being copied together."""
-    first, count = int(slots[0]), len(slots)
-    side_by_side = torch.equal(slots, torch.arange(first, first + count))
-    return slice(first, first + count) if side_by_side else slots
+def _joined(parts: list[Tensor], dim: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
+
+
+def _by_head(x: Tensor) -> Tensor:
+    """`[rows, heads, queries, ...]` to `[heads, rows * queries, ...]`: all rows look at the same prefix."""
+    return x.transpose(0, 1).flatten(1, 2)
+
+
+def _by_row(x: Tensor, queries: int) -> Tensor:
+    rows: Tensor = x.unflatten(1, (-1, queries)).transpose(0, 1)
+    return rows
 
 
 def rotary_frequencies(head_dim: int, max_period: float) -> Tensor:
@@ -118,8 +280,10 @@ def rotation(positions: Tensor, frequencies: Tensor) -> Tensor:
     return torch.polar(torch.ones_like(angles), angles).to(torch.complex64)
 
 
-def _grown(old: Tensor, slots: int, capacity: int) -> Tensor:
-    layers, kept_slots, heads, kept, dim = old.shape
-    new = old.new_zeros(layers, slots, heads, capacity, dim)
-    new[:, :kept_slots, :, :kept] = old
-    return new
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros that become resident page by page, where they are written."""
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    size = math.prod(shape) * dtype.itemsize
+    kind = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+    return torch.frombuffer(mmap.mmap(-1, size, **kind), dtype=dtype).view(shape)

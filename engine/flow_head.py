@@ -8,9 +8,12 @@ A residual MLP with adaptive layer norm (arXiv:2406.11838), used in one of four 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.config import FlowConfig
+from engine.layers import LayerNorm, Linear, Packs
+from engine.precision import Precision
 
 TIME_FREQUENCIES = 256
 TIMES_OF_TYPE = {"lsd": 2, "flow_matching": 1, "pointwise": 0, "drifting": 0}
@@ -32,7 +35,8 @@ class TimeEmbedding(nn.Module):
         super().__init__()
         half = TIME_FREQUENCIES // 2
         self.mlp = nn.Sequential(nn.Linear(TIME_FREQUENCIES, dim), nn.SiLU(), nn.Linear(dim, dim), VarianceNorm(dim))
-        self.register_buffer("freqs", torch.exp(-math.log(10000) * torch.arange(half) / half))
+        counted = torch.arange(half, device="cpu")  # never on "meta": there it would import half of torch, 1.4 s
+        self.register_buffer("freqs", torch.exp(-math.log(10000) * counted / half))
         self.freqs: Tensor
 
     def forward(self, time: float) -> Tensor:
@@ -42,46 +46,65 @@ class TimeEmbedding(nn.Module):
 
 
 class HeadBlock(nn.Module):
+    """`adaLN_modulation` belongs to the whole head once it is packed: its products share their input."""
+
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.in_ln = nn.LayerNorm(dim, eps=1e-6)
-        self.mlp = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim))
-        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(dim, 3 * dim))
+        self.in_ln = LayerNorm(dim, eps=1e-6)
+        self.mlp = nn.Sequential(Linear(dim, dim, activation="silu"), nn.Identity(), Linear(dim, dim))
+        self.adaLN_modulation: nn.Sequential | None = nn.Sequential(nn.Identity(), Linear(dim, 3 * dim))
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        shift, scale, gate = self.adaLN_modulation(condition).chunk(3, dim=-1)
-        out: Tensor = x + gate * self.mlp(self.in_ln(x) * (1 + scale) + shift)
-        return out
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        shift, scale, gate = modulation.chunk(3, dim=-1)
+        y = torch.addcmul(shift, self.in_ln(x), scale + 1)
+        return torch.addcmul(x, gate, self.mlp(y))
 
 
 class HeadOutput(nn.Module):
     def __init__(self, dim: int, out_dim: int) -> None:
         super().__init__()
         self.norm_final = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
-        self.linear = nn.Linear(dim, out_dim)
-        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(dim, 2 * dim))
+        self.linear = Linear(dim, out_dim)
+        self.adaLN_modulation: nn.Sequential | None = nn.Sequential(nn.Identity(), Linear(dim, 2 * dim))
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        shift, scale = self.adaLN_modulation(condition).chunk(2, dim=-1)
-        out: Tensor = self.linear(self.norm_final(x) * (1 + scale) + shift)
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        shift, scale = modulation.chunk(2, dim=-1)
+        out: Tensor = self.linear(torch.addcmul(shift, self.norm_final(x), scale + 1))
         return out
 
 
-class FlowHead(nn.Module):
+class FlowHead(Packs):
     def __init__(self, shape: FlowConfig, latent_dim: int, condition_dim: int) -> None:
         super().__init__()
         self.flow_type = shape.type
+        self.dtype = torch.float32
         self.time_embed = nn.ModuleList(TimeEmbedding(shape.dim) for _ in range(TIMES_OF_TYPE[shape.type]))
-        self.cond_embed = nn.Linear(condition_dim, shape.dim)
-        self.input_proj = nn.Linear(latent_dim, shape.dim)
+        self.cond_embed = Linear(condition_dim, shape.dim)
+        self.input_proj = Linear(latent_dim, shape.dim)
         self.res_blocks = nn.ModuleList(HeadBlock(shape.dim) for _ in range(shape.depth))
         self.final_layer = HeadOutput(shape.dim, latent_dim)
+        self._times: dict[tuple[float, ...], Tensor] = {}
+        self._modulation: Linear
+
+    def pack(self, precision: Precision) -> None:
+        if precision is Precision.BFLOAT16:
+            self.dtype = precision.dtype
+        parts = []
+        for user in (*self.res_blocks, self.final_layer):
+            parts.append(user.adaLN_modulation[1])
+            user.adaLN_modulation = None
+        self._widths = [len(part.bias) for part in parts]
+        whole = Linear(parts[0].weight.shape[1], 0)
+        whole.weight = nn.Parameter(torch.cat([part.weight.data for part in parts]), requires_grad=False)
+        whole.bias = nn.Parameter(torch.cat([part.bias.data for part in parts]), requires_grad=False)
+        self._modulation = whole  # a child now, so it is packed with the others
 
     def sample(self, condition: Tensor, noise: Tensor, decode_steps: int) -> Tensor:
-        """Condition `[rows, condition_dim]` and noise `[rows, latent_dim]` to latents `[rows, latent_dim]`.
+        """Condition `[rows, condition_dim]` and noise `[rows, latent_dim]` to latents `[rows, latent_dim]`, float32.
 
         `decode_steps` counts integration steps; the one-step types ignore it.
         """
+        condition = self.cond_embed(condition.to(self.dtype))
         match self.flow_type:
             case "drifting":
                 return self._flow(condition, noise)
@@ -95,12 +118,18 @@ class FlowHead(nn.Module):
         return x
 
     def _flow(self, condition: Tensor, x: Tensor, *times: float) -> Tensor:
-        condition = self.cond_embed(condition)
         if times:
+            condition = condition + self._time(times)
+        *modulations, last = self._modulation(F.silu(condition)).split(self._widths, dim=-1)
+        x = self.input_proj(x.to(self.dtype))
+        for block, modulation in zip(self.res_blocks, modulations, strict=True):
+            x = block(x, modulation)
+        out: Tensor = self.final_layer(x, last)
+        return out.float()
+
+    def _time(self, times: tuple[float, ...]) -> Tensor:
+        """The few times that there are, embedded once each."""
+        if times not in self._times:
             embedded = [embed(time) for embed, time in zip(self.time_embed, times, strict=True)]
-            condition = condition + torch.stack(embedded).mean(dim=0)
-        x = self.input_proj(x)
-        for block in self.res_blocks:
-            x = block(x, condition)
-        out: Tensor = self.final_layer(x, condition)
-        return out
+            self._times[times] = torch.stack(embedded).mean(dim=0).to(self.dtype)
+        return self._times[times]

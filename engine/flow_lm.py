@@ -10,26 +10,34 @@ from torch import Tensor, nn
 from engine.cache import KeyValueCache, Span
 from engine.config import Config
 from engine.flow_head import FlowHead
-from engine.layers import Transformer
+from engine.layers import LayerNorm, Linear, Packs, Transformer
+from engine.precision import Precision
 
 
-class TextTable(nn.Module):
+class TextTable(Packs):
     """Token ids to vectors; a low-rank table has a projection behind it."""
 
     def __init__(self, tokens: int, dim: int, rank: int | None) -> None:
         super().__init__()
-        self.embed = nn.Embedding(tokens + 1, rank or dim)  # one more than the vocabulary: the padding of training
-        self.proj = nn.Identity() if rank is None else nn.Linear(rank, dim, bias=False)
+        # One more than the vocabulary: the padding of training. Drawing it at random would import half of torch: 1.4 s.
+        table = torch.empty(tokens + 1, rank or dim)
+        self.embed = nn.Embedding(tokens + 1, rank or dim, _weight=table)
+        self.proj = nn.Identity() if rank is None else Linear(rank, dim, bias=False)
+
+    def pack(self, precision: Precision) -> None:
+        if precision is Precision.BFLOAT16:
+            self.embed.to(precision.dtype)
 
     def forward(self, tokens: Tensor) -> Tensor:
         out: Tensor = self.proj(self.embed(tokens))
         return out
 
 
-class FlowLM(nn.Module):
+class FlowLM(Packs):
     def __init__(self, whole: Config) -> None:
         super().__init__()
         self.config = config = whole.flow_lm
+        self.dtype = self.cache_dtype = torch.float32
         latent_dim = whole.mimi.quantizer.dimension
         shape = config.transformer
         width = shape.d_model
@@ -42,22 +50,29 @@ class FlowLM(nn.Module):
         if config.insert_bos_before_voice:
             self.bos_before_voice = nn.Parameter(torch.zeros(1, 1, width))
         self.speaker_proj_weight = nn.Parameter(torch.zeros(width, whole.mimi.voice_dim))
-        self.input_linear = nn.Linear(latent_dim, width, bias=False)
+        self.input_linear = Linear(latent_dim, width, bias=False)
         self.transformer = Transformer(
             shape.num_layers, width, shape.attention_dim, shape.num_heads, shape.kv_heads, shape.feedforward_dim
         )
-        self.out_norm = nn.LayerNorm(width, eps=1e-5)
-        self.z_proj = nn.Identity() if config.z_dim is None else nn.Linear(width, config.z_dim, bias=False)
+        self.out_norm = LayerNorm(width, eps=1e-5)
+        self.z_proj = nn.Identity() if config.z_dim is None else Linear(width, config.z_dim, bias=False)
         self.flow_net = FlowHead(config.flow, latent_dim, config.output_dim)
-        self.out_eos = nn.Linear(config.output_dim, 1)
+        self.out_eos = nn.Linear(config.output_dim, 1)  # decides, so it stays in float32
 
-    def new_cache(self) -> KeyValueCache:
+    def pack(self, precision: Precision) -> None:
+        self.cache_dtype = precision.dtype
+        if precision is Precision.BFLOAT16:
+            self.dtype = precision.dtype  # of activations; int8 rounds them for itself, row by row
+
+    def new_cache(self, slots: int) -> KeyValueCache:
         shape = self.config.transformer
         return KeyValueCache(
             layers=shape.num_layers,
+            slots=slots,
             kv_heads=shape.kv_heads,
             head_dim=shape.attention_dim // shape.num_heads,
             max_period=shape.max_period,
+            dtype=self.cache_dtype,
             device=self.bos_emb.device,
         )
 
@@ -66,19 +81,24 @@ class FlowLM(nn.Module):
         prompt = voice @ self.speaker_proj_weight.T
         if self.config.insert_bos_before_voice:
             prompt = torch.cat([self.bos_before_voice[0], prompt])
-        return prompt
+        return prompt.to(self.dtype)
 
     def embed_text(self, tokens: Tensor) -> Tensor:
         """A segment's tokens `[tokens]` and the mark where speech begins: `[tokens + 1, width]`."""
         return torch.cat([self.conditioner(tokens), self.embed_latents(self.bos_emb[None])])
 
     def embed_latents(self, latents: Tensor) -> Tensor:
-        out: Tensor = self.input_linear(latents)
+        out: Tensor = self.input_linear(latents.to(self.dtype))
         return out
 
     def forward(self, x: Tensor, span: Span) -> Tensor:
-        """Vectors `[rows, length, width]` to what the heads read, `[rows, length, output_dim]`, in float32."""
-        out: Tensor = self.z_proj(self.out_norm(self.transformer(x, span)))
+        """Vectors `[rows, length, width]` through the transformer."""
+        out: Tensor = self.transformer(x, span)
+        return out
+
+    def read(self, x: Tensor) -> Tensor:
+        """What came out of it, `[rows, width]`, to what the heads read, `[rows, output_dim]`, float32."""
+        out: Tensor = self.z_proj(self.out_norm(x))
         return out.float()
 
     def end_of_speech(self, z: Tensor) -> Tensor:

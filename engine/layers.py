@@ -1,72 +1,120 @@
 """The building blocks of both networks: attention, transformer, causal convolutions. Batch first, state passed in.
 
-Attribute names are the published tensor names, so that a checkpoint loads without a table of names.
-Source of the shapes: Pocket TTS 4.0.1 (`modules/`), Mimi (arXiv:2410.00037).
+Attribute names are the published tensor names, so that a checkpoint loads without a table of names; `pack` then turns
+the weights into products in the precision that was chosen, once. Source of the shapes: Pocket TTS 4.0.1 (`modules/`),
+Mimi (arXiv:2410.00037).
 """
 
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine import kernels
 from engine.cache import Span
+from engine.kernels import Activation, Product
+from engine.precision import Precision
 
 
-class Attention(nn.Module):
+def pack(network: nn.Module, precision: Precision) -> None:
+    """Ready the weights of a whole network for use. They are float32 until then."""
+    if isinstance(network, Packs):
+        network.pack(precision)
+    for part in network.children():
+        pack(part, precision)
+
+
+class Packs(nn.Module):
+    """A module that readies its own float32 weights; its parts come after it."""
+
+    def pack(self, precision: Precision) -> None:
+        raise NotImplementedError
+
+
+class Linear(Packs):
+    def __init__(self, channels: int, out_channels: int, bias: bool = True,
+                 activation: Activation = None) -> None:  # fmt: skip
+        super().__init__()
+        self.weight: nn.Parameter | None = nn.Parameter(torch.empty(out_channels, channels))
+        self.bias: nn.Parameter | None = nn.Parameter(torch.empty(out_channels)) if bias else None
+        self._activation = activation
+        self._product: Product
+
+    def pack(self, precision: Precision) -> None:
+        assert self.weight is not None, "packed twice"
+        self._product = kernels.linear(self.weight.data, _data(self.bias), self._activation, precision)
+        self.weight = self.bias = None
+
+    def scale(self, outputs: slice, factor: "float | Tensor") -> None:
+        """Multiply some outputs for good."""
+        assert self.weight is not None, "packed already"
+        self.weight.data[outputs] *= factor
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """`[..., channels]` to `[..., out_channels]`."""
+        return self._product(x, residual)
+
+
+class LayerNorm(nn.LayerNorm, Packs):
+    def pack(self, precision: Precision) -> None:
+        if precision is Precision.BFLOAT16:
+            self.to(precision.dtype)
+
+
+class Attention(Packs):
     """Causal self-attention with rotary positions and grouped key/value heads."""
 
     def __init__(self, d_model: int, attention_dim: int, heads: int, kv_heads: int) -> None:
         super().__init__()
-        self.attention_dim, self.heads, self.kv_heads = attention_dim, heads, kv_heads
         self.head_dim = attention_dim // heads
-        self.in_proj = nn.Linear(d_model, attention_dim + 2 * kv_heads * self.head_dim, bias=False)
-        self.out_proj = nn.Linear(attention_dim, d_model, bias=False)
+        self.heads, self.kv_heads = heads, kv_heads
+        self.in_proj = Linear(d_model, attention_dim + 2 * kv_heads * self.head_dim, bias=False)
+        self.out_proj = Linear(attention_dim, d_model, bias=False)
 
-    def forward(self, x: Tensor, span: Span, layer: int) -> Tensor:
-        rows, length, _ = x.shape
-        projected = self.in_proj(x)
-        queries = projected[..., : self.attention_dim].view(rows, length, self.heads, self.head_dim)
-        both = projected[..., self.attention_dim :].view(rows, length, 2, self.kv_heads, self.head_dim)
-        keys, values = span.extend(layer, _rotate(both[:, :, 0], span.rotation), both[:, :, 1])
-        heard = F.scaled_dot_product_attention(
-            _rotate(queries, span.rotation).transpose(1, 2),
-            keys,
-            values,
-            attn_mask=span.mask,
-            enable_gqa=self.kv_heads != self.heads,
-        )  # [rows, heads, length, head_dim]
-        out: Tensor = self.out_proj(heard.transpose(1, 2).reshape(rows, length, self.attention_dim))
+    def pack(self, precision: Precision) -> None:
+        self.in_proj.scale(slice(0, self.heads * self.head_dim), self.head_dim**-0.5)  # of the scores
+
+    def forward(self, x: Tensor, span: Span, layer: int, residual: Tensor) -> Tensor:
+        projected = self.in_proj(x).unflatten(-1, (-1, self.head_dim))  # [rows, length, heads + 2 * kv_heads, head_dim]
+        turning = self.heads + self.kv_heads
+        turned = _rotate(projected[:, :, :turning], span.rotation).to(span.dtype)
+        values = projected[:, :, turning:].to(span.dtype)
+        heard = span.attend(layer, turned[:, :, : self.heads], turned[:, :, self.heads :], values)
+        out: Tensor = self.out_proj(heard.flatten(-2).to(x.dtype), residual)
         return out
 
 
 class LayerScale(nn.Module):
+    """A learnt gain for each channel. Packing puts it into the product before it."""
+
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.ones(dim))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.scale * x
 
-
-class TransformerBlock(nn.Module):
+class TransformerBlock(Packs):
     """Pre-norm block; `scaled` adds the learnt per-channel gain of Mimi's blocks."""
 
     def __init__(self, d_model: int, attention_dim: int, heads: int, kv_heads: int, feedforward_dim: int,
                  scaled: bool) -> None:  # fmt: skip
         super().__init__()
         self.self_attn = Attention(d_model, attention_dim, heads, kv_heads)
-        self.norm1 = nn.LayerNorm(d_model, eps=1e-5)
-        self.norm2 = nn.LayerNorm(d_model, eps=1e-5)
-        self.linear1 = nn.Linear(d_model, feedforward_dim, bias=False)
-        self.linear2 = nn.Linear(feedforward_dim, d_model, bias=False)
-        self.layer_scale_1 = LayerScale(d_model) if scaled else nn.Identity()
-        self.layer_scale_2 = LayerScale(d_model) if scaled else nn.Identity()
+        self.norm1 = LayerNorm(d_model, eps=1e-5)
+        self.norm2 = LayerNorm(d_model, eps=1e-5)
+        self.linear1 = Linear(d_model, feedforward_dim, bias=False, activation="gelu")
+        self.linear2 = Linear(feedforward_dim, d_model, bias=False)
+        self.layer_scale_1 = LayerScale(d_model) if scaled else None
+        self.layer_scale_2 = LayerScale(d_model) if scaled else None
+
+    def pack(self, precision: Precision) -> None:
+        for gain, product in ((self.layer_scale_1, self.self_attn.out_proj), (self.layer_scale_2, self.linear2)):
+            if gain is not None:
+                product.scale(slice(None), gain.scale.data[:, None])
+        self.layer_scale_1 = self.layer_scale_2 = None
 
     def forward(self, x: Tensor, span: Span, layer: int) -> Tensor:
-        x = x + self.layer_scale_1(self.self_attn(self.norm1(x), span, layer))
-        hidden = F.gelu(self.linear1(self.norm2(x)), approximate="tanh")
-        out: Tensor = x + self.layer_scale_2(self.linear2(hidden))
+        x = self.self_attn(self.norm1(x), span, layer, residual=x)
+        out: Tensor = self.linear2(self.linear1(self.norm2(x)), residual=x)
         return out
 
 
@@ -87,69 +135,130 @@ class Transformer(nn.Module):
 
 
 class Tails(Protocol):
-    """What streaming convolutions remember between passes: a tensor a layer, for the rows of this pass."""
+    """What streaming convolutions remember between passes: their last inputs, for the rows of this pass."""
 
-    def take(self, layer: nn.Module) -> Tensor: ...
+    def take(self, layer: nn.Module) -> Tensor | None:
+        """None: nothing was before."""
 
     def put(self, layer: nn.Module, tail: Tensor) -> None: ...
 
 
-class Streaming(nn.Module):
-    """A layer with a memory of `tail_length` samples in `tail_channels` channels a row."""
+class Streaming(Packs):
+    """A convolution over `[rows, time, channels]` that sees only the past: `tail_length` inputs of `tail_channels`.
+
+    `elu`: its input goes through that first. All three kinds are one product over a few taps, because the order of
+    our rows makes `stride` neighbours one wider input, or one wide output `stride` neighbours.
+    """
 
     tail_channels: int
     tail_length: int
+    elu: bool
+    replicate = False  # before the beginning was the first input, not silence
+    _product: Product
+
+    def _behind_tail(self, x: Tensor, tails: Tails) -> Tensor:
+        """The activated input with what was before it."""
+        if not self.tail_length:
+            return _elu(x) if self.elu else x
+        rows, time, channels = x.shape
+        whole = x.new_empty(rows, self.tail_length + time, channels)
+        before = tails.take(self)
+        if before is None:
+            before = x[:, :1] if self.replicate else x.new_zeros(())
+        whole[:, : self.tail_length] = before
+        new = whole[:, self.tail_length :]
+        kernels.elu(x, out=new) if self.elu else new.copy_(x)
+        tails.put(self, whole[:, -self.tail_length :])
+        return whole
 
 
 class CausalConv1d(Streaming):
-    """Convolution over `[rows, channels, time]` that sees only the past.
-
-    With `tails` it goes on from the last pass; without, it starts from silence (or, with `replicate`, from
-    the first sample repeated).
-    """
+    """`[rows, time, channels]` to `[rows, time / stride, out_channels]`. The kernel is a multiple of the stride."""
 
     def __init__(self, channels: int, out_channels: int, kernel: int, stride: int = 1, dilation: int = 1,
-                 bias: bool = True, replicate: bool = False) -> None:  # fmt: skip
+                 bias: bool = True, elu: bool = False, replicate: bool = False) -> None:  # fmt: skip
         super().__init__()
-        self.conv = nn.Conv1d(channels, out_channels, kernel, stride, dilation=dilation, bias=bias)
-        self.replicate = replicate
-        self.tail_channels = channels
-        self.tail_length = (kernel - 1) * dilation + 1 - stride
+        self.conv: nn.Conv1d | None = nn.Conv1d(channels, out_channels, kernel, stride, dilation=dilation, bias=bias)
+        self.stride, self.dilation, self.elu, self.replicate = stride, dilation, elu, replicate
+        self.tail_channels, self.tail_length = channels, (kernel - 1) * dilation + 1 - stride
 
-    def forward(self, x: Tensor, tails: Tails | None = None) -> Tensor:
-        if self.tail_length:
-            x = torch.cat([tails.take(self) if tails else self._silence(x), x], dim=-1)
-            if tails:
-                tails.put(self, x[..., -self.tail_length :])
-        out: Tensor = self.conv(x)
-        return out
+    def pack(self, precision: Precision) -> None:
+        assert self.conv is not None, "packed twice"
+        weight = self.conv.weight.data  # [out, in, kernel]
+        weight = weight.unflatten(2, (-1, self.stride)).permute(0, 3, 1, 2).flatten(1, 2)  # [out, stride * in, taps]
+        self._product = _taps(weight, _data(self.conv.bias), self.dilation, precision)
+        self.conv = None
 
-    def _silence(self, x: Tensor) -> Tensor:
-        if self.replicate:
-            return x[..., :1].expand(-1, -1, self.tail_length)
-        return x.new_zeros(*x.shape[:2], self.tail_length)
+    def forward(self, x: Tensor, tails: Tails, residual: Tensor | None = None) -> Tensor:
+        x = self._behind_tail(x, tails)
+        if self.stride > 1:
+            x = x.view(x.shape[0], x.shape[1] // self.stride, -1)
+        return self._product(x, residual)
 
 
 class CausalConvTranspose1d(Streaming):
-    """Upsampling by `stride`; what reaches into the next pass is kept and added there."""
+    """`[rows, time, channels]` to `[rows, time * stride, out_channels]`. The kernel is a multiple of the stride."""
 
-    def __init__(self, channels: int, out_channels: int, kernel: int, stride: int, groups: int = 1,
-                 bias: bool = True) -> None:  # fmt: skip
+    def __init__(self, channels: int, out_channels: int, kernel: int, stride: int, elu: bool = False) -> None:
         super().__init__()
-        self.convtr = nn.ConvTranspose1d(channels, out_channels, kernel, stride, groups=groups, bias=bias)
-        self.tail_channels = out_channels
-        self.tail_length = kernel - stride
+        self.convtr: nn.ConvTranspose1d | None = nn.ConvTranspose1d(channels, out_channels, kernel, stride)
+        self.stride, self.elu = stride, elu
+        self.tail_channels, self.tail_length = channels, kernel // stride - 1
+
+    def pack(self, precision: Precision) -> None:
+        assert self.convtr is not None, "packed twice"
+        weight = self.convtr.weight.data.unflatten(2, (-1, self.stride)).flip(2)  # [in, out, taps, stride]
+        weight = weight.permute(3, 1, 0, 2).flatten(0, 1)  # [stride * out, in, taps]
+        bias = _data(self.convtr.bias)
+        self._product = _taps(weight, None if bias is None else bias.repeat(self.stride), 1, precision)
+        self.convtr = None
 
     def forward(self, x: Tensor, tails: Tails) -> Tensor:
-        y: Tensor = self.convtr(x)
-        y[..., : self.tail_length] += tails.take(self)
-        tail = y[..., -self.tail_length :]
-        # The bias is in every output once already; the overlap must not bring it a second time.
-        tails.put(self, tail if self.convtr.bias is None else tail - self.convtr.bias[:, None])
-        return y[..., : -self.tail_length]
+        y = self._product(self._behind_tail(x, tails))
+        return y.view(y.shape[0], y.shape[1] * self.stride, -1)
+
+
+class DepthwiseUpsample(Streaming):
+    """A transposed convolution of each channel alone: `[rows, time, dim]` to `[rows, time * stride, dim]`."""
+
+    def __init__(self, dim: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.convtr: nn.ConvTranspose1d | None = nn.ConvTranspose1d(dim, dim, kernel, stride, groups=dim, bias=False)
+        self.stride, self.elu = stride, False
+        self.tail_channels, self.tail_length = dim, kernel // stride - 1
+        self._weight: Tensor
+
+    def pack(self, precision: Precision) -> None:
+        assert self.convtr is not None, "packed twice"
+        weight = self.convtr.weight.data[:, 0].unflatten(1, (-1, self.stride)).flip(1)  # [dim, taps, stride]
+        self._weight = weight.permute(1, 2, 0).contiguous().to(precision.dtype)  # [taps, stride, dim]
+        self.convtr = None
+
+    def forward(self, x: Tensor, tails: Tails) -> Tensor:
+        time = x.shape[1]
+        x = self._behind_tail(x, tails)[:, :, None]  # [rows, taps - 1 + time, 1, dim]
+        y = sum(x[:, tap : tap + time] * weight for tap, weight in enumerate(self._weight))
+        assert isinstance(y, Tensor)
+        return y.flatten(1, 2)
+
+
+def _taps(weight: Tensor, bias: Tensor | None, dilation: int, precision: Precision) -> Product:
+    if weight.shape[2] == 1:
+        return kernels.linear(weight[:, :, 0], bias, None, precision)
+    return kernels.convolution(weight, bias, dilation, precision)
+
+
+def _elu(x: Tensor) -> Tensor:
+    out = torch.empty_like(x)
+    kernels.elu(x, out)
+    return out
 
 
 def _rotate(x: Tensor, rotation: Tensor) -> Tensor:
-    """Turn neighbouring pairs of `[rows, length, heads, head_dim]` by their position's angle."""
-    pairs = torch.view_as_complex(x.view(*x.shape[:-1], -1, 2))
+    """Turn neighbouring pairs of `[rows, length, heads, head_dim]` by their position's angle. float32."""
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
     return torch.view_as_real(pairs * rotation).flatten(-2)
+
+
+def _data(parameter: Tensor | None) -> Tensor | None:
+    return None if parameter is None else parameter.data

@@ -10,67 +10,73 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.cache import KeyValueCache, Span, rows_of
+from engine.cache import KeyValueCache, Span
 from engine.config import MimiConfig, MimiTransformerConfig, SEANetConfig
-from engine.layers import CausalConv1d, CausalConvTranspose1d, Streaming, Tails, Transformer
+from engine.layers import (
+    CausalConv1d,
+    CausalConvTranspose1d,
+    DepthwiseUpsample,
+    Linear,
+    Packs,
+    Streaming,
+    Tails,
+    Transformer,
+)
+from engine.precision import Precision
 
-ENCODER_BLOCK_POSITIONS = 1000  # bounds the attention of a long voice prompt: positions encoded at once
-
-
-class Elu(nn.Module):
-    def forward(self, x: Tensor, tails: Tails | None = None) -> Tensor:
-        return F.elu(x)
+ENCODER_BLOCK_FRAMES = 8  # of a voice prompt encoded at once: what a pass needs stays in the caches
 
 
 class ResidualBlock(nn.Module):
     def __init__(self, dim: int, kernel: int, dilation: int, compress: int) -> None:
         super().__init__()
         hidden = dim // compress
-        self.block = nn.ModuleList(
-            [Elu(), CausalConv1d(dim, hidden, kernel, dilation=dilation), Elu(), CausalConv1d(hidden, dim, 1)]
-        )
+        narrow = CausalConv1d(dim, hidden, kernel, dilation=dilation, elu=True)
+        self.block = nn.ModuleList([nn.Identity(), narrow, nn.Identity(), CausalConv1d(hidden, dim, 1, elu=True)])
 
-    def forward(self, x: Tensor, tails: Tails | None = None) -> Tensor:
-        y = x
-        for layer in self.block:
-            y = layer(y, tails)
-        return x + y
+    def forward(self, x: Tensor, tails: Tails) -> Tensor:
+        out: Tensor = self.block[3](self.block[1](x, tails), tails, residual=x)
+        return out
 
 
 class SEANet(nn.Module):
-    """A chain of convolutions with residual blocks; `model` is numbered as in the published checkpoints."""
+    """A chain of convolutions with residual blocks, `[rows, time, channels]`.
+
+    `model` is numbered as in the published checkpoints; where these have an activation, a convolution has its `elu`.
+    """
 
     def __init__(self, layers: list[nn.Module]) -> None:
         super().__init__()
         self.model = nn.ModuleList(layers)
 
-    def forward(self, x: Tensor, tails: Tails | None = None) -> Tensor:
+    def forward(self, x: Tensor, tails: Tails) -> Tensor:
         for layer in self.model:
-            x = layer(x, tails)
+            if not isinstance(layer, nn.Identity):
+                x = layer(x, tails)
         return x
 
     @classmethod
     def encoder(cls, shape: SEANetConfig) -> "SEANet":
-        """`[rows, 1, samples]` to `[rows, dimension, samples / hop]`."""
+        """`[rows, samples, 1]` to `[rows, samples / hop, dimension]`."""
         dim = shape.n_filters
         layers: list[nn.Module] = [CausalConv1d(shape.channels, dim, shape.kernel_size)]
         for ratio in reversed(shape.ratios):
             layers += _residuals(dim, shape)
-            layers += [Elu(), CausalConv1d(dim, 2 * dim, 2 * ratio, stride=ratio)]
+            layers += [nn.Identity(), CausalConv1d(dim, 2 * dim, 2 * ratio, stride=ratio, elu=True)]
             dim *= 2
-        layers += [Elu(), CausalConv1d(dim, shape.dimension, shape.last_kernel_size)]
+        layers += [nn.Identity(), CausalConv1d(dim, shape.dimension, shape.last_kernel_size, elu=True)]
         return cls(layers)
 
     @classmethod
     def decoder(cls, shape: SEANetConfig) -> "SEANet":
-        """`[rows, dimension, time]` to `[rows, 1, time * hop]`."""
+        """`[rows, time, dimension]` to `[rows, time * hop, 1]`."""
         dim = shape.n_filters * 2 ** len(shape.ratios)
         layers: list[nn.Module] = [CausalConv1d(shape.dimension, dim, shape.kernel_size)]
         for ratio in shape.ratios:
-            layers += [Elu(), CausalConvTranspose1d(dim, dim // 2, 2 * ratio, stride=ratio)]
+            layers += [nn.Identity(), CausalConvTranspose1d(dim, dim // 2, 2 * ratio, stride=ratio, elu=True)]
             dim //= 2
             layers += _residuals(dim, shape)
-        layers += [Elu(), CausalConv1d(dim, shape.channels, shape.last_kernel_size)]
+        layers += [nn.Identity(), CausalConv1d(dim, shape.channels, shape.last_kernel_size, elu=True)]
         return cls(layers)
 
 
@@ -85,25 +91,27 @@ class MimiTransformer(nn.Module):
             shape.num_layers, width, width, shape.num_heads, shape.num_heads, shape.dim_feedforward, scaled=True
         )
         wide = shape.input_dimension == width
-        self.input_proj = nn.Identity() if wide else nn.Linear(shape.input_dimension, width, bias=False)
+        self.input_proj = nn.Identity() if wide else Linear(shape.input_dimension, width, bias=False)
         same = out_width == width
-        self.output_projs = nn.ModuleList([nn.Identity() if same else nn.Linear(width, out_width, bias=False)])
+        self.output_projs = nn.ModuleList([nn.Identity() if same else Linear(width, out_width, bias=False)])
 
     def forward(self, x: Tensor, span: Span) -> Tensor:
         """`[rows, time, input_dimension]` to `[rows, time, output_dimension]`."""
         out: Tensor = self.output_projs[0](self.transformer(self.input_proj(x), span))
         return out
 
-    def new_cache(self, pass_length: int, device: torch.device) -> KeyValueCache:
+    def new_cache(self, slots: int, pass_length: int, dtype: torch.dtype, device: torch.device) -> KeyValueCache:
         shape = self.shape
         return KeyValueCache(
             layers=shape.num_layers,
+            slots=slots,
             kv_heads=shape.num_heads,
             head_dim=shape.d_model // shape.num_heads,
             max_period=shape.max_period,
+            dtype=dtype,
+            device=device,
             context=shape.context,
             pass_length=pass_length,
-            device=device,
         )
 
 
@@ -112,7 +120,20 @@ class Quantizer(nn.Module):
 
     def __init__(self, dim: int, out_dim: int) -> None:
         super().__init__()
-        self.output_proj = nn.Conv1d(dim, out_dim, 1, bias=False)
+        self.output_proj = PointwiseConv(dim, out_dim)
+
+
+class PointwiseConv(Linear):
+    """A product that the checkpoints keep as a convolution of one tap."""
+
+    def __init__(self, channels: int, out_channels: int) -> None:
+        super().__init__(channels, out_channels, bias=False)
+        self.weight = nn.Parameter(torch.empty(out_channels, channels, 1))
+
+    def pack(self, precision: Precision) -> None:
+        assert self.weight is not None, "packed twice"
+        self.weight = nn.Parameter(self.weight.data[:, :, 0], requires_grad=False)
+        super().pack(precision)
 
 
 class Resample(nn.Module):
@@ -126,10 +147,11 @@ class Resample(nn.Module):
             self.convtr = convtr
 
 
-class Mimi(nn.Module):
+class Mimi(Packs):
     def __init__(self, config: MimiConfig) -> None:
         super().__init__()
         self.config = config
+        self.dtype = torch.float32  # of activations
         dimension, decoder_dimension = config.seanet.dimension, config.decoder_conv.dimension
         hop = math.prod(config.seanet.ratios)
         self.stride = config.frame_samples // hop  # positions of the codec's transformers in one frame
@@ -139,69 +161,60 @@ class Mimi(nn.Module):
             conv=CausalConv1d(dimension, config.voice_dim, 2 * self.stride, self.stride, bias=False, replicate=True)
         )
         self.quantizer = Quantizer(config.quantizer.dimension, config.quantizer.output_dimension)
-        self.upsample = Resample(
-            convtr=CausalConvTranspose1d(
-                config.outer_dim or decoder_dimension,
-                decoder_dimension,
-                2 * self.stride,
-                self.stride,
-                groups=decoder_dimension,
-                bias=False,
-            )
-        )
+        self.upsample = Resample(convtr=DepthwiseUpsample(decoder_dimension, 2 * self.stride, self.stride))
         self.decoder_transformer = MimiTransformer(config.decoder_attention)
         self.decoder = SEANet.decoder(config.decoder_conv)
 
+    def pack(self, precision: Precision) -> None:
+        self.dtype = precision.dtype
+
     def decode(self, latents: Tensor, state: "MimiState", slots: Tensor) -> Tensor:
-        """One frame for each row: latents `[rows, dim]`, slots `[rows]`, PCM in [-1, 1] `[rows, samples]`."""
+        """One frame for each row: latents `[rows, dim]`, slots `[rows]`, PCM in [-1, 1] `[rows, samples]`, float32.
+
+        Several threads may decode at once, for slots that are not the same.
+        """
         tails = state.tails(slots)
-        x = self.quantizer.output_proj(latents[:, :, None])
-        x = self.upsample.convtr(x, tails)  # [rows, dim, stride]
-        x = self.decoder_transformer(x.transpose(1, 2), state.cache.span(slots, self.stride))
+        x = self.quantizer.output_proj(latents.to(self.dtype)[:, None])
+        x = self.upsample.convtr(x, tails)  # [rows, stride, dim]
+        x = self.decoder_transformer(x, state.cache.span(slots, self.stride))
         state.cache.advance(slots, self.stride)
-        pcm: Tensor = self.decoder(x.transpose(1, 2), tails)
-        return pcm[:, 0]
+        pcm: Tensor = self.decoder(x, tails)  # [rows, samples, 1]
+        return pcm[:, :, 0].float()
 
     def encode(self, audio: Tensor) -> Tensor:
-        """A whole voice prompt: `[samples]` in [-1, 1] at the model's rate to latents `[frames, dim]`.
+        """A whole voice prompt: `[samples]` in [-1, 1] at the model's rate to latents `[frames, dim]`, float32.
 
         The end is padded with silence to a whole frame.
         """
-        x = F.pad(audio, (0, -audio.shape[-1] % self.config.frame_samples))[None, None]
-        x = self.encoder(x).transpose(1, 2)  # [1, time, dimension]
-        block = min(ENCODER_BLOCK_POSITIONS, x.shape[1])
-        cache = self.encoder_transformer.new_cache(block, x.device)
-        cache.reserve(1, 0)
-        slot = torch.zeros(1, dtype=torch.long)
-        done = []
-        for part in x.split(block, dim=1):
-            done.append(self.encoder_transformer(part, cache.span(slot, part.shape[1])))
-            cache.advance(slot, part.shape[1])
-        latents: Tensor = self.downsample.conv(torch.cat(done, dim=1).transpose(1, 2))
-        return latents[0].T
+        frame = self.config.frame_samples
+        x = F.pad(audio, (0, -audio.shape[-1] % frame)).to(self.dtype)[None, :, None]  # [1, samples, 1]
+        positions = ENCODER_BLOCK_FRAMES * self.stride
+        cache = self.encoder_transformer.new_cache(1, positions, self.dtype, x.device)
+        slot, tails = torch.zeros(1, dtype=torch.long), _OwnTails()
+        latents = []
+        for block in x.split(ENCODER_BLOCK_FRAMES * frame, dim=1):
+            y = self.encoder(block, tails)  # [1, time, dimension]
+            y = self.encoder_transformer(y, cache.span(slot, y.shape[1]))
+            cache.advance(slot, y.shape[1])
+            latents.append(self.downsample.conv(y, tails)[0])
+        return torch.cat(latents).float()
 
 
 class MimiState:
-    """The decoder's memory for a number of slots: keys and values of its transformer, tails of its convolutions."""
+    """The decoder's memory for `slots` slots: keys and values of its transformer, tails of its convolutions."""
 
-    def __init__(self, mimi: Mimi, device: torch.device) -> None:
-        self.cache = mimi.decoder_transformer.new_cache(mimi.stride, device)
+    def __init__(self, mimi: Mimi, device: torch.device, slots: int) -> None:
+        self.cache = mimi.decoder_transformer.new_cache(slots, mimi.stride, mimi.dtype, device)
         layers = [*mimi.upsample.modules(), *mimi.decoder.modules()]
         self._tails = {
-            layer: torch.zeros(0, layer.tail_channels, layer.tail_length, device=device)
+            layer: torch.zeros(slots, layer.tail_length, layer.tail_channels, dtype=mimi.dtype, device=device)
             for layer in layers
             if isinstance(layer, Streaming) and layer.tail_length
         }
 
-    def reserve(self, slots: int) -> None:
-        self.cache.reserve(slots, 0)
-        for layer, tails in self._tails.items():
-            new = tails.new_zeros(self.cache.slots - len(tails), *tails.shape[1:])
-            self._tails[layer] = torch.cat([tails, new]) if len(new) else tails
-
     def reset(self, slot: int) -> None:
         """Begin at silence, whatever this slot spoke before."""
-        self.cache.positions[slot] = 0
+        self.cache.begin(slot)
         for tails in self._tails.values():
             tails[slot] = 0.0
 
@@ -213,13 +226,26 @@ class SlotTails:
     """The convolutions' memory, seen by one pass over some slots."""
 
     def __init__(self, tails: dict[Streaming, Tensor], slots: Tensor) -> None:
-        self._all, self._rows = tails, rows_of(slots)
+        self._all, self._slots = tails, slots
 
     def take(self, layer: nn.Module) -> Tensor:
-        return self._all[layer][self._rows]  # type: ignore[index]  # only streaming layers ask
+        return self._all[layer][self._slots]  # type: ignore[index]  # only streaming layers ask
 
     def put(self, layer: nn.Module, tail: Tensor) -> None:
-        self._all[layer][self._rows] = tail  # type: ignore[index]
+        self._all[layer][self._slots] = tail  # type: ignore[index]
+
+
+class _OwnTails:
+    """The memory of one pass after the other over the same rows."""
+
+    def __init__(self) -> None:
+        self._tails: dict[nn.Module, Tensor] = {}
+
+    def take(self, layer: nn.Module) -> Tensor | None:
+        return self._tails.get(layer)
+
+    def put(self, layer: nn.Module, tail: Tensor) -> None:
+        self._tails[layer] = tail
 
 
 def _residuals(dim: int, shape: SEANetConfig) -> list[nn.Module]:

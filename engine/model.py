@@ -11,7 +11,9 @@ from engine.audio import end_on_pause, read_audio
 from engine.config import Config
 from engine.errors import CheckpointError, InputError, TextError, UnknownVoice, VoiceError
 from engine.flow_lm import FlowLM
+from engine.layers import pack
 from engine.mimi import Mimi
+from engine.precision import Precision
 from engine.source import fetch, is_remote
 from engine.state import FlowLMState
 from engine.tensors import read_tensors
@@ -36,9 +38,10 @@ class Model:
     tokenizer: Tokenizer
     flow_lm: FlowLM
     mimi: Mimi
+    precision: Precision
 
     @classmethod
-    def load(cls, checkpoint: Checkpoint, device: str = "cpu") -> "Model":
+    def load(cls, checkpoint: Checkpoint, device: str = "cpu", precision: str = "auto") -> "Model":
         """Raises `CheckpointError` where weights, tokenizer and config do not belong together."""
         config = checkpoint.config
         place = _known_device(device)
@@ -49,9 +52,12 @@ class Model:
         _check_fit(checkpoint, whole, tensors)
         whole.load_state_dict(tensors, assign=True)
         whole.requires_grad_(False).eval().to(place)
+        numbers = Precision.choose(precision, place)
+        pack(flow_lm, numbers)
+        pack(mimi, numbers.of_codec)
         table = config.flow_lm.lookup_table
         tokenizer = load_tokenizer(checkpoint.tokenizer, table.tokenizer, table.n_bins)
-        return cls(checkpoint, tokenizer, flow_lm, mimi)
+        return cls(checkpoint, tokenizer, flow_lm, mimi, numbers)
 
     @property
     def config(self) -> Config:
@@ -111,8 +117,7 @@ class Model:
             )
         prompt = torch.from_numpy(end_on_pause(audio, self.sample_rate_hz)).to(self.device)
         vectors = self.flow_lm.embed_voice(self.mimi.encode(prompt))  # [positions, width]
-        state = FlowLMState(self.flow_lm)
-        state.reserve(1)
+        state = FlowLMState(self.flow_lm, 1)
         state.forward(self.flow_lm, torch.tensor([0]), vectors[None], torch.tensor([len(vectors)]))
         return state.snapshot(0)
 

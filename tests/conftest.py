@@ -10,4 +10,4 @@ from engine.weights import find_checkpoint
 @pytest.fixture(scope="session")
 def model() -> Model:
     torch.set_num_threads(1)  # threads of one step wait for each other: on a busy machine two are far slower
-    return Model.load(find_checkpoint("embedded"))
+    return Model.load(find_checkpoint("embedded"), precision="float32")

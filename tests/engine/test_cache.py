@@ -1,66 +1,124 @@
-"""engine/cache.py: a ring holds what an endless memory would, for every row at its own place."""
+"""engine/cache.py: what an endless memory would hold, for every row at its own place, and attention over it."""
 
+import math
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from engine.cache import KeyValueCache, rotary_frequencies, rotation
+from engine.cache import PAGE_POSITIONS, PAGE_SLOTS, KeyValueCache, Prefix, rotary_frequencies, rotation
+
+CPU = torch.device("cpu")
 
 
-def heard(cache: KeyValueCache, slot: int, passes: list[int]) -> list[list[int]]:
-    """What each position of one slot may look at, by the position that was written there."""
-    seen = []
-    for length in passes:
-        span = cache.span(torch.tensor([slot]), length)
-        first = int(cache.positions[slot])
-        numbers = torch.arange(first, first + length, dtype=torch.float32).view(1, length, 1, 1).expand(-1, -1, 1, 2)
-        keys, _ = span.extend(0, numbers, numbers)
-        for query in range(length):
-            visible = span.mask[0, 0, query]
-            seen.append(sorted(int(number) for number in keys[0, 0, visible, 0]))
-        cache.advance(torch.tensor([slot]), length)
-    return seen
+def cache_of(slots: int, context: int | None = None, pass_length: int = 1, kv_heads: int = 1) -> KeyValueCache:
+    return KeyValueCache(1, slots, kv_heads, 2, 10000.0, torch.float32, CPU, context, pass_length)
+
+
+def hear(cache: KeyValueCache, slots: list[int], values: Tensor) -> Tensor:
+    """Say `values` `[rows, length]`, all with the same key: each position hears the mean of what it may look at."""
+    rows, length = values.shape
+    same = torch.zeros(rows, length, 1, 2)
+    span = cache.span(torch.tensor(slots), length)
+    heard = span.attend(0, same, same, values[..., None, None].expand(-1, -1, 1, 2))
+    cache.advance(torch.tensor(slots), length)
+    return heard[:, :, 0, 0]
+
+
+def means(values: Tensor, context: int | None = None) -> Tensor:
+    """What each position of one row must hear, if nothing was before."""
+    first = [0 if context is None else max(0, end - context) for end in range(1, len(values) + 1)]
+    return torch.stack([values[start : end + 1].mean() for end, start in enumerate(first)])
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=12), st.integers(1, 9))
 def test_a_ring_shows_exactly_the_context_behind_each_position(passes: list[int], context: int) -> None:
-    cache = KeyValueCache(1, 1, 2, 10000.0, context=context, pass_length=5)
-    cache.reserve(2, 0)
-    for position, seen in enumerate(heard(cache, 1, passes)):
-        assert seen == list(range(max(0, position - context + 1), position + 1))
+    cache = cache_of(2, context, pass_length=5)
+    values = torch.randn(sum(passes))
+    heard = torch.cat([hear(cache, [1], part[None])[0] for part in values.split(passes)])
+    torch.testing.assert_close(heard, means(values, context))
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(1, 200), min_size=1, max_size=5))
-def test_without_a_context_everything_before_is_seen_and_growing_loses_nothing(passes: list[int]) -> None:
-    cache = KeyValueCache(1, 1, 2, 10000.0)
-    seen: list[list[int]] = []
-    for length in passes:
-        cache.reserve(1, len(seen) + length)
-        seen += heard(cache, 0, [length])
-    assert seen == [list(range(position + 1)) for position in range(sum(passes))]
+@given(st.lists(st.integers(1, 2 * PAGE_POSITIONS), min_size=1, max_size=5))
+def test_without_a_context_everything_before_is_heard_however_many_pages_it_fills(passes: list[int]) -> None:
+    cache = cache_of(1)
+    values = torch.randn(sum(passes))
+    heard = torch.cat([hear(cache, [0], part[None])[0] for part in values.split(passes)])
+    torch.testing.assert_close(heard, means(values), atol=1e-5, rtol=1e-5)
 
 
-def test_rows_at_different_places_share_a_pass_and_do_not_see_each_other() -> None:
-    cache = KeyValueCache(1, 1, 2, 10000.0)
-    cache.reserve(3, 10)
-    heard(cache, 2, [4])
-    rows = torch.tensor([0, 2])
-    span = cache.span(rows, 2)
-    marks = torch.tensor([[100.0, 101.0], [4.0, 5.0]]).view(2, 2, 1, 1).expand(-1, -1, 1, 2)
-    keys, _ = span.extend(0, marks, marks)
-    visible = [keys[row, 0, span.mask[row, 0, 1], 0].tolist() for row in range(2)]
-    assert visible == [[100.0, 101.0], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]]
+@settings(max_examples=30, deadline=None)
+@given(st.sets(st.integers(0, 2 * PAGE_SLOTS + 3), min_size=1, max_size=8), st.randoms(use_true_random=False))
+def test_rows_at_different_places_in_any_slots_hear_their_own_past_alone(slots: set[int], rng: object) -> None:
+    cache = cache_of(2 * PAGE_SLOTS + 4)
+    order = list(slots)
+    rng.shuffle(order)  # type: ignore[attr-defined]
+    whole = [torch.randn(slot % 7 + 3) for slot in order]
+    for slot, values in zip(order, whole, strict=True):
+        hear(cache, [slot], values[None, :-2])
+    heard = hear(cache, order, torch.stack([values[-2:] for values in whole]))
+    for row, values in zip(heard, whole, strict=True):
+        torch.testing.assert_close(row, means(values)[-2:])
+
+
+def test_rows_begin_behind_the_prefix_they_share_or_have_alone_or_have_not() -> None:
+    cache = cache_of(4)
+    short, long = (Prefix(torch.zeros(1, 1, n, 2), torch.full((1, 1, n, 2), float(n))) for n in (2, 5))
+    for slot, prefix in enumerate([long, short, None, long]):
+        cache.begin(slot, prefix)
+    heard = hear(cache, [0, 1, 2, 3], torch.tensor([[1.0, 2.0]] * 4))
+    for row, positions in enumerate([5, 2, 0, 5]):
+        past = torch.tensor([float(positions)] * positions + [1.0, 2.0])
+        torch.testing.assert_close(heard[row], means(past)[-2:])
+    assert cache.positions.tolist() == [7, 4, 2, 7]
+
+
+def test_a_slot_that_begins_anew_hears_nothing_of_what_it_held() -> None:
+    for context in (None, 6):
+        cache = cache_of(1, context)
+        hear(cache, [0], torch.full((1, 1), 1e6))
+        cache.begin(0)
+        torch.testing.assert_close(hear(cache, [0], torch.tensor([[3.0]])), torch.tensor([[3.0]]))
+
+
+def test_what_a_slot_holds_can_be_the_prefix_of_others() -> None:
+    cache = cache_of(2)
+    cache.begin(0, Prefix(torch.zeros(1, 1, 3, 2), torch.full((1, 1, 3, 2), 7.0)))
+    hear(cache, [0], torch.tensor([[1.0, 2.0]]))
+    cache.begin(1, cache.whole(0))
+    assert cache.positions[1] == 5
+    after = hear(cache, [0, 1], torch.tensor([[4.0], [4.0]]))
+    torch.testing.assert_close(after, torch.full((2, 1), (21 + 3 + 4) / 6))
+
+
+@pytest.mark.parametrize("heads", [2, 6])
+def test_attention_with_shared_keys_is_that_of_torch(heads: int) -> None:
+    torch.manual_seed(0)
+    cache = cache_of(3, kv_heads=2)
+    queries, keys, values = torch.randn(3, 9, heads, 2), torch.randn(3, 9, 2, 2), torch.randn(3, 9, 2, 2)
+    heard = cache.span(torch.tensor([2, 0, 1]), 9).attend(0, queries, keys, values)
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), is_causal=True, enable_gqa=True, scale=1
+    )
+    torch.testing.assert_close(heard, expected.transpose(1, 2))
+
+
+def test_slots_that_nobody_uses_take_no_memory() -> None:
+    """The whole would be 10 GB."""
+    cache = KeyValueCache(8, 10_000, 16, 64, 10000.0, torch.float32, CPU)
+    hear_one = torch.zeros(1, 1, 16, 64)
+    cache.span(torch.tensor([9_999]), 1).attend(0, hear_one, hear_one, hear_one)
 
 
 def test_rotation_depends_on_the_distance_alone_even_after_hours() -> None:
     frequencies = rotary_frequencies(64, 10000.0)
-
-    def product(first: int, second: int) -> Tensor:
-        turns = rotation(torch.tensor([[first, second]]), frequencies)[0, :, 0]
-        return turns[0] * turns[1].conj()
-
-    hours = 200 * 3600 * 10
-    torch.testing.assert_close(product(7, 3), product(hours + 7, hours + 3), atol=1e-5, rtol=0)
+    hours = 4 * 3600 * 200
+    near = rotation(torch.tensor([[0, 7]]), frequencies)
+    far = rotation(torch.tensor([[hours, hours + 7]]), frequencies)
+    turned = [pair[0, 1] * pair[0, 0].conj() for pair in (near, far)]
+    torch.testing.assert_close(turned[0], turned[1], atol=1e-5, rtol=0)
+    assert math.isclose(float(near.abs().max()), 1.0, rel_tol=1e-6)
