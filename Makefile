@@ -1,4 +1,5 @@
-# Two commands: `make run` sets up and starts the server, `make test` sets up and runs every check.
+# `make run` sets up and starts the server, `make test` sets up and runs every check. `make bench` measures, and
+# `make bench-peer` measures the reference implementation in turn with it. ARGS="--help" tells what each of them takes.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -6,7 +7,7 @@ PROJECTS := pyproject.toml clients/python/pyproject.toml constraints.txt
 # Pinned versions, so that a new clone next year is the same as today's. Editable, so that the checkout is what runs.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test format clean
+.PHONY: run test bench bench-peer format clean
 
 run: .venv/ready
 	$(BIN)/sayline serve $(ARGS)
@@ -16,6 +17,12 @@ test: .venv/ready-for-tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest $(ARGS)
+
+bench: .venv/ready
+	$(BIN)/sayline bench $(ARGS)
+
+bench-peer: .venv/ready .venv-peer/ready
+	$(BIN)/python -m bench.peer --reference .venv-peer/bin/pocket-tts $(ARGS)
 
 format: .venv/ready-for-tests
 	$(BIN)/ruff check --fix .
@@ -32,5 +39,11 @@ format: .venv/ready-for-tests
 	$(INSTALL) -e clients/python -e '.[test]'
 	@touch $@
 
+# In an environment of its own, as its users have it; at the version that constraints.txt pins.
+.venv-peer/ready: constraints.txt
+	$(PYTHON) -m venv .venv-peer
+	.venv-peer/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pocket-tts
+	@touch $@
+
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-peer build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import resample_poly
 
 from engine.audio_file import ADVICE, check_format, decode_file
 from engine.errors import VoiceError
@@ -68,6 +67,8 @@ def resample(audio: Samples, from_hz: int, to_hz: int) -> Samples:
     """`[..., samples]` at another rate, with the polyphase filter that the reference uses."""
     if from_hz == to_hz:
         return audio
+    from scipy.signal import resample_poly  # here, because it takes 0.7 s, and speaking does not need it
+
     divisor = math.gcd(from_hz, to_hz)
     return np.asarray(resample_poly(audio, to_hz // divisor, from_hz // divisor, axis=-1), np.float32)
 

@@ -2,14 +2,18 @@
 
 `run` belongs to one thread, all else to its owner's (the server's event loop); what passes between them (`Batch`,
 `Output`) is frozen, so there are no locks. A slot is freed by `commit` only, hence never while `run` writes to it; the
-codec, on its own thread, takes the steps in order, so it is done with a slot's old speech before it begins the new.
+codec takes each slot's frames in order, so it is done with a slot's old speech before it begins the new.
 """
 
+import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
 
+from engine.calibration import calibrated
+from engine.capacity import Costs
 from engine.model import Model
 from engine.runner import Output, Runner
 from engine.scheduler import Batch, Scheduler
@@ -19,16 +23,19 @@ from engine.voice import Voice
 
 @dataclass(frozen=True, slots=True)
 class FrameSpoken:
-    """One frame more. Its sound may still be on its way through the codec."""
+    """One frame more. Its sound may still be on its way through the codec.
+
+    `sound` is float32 `[samples]` in [-1, 1]; or the error that its decoding raised; or `codec.Dropped`, where the
+    utterance was cancelled before it was decoded.
+    """
 
     utterance: Utterance
-    sound: Future[list[np.ndarray]]  # of all frames of its step
-    place: int  # in it
+    sound: Future[np.ndarray]
 
     @property
     def pcm(self) -> np.ndarray:
-        """float32 `[samples]` in [-1, 1]. Waits for the codec; raises what it raised."""
-        return self.sound.result()[self.place]
+        """Waits for the codec; raises what it raised."""
+        return self.sound.result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +61,54 @@ Event = FrameSpoken | SegmentSpoken | UtteranceEnded
 
 
 class Engine:
-    """Speaks with one model for at most `slots` utterances at once; `max_waiting` more may wait."""
+    """Speaks with one model: `slots` utterances at most have memory, `max_waiting` more may wait.
 
-    def __init__(self, model: Model, slots: int, max_waiting: int = 0) -> None:
-        self.model = model
-        self._scheduler = Scheduler(slots, max_waiting)
-        self._runner = Runner(model)
+    `capacity` is how many of them may have something to say at once; None: as many as there are slots, and after
+    `calibrate` as many as this machine can keep supplied. `on_progress` is called from threads of the codec, when
+    `schedule` left rows out because the codec was behind and it is so no more: then schedule again.
+    """
+
+    def __init__(
+        self, model: Model, slots: int, max_waiting: int = 0, capacity: int | None = None,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._books(model, slots, max_waiting, capacity, now_s)
+        costs = self._costs
+        self._runner = Runner(model, slots, lambda rows: costs.group(rows), lambda: self.on_progress(), now_s)
+
+    def _books(
+        self, model: Model, slots: int, max_waiting: int, capacity: int | None, now_s: Callable[[], float]
+    ) -> None:
+        """All but the tensors."""
+        self.model, self._slots, self._costs = model, slots, Costs()
+        self.on_progress: Callable[[], None] = lambda: None
+        self._scheduler = Scheduler(slots, max_waiting, capacity, self._costs, model.frame_ms, now_s)
+
+    def calibrate(self) -> None:
+        """Learn what steps cost here, from the disk or from seconds of real ones. Blocks; nobody else may step."""
+        self._costs.take(calibrated(self.model, self._slots))
+
+    @property
+    def capacity(self) -> int:
+        """How many may have something to say at once."""
+        return self._scheduler.admission.capacity
+
+    @property
+    def load(self) -> int:
+        """How many have, or had a moment ago."""
+        return self._scheduler.admission.load
 
     def add(self, utterance: Utterance) -> None:
-        """Raises `Full` when no slot is free and the queue is full."""
+        """Give it a slot, or, where `capacity` is reached and `utterance.waits`, a place in the queue.
+
+        Raises `Full`, which knows when to come back: `retry_after_ms`. Who has a slot is not asked again: while it has
+        no text it does not count, and when text comes it speaks.
+        """
         self._scheduler.add(utterance)
+
+    def place(self, utterance: Utterance) -> int | None:
+        """In the queue: 1 is next. None: it does not wait. Changes with `add`, `schedule` and `commit`."""
+        return self._scheduler.admission.place(utterance)
 
     def cancel(self, utterance: Utterance) -> None:
         """No frame of it comes out any more; its slot is freed by the next commit. Twice is harmless."""
@@ -71,8 +116,25 @@ class Engine:
             utterance.move(Status.CANCELLED)
 
     def schedule(self) -> Batch:
-        """Rows that can step now; an empty batch is false."""
-        return self._scheduler.schedule()
+        """Rows to step now; an empty batch is false. Then look again after `next_due_s`, or when something changed.
+
+        Changes are: text, `end` and `cancel` of an utterance, audio sent, a report of what was played, `on_progress`.
+        """
+        codec = self._runner.codec
+        while True:
+            batch = self._scheduler.schedule(codec.backlog)
+            held = self._scheduler.held_frames
+            if batch or held is None or not codec.follows(held):
+                return batch
+
+    def next_due_s(self) -> float | None:
+        """Seconds until the clock alone makes somebody due. None: only a change does. After an empty `schedule`."""
+        return self._scheduler.next_due_s()
+
+    @property
+    def held(self) -> bool:
+        """The last `schedule` left rows out because the codec is behind: `on_progress` says when to try again."""
+        return self._scheduler.held_frames is not None
 
     def run(self, batch: Batch) -> Output:
         """The engine thread's part: blocks for the latents of one step; their sound comes later."""
@@ -82,9 +144,9 @@ class Engine:
         """Take in what `run` made of `batch` (None for an empty one) and say what happened."""
         events: list[Event] = []
         if output is not None:
-            places = {row: place for place, row in enumerate(output.kept)}
-            for index, (row, is_eos) in enumerate(zip(batch.rows, output.is_eos, strict=True)):
-                events += self._step(self._scheduler.running[row.slot], is_eos, output.sound, places.get(index))
+            self._learn(batch, output)
+            for row, is_eos, sound in zip(batch.rows, output.is_eos, output.sounds, strict=True):
+                events += self._step(self._scheduler.running[row.slot], is_eos, sound)
         return events + self._release()
 
     def fail(self, batch: Batch) -> list[Event]:
@@ -101,20 +163,27 @@ class Engine:
         return self._runner.snapshot(ended.slot)
 
     def close(self) -> None:
-        """Let the codec finish, and its thread end. After the last `run`."""
+        """Let the codec finish, and its threads end. After the last `run`."""
         self._runner.close()
 
-    def _step(
-        self, utterance: Utterance, is_eos: bool, sound: Future[list[np.ndarray]], place: int | None
-    ) -> list[Event]:
+    def _learn(self, batch: Batch, output: Output) -> None:
+        """Correct what steps cost by what these did."""
+        if batch.positions:
+            self._costs.join.saw(batch.positions, output.cost_ms)
+        else:
+            self._costs.flow.saw(len(batch.rows), output.cost_ms)
+        for rows, cost_ms in self._runner.codec.costs():
+            self._costs.group.saw(rows, cost_ms)
+
+    def _step(self, utterance: Utterance, is_eos: bool, sound: Future[np.ndarray] | None) -> list[Event]:
         if utterance.over:  # cancelled while the step ran
             return []
         start_ms = utterance.segment_start_ms
         kept, spoken = utterance.step(is_eos)
         events: list[Event] = []
         if kept:
-            assert place is not None, "runner and utterance disagree about a frame"
-            events.append(FrameSpoken(utterance, sound, place))
+            assert sound is not None, "runner and utterance disagree about a frame"
+            events.append(FrameSpoken(utterance, sound))
         if spoken:
             events.append(SegmentSpoken(utterance, spoken, start_ms, utterance.produced_ms))
         return events
@@ -124,5 +193,7 @@ class Engine:
         for utterance, slot in self._scheduler.release():
             if not utterance.over:
                 utterance.move(Status.FINISHED)
+            if slot is not None and utterance.status is Status.CANCELLED:
+                self._runner.codec.drop(slot)
             events.append(UtteranceEnded(utterance, utterance.status, slot))
         return events

@@ -44,3 +44,8 @@ class TextError(InputError):
 
 class Full(InputError):
     code = "full"
+
+    def __init__(self, message: str, retry_after_ms: float) -> None:
+        """`retry_after_ms`: when there is likely to be room."""
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms

@@ -179,6 +179,7 @@ class Mimi(Packs):
         x = self.decoder_transformer(x, state.cache.span(slots, self.stride))
         state.cache.advance(slots, self.stride)
         pcm: Tensor = self.decoder(x, tails)  # [rows, samples, 1]
+        state.store(slots, tails)
         return pcm[:, :, 0].float()
 
     def encode(self, audio: Tensor) -> Tensor:
@@ -205,34 +206,40 @@ class MimiState:
 
     def __init__(self, mimi: Mimi, device: torch.device, slots: int) -> None:
         self.cache = mimi.decoder_transformer.new_cache(slots, mimi.stride, mimi.dtype, device)
-        layers = [*mimi.upsample.modules(), *mimi.decoder.modules()]
-        self._tails = {
-            layer: torch.zeros(slots, layer.tail_length, layer.tail_channels, dtype=mimi.dtype, device=device)
-            for layer in layers
-            if isinstance(layer, Streaming) and layer.tail_length
-        }
+        self._places: dict[nn.Module, tuple[slice, int]] = {}  # of each layer in a slot's row, and its channels
+        end = 0
+        for layer in (*mimi.upsample.modules(), *mimi.decoder.modules()):
+            if isinstance(layer, Streaming) and layer.tail_length:
+                start, end = end, end + layer.tail_length * layer.tail_channels
+                self._places[layer] = slice(start, end), layer.tail_channels
+        self._tails = torch.zeros(slots, end, dtype=mimi.dtype, device=device)
 
     def reset(self, slot: int) -> None:
         """Begin at silence, whatever this slot spoke before."""
         self.cache.begin(slot)
-        for tails in self._tails.values():
-            tails[slot] = 0.0
+        self._tails[slot] = 0.0
 
     def tails(self, slots: Tensor) -> "SlotTails":
-        return SlotTails(self._tails, slots)
+        return SlotTails(self._places, self._tails[slots])
+
+    def store(self, slots: Tensor, tails: "SlotTails") -> None:
+        self._tails[slots] = tails.rows
 
 
 class SlotTails:
-    """The convolutions' memory, seen by one pass over some slots."""
+    """A copy of the convolutions' memory for one pass over some slots: one gathering and one scattering for all."""
 
-    def __init__(self, tails: dict[Streaming, Tensor], slots: Tensor) -> None:
-        self._all, self._slots = tails, slots
+    def __init__(self, places: dict[nn.Module, tuple[slice, int]], rows: Tensor) -> None:
+        self._places, self.rows = places, rows  # [rows, everything]
 
     def take(self, layer: nn.Module) -> Tensor:
-        return self._all[layer][self._slots]  # type: ignore[index]  # only streaming layers ask
+        place, channels = self._places[layer]
+        tail: Tensor = self.rows[:, place].unflatten(1, (-1, channels))
+        return tail
 
     def put(self, layer: nn.Module, tail: Tensor) -> None:
-        self._all[layer][self._slots] = tail  # type: ignore[index]
+        place, _ = self._places[layer]
+        self.rows[:, place] = tail.flatten(1)
 
 
 class _OwnTails:

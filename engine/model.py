@@ -118,7 +118,7 @@ class Model:
         prompt = torch.from_numpy(end_on_pause(audio, self.sample_rate_hz)).to(self.device)
         vectors = self.flow_lm.embed_voice(self.mimi.encode(prompt))  # [positions, width]
         state = FlowLMState(self.flow_lm, 1)
-        state.forward(self.flow_lm, torch.tensor([0]), vectors[None], torch.tensor([len(vectors)]))
+        state.forward(torch.tensor([0]), vectors[None], torch.tensor([len(vectors)]))
         return state.snapshot(0)
 
     def load_voice(self, source: str | Path, truncate: bool = False) -> Voice:

@@ -1,21 +1,25 @@
-"""Tensor work of one step: prefill the rows that join, step the others, decode all frames.
+"""One step: rows that join or go on through FlowLM, and their latents to the codec.
 
-FlowLM makes the next latents on the engine's thread while the codec, on another, decodes those before: each network
-has a core. Knows slots, not listeners; the frozen `Batch` says all that it needs.
+FlowLM makes the next latents on the engine's thread while the codec, on others, decodes those before. Knows slots, not
+listeners; the frozen `Batch` says all that it needs.
 """
 
-from collections import defaultdict
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from engine.mimi import MimiState
+from engine.codec import Codec, Cue
+from engine.graphs import clock_ns, wants_static
 from engine.model import Model
-from engine.scheduler import Batch, Join, Row
-from engine.state import FlowLMState
+from engine.scheduler import Batch, Row
+from engine.state import Draws, FlowLMState, Opening, Spoken
+from engine.static_flow import StaticFlow
 from engine.utterance import Sampling
 from engine.voice import Voice
 
@@ -26,31 +30,39 @@ class Output:
 
     latents: Tensor  # [rows, dim], FlowLM's scale
     is_eos: list[bool]
-    kept: list[int]  # rows whose frame counts
-    sound: Future[list[np.ndarray]]  # for each of these float32 [samples] in [-1, 1], once it is decoded
+    sounds: list[Future[np.ndarray] | None]  # float32 [samples] in [-1, 1], once it is decoded; None: does not count
+    cost_ms: float  # CPU time of the engine's thread; on an accelerator, time until it was done
+
+    @property
+    def kept(self) -> list[int]:
+        """Rows whose frame counts."""
+        return [i for i, sound in enumerate(self.sounds) if sound is not None]
 
 
 class Runner:
-    """FlowLM's state belongs to the thread that calls `run`, the codec's to a thread of its own."""
+    """FlowLM's state belongs to the thread that calls `run`, the codec's to its own threads."""
 
-    def __init__(self, model: Model) -> None:
-        self._model = model
-        self._codec_thread = ThreadPoolExecutor(1, "codec")
-        self._sound: Future[list[np.ndarray]] | None = None
-        self._flow = FlowLMState(model.flow_lm)
-        self._codec = MimiState(model.mimi, model.device)
+    def __init__(
+        self,
+        model: Model,
+        slots: int,
+        group_ms: Callable[[int], float],
+        on_progress: Callable[[], None] = lambda: None,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._flow = (StaticFlow if wants_static(model.device) else FlowLMState)(model.flow_lm, slots)
+        self.codec = Codec(model, slots, codec_threads(model.device), group_ms, on_progress, now_s)
+        self._clock_ns = clock_ns(model.device)
         self._noise: dict[int, torch.Generator] = {}
 
     @torch.inference_mode()
     def run(self, batch: Batch) -> Output:
-        joining = [(row, row.join) for row in batch.rows if row.join is not None]
-        going = [row.slot for row in batch.rows if row.join is None]
-        z = []
-        if joining:
-            z.append(self._prefill(joining))
-        if going:
-            z.append(self._go_on(torch.tensor(going)))
-        return self._speak(batch.rows, torch.cat(z))
+        start_ns = self._clock_ns()
+        openings = [Opening(row.join.voice, row.join.tokens) for row in batch.rows if row.join is not None]
+        assert len(openings) in (0, len(batch.rows)), "rows join, or rows go on"
+        spoken = self._flow.step([row.slot for row in batch.rows], openings, self._draws(batch.rows))
+        sounds = self._decode(batch.rows, spoken)
+        return Output(spoken.latents, spoken.is_eos, sounds, (self._clock_ns() - start_ns) / 1e6)
 
     @torch.inference_mode()
     def snapshot(self, slot: int) -> Voice:
@@ -58,63 +70,26 @@ class Runner:
         return self._flow.snapshot(slot)
 
     def close(self) -> None:
-        self._codec_thread.shutdown(wait=True)
+        self.codec.close()
 
-    def _go_on(self, slots: Tensor) -> Tensor:
-        """One more frame behind the last latents; what the heads read."""
-        flow_lm = self._model.flow_lm
-        latents = flow_lm.embed_latents(self._flow.latents[slots])[:, None]  # [rows, 1, width]
-        return self._flow.forward(flow_lm, slots, latents, torch.ones_like(slots))
+    def _decode(self, rows: tuple[Row, ...], spoken: Spoken) -> list[Future[np.ndarray] | None]:
+        """The codec goes on with the frames that count while the next step is made."""
+        kept = [i for i, row in enumerate(rows) if not (row.discard or (row.discard_on_eos and spoken.is_eos[i]))]
+        cues = [Cue(rows[i].slot, rows[i].fresh, rows[i].due_s) for i in kept]
+        sounds: list[Future[np.ndarray] | None] = [None] * len(rows)
+        for i, sound in zip(kept, self.codec.put(cues, spoken.cues[kept]), strict=True):
+            sounds[i] = sound
+        return sounds
 
-    def _prefill(self, joining: list[tuple[Row, Join]]) -> Tensor:
-        """Voice and text of the rows that begin a segment; what the heads read for its first frame."""
-        self._flow.reserve(max(row.slot for row, _ in joining) + 1)
-        for row, join in joining:
-            if join.fresh:
-                self._noise[row.slot] = torch.Generator().manual_seed(row.sampling.seed)
-            if join.voice is not None:
-                self._flow.load_voice(row.slot, join.voice)
-        flow_lm, device = self._model.flow_lm, self._model.device
-        texts = [flow_lm.embed_text(torch.tensor(join.tokens, device=device)) for _, join in joining]
-        lengths = torch.tensor([len(text) for text in texts])
-        x = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True)  # [rows, longest, width]
-        return self._flow.forward(flow_lm, torch.tensor([row.slot for row, _ in joining]), x, lengths)
-
-    def _speak(self, rows: tuple[Row, ...], z: Tensor) -> Output:
-        """Heads: one latent for each row. The codec goes on with them while the next step is made."""
-        flow_lm = self._model.flow_lm
-        thresholds = torch.tensor([row.sampling.eos_threshold for row in rows], device=z.device)
-        is_eos: list[bool] = (flow_lm.end_of_speech(z) > thresholds).tolist()
-        latents = self._sample(rows, z)
-        self._flow.latents[torch.tensor([row.slot for row in rows])] = latents
-        kept = [i for i, row in enumerate(rows) if not (row.discard or (row.discard_on_eos and is_eos[i]))]
-        if self._sound is not None:
-            wait([self._sound])  # one step ahead of the codec and no more
-        self._sound = self._codec_thread.submit(self._decode, rows, kept, flow_lm.denormalize(latents[kept]))
-        return Output(latents, is_eos, kept, self._sound)
-
-    @torch.inference_mode()
-    def _decode(self, rows: tuple[Row, ...], kept: list[int], latents: Tensor) -> list[np.ndarray]:
-        """The codec thread's part: one frame for each row that is kept."""
-        self._codec.reserve(max(row.slot for row in rows) + 1)
+    def _draws(self, rows: tuple[Row, ...]) -> Draws:
         for row in rows:
-            if row.join is not None and row.join.fresh:
-                self._codec.reset(row.slot)
-        if not kept:
-            return []
-        slots = torch.tensor([rows[i].slot for i in kept])
-        return list(self._model.mimi.decode(latents, self._codec, slots).cpu().numpy())
-
-    def _sample(self, rows: tuple[Row, ...], z: Tensor) -> Tensor:
-        """Latents `[rows, dim]`; rows of one number of decode steps go through the head together."""
-        noise = torch.stack([self._draw(row.slot, row.sampling) for row in rows]).to(z.device)
-        groups = defaultdict(list)
-        for i, row in enumerate(rows):
-            groups[row.sampling.decode_steps].append(i)
-        latents = torch.empty_like(noise)
-        for decode_steps, members in groups.items():
-            latents[members] = self._model.flow_lm.sample(z[members], noise[members], decode_steps)
-        return latents
+            if row.fresh:
+                self._noise[row.slot] = torch.Generator().manual_seed(row.sampling.seed)
+        return Draws(
+            torch.stack([self._draw(row.slot, row.sampling) for row in rows]),
+            [row.sampling.eos_threshold for row in rows],
+            [row.sampling.decode_steps for row in rows],
+        )
 
     def _draw(self, slot: int, sampling: Sampling) -> Tensor:
         """Noise for one frame `[dim]`, from the utterance's own generator."""
@@ -126,3 +101,13 @@ class Runner:
         elif std > 0 and bound is not None:
             torch.nn.init.trunc_normal_(noise, 0.0, std, -bound, bound, generator=self._noise[slot])
         return noise
+
+
+def codec_threads(device: torch.device) -> int:
+    """One for each core that FlowLM's threads leave; one keeps an accelerator busy."""
+    return 1 if wants_static(device) else max(1, cores() // torch.get_num_threads())
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,9 +1,11 @@
-"""FlowLM's memory for a number of slots: keys and values, the last latent.
+"""FlowLM's memory for a number of slots, and its steps: keys and values, the last latent.
 
 A slot's past is the voice, which all who speak with it share, then the segment's text, then its frames. The next
 segment only goes back to the voice's end. (The codec's memory is `mimi.MimiState`.)
 """
 
+from collections import defaultdict
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import torch
@@ -14,8 +16,35 @@ from engine.flow_lm import FlowLM
 from engine.voice import Voice
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Opening:
+    """What a row says before its speech begins: behind this voice (None: behind where it is), this text."""
+
+    voice: Voice | None
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Draws:
+    """How the latents of a step are drawn, row by row."""
+
+    noise: Tensor  # [rows, dim], on the CPU
+    thresholds: list[float]
+    decode_steps: list[int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spoken:
+    """What FlowLM said in a step, row by row."""
+
+    latents: Tensor  # [rows, dim], FlowLM's scale
+    cues: Tensor  # [rows, dim], the codec's
+    is_eos: list[bool]
+
+
 class FlowLMState:
     def __init__(self, flow_lm: FlowLM, slots: int) -> None:
+        self._flow_lm = flow_lm
         self.cache = flow_lm.new_cache(slots)
         self.latents = torch.zeros(slots, len(flow_lm.bos_emb), device=flow_lm.bos_emb.device)  # the last of each
         self._prefixes: WeakKeyDictionary[Voice, Prefix] = WeakKeyDictionary()
@@ -32,12 +61,46 @@ class FlowLMState:
         whole = self.cache.whole(slot)
         return Voice(whole.keys.float().cpu(), whole.values.float().cpu())
 
-    def forward(self, flow_lm: FlowLM, slots: Tensor, x: Tensor, lengths: Tensor) -> Tensor:
+    def step(self, slots: list[int], openings: list[Opening], draws: Draws) -> Spoken:
+        """One frame more for each row: the first behind its opening, or, where there are none, the next."""
+        rows = torch.tensor(slots)
+        return self._speak(rows, self._open(slots, openings) if openings else self._go_on(rows), draws)
+
+    def forward(self, slots: Tensor, x: Tensor, lengths: Tensor) -> Tensor:
         """Go on behind the rows of `slots` with `x` `[rows, length, width]`; what the heads read at each one's end.
 
         Rows shorter than the longest are filled up at their end. What that writes lies ahead of the row's position,
         where it is overwritten before anything can see it.
         """
-        x = flow_lm(x, self.cache.span(slots, x.shape[1]))  # [rows, length, width]
+        x = self._flow_lm(x, self.cache.span(slots, x.shape[1]))  # [rows, length, width]
         self.cache.advance(slots, lengths)
-        return flow_lm.read(x[torch.arange(len(slots)), lengths - 1])
+        return self._flow_lm.read(x[torch.arange(len(slots)), lengths - 1])
+
+    def _open(self, slots: list[int], openings: list[Opening]) -> Tensor:
+        """Voices and texts; what the heads read for the first frames."""
+        for slot, opening in zip(slots, openings, strict=True):
+            if opening.voice is not None:
+                self.load_voice(slot, opening.voice)
+        device = self.latents.device
+        texts = [self._flow_lm.embed_text(torch.tensor(opening.tokens, device=device)) for opening in openings]
+        lengths = torch.tensor([len(text) for text in texts])
+        x = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True)  # [rows, longest, width]
+        return self.forward(torch.tensor(slots), x, lengths)
+
+    def _go_on(self, slots: Tensor) -> Tensor:
+        """One more frame behind the last latents; what the heads read."""
+        latents = self._flow_lm.embed_latents(self.latents[slots])[:, None]  # [rows, 1, width]
+        return self.forward(slots, latents, torch.ones_like(slots))
+
+    def _speak(self, slots: Tensor, z: Tensor, draws: Draws) -> Spoken:
+        """Heads; rows of one number of decode steps go through them together."""
+        flow_lm, noise = self._flow_lm, draws.noise.to(z.device)
+        is_eos: list[bool] = (flow_lm.end_of_speech(z) > torch.tensor(draws.thresholds, device=z.device)).tolist()
+        groups = defaultdict(list)
+        for row, decode_steps in enumerate(draws.decode_steps):
+            groups[decode_steps].append(row)
+        latents = torch.empty_like(noise)
+        for decode_steps, members in groups.items():
+            latents[members] = flow_lm.sample(z[members], noise[members], decode_steps)
+        self.latents[slots] = latents
+        return Spoken(latents, flow_lm.denormalize(latents), is_eos)

@@ -25,7 +25,7 @@ from engine.voice import Voice
 from engine.weights import find_checkpoint
 
 MAX_LEAD_MS = 2000.0  # a consumer that dawdles does not make the others' steps dearer
-MAX_THREADS = 1024  # slots cost nothing before they are used
+MAX_THREADS = 256  # slots cost nothing before they are used
 
 
 class VoiceState:
@@ -56,19 +56,21 @@ class TTSModel:
         noise_clamp: float | None = None,
         eos_threshold: float | None = None,
         device: str = "cpu",
+        precision: str = "auto",
     ) -> Self:
         """Load a model by name, or from a YAML `config` (path or URL).
 
         `variant`: a published name, "embedded", or "auto" (Kyutai's English model where it can be had, else the
         embedded one). `temp`: deviation of the noise squared, 0 or more; None takes the model's own, as for
         `eos_threshold` (a logit). `lsd_decode_steps`: integration steps of the flow head, 1 or more. `noise_clamp`:
-        bound of the noise. Raises `InputError` (`engine.errors`) with what to do when something does not fit.
+        bound of the noise. `precision`: "float32", "bfloat16" or "int8"; "auto" is what the processor is built for.
+        Raises `InputError` (`engine.errors`) with what to do when something does not fit.
         """
         _check(temp is None or 0 <= temp < float("inf"), f"temp is {temp}: give 0 or more, 0.3 is usual")
         _check(lsd_decode_steps >= 1, f"lsd_decode_steps is {lsd_decode_steps}: give 1 or more")
         _check(noise_clamp is None or noise_clamp > 0, f"noise_clamp is {noise_clamp}: give more than 0, or nothing")
         _check(eos_threshold is None or not math.isnan(eos_threshold), "eos_threshold is not a number: give a logit")
-        model = Model.load(find_checkpoint(variant, config), device)
+        model = Model.load(find_checkpoint(variant, config), device, precision)
         return cls(
             model,
             model.config.default_temperature if temp is None else temp,

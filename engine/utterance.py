@@ -10,6 +10,10 @@ from engine.voice import Voice
 
 # Before speech begins, the end-of-speech logit of some voices crosses the threshold: it counts from this frame on.
 FIRST_FRAME_OF_EOS = 6
+# Of lead. One frame alone is soon played: who begins to speak comes first until so much lies ahead of his listener.
+NEWCOMER_MS = 240.0
+# So near to silence nobody waits for anybody.
+SCARCE_MS = 120.0
 
 
 class Status(Enum):
@@ -54,8 +58,9 @@ class Utterance:
     """The engine's side of a context.
 
     `played_ms` tells how much of this has been heard; the difference to what was produced is the lead, and beyond
-    `max_lead_ms` the utterance sits out. With `continues`, each segment goes on from where the last one ended
-    instead of from the voice alone.
+    `max_lead_ms` the utterance sits out. `sent_ms` tells how much has left for the listener (None: all that was
+    produced): only what lies there can be played while the clock runs. `waits` says whether it queues where the engine
+    is full. With `continues`, each segment goes on from where the last one ended instead of from the voice alone.
     """
 
     def __init__(
@@ -65,18 +70,23 @@ class Utterance:
         *,
         frame_ms: float = 80.0,
         played_ms: Callable[[], float] = lambda: 0.0,
+        sent_ms: Callable[[], float] | None = None,
         max_lead_ms: float = math.inf,
         continues: bool = False,
+        waits: bool = True,
     ) -> None:
-        self.voice, self.sampling, self.continues = voice, sampling, continues
+        self.voice, self.sampling, self.continues, self.waits = voice, sampling, continues, waits
         self.max_lead_ms = max_lead_ms
         self.produced_frames = 0
         self._frame_ms, self._played_ms = frame_ms, played_ms
+        self._sent_ms = sent_ms or (lambda: self.produced_ms)
         self._status = Status.WAITING
         self._queued: deque[Segment] = deque()
         self._ended = False
+        self._begins = True  # has come with text out of silence, and not yet a newcomer's lead
         self._segment: Segment | None = None  # being spoken
         self._segment_start_ms = 0.0
+        self._allowed_frames = 0  # of all segments begun
         self._steps = 0  # of this segment
         self._eos_step: int | None = None
 
@@ -84,6 +94,7 @@ class Utterance:
 
     def add(self, segment: Segment) -> None:
         assert not self._ended, "text after the end"
+        self._begins = self._begins or self.idle
         self._queued.append(segment)
 
     def end(self) -> None:
@@ -109,6 +120,26 @@ class Utterance:
         return self.produced_ms - self._played_ms()
 
     @property
+    def enough_ms(self) -> float:
+        """Of lead: with less the utterance presses for a step, with more it can wait for others to step with."""
+        return self.max_lead_ms / 2
+
+    @property
+    def scarce_ms(self) -> float:
+        """Of lead: with less its listener is about to hear nothing."""
+        return min(SCARCE_MS, self.enough_ms)
+
+    @property
+    def newcomer(self) -> bool:
+        """Its listener hears nothing yet, or will not for long: nobody goes before it."""
+        return self._begins and self.lead_ms < self._newcomer_ms
+
+    def due_in_ms(self, lead_ms: float) -> float | None:
+        """Until playing alone has brought the lead down to this. None: more has to be sent first."""
+        over_ms = self.lead_ms - lead_ms
+        return over_ms if over_ms <= self._sent_ms() - self._played_ms() else None
+
+    @property
     def idle(self) -> bool:
         """Nothing left to speak for now."""
         return self._segment is None and not self._queued
@@ -121,6 +152,27 @@ class Utterance:
     def ready(self) -> bool:
         """May this row step now?"""
         return not self.over and not self.idle and self.lead_ms < self.max_lead_ms
+
+    @property
+    def ended(self) -> bool:
+        """Has all its text come?"""
+        return self._ended
+
+    @property
+    def most_frames_left(self) -> int:
+        """Of the text that has come: more than this is not spoken."""
+        spoken = self._segment.max_frames - self._steps if self._segment else 0
+        return spoken + sum(segment.max_frames for segment in self._queued)
+
+    @property
+    def spoken_share(self) -> float | None:
+        """Of the frames that its segments might have had. None: nothing was spoken."""
+        return self.produced_frames / self._allowed_frames if self._allowed_frames else None
+
+    @property
+    def next_segment(self) -> Segment | None:
+        """The one that the next step begins; None where that goes on with what is being spoken."""
+        return self._queued[0] if self._segment is None and self._queued else None
 
     @property
     def begun(self) -> bool:
@@ -154,6 +206,7 @@ class Utterance:
     def begin_segment(self) -> Segment:
         self._segment = self._queued.popleft()
         self._segment_start_ms = self.produced_ms
+        self._allowed_frames += self._segment.max_frames
         self._steps, self._eos_step = 0, None
         return self._segment
 
@@ -166,12 +219,17 @@ class Utterance:
         kept = not self.discard
         self._steps += 1
         self.produced_frames += kept
+        self._begins = self._begins and self.lead_ms < self._newcomer_ms
         behind = 1 if self.continues else 0  # the model's memory takes in the frame that ends speech
         said = self._eos_step is not None and self._steps >= self._last_step + behind
         if not said and self._steps < segment.max_frames:
             return kept, None
         self._segment = None
         return kept, segment
+
+    @property
+    def _newcomer_ms(self) -> float:
+        return min(NEWCOMER_MS, self.max_lead_ms)
 
     @property
     def _listens_for_eos(self) -> bool:

@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import logging
-import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -42,7 +41,7 @@ async def make_app(settings: Settings, model: Model, engine: Engine | None = Non
     settings.check_exposure()
     app = web.Application(middlewares=[_guard])
     app[SETTINGS] = settings
-    app[WORKER] = Worker(engine or Engine(model, settings.slots, settings.max_waiting))
+    app[WORKER] = Worker(engine or Engine(model, settings.slots, settings.max_waiting, settings.capacity or None))
     app[READY] = _ready(model)
     app[SESSIONS] = set()
     app.add_routes([web.get("/v1/stream", _stream), web.get("/healthz", _healthz), web.get("/", _page)])
@@ -69,8 +68,7 @@ def serve(settings: Settings) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     settings.check_exposure()
     with bind(settings) as listener:  # before the model, which takes long
-        # FlowLM and the codec work side by side, so each has half the cores. More would only wait for each other.
-        torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) // 2))
+        torch.set_num_threads(settings.threads)
         checkpoint = find_checkpoint(settings.variant, settings.config)
         print(f"Loading the model {checkpoint.name} ...", flush=True)
         asyncio.run(_serve(settings, Model.load(checkpoint, settings.device), listener))
@@ -109,21 +107,23 @@ async def _serve(settings: Settings, model: Model, listener: socket.socket) -> N
     try:
         await app[WORKER].warm_up()
         await web.SockSite(runner, listener).start()
-        print(_banner(settings, model, listener.getsockname()[1], page=ROOT in app), flush=True)
+        print(_banner(settings, app, listener.getsockname()[1]), flush=True)
         await stop.wait()
     finally:
         await runner.cleanup()
 
 
-def _banner(settings: Settings, model: Model, port: int, page: bool) -> str:
+def _banner(settings: Settings, app: web.Application, port: int) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{port}"
+    checkpoint, capacity = app[WORKER].model.checkpoint, app[WORKER].capacity
     elsewhere = "" if port == 8000 and settings.on_loopback else f" --url ws://{host}:{port}"
     lines = [
         f"Sayline is ready at {url} (programs connect to ws://{host}:{port}/v1/stream).",
-        f"  page      {url}/" if page else "  page      not installed",
-        f"  weights   {model.checkpoint.name}: {model.checkpoint.reason}",
-        f"  voices    {', '.join(model.checkpoint.voices())}",
+        f"  page      {url}/" if ROOT in app else "  page      not installed",
+        f"  weights   {checkpoint.name}: {checkpoint.reason}",
+        f"  voices    {', '.join(checkpoint.voices())}",
+        f"  capacity  up to {capacity} {'listener' if capacity == 1 else 'listeners'} at once",
         f"  try       printf 'Hello there. ' | sayline pipe{elsewhere} -o hello.wav",
         "  stop      Ctrl+C",
     ]
@@ -184,14 +184,17 @@ async def _stream(request: web.Request) -> web.StreamResponse:
 
 async def _healthz(request: web.Request) -> web.Response:
     app = request.app
-    alive = app[WORKER].alive
+    worker = app[WORKER]
     report = {
-        "status": "ok" if alive else "failed",
+        "status": "ok" if worker.alive else "failed",
         "model": app[READY].model,
         "sessions": len(app[SESSIONS]),
-        "speaking": app[WORKER].speaking,
+        "contexts": worker.listeners,
+        "speaking": worker.speaking,
+        "waiting": worker.waiting,
+        "capacity": worker.capacity,
     }
-    return web.json_response(report, status=200 if alive else 503)
+    return web.json_response(report, status=200 if worker.alive else 503)
 
 
 async def _page(request: web.Request) -> web.StreamResponse:

@@ -1,7 +1,8 @@
 """One stream of speech in a session: its life, and its audio at the listener's pace.
 
 Audio is counted in ms: what is made and not yet played is the lead, and beyond its limit the engine leaves this row
-out until the clock, or a socket that takes more, has brought it down. How text becomes segments: `server.backlog`.
+out until the clock, a report of the listener, or a socket that takes more, has brought it down. How text becomes
+segments: `server.backlog`.
 """
 
 import asyncio
@@ -10,9 +11,10 @@ import secrets
 from collections.abc import Callable
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from engine.audio import to_pcm
-from engine.errors import InputError
+from engine.errors import Full, InputError
 from engine.utterance import Sampling, Segment, Status, Utterance
 from engine.voice import Voice
 from server import protocol
@@ -43,10 +45,9 @@ class Context:
         self._state = ContextState.OPEN
         self._backlog = Backlog(self._model, settings, worker.wake, self._on_nothing)
         self._utterance: Utterance | None = None  # until the voice is there
-        self._encode = _encoder(start.format, self._model.sample_rate_hz)
+        self.encode = _encoder(start.format, self._model.sample_rate_hz)
         self._playback = Playback(lambda: self._loop.time() * 1000)
         self._frames = 0
-        self._alarm: asyncio.TimerHandle | None = None
 
     # What the client says
 
@@ -60,7 +61,8 @@ class Context:
             if not isinstance(error, InputError):
                 log.exception("a context could not begin")
             if not self._state.over:
-                self.fail(*((error.code, str(error)) if isinstance(error, InputError) else INTERNAL))
+                told = (error.code, str(error)) if isinstance(error, InputError) else INTERNAL
+                self.fail(*told, retry_after_ms=error.retry_after_ms if isinstance(error, Full) else UNSET)
 
     def push(self, text: str) -> None:
         """Raises `ProtocolError` where the text cannot be taken; what came before goes on."""
@@ -82,6 +84,11 @@ class Context:
             self._move(ContextState.ENDING)
             self._backlog.end()
 
+    def played(self, played_ms: float) -> None:
+        """So much has been heard, says who hears it."""
+        self._playback.on_played(played_ms)
+        self._worker.wake_soon()
+
     def cancel(self) -> None:
         """Silence at once, also for what is made and not yet sent."""
         self._frames -= self._outbox.silence(self)
@@ -92,15 +99,17 @@ class Context:
         self._move(ContextState.CANCELLED)
         self._stop()
 
-    def fail(self, code: str, message: str) -> None:
-        self._finish(ContextState.FAILED, protocol.Error(code, message, True, self.id))
+    def fail(self, code: str, message: str, retry_after_ms: float | UnsetType = UNSET) -> None:
+        self._finish(ContextState.FAILED, protocol.Error(code, message, True, self.id, retry_after_ms))
 
     # What the engine and the socket say
 
-    def on_frame(self, pcm: np.ndarray) -> None:
+    def on_place(self, place: int) -> None:
+        self._outbox.put(protocol.Queued(self.id, place), self)
+
+    def on_frame(self, data: bytes) -> None:
         seq, self._frames = self._frames, self._frames + 1
-        self._outbox.put(protocol.Audio(self.id, seq, seq * len(pcm), self._encode(pcm)), self)
-        self._keep_pace()
+        self._outbox.put(protocol.Audio(self.id, seq, seq * self._model.frame_samples, data), self)
 
     def on_segment(self, segment: Segment, start_ms: float, end_ms: float) -> None:
         self._outbox.put(protocol.Segment(self.id, segment.text, start_ms, end_ms), self)
@@ -118,7 +127,7 @@ class Context:
     def on_sent(self) -> None:
         """One of our frames has left."""
         self._playback.on_sent(self._model.frame_ms)
-        self._keep_pace()
+        self._worker.wake_soon()
 
     def _on_nothing(self) -> None:
         self.fail("bad_text", "there is nothing to say in this text; send some words")
@@ -145,24 +154,10 @@ class Context:
             Sampling(temperature, None, config.default_eos_threshold, 1, seed),
             frame_ms=self._model.frame_ms,
             played_ms=lambda: self._playback.played_ms,
+            sent_ms=lambda: self._playback.sent_ms,
             max_lead_ms=min(lead_ms, self._settings.max_lead_ms),
+            waits=start.wait,
         )
-
-    def _keep_pace(self) -> None:
-        """Wake the worker as soon as the listener is near enough."""
-        utterance = self._utterance
-        if utterance is None or utterance.over or self._alarm is not None:
-            return
-        over_ms, unplayed_ms = utterance.lead_ms - utterance.max_lead_ms, self._playback.unplayed_ms
-        if over_ms < 0:
-            self._worker.wake()
-        elif unplayed_ms > over_ms:  # otherwise the socket has to take more first, which brings us here again
-            delay_ms = min(over_ms + self._model.frame_ms, unplayed_ms)
-            self._alarm = self._loop.call_later(delay_ms / 1000, self._on_alarm)
-
-    def _on_alarm(self) -> None:
-        self._alarm = None
-        self._keep_pace()
 
     def _finish(self, state: ContextState, last: protocol.ServerEvent) -> None:
         self._move(state)
@@ -176,8 +171,6 @@ class Context:
 
     def _stop(self) -> None:
         self._backlog.close()
-        if self._alarm is not None:
-            self._alarm.cancel()
         if self._utterance is not None:
             self._worker.cancel(self._utterance)
 

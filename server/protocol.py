@@ -42,6 +42,7 @@ class Start(_FromClient, frozen=True):
     seed: Annotated[int, Meta(ge=0, lt=2**53)] | None = None  # what every JSON reader holds exactly
     temperature: Annotated[float, Meta(ge=0, le=10)] | None = None
     max_lead_ms: Annotated[float, Meta(ge=80, le=600_000)] | None = None
+    wait: bool = True  # in the queue, where the server is full; False: an error at once
 
 
 class Text(_FromClient, frozen=True):
@@ -60,6 +61,12 @@ class Cancel(_FromClient, frozen=True):
     """Be silent at once; answered by `Cancelled`."""
 
 
+class Played(_FromClient, frozen=True):
+    """So much of this context's audio has been heard. Counts from its start, silence between frames left out."""
+
+    played_ms: Annotated[float, Meta(ge=0, le=2**53)]
+
+
 class Ready(_Message, frozen=True):
     """Once, before all else."""
 
@@ -71,6 +78,13 @@ class Ready(_Message, frozen=True):
     sample_rate_hz: int
     frame_ms: float
     opus_pre_skip: int  # samples at sample_rate_hz that an Opus decoder gives before the first true one
+
+
+class Queued(_Message, frozen=True):
+    """The server is full and this context waits; `place` 1 is the next. Said again whenever it changes."""
+
+    context_id: str
+    place: int
 
 
 class Audio(_Message, frozen=True):
@@ -104,16 +118,20 @@ class Cancelled(_Message, frozen=True):
 
 
 class Error(_Message, frozen=True):
-    """`final`: this was the context's last event. Otherwise nothing ended, only the one message was refused."""
+    """`final`: this was the context's last event. Otherwise nothing ended, only the one message was refused.
+
+    `retry_after_ms`: the same has a chance when so much time has gone by. Left out where waiting would not help.
+    """
 
     code: str
     message: str
     final: bool = False
     context_id: str | UnsetType = UNSET
+    retry_after_ms: float | UnsetType = UNSET
 
 
-ClientMessage = Start | Text | Flush | End | Cancel
-ServerEvent = Ready | Audio | Segment | Done | Cancelled | Error
+ClientMessage = Start | Text | Flush | End | Cancel | Played
+ServerEvent = Ready | Queued | Audio | Segment | Done | Cancelled | Error
 
 
 class ContextState(Enum):
@@ -152,7 +170,7 @@ class _Head(msgspec.Struct):
     context_id: str | None = None
 
 
-_TYPES = tuple(kind.__struct_config__.tag for kind in (Start, Text, Flush, End, Cancel))
+_TYPES = tuple(kind.__struct_config__.tag for kind in (Start, Text, Flush, End, Cancel, Played))
 _MALFORMED = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _HALF_CHARACTER = re.compile(
     r"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]"  # a pair's first or second half

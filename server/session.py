@@ -12,7 +12,7 @@ from msgspec import UNSET
 from server import protocol
 from server.context import Context
 from server.outbox import Goodbye, Outbox
-from server.protocol import Cancel, Encoding, End, Flush, ProtocolError, Start, Text
+from server.protocol import Cancel, Encoding, End, Flush, Played, ProtocolError, Start, Text
 from server.settings import Settings
 from server.worker import Worker
 
@@ -98,6 +98,8 @@ class Session:
             self._open(message)
             return
         context = self._contexts.get(message.context_id)
+        if context is None and isinstance(message, Played):
+            return  # the last of a context is heard when its last event is long said
         if context is None:
             told = f"there is no context {message.context_id!r}: it was never started, or is over"
             raise ProtocolError("unknown_context", told, message.context_id)
@@ -110,6 +112,8 @@ class Session:
                 context.end()
             case Cancel():
                 context.cancel()
+            case Played(played_ms=played_ms):
+                context.played(played_ms)
 
     def _open(self, start: Start) -> None:
         """An id may be used again once its last event has been said."""

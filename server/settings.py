@@ -29,12 +29,13 @@ class Settings(BaseSettings):
     variant: str = Field(default="auto", description="published model, embedded, or auto")
     config: str | None = Field(default=None, description="YAML file of a model of your own, path or URL")
     device: str = Field(default="cpu", description="cpu or cuda")
-    threads: int = Field(default=0, ge=0, description="threads for each of the model's two networks; 0: half the cores")
-    slots: int = Field(default=32, ge=1, le=4096, description="most contexts that speak at once")
-    max_waiting: int = Field(default=64, ge=0, description="contexts that may wait for one of them")
+    threads: int = Field(default=1, ge=1, description="threads for one pass of a network")
+    slots: int = Field(default=256, ge=1, le=4096, description="contexts that have a place in memory")
+    capacity: int = Field(default=0, ge=0, description="contexts that may speak at once; 0: as measured here")
+    max_waiting: int = Field(default=64, ge=0, description="contexts that may wait until one of them is silent")
     max_contexts: int = Field(default=16, ge=1, description="open contexts in one session")
     lead_ms: float = Field(
-        default=10_000, ge=80, description="audio sent ahead of what was heard, where a client does not ask for another"
+        default=1_000, ge=80, description="audio sent ahead of what was heard, where a client does not ask for another"
     )
     max_lead_ms: float = Field(default=60_000, ge=80, description="the longest lead that a client may ask for")
     max_text_chars: int = Field(default=100_000, ge=100, description="characters that may wait in one context")

@@ -1,4 +1,4 @@
-"""Drives the engine from the event loop: steps on a thread of their own, voices in a small pool beside it.
+"""Drives the engine from the event loop: steps on a thread of their own, what happened to its `Line`.
 
 Knows utterances and whom to tell; knows nothing of sessions or of the wire.
 """
@@ -6,29 +6,22 @@ Knows utterances and whom to tell; knows nothing of sessions or of the wire.
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 import numpy as np
 
-from engine.engine import Engine, Event, FrameSpoken, SegmentSpoken, UtteranceEnded
+from engine.engine import Engine, Event
 from engine.model import Model
 from engine.runner import Output
 from engine.scheduler import Batch
 from engine.segmenter import Segmenter
 from engine.utterance import Sampling, Segment, Status, Utterance
 from engine.voice import Voice
+from server.line import Line, Listener
+from server.voices import Voices
 
 log = logging.getLogger(__name__)
 
-
-class Listener(Protocol):
-    """Told on the event loop. `on_ended` is the last call."""
-
-    def on_frame(self, pcm: np.ndarray) -> None: ...
-
-    def on_segment(self, segment: Segment, start_ms: float, end_ms: float) -> None: ...
-
-    def on_ended(self, status: Status) -> None: ...
+SOON_S = 0.02
 
 
 class Worker:
@@ -36,28 +29,47 @@ class Worker:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._listeners: dict[Utterance, Listener] = {}
-        self._voices: dict[str, asyncio.Task[Voice]] = {}
+        self._lines: dict[Utterance, Line] = {}
+        self._queue: list[Line] = []  # of those, who waits to be let in
+        self._voices = Voices(engine.model)
         self._wake = asyncio.Event()
+        self._soon: asyncio.TimerHandle | None = None
         self._stopping = False
         self._engine_thread = ThreadPoolExecutor(1, "engine")
-        self._pool = ThreadPoolExecutor(2, "voices")
         self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop
 
     @property
     def model(self) -> Model:
         return self._engine.model
 
     @property
+    def capacity(self) -> int:
+        """How many may speak at once."""
+        return self._engine.capacity
+
+    @property
     def speaking(self) -> int:
+        """How many have something to say."""
+        return self._engine.load
+
+    @property
+    def waiting(self) -> int:
+        """How many are in the queue."""
+        return len(self._queue)
+
+    @property
+    def listeners(self) -> int:
         """Utterances that have not ended."""
-        return len(self._listeners)
+        return len(self._lines)
 
     @property
     def alive(self) -> bool:
         return self._task is not None and not self._task.done()
 
     def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._engine.on_progress = self._on_progress
         self._task = asyncio.create_task(self._drive(), name="worker")
 
     async def stop(self) -> None:
@@ -66,41 +78,45 @@ class Worker:
         self.wake()
         if self._task is not None:
             await self._task
-        for loading in self._voices.values():
-            loading.cancel()
+        self._voices.cancel()
         self._abandon(Status.CANCELLED)
         await asyncio.to_thread(self._close_pools)
 
     async def voice(self, name: str) -> Voice:
-        """One of the model's own voices; who asks for one that is being loaded waits for the same. `UnknownVoice`.
-
-        A name from the network is never taken for a path or an address.
-        """
-        self.model.checkpoint.voice_source(name)
-        if name not in self._voices:
-            self._voices[name] = asyncio.create_task(self._load_voice(name), name=f"voice {name}")
-        return await asyncio.shield(self._voices[name])  # shielded: others may wait for it too
+        """One of the model's own voices. Raises `UnknownVoice`."""
+        return await self._voices.get(name)
 
     def speak(self, utterance: Utterance, listener: Listener) -> None:
         """Raises `Full`."""
         if not self.alive or self._stopping:
             raise RuntimeError("the worker has stopped")
         self._engine.add(utterance)
-        self._listeners[utterance] = listener
+        line = self._lines[utterance] = Line(utterance, listener, self._forget)
+        line.move_to(self._engine.place(utterance))
+        if line.place is not None:
+            self._queue.append(line)
         self.wake()
 
     def cancel(self, utterance: Utterance) -> None:
         """Its listener hears nothing more. Twice is harmless."""
-        self._listeners.pop(utterance, None)
-        self._engine.cancel(utterance)
-        self.wake()
+        if line := self._lines.get(utterance):
+            line.cut()
 
     def wake(self) -> None:
         """Something changed: look again whether a row can step."""
         self._wake.set()
 
+    def wake_soon(self) -> None:
+        """A little changed: many of these in a short time make one look."""
+        if self._soon is None:
+            self._soon = self._loop.call_later(SOON_S, self._on_soon)
+
     async def warm_up(self) -> None:
-        """Speak a sentence to nobody, so that the first listener does not pay for what is done but once."""
+        """Before the first listener, who shall not pay for what is done but once.
+
+        The engine learns what steps cost here, and speaks a sentence to nobody.
+        """
+        await self._loop.run_in_executor(self._engine_thread, self._engine.calibrate)
         if not (name := self.model.checkpoint.default_voice):
             return
         voice = await self.voice(name)
@@ -114,91 +130,87 @@ class Worker:
         self.speak(utterance, deaf)
         await deaf.ended.wait()
 
-    async def _load_voice(self, name: str) -> Voice:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, self.model.load_voice, name)
-        except BaseException:
-            del self._voices[name]  # so that the next one tries again
-            raise
+    # Steps
+
+    def _on_progress(self) -> None:
+        """On a thread of the codec."""
+        self._loop.call_soon_threadsafe(self.wake)
+
+    def _on_soon(self) -> None:
+        self._soon = None
+        self.wake()
 
     async def _drive(self) -> None:
-        news: list[Event] = []
         try:
             while not self._stopping:
                 self._wake.clear()
                 batch = self._engine.schedule()
-                news = await self._step(batch, news)
-                if not batch and not news:
-                    await self._wake.wait()
-            await self._deliver(news)
+                events = await self._step(batch)
+                self._take_in(events)
+                self._tell_places()
+                if not batch and not events:
+                    await self._rest()
         except Exception:
             log.exception("the engine's books are broken; nothing is spoken any more")
             self._abandon(Status.FAILED)
 
-    async def _step(self, batch: Batch, news: list[Event]) -> list[Event]:
-        """Run a batch and, while it runs, tell what the one before brought: decoding and sending take time too."""
-        step: asyncio.Future[Output] | None = None
-        if batch:
-            step = asyncio.get_running_loop().run_in_executor(self._engine_thread, self._engine.run, batch)
-        await self._deliver(news)
+    async def _step(self, batch: Batch) -> list[Event]:
+        output: Output | None = None
         try:
-            output = await step if step else None
+            if batch:
+                output = await self._loop.run_in_executor(self._engine_thread, self._engine.run, batch)
         except Exception:
             log.exception("a step of %d rows failed; they end, the others go on", len(batch.rows))
             return self._engine.fail(batch)
         return self._engine.commit(batch, output)
 
-    async def _deliver(self, news: list[Event]) -> None:
-        frames = [event for event in news if isinstance(event, FrameSpoken)]
-        try:
-            if frames:
-                await asyncio.wrap_future(frames[0].sound)  # one step, one sound
-        except Exception:
-            log.exception("%d frames could not be decoded; their contexts end, the others go on", len(frames))
-            for frame in frames:
-                self._give_up(frame.utterance)
-        for event in news:
-            self._tell(event)
+    async def _rest(self) -> None:
+        """Until something changes, or the clock alone makes somebody due."""
+        due_s = self._engine.next_due_s()
+        alarm = None if due_s is None else self._loop.call_later(due_s, self._wake.set)
+        await self._wake.wait()
+        if alarm is not None:
+            alarm.cancel()
 
-    def _give_up(self, utterance: Utterance) -> None:
-        if listener := self._listeners.get(utterance):
-            self.cancel(utterance)
-            listener.on_ended(Status.FAILED)
+    # What is told
 
-    def _tell(self, event: Event) -> None:
-        listener = self._listeners.get(event.utterance)
-        if listener is None:  # cancelled by its owner
-            return
-        try:
-            match event:
-                case FrameSpoken():
-                    listener.on_frame(event.pcm)
-                case SegmentSpoken(segment=segment, start_ms=start_ms, end_ms=end_ms):
-                    listener.on_segment(segment, start_ms, end_ms)
-                case UtteranceEnded(status=status):
-                    del self._listeners[event.utterance]
-                    listener.on_ended(status)
-        except Exception:
-            log.exception("a listener failed; its utterance ends")
-            self._give_up(event.utterance)
+    def _take_in(self, events: list[Event]) -> None:
+        for event in events:
+            if line := self._lines.get(event.utterance):  # else cancelled by its owner
+                line.add(event)
+
+    def _tell_places(self) -> None:
+        for line in self._queue:
+            if not line.over:
+                line.move_to(self._engine.place(line.utterance))
+        self._queue = [line for line in self._queue if line.place is not None and not line.over]
+
+    def _forget(self, line: Line) -> None:
+        del self._lines[line.utterance]
+        self._engine.cancel(line.utterance)  # harmless where it has ended by itself
+        self.wake()
 
     def _abandon(self, status: Status) -> None:
-        listeners, self._listeners = self._listeners, {}
-        for utterance, listener in listeners.items():
-            self._engine.cancel(utterance)
-            listener.on_ended(status)
+        for line in list(self._lines.values()):
+            line.end(status)
 
     def _close_pools(self) -> None:
         self._engine_thread.shutdown(wait=True)
         self._engine.close()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._voices.close()
 
 
 class _DeafListener:
     def __init__(self) -> None:
         self.ended = asyncio.Event()
 
-    def on_frame(self, pcm: np.ndarray) -> None:
+    def encode(self, pcm: np.ndarray) -> bytes:
+        return b""
+
+    def on_place(self, place: int) -> None:
+        pass
+
+    def on_frame(self, data: bytes) -> None:
         pass
 
     def on_segment(self, segment: Segment, start_ms: float, end_ms: float) -> None:

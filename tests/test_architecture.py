@@ -7,9 +7,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FORBIDDEN = {
-    "engine": {"asyncio", "socket", "aiohttp", "websockets", "server", "sayline"},
-    "server": {"sayline", "tests"},
-    "clients/python/sayline": {"engine", "server", "torch", "numpy", "aiohttp", "msgspec"},
+    "engine": {"asyncio", "socket", "aiohttp", "websockets", "server", "sayline", "bench"},
+    "server": {"sayline", "bench", "tests"},
+    "clients/python/sayline": {"engine", "server", "bench", "torch", "numpy", "aiohttp", "msgspec"},
 }
 
 

@@ -6,7 +6,7 @@
 import { Player, WebAudioSink } from '/clients/js/player.js';
 import { connect } from '/clients/js/sayline.js';
 import { Stopwatch } from '/clients/js/stopwatch.js';
-import { countHeard, likeAnLlm } from './writing.js';
+import { countHeard, inLine, likeAnLlm } from './writing.js';
 
 const element = (id) => document.getElementById(id);
 const ui = {
@@ -39,7 +39,9 @@ class Talk {
   async run(text, frameMs) {
     this.#speech.feed(this.#noted(text));
     for await (const event of this.#speech) {
-      if (event.type === 'frame' && !this.stopped) {
+      if (event.type === 'queued') {
+        say(inLine(event.place));
+      } else if (event.type === 'frame' && !this.stopped) {
         this.stopwatch.heard(frameMs);
         this.#player.play(event.pcm);
       } else if (event.type === 'segment') {
@@ -130,9 +132,10 @@ async function speak() {
   sink ??= new WebAudioSink(session.ready.sample_rate_hz);
   await sink.resume();
   const text = ui.text.value;
-  const player = new Player(sink, { sampleRateHz: session.ready.sample_rate_hz });
   try {
-    talk = new Talk(session.context({ voice: ui.voice.value }), player);
+    const speech = session.context({ voice: ui.voice.value });
+    const onPlayed = (playedMs) => speech.played(playedMs);
+    talk = new Talk(speech, new Player(sink, { sampleRateHz: session.ready.sample_rate_hz, onPlayed }));
     requestAnimationFrame(showNumbers);
     ui.speak.textContent = 'Stop';
     say('Waiting for the first sound…');

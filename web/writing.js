@@ -1,4 +1,4 @@
-/** Text as a machine writes it, and how much of it has been heard. Knows no page and no server. */
+/** Text as a machine writes it, how much of it has been heard, how a wait is told. Knows no page and no server. */
 
 import { countLetters } from '/clients/js/stopwatch.js';
 
@@ -14,6 +14,16 @@ export async function* likeAnLlm(text, wait = (ms) => new Promise((next) => setT
     yield word;
     await wait(1000 / WORDS_PER_S);
   }
+}
+
+/**
+ * What somebody is told who waits.
+ * @param {number} place 1 is the next
+ */
+export function inLine(place) {
+  const kind = new Intl.PluralRules('en', { type: 'ordinal' }).select(place);
+  const ending = { one: 'st', two: 'nd', few: 'rd' }[kind] ?? 'th';
+  return `All voices are busy. You are ${place}${ending} in line…`;
 }
 
 /**

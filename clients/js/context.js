@@ -6,7 +6,8 @@ import { ContextFailed, SaylineError } from './errors.js';
 /** @typedef {import('./wire.js').SegmentMessage} Segment */
 /** @typedef {import('./wire.js').LastMessage} Last */
 /** @typedef {{type: 'frame', seq: number, start_ms: number, format: string, data: Uint8Array, pcm: Int16Array}} Frame */
-/** @typedef {Frame | Segment | Last} Event a `cancelled` or `done` is the last */
+/** @typedef {import('./wire.js').QueuedMessage} Queued */
+/** @typedef {Queued | Frame | Segment | Last} Event a `cancelled` or `done` is the last */
 
 // Frames that wait for their reader. The server sends no faster than speech is heard, plus the lead, so only a reader
 // that has stopped reading gets this far: 28 MB of PCM.
@@ -21,6 +22,8 @@ export class Context {
   /** Milliseconds of audio that have come. */
   durationMs = 0;
   over = false;
+  /** In the queue of a server that is full; 1 is the next. @type {number | null} */
+  place = null;
 
   #id;
   #format;
@@ -96,6 +99,16 @@ export class Context {
   }
 
   /**
+   * Tell how much of this context's audio has been heard, now and then: the server goes by the clock between. When
+   * nobody needs to know any more, nothing is sent.
+   * @param {number} playedMs
+   */
+  played(playedMs) {
+    if (this.over || this.#failure || this.#state === 'cancelled') return;
+    this.#send({ type: 'played', context_id: this.#id, played_ms: playedMs });
+  }
+
+  /**
    * Be silent now. No frame comes out after this.
    * @returns {Promise<number>} the milliseconds of audio that the server had sent
    */
@@ -136,9 +149,10 @@ export class Context {
    * @param {import('./wire.js').ServerMessage} message
    */
   receive(message) {
+    if (message.type !== 'error') this.place = message.type === 'queued' ? message.place : null;
     if (message.type === 'audio') {
       this.#receiveAudio(message);
-    } else if (message.type === 'segment') {
+    } else if (message.type === 'queued' || message.type === 'segment') {
       this.#events.push(message);
     } else if (message.type === 'done' || message.type === 'cancelled') {
       this.durationMs = message.duration_ms;
@@ -147,7 +161,7 @@ export class Context {
     } else if (message.type === 'error') {
       this.over = message.final;
       // Not final: a message of ours was refused, and the speech would have a hole there.
-      if (message.final || this.#state !== 'cancelled') this.#fail(new ContextFailed(message.code, message.message));
+      if (message.final || this.#state !== 'cancelled') this.#fail(new ContextFailed(message.code, message.message, message.retry_after_ms));
     }
     this.#wake();
   }

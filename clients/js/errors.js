@@ -10,14 +10,18 @@ export class ConnectionLost extends SaylineError {
   name = 'ConnectionLost';
 }
 
-/** The server gave up one context; the session and its other contexts go on. `code` is for programs. */
+/**
+ * The server gave up one context; the session and its other contexts go on. `code` is for programs. `retryAfterMs`:
+ * where it is there, the same has a chance after so long.
+ */
 export class ContextFailed extends SaylineError {
   name = 'ContextFailed';
 
-  /** @param {string} code @param {string} message */
-  constructor(code, message) {
+  /** @param {string} code @param {string} message @param {number} [retryAfterMs] */
+  constructor(code, message, retryAfterMs) {
     super(message);
     this.code = code;
+    this.retryAfterMs = retryAfterMs;
   }
 }
 

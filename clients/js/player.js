@@ -5,6 +5,7 @@
 
 /** Heard this much later than it came, the first frame, so that a late second one leaves no hole. */
 const JITTER_MS = 120;
+const REPORT_EVERY_MS = 1000;
 const FADE_S = 0.01; // long enough not to click, too short to hear
 
 /**
@@ -21,9 +22,16 @@ export class Player {
   #startS = -Infinity; // when the frames that follow each other now began to be heard
   #endS = -Infinity; // when all that was scheduled has been heard
   #scheduledMs = 0;
+  #reportedMs = 0;
+  #onPlayed;
 
-  /** @param {Sink} sink @param {{sampleRateHz?: number, jitterMs?: number}} [options] */
-  constructor(sink, { sampleRateHz = 24_000, jitterMs = JITTER_MS } = {}) {
+  /**
+   * `onPlayed` is told how much has been heard about once a second, while frames come: `speech.played` wants to know.
+   * @param {Sink} sink
+   * @param {{sampleRateHz?: number, jitterMs?: number, onPlayed?: (playedMs: number) => void}} [options]
+   */
+  constructor(sink, { sampleRateHz = 24_000, jitterMs = JITTER_MS, onPlayed = () => {} } = {}) {
+    this.#onPlayed = onPlayed;
     this.#sink = sink;
     this.#sampleRateHz = sampleRateHz;
     this.#jitterS = jitterMs / 1000;
@@ -37,6 +45,7 @@ export class Player {
     const durationS = pcm.length / this.#sampleRateHz;
     this.#endS += durationS;
     this.#scheduledMs += durationS * 1000;
+    this.#report();
   }
 
   /** How long the listener can go on without another frame. */
@@ -56,6 +65,13 @@ export class Player {
     this.#sink.silence();
     this.#scheduledMs = playedMs;
     this.#endS = -Infinity;
+  }
+
+  #report() {
+    const playedMs = this.playedMs;
+    if (playedMs < this.#reportedMs + REPORT_EVERY_MS) return;
+    this.#reportedMs = playedMs;
+    this.#onPlayed(playedMs);
   }
 }
 

@@ -14,7 +14,11 @@ import { KEY_SUBPROTOCOL, SUBPROTOCOL, decode, encode } from './wire.js';
 export { ConnectionLost, Context, ContextFailed, ProtocolError, SaylineError };
 
 /** @typedef {import('./wire.js').ReadyMessage} Ready */
-/** @typedef {{voice?: string, format?: 'pcm' | 'opus', seed?: number, temperature?: number, maxLeadMs?: number}} Wish */
+/**
+ * @typedef {{voice?: string, format?: 'pcm' | 'opus', seed?: number, temperature?: number, maxLeadMs?: number,
+ *   wait?: boolean}} Wish `wait`: whether to queue up where the server is full (`queued` tells the place), or to fail at
+ *   once with `retryAfterMs`
+ */
 
 /**
  * Open a session.
@@ -90,12 +94,12 @@ export class Session {
    * A stream of speech. What is left out is the server's choice.
    * @param {Wish} [wish]
    */
-  context({ voice, format = 'pcm', seed, temperature, maxLeadMs } = {}) {
+  context({ voice, format = 'pcm', seed, temperature, maxLeadMs, wait } = {}) {
     const context_id = `speech-${++this.#count}`;
     const context = new Context(context_id, format, this.ready, (message) => this.#send(message));
     if (this.#loss) throw this.#loss;
     this.#contexts.set(context_id, context);
-    this.#send({ type: 'start', context_id, voice, format, seed, temperature, max_lead_ms: maxLeadMs });
+    this.#send({ type: 'start', context_id, voice, format, seed, temperature, max_lead_ms: maxLeadMs, wait });
     return context;
   }
 

@@ -16,18 +16,21 @@ const MAX_NAME_BYTES = 64;
 
 /**
  * @typedef {{type: 'start', context_id: string, voice?: string, format?: 'pcm' | 'opus', seed?: number,
- *   temperature?: number, max_lead_ms?: number}} StartMessage
+ *   temperature?: number, max_lead_ms?: number, wait?: boolean}} StartMessage
  * @typedef {{type: 'text', context_id: string, text: string}} TextMessage
  * @typedef {{type: 'flush' | 'end' | 'cancel', context_id: string}} OrderMessage
- * @typedef {StartMessage | TextMessage | OrderMessage} ClientMessage
+ * @typedef {{type: 'played', context_id: string, played_ms: number}} PlayedMessage
+ * @typedef {StartMessage | TextMessage | OrderMessage | PlayedMessage} ClientMessage
  *
  * @typedef {{type: 'ready', protocol: string, server: string, model: string, voices: string[], default_voice: string,
  *   sample_rate_hz: number, frame_ms: number, opus_pre_skip: number}} ReadyMessage
+ * @typedef {{type: 'queued', context_id: string, place: number}} QueuedMessage 1 is the next
  * @typedef {{type: 'audio', context_id: string, seq: number, start_sample: number, data: Uint8Array}} AudioMessage
  * @typedef {{type: 'segment', context_id: string, text: string, start_ms: number, end_ms: number}} SegmentMessage
  * @typedef {{type: 'done' | 'cancelled', context_id: string, duration_ms: number}} LastMessage
- * @typedef {{type: 'error', context_id?: string, code: string, message: string, final: boolean}} ErrorMessage
- * @typedef {ReadyMessage | AudioMessage | SegmentMessage | LastMessage | ErrorMessage} ServerMessage
+ * @typedef {{type: 'error', context_id?: string, code: string, message: string, final: boolean,
+ *   retry_after_ms?: number}} ErrorMessage
+ * @typedef {ReadyMessage | QueuedMessage | AudioMessage | SegmentMessage | LastMessage | ErrorMessage} ServerMessage
  */
 
 /** The fields that a message of each type must have. */
@@ -36,6 +39,7 @@ const FIELDS = {
     protocol: 'string', server: 'string', model: 'string', voices: 'strings', default_voice: 'string',
     sample_rate_hz: 'number', frame_ms: 'number', opus_pre_skip: 'number',
   },
+  queued: { context_id: 'string', place: 'number' },
   segment: { context_id: 'string', text: 'string', start_ms: 'number', end_ms: 'number' },
   done: { context_id: 'string', duration_ms: 'number' },
   cancelled: { context_id: 'string', duration_ms: 'number' },

@@ -31,9 +31,7 @@ Variant = Annotated[str | None, typer.Option(metavar="NAME", help=WHICH_MODEL, s
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="What computes: cpu or cuda.", show_default="cpu")]
 Threads = Annotated[
     int | None,
-    typer.Option(
-        metavar="N", help="Threads for each of the model's two networks; 0: half the cores.", show_default="0"
-    ),
+    typer.Option(metavar="N", help="Threads for one pass of a network; all cores work anyway.", show_default="1"),
 ]
 ApiKey = Annotated[
     str | None,
@@ -52,11 +50,12 @@ Insecure = Annotated[
         show_default=False,
     ),
 ]
-Slots = Annotated[int | None, _limit("N", "32", "Contexts (streams of speech) that speak at once.")]
-MaxWaiting = Annotated[int | None, _limit("N", "64", "Contexts that may wait for one that ends.")]
+Slots = Annotated[int | None, _limit("N", "256", "Contexts (streams of speech) that have a place in memory.")]
+Capacity = Annotated[int | None, _limit("N", "0", "Contexts that may speak at once; 0: as many as this machine can.")]
+MaxWaiting = Annotated[int | None, _limit("N", "64", "Contexts that may wait until one of them is silent.")]
 MaxContexts = Annotated[int | None, _limit("N", "16", "Open contexts in one session (connection).")]
 LeadMs = Annotated[
-    float | None, _limit("MS", "10000", "Speech sent ahead of what was heard, where a client asks for no other lead.")
+    float | None, _limit("MS", "1000", "Speech sent ahead of what was heard, where a client asks for no other lead.")
 ]
 MaxLeadMs = Annotated[float | None, _limit("MS", "60000", "The longest lead that a client may ask for.")]
 MaxTextChars = Annotated[int | None, _limit("N", "100000", "Characters that may wait to be spoken in one context.")]
@@ -79,6 +78,7 @@ def serve(
     api_key: ApiKey = None,
     insecure: Insecure = 0,
     slots: Slots = None,
+    capacity: Capacity = None,
     max_waiting: MaxWaiting = None,
     max_contexts: MaxContexts = None,
     lead_ms: LeadMs = None,
@@ -110,6 +110,7 @@ def serve(
         api_key=api_key,
         insecure=insecure or None,
         slots=slots,
+        capacity=capacity,
         max_waiting=max_waiting,
         max_contexts=max_contexts,
         lead_ms=lead_ms,

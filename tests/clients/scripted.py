@@ -50,6 +50,7 @@ class ScriptedServer:
         self.hold.set()
         self.api_key: str | None = None
         self.refuse_with: HTTPStatus | None = None
+        self.places: list[int] = []  # in which every context waits before it speaks
         self.subprotocols = ("sayline.v1.msgpack", "sayline.v1.json")
         self.greeting: Message | None = READY
         self.close_with: tuple[int, str] | None = None
@@ -131,6 +132,11 @@ class ScriptedServer:
             if message.get("voice", "slt") not in VOICES:
                 await send(socket, error("unknown_voice", "no voice of that name; there are: slt, awb", context_id))
                 return
+            if self.places and not message.get("wait", True):
+                await send(socket, {**error("full", "all are speaking", context_id), "retry_after_ms": 1500.0})
+                return
+            for place in self.places:
+                await send(socket, {"type": "queued", "context_id": context_id, "place": place})
             speakers[context_id] = Speaker(message, self.hold, lambda message: send(socket, message), socket)
         elif context_id in speakers:
             speaker = speakers[context_id]

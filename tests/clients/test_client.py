@@ -193,6 +193,49 @@ async def test_an_unknown_voice_is_named(scripted: ScriptedServer) -> None:
             await anext(aiter(speech.say("Hello.")))
 
 
+@pytest.mark.parametrize("encoding", sayline.Encoding)
+async def test_who_waits_hears_the_place_and_then_the_speech(
+    scripted: ScriptedServer, encoding: sayline.Encoding
+) -> None:
+    scripted.places = [2, 1]
+    async with sayline.connect(scripted.url, encoding=encoding) as server, server.context() as speech:
+        scripted.hold.clear()
+        assert [await anext(speech), await anext(speech)] == [
+            sayline.Queued("speech-1", 2),
+            sayline.Queued("speech-1", 1),
+        ]
+        assert speech.place == 1
+        scripted.hold.set()
+        await speech.push("one. ")
+        assert isinstance(await anext(speech), sayline.Frame)
+        assert speech.place is None
+
+
+async def test_who_does_not_wait_is_told_when_to_come_back(scripted: ScriptedServer) -> None:
+    scripted.places = [1]
+    async with sayline.connect(scripted.url) as server, server.context(wait=False) as speech:
+        with pytest.raises(sayline.ContextFailed) as failure:
+            await anext(speech)
+    assert (failure.value.code, failure.value.retry_after_ms) == ("full", 1500)
+    assert scripted.received[0]["wait"] is False
+
+
+async def test_what_was_heard_is_told_as_long_as_it_matters(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server:
+        speech = server.context()
+        await speech.played(0)  # before it begins: to nobody
+        async with speech:
+            await speech.push("one two. ")
+            await speech.played(120.5)
+            await speech.end()
+            await speech.played(160)
+            assert [event async for event in speech][-1] == sayline.Done("speech-1", 160)
+            await speech.played(160)
+            await scripted.until_last("played")
+    told = [message["played_ms"] for message in scripted.received if message["type"] == "played"]
+    assert told == [120.5, 160]
+
+
 async def test_text_that_the_server_refuses_leaves_no_silent_hole(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server:
         async with server.context() as speech:

@@ -63,7 +63,8 @@ def test_audio_comes_through_in_both_encodings(context_id: str, seq: int, start_
 @given(
     st.builds(wire.Segment, NAMES, st.text(), st.floats(0, 1e9), st.floats(0, 1e9))
     | st.builds(wire.Done, NAMES, st.floats(0, 1e9) | st.integers(0, 10**9))
-    | st.builds(wire.Error, NAMES, st.text(), st.booleans(), st.none() | NAMES)
+    | st.builds(wire.Queued, NAMES, st.integers(1, 10**6))
+    | st.builds(wire.Error, NAMES, st.text(), st.booleans(), st.none() | NAMES, st.none() | st.floats(0, 1e9))
 )
 def test_a_message_comes_through_in_both_encodings(message: Any) -> None:
     content = {"type": type(message).__name__.lower(), **dataclasses.asdict(message)}
@@ -103,6 +104,8 @@ def test_what_is_left_to_the_server_is_left_out() -> None:
 @example(frame='{"type":"done"}', encoding=Encoding.JSON)
 @example(frame='{"type":"done","context_id":"a","duration_ms":true}', encoding=Encoding.JSON)
 @example(frame='{"type":"error","code":"a","message":"b","final":1}', encoding=Encoding.JSON)
+@example(frame='{"type":"error","code":"a","message":"b","retry_after_ms":"2"}', encoding=Encoding.JSON)
+@example(frame='{"type":"queued","context_id":"a","place":1.5}', encoding=Encoding.JSON)
 @example(frame="text", encoding=Encoding.MSGPACK)
 def test_a_damaged_frame_is_a_protocol_error_or_an_unknown_kind(frame: str | bytes, encoding: Encoding) -> None:
     try:
@@ -114,7 +117,7 @@ def test_a_damaged_frame_is_a_protocol_error_or_an_unknown_kind(frame: str | byt
 
 @pytest.mark.parametrize("entry", GOLDEN["server"], ids=lambda entry: entry["name"])
 def test_a_message_without_one_of_its_fields_is_a_protocol_error(entry: dict[str, Any]) -> None:
-    optional = {"final", "context_id"} if entry["message"]["type"] == "error" else set()
+    optional = {"final", "context_id", "retry_after_ms"} if entry["message"]["type"] == "error" else set()
     for missing in set(entry["message"]) - optional - {"type"}:
         content = {name: value for name, value in entry["message"].items() if name != missing}
         with pytest.raises(ProtocolError, match=missing):

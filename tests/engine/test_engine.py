@@ -1,8 +1,12 @@
 """engine/engine.py with the embedded model: rows do not know of each other, slots do not remember."""
 
+import threading
+from typing import Any
+
 import numpy as np
 import pytest
 
+from engine.codec import Dropped
 from engine.engine import Engine, Event, FrameSpoken, SegmentSpoken, UtteranceEnded
 from engine.errors import Full
 from engine.model import Model
@@ -31,7 +35,12 @@ def utterance(model: Model, voice: Voice, text: str | list[str], seed: int = 0, 
 
 
 def step(engine: Engine) -> list[Event]:
-    batch = engine.schedule()
+    """Waits where only the codec is behind."""
+    progress = threading.Event()
+    engine.on_progress = progress.set
+    while not (batch := engine.schedule()) and engine.held:
+        assert progress.wait(30)
+        progress.clear()
     return engine.commit(batch, engine.run(batch) if batch else None)
 
 
@@ -144,6 +153,9 @@ def test_who_is_far_enough_ahead_sits_out_and_costs_nothing(model: Model, voices
     assert ahead.produced_ms == 240
     assert not engine.schedule()
     heard_ms = 80.0
+    assert not engine.schedule(), "160 ms are enough for who never has more than 240"
+    assert engine.next_due_s() == pytest.approx(0.04)
+    heard_ms = 120.0
     assert engine.schedule()
 
 
@@ -153,12 +165,66 @@ def test_those_over_the_number_of_slots_wait_their_turn(model: Model, voices: li
     engine.add(first)
     step(engine)
     engine.add(second)
-    with pytest.raises(Full, match="try again"):
+    with pytest.raises(Full, match="try again") as full:
         engine.add(third)
+    assert full.value.retry_after_ms > 0
+    assert (engine.place(first), engine.place(second)) == (None, 1)
     while not second.over:
         step(engine)
         assert second.status is Status.WAITING or first.over
     assert first.status is second.status is Status.FINISHED
+
+
+def test_who_is_cancelled_while_waiting_ends_once_and_never_had_a_slot(model: Model, voices: list[Voice]) -> None:
+    engine = Engine(model, 1, max_waiting=1)
+    speaking, waiting = (utterance(model, voices[0], "Yes.", seed) for seed in range(2))
+    engine.add(speaking)
+    engine.add(waiting)
+    engine.cancel(waiting)
+    events = step(engine) + step(engine)
+    assert [event for event in events if event.utterance is waiting] == [
+        UtteranceEnded(waiting, Status.CANCELLED, None)
+    ]
+
+
+def test_what_a_cancelled_utterance_had_in_the_codec_is_dropped(
+    model: Model, voices: list[Voice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(model, 1)
+    begun, may_go_on = threading.Event(), threading.Event()
+    decode = model.mimi.decode
+
+    def slow(*args: Any) -> Any:
+        begun.set()
+        assert may_go_on.wait(30)
+        return decode(*args)
+
+    monkeypatch.setattr(model.mimi, "decode", slow)
+    gone = utterance(model, voices[0], TEXTS[3])
+    engine.add(gone)
+    (first,) = step(engine)
+    assert begun.wait(30)
+    (second,) = step(engine)
+    engine.cancel(gone)
+    engine.commit(Batch(()), None)
+    assert isinstance(first, FrameSpoken)
+    assert isinstance(second, FrameSpoken)
+    with pytest.raises(Dropped):
+        second.sound.result(0)
+    may_go_on.set()
+    assert len(first.pcm) == model.frame_samples
+    monkeypatch.undo()
+    after = utterance(model, voices[0], TEXTS[0], 1)
+    assert_same(speak(engine, after)[after], alone(model, voices[0], TEXTS[0], 1))
+
+
+def test_real_steps_correct_what_steps_are_thought_to_cost(model: Model, voices: list[Voice]) -> None:
+    engine = Engine(model, 1)
+    before = engine._costs.flow(1), engine._costs.join(40), engine._costs.group(1)
+    speak(engine, utterance(model, voices[0], TEXTS[0]))
+    step(engine)
+    after = engine._costs.flow(1), engine._costs.join(40), engine._costs.group(1)
+    assert all(now != then for now, then in zip(after, before, strict=True))
 
 
 def test_a_step_that_fails_ends_its_own_utterances_only(model: Model, voices: list[Voice]) -> None:
@@ -172,14 +238,14 @@ def test_a_step_that_fails_ends_its_own_utterances_only(model: Model, voices: li
     assert_same(speak(engine, later)[later], alone(model, voices[0], TEXTS[0], 3))
 
 
-def test_an_utterance_that_ends_without_text_finishes_without_a_slot(model: Model, voices: list[Voice]) -> None:
+def test_an_utterance_that_ends_without_text_finishes_at_once(model: Model, voices: list[Voice]) -> None:
     engine = Engine(model, 1)
     silent = Utterance(voices[0], Sampling(0.3, None, -1.0, 1, 0))
     engine.add(silent)
     assert not engine.schedule()
     silent.end()
     (event,) = engine.commit(Batch(()), None)
-    assert event == UtteranceEnded(silent, Status.FINISHED, None)
+    assert event == UtteranceEnded(silent, Status.FINISHED, 0)
 
 
 def test_text_may_come_while_it_speaks_and_the_slot_is_kept_between(model: Model, voices: list[Voice]) -> None:

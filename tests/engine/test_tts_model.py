@@ -18,7 +18,7 @@ from tests.engine.reference import some_audio
 
 @pytest.fixture(scope="module")
 def tts() -> TTSModel:
-    return TTSModel.load_model("embedded")
+    return TTSModel.load_model("embedded", precision="float32")
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_a_frame_that_cannot_be_decoded_is_raised_and_the_next_text_is_spoken(
 
     whole = tts.generate_audio(state, "Hello.", seed=1)
     with monkeypatch.context() as patched:
-        patched.setattr(tts._engine._runner, "_decode", broken)
+        patched.setattr(tts._engine._runner.codec._mimi, "decode", broken)
         with pytest.raises(MemoryError, match="no more"):
             tts.generate_audio(state, "Hello there.")
     assert not tts._jobs
@@ -113,7 +113,8 @@ def test_the_next_latent_is_made_while_a_frame_is_decoded(
     tts: TTSModel, state: VoiceState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second frame's codec waits until the third latent is being made."""
-    run, decode = tts._engine.run, tts._engine._runner._decode
+    run, mimi = tts._engine.run, tts._engine._runner.codec._mimi
+    decode = mimi.decode
     steps, third = [0], threading.Event()
 
     def counted(batch: Batch) -> Output:
@@ -122,12 +123,12 @@ def test_the_next_latent_is_made_while_a_frame_is_decoded(
             third.set()
         return run(batch)
 
-    def patient(*args: Any) -> list[Any]:
+    def patient(*args: Any) -> Any:
         assert steps[0] < 2 or third.wait(30), "nobody went on"
         return decode(*args)
 
     monkeypatch.setattr(tts._engine, "run", counted)
-    monkeypatch.setattr(tts._engine._runner, "_decode", patient)
+    monkeypatch.setattr(mimi, "decode", patient)
     assert len(list(tts.generate_audio_stream(state, "Hello there."))) > 3
 
 
@@ -189,6 +190,7 @@ def test_a_voice_of_ten_minutes_is_refused_or_cut(tts: TTSModel) -> None:
         ({"noise_clamp": 0.0}, "noise_clamp"),
         ({"variant": "englich"}, "english"),
         ({"device": "abacus"}, "cpu"),
+        ({"precision": "float8"}, "bfloat16"),
         ({"config": "/nowhere/config.yaml"}, "nowhere"),
     ],
 )

@@ -101,3 +101,57 @@ def test_only_legal_moves_can_be_made(before: Status, after: Status) -> None:
         with pytest.raises(AssertionError):
             utterance.move(after)
     assert utterance.over == (utterance.status not in (Status.WAITING, Status.RUNNING))
+
+
+def test_it_is_a_newcomer_from_its_first_text_until_its_listener_has_a_quarter_of_a_second() -> None:
+    played_ms = 0.0
+    utterance = Utterance(VOICE, SAMPLING, played_ms=lambda: played_ms)
+    utterance.add(Segment("Hello.", (1,), 20, 3))
+    utterance.begin_segment()
+    seen = []
+    for _ in range(4):
+        seen.append(utterance.newcomer)
+        utterance.step(False)
+    assert seen == [True, True, True, False]
+    played_ms = 320.0
+    assert not utterance.newcomer, "it has run dry with text: that is not a beginning"
+
+
+def test_who_comes_back_from_silence_is_a_newcomer_again_unless_its_listener_is_still_busy() -> None:
+    played_ms = 0.0
+    utterance = Utterance(VOICE, SAMPLING, played_ms=lambda: played_ms)
+    for part in range(2):
+        utterance.add(Segment("Hello.", (1,), 5, 3))
+        assert utterance.newcomer == (part == 0)
+        utterance.begin_segment()
+        for _ in range(5):
+            utterance.step(False)
+    played_ms = 700.0
+    utterance.add(Segment("Again.", (1,), 5, 3))
+    assert utterance.newcomer
+
+
+def test_the_clock_brings_the_lead_down_only_as_far_as_audio_was_sent() -> None:
+    sent_ms = 160.0
+    utterance = speaking(played_ms=lambda: 0.0, sent_ms=lambda: sent_ms)  # type: ignore[arg-type]
+    for _ in range(4):
+        utterance.step(False)
+    assert utterance.due_in_ms(200.0) == 120.0
+    assert utterance.due_in_ms(100.0) is None
+    sent_ms = 320.0
+    assert utterance.due_in_ms(100.0) == 220.0
+
+
+def test_how_much_is_left_to_say_at_most_and_how_much_of_the_most_was_said() -> None:
+    utterance = Utterance(VOICE, SAMPLING)
+    assert utterance.spoken_share is None
+    utterance.add(Segment("Hello.", (1, 2), 20, 0))
+    utterance.add(Segment("Again.", (1, 2), 10, 0))
+    assert utterance.next_segment is not None
+    assert utterance.most_frames_left == 30
+    utterance.begin_segment()
+    assert utterance.next_segment is None
+    for step in range(10):
+        utterance.step(step == 9)
+    assert utterance.most_frames_left == 10
+    assert utterance.spoken_share == 9 / 20

@@ -2,20 +2,21 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
 import torch
 
+from engine.codec import Dropped
 from engine.engine import Engine, Event
 from engine.errors import HubError, TextError, UnknownVoice
 from engine.model import Model
 from engine.runner import Output, Runner
-from engine.scheduler import Batch, Scheduler
+from engine.scheduler import Batch
 from engine.utterance import Segment, Utterance
 from engine.voice import Voice
 
@@ -67,16 +68,68 @@ class FakeModel:
         return Voice(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))
 
 
-@dataclass
+class FakeCodec:
+    """Decodes at once, unless it is told to `hold`; then at `go_on`."""
+
+    def __init__(self, on_progress: Callable[[], None]) -> None:
+        self._on_progress = on_progress
+        self._holding = False
+        self._held: list[tuple[int, Future[np.ndarray], np.ndarray | Exception]] = []
+
+    @property
+    def backlog(self) -> int:
+        return len(self._held)
+
+    def hold(self) -> None:
+        self._holding = True
+
+    def go_on(self, frames: int | None = None) -> None:
+        """Decode what waits; without `frames` all of it, and at once from now on."""
+        self._holding = frames is not None
+        count = len(self._held) if frames is None else frames
+        now, self._held = self._held[:count], self._held[count:]
+        for _, sound, spoken in now:
+            _resolve(sound, spoken)
+        self._on_progress()
+
+    def put(self, slot: int, spoken: np.ndarray | Exception) -> Future[np.ndarray]:
+        sound: Future[np.ndarray] = Future()
+        sound.set_running_or_notify_cancel()
+        if self._holding:
+            self._held.append((slot, sound, spoken))
+        else:
+            _resolve(sound, spoken)
+        return sound
+
+    def follows(self, frames: int) -> bool:
+        return self.backlog <= frames
+
+    def drop(self, slot: int) -> None:
+        for _, sound, _ in [held for held in self._held if held[0] == slot]:
+            sound.set_exception(Dropped())
+        self._held = [held for held in self._held if held[0] != slot]
+
+    def costs(self) -> list[tuple[int, float]]:
+        return []
+
+
+def _resolve(sound: Future[np.ndarray], spoken: np.ndarray | Exception) -> None:
+    if isinstance(spoken, Exception):
+        sound.set_exception(spoken)
+    else:
+        sound.set_result(spoken)
+
+
 class FakeRunner:
     """Never says that speech is over, so every segment has its `max_frames`."""
 
-    may_step: threading.Event
-    fault: Exception | None = None
-    codec_fault: Exception | None = None
-    steps: int = 0
-
-    def __post_init__(self) -> None:
+    def __init__(self, on_progress: Callable[[], None]) -> None:
+        self.may_step = threading.Event()
+        self.may_step.set()
+        self.fault: Exception | None = None  # of the next step
+        self.codec_fault: Exception | None = None  # of the next step's frames
+        self.steps = 0
+        self.codec = FakeCodec(on_progress)
         self._frames: dict[int, int] = {}
 
     def run(self, batch: Batch) -> Output:
@@ -85,33 +138,31 @@ class FakeRunner:
         if self.fault is not None:
             fault, self.fault = self.fault, None
             raise fault
-        pcm: list[np.ndarray] = []
+        sounds: list[Future[np.ndarray] | None] = []
         for row in batch.rows:
-            number = 0 if row.join is not None and row.join.fresh else self._frames[row.slot] + 1
+            number = 0 if row.fresh else self._frames[row.slot] + 1
             self._frames[row.slot] = number
-            pcm.append(frame(row.sampling.seed, number))
-        sound: Future[list[np.ndarray]] = Future()
-        if self.codec_fault is None:
-            sound.set_result(pcm)
-        else:
-            fault, self.codec_fault = self.codec_fault, None
-            sound.set_exception(fault)
-        return Output(torch.zeros(len(pcm), 1), [False] * len(pcm), list(range(len(pcm))), sound)
+            sounds.append(self.codec.put(row.slot, self.codec_fault or frame(row.sampling.seed, number)))
+        self.codec_fault = None
+        return Output(torch.zeros(len(sounds), 1), [False] * len(sounds), sounds, cost_ms=1.0)
 
     def close(self) -> None:
         pass
 
 
 class FakeEngine(Engine):
-    def __init__(self, slots: int = 32, max_waiting: int = 64) -> None:
-        self.fake_model = FakeModel()
-        self.model = cast(Model, self.fake_model)
-        self._scheduler = Scheduler(slots, max_waiting)
-        self.runner = FakeRunner(threading.Event())
-        self.runner.may_step.set()
-        self._runner = cast(Runner, self.runner)
+    """The real books, with a model and a runner that are not."""
 
+    def __init__(self, slots: int = 32, max_waiting: int = 64, capacity: int | None = None) -> None:
+        self.fake_model = FakeModel()
+        self._books(cast(Model, self.fake_model), slots, max_waiting, capacity, time.monotonic)
+        self.runner = FakeRunner(lambda: self.on_progress())
+        self._runner = cast(Runner, self.runner)
+        self.calibrations = 0
         self._changed, self._scheduled = asyncio.Event(), asyncio.Event()
+
+    def calibrate(self) -> None:
+        self.calibrations += 1
 
     @property
     def running(self) -> int:

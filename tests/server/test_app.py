@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import re
 import signal
 import socket
 import subprocess
@@ -35,7 +36,15 @@ async def test_health_says_what_goes_on(address: str, engine: FakeEngine) -> Non
         await engine.until_scheduled()
         async with aiohttp.ClientSession() as client, client.get(f"http://{address}/healthz") as response:
             assert response.status == 200
-            assert await response.json() == {"status": "ok", "model": "fake", "sessions": 1, "speaking": 1}
+            assert await response.json() == {
+                "status": "ok",
+                "model": "fake",
+                "sessions": 1,
+                "contexts": 1,
+                "speaking": 1,
+                "waiting": 0,
+                "capacity": 32,
+            }
         engine.runner.may_step.set()
         await one.hear_all()
 
@@ -215,6 +224,7 @@ def test_the_server_says_how_to_use_it_and_stops_when_told(number: signal.Signal
     assert "Sayline is ready at http://127.0.0.1:" in banner
     assert "embedded: the small voice that comes with Sayline" in banner
     assert "--variant english" in banner
+    assert re.search(r"capacity  up to \d+ listeners? at once", banner)
     assert "printf 'Hello there. ' | sayline pipe --url ws://127.0.0.1:" in banner
     assert process.returncode == 0
     assert "Traceback" not in errors

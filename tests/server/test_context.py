@@ -7,6 +7,7 @@ import pytest
 
 from server.context import Context
 from server.outbox import Outbox
+from server.playback import Playback
 from server.protocol import Audio, Done, Error, Segment, Start
 from server.settings import Settings
 from server.worker import Worker
@@ -37,6 +38,11 @@ class Line:
         return out.event
 
 
+def made_ms(context: Context) -> float:
+    assert context._utterance is not None
+    return context._utterance.produced_ms
+
+
 @pytest.fixture
 async def line(engine: FakeEngine) -> AsyncIterator[Line]:
     line = Line(engine)
@@ -48,18 +54,18 @@ async def line(engine: FakeEngine) -> AsyncIterator[Line]:
 async def test_while_nothing_can_be_sent_no_more_than_the_lead_is_made(line: Line, engine: FakeEngine) -> None:
     stalled = await line.open("stalled", "word " * 100, max_lead_ms=400)
     for number in range(3):
-        other = await line.open(f"other{number}", "word " * 12, max_lead_ms=2000)
+        other = await line.open(f"other{number}", "word " * 6, max_lead_ms=2000)
         await engine.until(lambda other=other: other in line.over)  # type: ignore[misc]
-    assert stalled._frames == 5
+    assert 200 < made_ms(stalled) <= 400
     stalled.drop()
 
 
 async def test_nobody_gets_more_lead_than_the_server_allows(line: Line, engine: FakeEngine) -> None:
     greedy = await line.open("greedy", "word " * 100, max_lead_ms=600_000)
-    await engine.until(lambda: greedy._frames == 25)
+    await engine.until(lambda: made_ms(greedy) > 1000)  # half of what is allowed: now it can wait for others
     for _ in range(50):
         await asyncio.sleep(0)
-    assert greedy._frames == 25
+    assert made_ms(greedy) <= 2000
     greedy.drop()
 
 
@@ -91,8 +97,8 @@ async def test_a_listener_at_the_limit_is_served_on_without_polling(line: Line, 
 
 
 async def test_cancelling_takes_back_what_was_not_sent(line: Line, engine: FakeEngine) -> None:
-    context = await line.open("a", "word " * 100, max_lead_ms=800)
-    await engine.until(lambda: context._frames == 10)
+    context = await line.open("a", "word " * 100, max_lead_ms=1600)
+    await engine.until(lambda: made_ms(context) > 800)
     for _ in range(3):
         await line.send_one()
     context.cancel()
@@ -100,6 +106,20 @@ async def test_cancelling_takes_back_what_was_not_sent(line: Line, engine: FakeE
     assert getattr(out.event, "duration_ms", None) == 240
     assert line.over == [context]
     await engine.until(lambda: engine.running == 0)
+
+
+async def test_who_says_that_little_was_heard_is_waited_for(line: Line, engine: FakeEngine) -> None:
+    context = await line.open("a", "word " * 100, max_lead_ms=400)
+    now_ms = 0.0
+    context._playback = Playback(lambda: now_ms)
+    for _ in range(3):
+        await line.send_one()
+    now_ms = 200.0
+    assert context._utterance is not None
+    assert made_ms(context) - context._utterance.lead_ms == 200
+    context.played(40)
+    assert made_ms(context) - context._utterance.lead_ms == 40
+    context.drop()
 
 
 @pytest.mark.parametrize("voice", ["bob", "eve"])
@@ -113,7 +133,7 @@ async def test_the_voice_may_come_or_fail_after_the_cancel(line: Line, engine: F
     engine.fake_model.may_load.set()
     await opening
     assert line.over == [context]
-    assert line.worker.speaking == 0
+    assert line.worker.listeners == 0
 
 
 async def test_a_worker_that_has_stopped_is_our_fault(line: Line, caplog: pytest.LogCaptureFixture) -> None:
@@ -128,7 +148,7 @@ async def test_a_worker_that_has_stopped_is_our_fault(line: Line, caplog: pytest
 async def test_a_reader_that_never_reads_pauses_alone(address: str, engine: FakeEngine) -> None:
     async with peer(address, max_queue=1, close_timeout=0.1) as stalled, peer(address) as other:
         await stalled.say("word " * 10_000, max_lead_ms=1000)
-        await engine.until(lambda: bool(engine.utterances) and not engine.utterances[0].ready)
+        await engine.until(lambda: bool(engine.utterances) and engine.utterances[0].lead_ms > 500)
         utterance = engine.utterances[0]
         for number in range(5):
             await other.say("All is well. " * 10, f"c{number}")

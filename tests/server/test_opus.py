@@ -97,7 +97,7 @@ def test_the_bitrate_is_about_what_was_asked_for(bitrate: int) -> None:
 def test_silence_is_small() -> None:
     encoder = OpusEncoder()
     sizes = [len(encoder.encode(np.zeros(FRAME, np.float32))) for _ in range(10)]
-    assert max(sizes) <= 160
+    assert max(sizes) <= 240  # half of what speech takes
     assert np.abs(decode([encoder.encode(np.zeros(FRAME, np.float32))])).max() < 1e-4
 
 

@@ -32,18 +32,70 @@ def test_a_listener_who_had_to_wait_does_not_catch_up() -> None:
     for _ in range(10):
         playback.on_sent(80)
     assert playback.played_ms == 80
-    assert playback.unplayed_ms == 800
+    assert playback.sent_ms == 880
 
 
-@given(st.lists(st.floats(0, 500) | st.none()))
-def test_played_never_runs_back_nor_ahead(steps: list[float | None]) -> None:
+def test_a_report_corrects_the_clock_which_goes_on_from_there() -> None:
+    clock = Clock()
+    playback = Playback(clock)
+    for _ in range(20):
+        playback.on_sent(80)
+    clock.now_ms += 1000
+    playback.on_played(400)  # the player had begun late
+    assert playback.played_ms == 400
+    clock.now_ms += 100
+    assert playback.played_ms == 500
+    playback.on_played(800)  # and plays a little faster since
+    assert playback.played_ms == 800
+
+
+def test_nobody_hears_faster_than_real_time() -> None:
+    clock = Clock()
+    playback = Playback(clock)
+    for _ in range(20):
+        playback.on_sent(80)
+    clock.now_ms += 300
+    playback.on_played(1600)
+    assert playback.played_ms == 300
+
+
+def test_nobody_hears_what_was_not_sent() -> None:
+    clock = Clock()
+    playback = Playback(clock)
+    playback.on_sent(80)
+    clock.now_ms += 5000
+    playback.on_played(4000)
+    assert playback.played_ms == 80
+
+
+def test_a_report_that_goes_back_is_ignored() -> None:
+    clock = Clock()
+    playback = Playback(clock)
+    for _ in range(20):
+        playback.on_sent(80)
+    clock.now_ms += 1000
+    playback.on_played(700)
+    clock.now_ms += 100
+    playback.on_played(300)
+    assert playback.played_ms == 800
+    playback.on_played(750)
+    assert playback.played_ms == 750
+
+
+@given(st.lists(st.floats(0, 500) | st.none() | st.floats(0, 5000).map(lambda ms: ("played", ms))))
+def test_without_reports_played_never_runs_back_and_with_them_never_ahead(
+    steps: list[float | tuple[str, float] | None],
+) -> None:
     clock = Clock()
     playback = Playback(clock)
     before = 0.0
     for step in steps:
-        if step is None:
+        if isinstance(step, tuple):
+            playback.on_played(step[1])
+            before = 0.0
+        elif step is None:
             playback.on_sent(80)
         else:
             clock.now_ms += step
-        assert before - 1e-6 <= playback.played_ms <= min(playback.sent_ms, clock.now_ms - 1000 + 1e-6)
+        assert before - 1e-6 <= playback.played_ms <= min(playback.sent_ms, clock.now_ms - 1000) + 1e-6
         before = playback.played_ms

@@ -15,7 +15,9 @@ from server.protocol import (
     End,
     Error,
     Flush,
+    Played,
     ProtocolError,
+    Queued,
     Ready,
     Start,
     Text,
@@ -30,8 +32,8 @@ from tests.server.peer import golden
 GOLDEN = golden(Path(__file__).parents[1] / "wire" / "v1.json")
 FROM_CLIENT = [entry for entry in GOLDEN if entry["direction"] == "client"]
 FROM_SERVER = [entry for entry in GOLDEN if entry["direction"] == "server"]
-KINDS: dict[str, Any] = {kind.__struct_config__.tag: kind for kind in (Start, Text, Flush, End, Cancel)}  # type: ignore[misc]
-KINDS |= {"ready": Ready, "audio": Audio, "segment": SegmentEvent, "done": DoneEvent}
+KINDS: dict[str, Any] = {kind.__struct_config__.tag: kind for kind in (Start, Text, Flush, End, Cancel, Played)}  # type: ignore[misc]
+KINDS |= {"ready": Ready, "queued": Queued, "audio": Audio, "segment": SegmentEvent, "done": DoneEvent}
 KINDS |= {"cancelled": CancelledEvent, "error": Error}
 
 
@@ -58,7 +60,12 @@ def test_the_golden_file_has_every_message() -> None:
 
 
 def test_an_error_that_names_no_context_has_no_such_field() -> None:
-    assert "context_id" not in msgspec.json.decode(serialize(Error("full", "wait"), Encoding.JSON))
+    assert set(msgspec.json.decode(serialize(Error("full", "wait"), Encoding.JSON))) == {
+        "type",
+        "code",
+        "message",
+        "final",
+    }
 
 
 @pytest.mark.parametrize("state", ContextState)
@@ -82,6 +89,13 @@ def test_a_start_that_is_refused_says_so(raw: str) -> None:
 def test_a_temperature_that_is_no_temperature_is_refused(value: float) -> None:
     raw = msgspec.msgpack.encode({"type": "start", "context_id": "a", "temperature": value})
     with pytest.raises(ProtocolError, match="temperature"):
+        parse(raw, Encoding.MSGPACK)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, "1", None])
+def test_a_report_of_what_cannot_be_is_refused(value: object) -> None:
+    raw = msgspec.msgpack.encode({"type": "played", "context_id": "a", "played_ms": value})
+    with pytest.raises(ProtocolError, match="played_ms"):
         parse(raw, Encoding.MSGPACK)
 
 
@@ -123,9 +137,11 @@ ANYTHING = st.recursive(
 ALMOST = st.fixed_dictionaries(
     {},
     optional={
-        "type": st.sampled_from(["start", "text", "flush", "end", "cancel", "sing"]) | ANYTHING,
+        "type": st.sampled_from(["start", "text", "flush", "end", "cancel", "played", "sing"]) | ANYTHING,
         "context_id": st.just("a") | ANYTHING,
-        **dict.fromkeys(("text", "voice", "format", "seed", "temperature", "max_lead_ms", "x"), ANYTHING),
+        **dict.fromkeys(
+            ("text", "voice", "format", "seed", "temperature", "max_lead_ms", "wait", "played_ms", "x"), ANYTHING
+        ),
     },
 )
 

@@ -175,6 +175,7 @@ REFUSED = [
     ("an unknown format", '{"type":"start","context_id":"a","format":"mp3"}', "bad_message", "mp3", "a"),
     ("a negative seed", '{"type":"start","context_id":"a","seed":-1}', "bad_message", "seed", "a"),
     ("a hot temperature", '{"type":"start","context_id":"a","temperature":11}', "bad_message", "temperature", "a"),
+    ("a negative time", '{"type":"played","context_id":"a","played_ms":-1}', "bad_message", "played_ms", "a"),
     ("a context that is not there", json.dumps(UNKNOWN), "unknown_context", "'nobody'", "nobody"),
     (
         "1 MB of text",
@@ -320,9 +321,9 @@ async def test_a_client_that_vanishes_frees_its_slots(address: str, engine: Fake
                 await one.say(ENDLESS, name)
             for name in "abc":
                 await one.hear_until("audio", context_id=name)
-            assert engine.running == 3
+            assert engine.running == 4
             one.socket.transport.abort()
-        await engine.until(lambda: engine.running == 0)
+        await engine.until(lambda: engine.running == 1)
         await other.send("text", "healthy", text="All is well.")
         await other.send("end", "healthy")
         await other.hear_all("healthy")
@@ -387,7 +388,7 @@ async def test_a_message_that_is_not_utf_8_closes_the_connection(address: str) -
         await still_speaks(one)
 
 
-async def test_when_all_slots_are_taken_a_context_is_told_so() -> None:
+async def test_where_slot_and_queue_are_full_a_context_is_told_when_to_come_back() -> None:
     engine = FakeEngine(slots=1, max_waiting=0)
     async with running(await make_app(Settings(), engine.model, engine)) as address, peer(address) as one:
         engine.runner.may_step.clear()
@@ -399,4 +400,55 @@ async def test_when_all_slots_are_taken_a_context_is_told_so() -> None:
         await one.hear_all()
         assert (error["code"], error["context_id"], error["final"]) == ("full", "b", True)
         assert "try again" in error["message"]
+        assert 0 < error["retry_after_ms"] <= 60_000
         await still_speaks(one)
+
+
+@ENCODINGS
+async def test_who_waits_hears_its_place_whenever_it_changes(encoding: str) -> None:
+    engine = FakeEngine(capacity=1)
+    async with running(await make_app(Settings(), engine.model, engine)) as address, peer(address, encoding) as one:
+        await one.say(ENDLESS, "a")
+        await one.hear_until("audio")
+        for name in "bcd":
+            await one.say("Hello there.", name)
+            await one.hear_until("queued", context_id=name)
+        await one.send("cancel", "c")
+        await one.hear_until("queued", context_id="d")
+        await one.send("cancel", "a")
+        await one.hear_all("b", "d")
+    places = [(message["context_id"], message["place"]) for message in one.heard if message["type"] == "queued"]
+    assert places == [("b", 1), ("c", 2), ("d", 3), ("d", 2), ("d", 1)]
+    assert one.of("cancelled", "c") == [{"type": "cancelled", "context_id": "c", "duration_ms": 0.0}]
+    assert [len(one.of("audio", name)) for name in "bd"] == [4, 4]
+
+
+async def test_who_does_not_wait_is_told_at_once_when_to_come_back() -> None:
+    engine = FakeEngine(capacity=1)
+    async with running(await make_app(Settings(), engine.model, engine)) as address, peer(address) as one:
+        await one.say(ENDLESS, "a")
+        await one.hear_until("audio")
+        await one.send("start", "b", wait=False)
+        error = await one.hear_until("error")
+        assert (error["code"], error["context_id"], error["final"]) == ("full", "b", True)
+        assert error["retry_after_ms"] > 0
+        await one.send("cancel", "a")
+        await one.hear_until("cancelled")
+        await one.say("Hello there.", "b", wait=False)
+        await one.hear_all("b")
+    assert len(one.of("audio", "b")) == 4
+
+
+async def test_what_was_played_may_be_told_at_any_time(address: str) -> None:
+    async with peer(address) as one:
+        await one.send("played", "nobody", played_ms=5)
+        await one.send("start")
+        await one.send("played", played_ms=1e9)  # nonsense, and none of it is taken
+        await one.send("text", text="Hello there.")
+        await one.hear_until("audio")
+        await one.send("played", played_ms=0)
+        await one.send("end")
+        await one.hear_all()
+        await one.send("played", played_ms=320)  # the last of it is heard when all has been said
+        await still_speaks(one)
+    assert not [message for message in one.heard if message["type"] == "error"]

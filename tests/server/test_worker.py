@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from engine.errors import Full, HubError, UnknownVoice
+from engine.errors import Full
 from engine.utterance import Sampling, Segment, Status, Utterance
 from server.worker import Worker
 from tests.server.fakes import FakeEngine, frame
@@ -14,21 +14,36 @@ class Ear:
     def __init__(self) -> None:
         self.frames: list[np.ndarray] = []
         self.segments: list[str] = []
+        self.told: list[str] = []
+        self.places: list[int] = []
         self.status: Status | None = None
-        self.ended = asyncio.Event()
+        self.heard, self.ended = asyncio.Event(), asyncio.Event()
         self.fault: Exception | None = None
+        self.encoder_fault: Exception | None = None
 
-    def on_frame(self, pcm: np.ndarray) -> None:
+    def encode(self, pcm: np.ndarray) -> bytes:
+        if self.encoder_fault:
+            raise self.encoder_fault
+        return pcm.tobytes()
+
+    def on_place(self, place: int) -> None:
+        self.places.append(place)
+
+    def on_frame(self, data: bytes) -> None:
         if self.fault:
             raise self.fault
-        self.frames.append(pcm)
+        self.frames.append(np.frombuffer(data, np.float32))
+        self.told.append("frame")
+        self.heard.set()
 
     def on_segment(self, segment: Segment, start_ms: float, end_ms: float) -> None:
         self.segments.append(segment.text)
+        self.told.append("segment")
 
     def on_ended(self, status: Status) -> None:
         assert self.status is None, "ended twice"
         self.status = status
+        self.told.append("ended")
         self.ended.set()
 
 
@@ -56,7 +71,7 @@ async def test_what_the_engine_says_reaches_the_listener(worker: Worker) -> None
     assert (np.array(ear.frames) == np.array([frame(5, number) for number in range(4)])).all()
     assert ear.segments == ["Hello there."]
     assert ear.status is Status.FINISHED
-    assert worker.speaking == 0
+    assert worker.listeners == 0
 
 
 async def test_nothing_runs_while_nobody_has_something_to_say(worker: Worker, engine: FakeEngine) -> None:
@@ -69,6 +84,55 @@ async def test_nothing_runs_while_nobody_has_something_to_say(worker: Worker, en
     utterance.end()
     worker.wake()
     await ear.ended.wait()
+
+
+async def test_each_frame_is_told_as_soon_as_it_is_decoded_and_what_follows_waits_for_it(
+    worker: Worker, engine: FakeEngine
+) -> None:
+    one, other = Ear(), Ear()
+    engine.runner.codec.hold()
+    worker.speak(await make(worker, "One.", seed=1), one)
+    worker.speak(await make(worker, "Two.", seed=2), other)
+    await engine.until(lambda: engine.runner.codec.backlog >= 2)
+    assert (one.told, other.told) == ([], [])
+    engine.runner.codec.go_on(1)
+    hearing = [asyncio.create_task(ear.heard.wait()) for ear in (one, other)]
+    await asyncio.wait(hearing, return_when=asyncio.FIRST_COMPLETED)
+    assert sorted([one.told, other.told]) == [[], ["frame"]]
+    engine.runner.codec.go_on()
+    for ear in (one, other):
+        await ear.ended.wait()
+        assert ear.told == ["frame", "frame", "segment", "ended"]
+    await asyncio.wait(hearing)
+    assert (np.array(other.frames) == np.array([frame(2, number) for number in range(2)])).all()
+
+
+async def test_who_was_left_out_because_the_codec_was_behind_goes_on_when_it_is_not(
+    worker: Worker, engine: FakeEngine
+) -> None:
+    ear = Ear()
+    engine.runner.codec.hold()
+    worker.speak(await make(worker, "word " * 20), ear)
+    await engine.until(lambda: engine.runner.codec.backlog > 1)
+    engine.runner.codec.go_on()
+    await ear.ended.wait()
+    assert len(ear.frames) == 40
+
+
+async def test_who_waits_hears_its_place(engine: FakeEngine) -> None:
+    engine = FakeEngine(capacity=1)
+    worker, ears = Worker(engine), [Ear(), Ear(), Ear()]
+    worker.start()
+    endless = await make(worker, "word " * 5, end=False)
+    for utterance, ear in zip([endless, *[await make(worker, "Hello.") for _ in "12"]], ears, strict=True):
+        worker.speak(utterance, ear)
+    assert worker.waiting == 2
+    worker.cancel(endless)
+    for ear in ears[1:]:
+        await ear.ended.wait()
+    assert [ear.places for ear in ears] == [[], [1], [2, 1]]
+    assert (worker.waiting, worker.listeners) == (0, 0)
+    await worker.stop()
 
 
 async def test_a_cancelled_listener_hears_nothing_more(worker: Worker, engine: FakeEngine) -> None:
@@ -121,6 +185,16 @@ async def test_a_listener_that_fails_ends_alone(worker: Worker, caplog: pytest.L
     assert "no encoder" in caplog.text
 
 
+async def test_a_listener_that_cannot_encode_ends_alone(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    bad, good = Ear(), Ear()
+    bad.encoder_fault = ValueError("no packet")
+    worker.speak(await make(worker, "Hello there."), bad)
+    worker.speak(await make(worker, "Hello there."), good)
+    await good.ended.wait()
+    assert (bad.status, good.status) == (Status.FAILED, Status.FINISHED)
+    assert "no packet" in caplog.text
+
+
 async def test_a_listener_that_fails_at_its_end_ends_alone(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -150,32 +224,6 @@ async def test_when_the_books_break_everybody_is_told(
     late = await make(worker, "Too late.")
     with pytest.raises(RuntimeError, match="stopped"):
         worker.speak(late, ear)
-
-
-async def test_two_who_want_a_voice_share_one_loading(worker: Worker, engine: FakeEngine) -> None:
-    engine.fake_model.may_load.clear()
-    one, two, gone = (asyncio.create_task(worker.voice("bob")) for _ in range(3))
-    await asyncio.sleep(0)
-    gone.cancel()
-    await asyncio.sleep(0)
-    engine.fake_model.may_load.set()
-    assert await one is await two
-    assert await worker.voice("bob") is await one
-    assert engine.fake_model.loaded == ["bob"]
-
-
-async def test_a_voice_that_could_not_be_had_is_tried_again(worker: Worker, engine: FakeEngine) -> None:
-    for _ in range(2):
-        with pytest.raises(HubError):
-            await worker.voice("eve")
-    assert engine.fake_model.loaded == ["eve", "eve"]
-
-
-async def test_only_the_models_own_voices_are_looked_up(worker: Worker, engine: FakeEngine) -> None:
-    for name in ("/etc/passwd", "https://example.org/voice.wav", "hf://x/y", ""):
-        with pytest.raises(UnknownVoice):
-            await worker.voice(name)
-    assert engine.fake_model.loaded == []
 
 
 async def test_too_many_are_refused() -> None:
@@ -214,7 +262,8 @@ async def test_stopping_waits_for_the_step_and_tells_everybody(engine: FakeEngin
         worker.speak(late, Ear())
 
 
-async def test_warming_up_speaks_to_nobody(worker: Worker, engine: FakeEngine) -> None:
+async def test_warming_up_measures_and_speaks_to_nobody(worker: Worker, engine: FakeEngine) -> None:
     await worker.warm_up()
+    assert engine.calibrations == 1
     assert engine.runner.steps == 10  # five words
-    assert worker.speaking == 0
+    assert worker.listeners == 0

@@ -141,6 +141,25 @@ async def test_an_error_of_the_server_is_shown_in_its_words(scripted: ScriptedSe
     await page.get_by_role("button", name="Speak").wait_for()
 
 
+async def test_who_waits_sees_the_place_in_line(scripted: ScriptedServer, page: Any) -> None:
+    scripted.places = [3]
+    scripted.hold.clear()
+    await page.goto(address(scripted))
+    await page.get_by_role("button", name="Speak").click()
+    await status(page, "You are 3rd in line")
+    scripted.hold.set()
+    await status(page, "Speaking…")
+
+
+async def test_the_page_tells_the_server_what_was_heard(scripted: ScriptedServer, page: Any) -> None:
+    await page.goto(address(scripted))
+    await page.get_by_label("Text to speak").fill("One two. " * 20)
+    await page.get_by_role("switch", name="Write like an LLM").click()
+    await page.get_by_role("button", name="Speak").click()
+    await scripted.until(lambda received: any(message["type"] == "played" for message in received))
+    assert next(message for message in scripted.received if message["type"] == "played")["played_ms"] >= 1000
+
+
 async def test_nothing_written_is_told_in_words(scripted: ScriptedServer, page: Any) -> None:
     await page.goto(address(scripted))
     await page.get_by_label("Text to speak").fill("  ")

@@ -48,6 +48,14 @@ test('lead and what was heard add up to what came', () => {
   assert.deepEqual([player.leadMs, Math.round(player.playedMs)], [0, 800]);
 });
 
+test('what was heard is told about once a second while frames come', () => {
+  const sink = new PaperSink();
+  const told = [];
+  const player = new Player(sink, { jitterMs: 100, onPlayed: (playedMs) => told.push(Math.round(playedMs)) });
+  for (let n = 0; n < 40; n++, sink.timeS += 0.08) player.play(FRAME);
+  assert.deepEqual(told, [1020, 2060]);
+});
+
 test('stop is silent at once and keeps what was heard', () => {
   const sink = new PaperSink();
   const player = new Player(sink, { jitterMs: 0 });

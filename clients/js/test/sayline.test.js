@@ -115,6 +115,40 @@ test('a context that fails gives its frames first and harms no other', async () 
   assert.equal((await all(server.context().say('one two'))).length, 2);
 });
 
+test('who waits hears the place and then the speech', async () => {
+  scripted.places = [2, 1];
+  const speech = (await open()).context();
+  const events = [];
+  speech.push('one');
+  for await (const event of speech) {
+    events.push(event.type);
+    if (event.type !== 'queued') assert.equal(speech.place, null);
+    else if (event.place === 1) assert.equal(speech.place, 1);
+    if (events.length === 2) speech.end();
+  }
+  assert.deepEqual(events, ['queued', 'queued', 'frame', 'segment', 'done']);
+});
+
+test('who does not wait is told when to come back', async () => {
+  scripted.places = [1];
+  const speech = (await open()).context({ wait: false });
+  await assert.rejects(all(speech), (error) => error instanceof ContextFailed && error.retryAfterMs === 1500);
+  assert.equal(scripted.received[0].wait, false);
+});
+
+test('what was heard is told as long as it matters', async () => {
+  const speech = (await open()).context();
+  speech.push('one two. ');
+  speech.played(120.5);
+  speech.end();
+  await all(speech);
+  speech.played(160);
+  assert.deepEqual(
+    scripted.received.filter(({ type }) => type === 'played'),
+    [{ type: 'played', context_id: 'speech-1', played_ms: 120.5 }],
+  );
+});
+
 test('an unknown voice names the others', async () => {
   const speech = (await open()).context({ voice: 'nobody' });
   await assert.rejects(all(speech.say('Hello.')), /there are: slt, awb/);

@@ -20,6 +20,8 @@ export class ScriptedServer {
   /** Set to close new sessions with this code and reason instead of a greeting. @type {[number, string] | null} */
   closeWith = null;
   apiKey = '';
+  /** In which every context waits before it speaks. @type {number[]} */
+  places = [];
 
   #server = createServer((_, response) => response.writeHead(404).end());
   /** @type {Set<import('node:stream').Duplex>} */
@@ -54,7 +56,7 @@ export class ScriptedServer {
     );
     this.#sockets.add(socket);
     socket.on('error', () => {});
-    const connection = new Connection(socket, (message) => this.received.push(message));
+    const connection = new Connection(socket, this.places, (message) => this.received.push(message));
     if (this.closeWith) connection.close(...this.closeWith);
     else connection.send(READY);
   }
@@ -64,9 +66,11 @@ class Connection {
   #socket;
   #unread = Buffer.alloc(0);
   #contexts = new Map();
+  #places;
 
-  constructor(socket, note) {
+  constructor(socket, places, note) {
     this.#socket = socket;
+    this.#places = places;
     socket.on('data', (data) => {
       this.#unread = Buffer.concat([this.#unread, data]);
       for (let frame = this.#next(); frame; frame = this.#next()) {
@@ -88,11 +92,14 @@ class Connection {
     this.#socket.end();
   }
 
-  #obey({ type, context_id, voice, text }) {
-    if (type === 'start' && voice === 'nobody') {
+  #obey({ type, context_id, voice, wait, text }) {
+    if (type === 'start' && wait === false && this.#places.length) {
+      this.send({ type: 'error', code: 'full', message: 'full', final: true, context_id, retry_after_ms: 1500 });
+    } else if (type === 'start' && voice === 'nobody') {
       this.send({ type: 'error', code: 'unknown_voice', message: 'there are: slt, awb', final: true, context_id });
     } else if (type === 'start') {
       this.#contexts.set(context_id, { text: '', seq: 0 });
+      for (const place of this.#places) this.send({ type: 'queued', context_id, place });
     }
     const context = this.#contexts.get(context_id);
     if (!context) return;

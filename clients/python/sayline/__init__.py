@@ -3,7 +3,7 @@
 from sayline.client import Format, Session, connect
 from sayline.context import Context, Event, Frame
 from sayline.errors import ConnectionLost, ContextFailed, ProtocolError, Refused, SaylineError
-from sayline.wire import Cancelled, Done, Encoding, Ready, Segment
+from sayline.wire import Cancelled, Done, Encoding, Queued, Ready, Segment
 
 __all__ = [
     "Cancelled",
@@ -16,6 +16,7 @@ __all__ = [
     "Format",
     "Frame",
     "ProtocolError",
+    "Queued",
     "Ready",
     "Refused",
     "SaylineError",

@@ -70,14 +70,16 @@ class Session:
         seed: int | None = None,
         temperature: float | None = None,
         max_lead_ms: float | None = None,
+        wait: bool = True,
     ) -> Context:
         """A stream of speech; use with `async with`. What is None is the server's choice.
 
         `max_lead_ms` is how far the server may run ahead of the listener: large for a file, small for a talk in which
-        it will be interrupted.
+        it will be interrupted. Where the server is full, `wait` says whether this one queues up (`Queued` tells its
+        place) or fails at once with `retry_after_ms`.
         """
         name = f"speech-{next(self._numbers)}"
-        start = wire.Start(name, voice, format, seed, temperature, max_lead_ms)
+        start = wire.Start(name, voice, format, seed, temperature, max_lead_ms, None if wait else False)
         context = Context(start, self.ready.sample_rate_hz, self.ready.frame_ms, self._send)
         self._contexts[name] = context
         return context
@@ -118,7 +120,7 @@ class Session:
             case wire.Error(context_id=None):
                 self._complaint = message.message
                 log.warning("%s: %s (%s)", self.url, message.message, message.code)
-            case wire.Audio() | wire.Segment() | wire.Done() | wire.Cancelled() | wire.Error():
+            case wire.Queued() | wire.Audio() | wire.Segment() | wire.Done() | wire.Cancelled() | wire.Error():
                 if context := self._contexts.get(message.context_id or ""):
                     context.receive(message)
                     if context.state is State.OVER:

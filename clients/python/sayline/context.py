@@ -44,7 +44,7 @@ class Frame:
         return self.data
 
 
-Event = Frame | wire.Segment | wire.Done | wire.Cancelled
+Event = wire.Queued | Frame | wire.Segment | wire.Done | wire.Cancelled
 
 
 class State(Enum):
@@ -58,8 +58,8 @@ class State(Enum):
 MAY_SEND: Mapping[State, tuple[type[wire.ClientMessage], ...]] = MappingProxyType(
     {
         State.NEW: (wire.Start,),
-        State.OPEN: (wire.Text, wire.Flush, wire.End, wire.Cancel),
-        State.ENDED: (wire.Cancel,),
+        State.OPEN: (wire.Text, wire.Flush, wire.End, wire.Cancel, wire.Played),
+        State.ENDED: (wire.Cancel, wire.Played),
         State.CANCELLED: (),
         State.OVER: (),
     }
@@ -72,8 +72,8 @@ LEADS_TO: Mapping[type[wire.ClientMessage], State] = MappingProxyType(
 class Context:
     """Made by `Session.context`. Leaving it before its speech is over cancels it.
 
-    `async for event in context` gives frames and segments as they come, and last of all `Done` or `Cancelled`; it
-    raises `ContextFailed` when the server gave this context up, `ConnectionLost` when the session ended, each after
+    `async for event in context` gives `Queued`, frames and segments as they come, last of all `Done` or `Cancelled`;
+    it raises `ContextFailed` when the server gave this context up, `ConnectionLost` when the session ended, each after
     the frames that came before. One task may read; any may push.
     """
 
@@ -87,6 +87,7 @@ class Context:
         self.context_id = start.context_id
         self.state = State.NEW
         self.duration_ms = 0.0  # of the audio that has come so far
+        self.place: int | None = None  # in the queue of a server that is full; 1 is the next
         self._start = start
         self._sample_rate_hz = sample_rate_hz
         self._frame_ms = frame_ms
@@ -145,6 +146,14 @@ class Context:
         """No more text will come: speak the rest, then `Done`."""
         await self._send(wire.End(self.context_id))
 
+    async def played(self, played_ms: float) -> None:
+        """Tell how much of this context's audio has been heard, now and then: the server goes by the clock between.
+
+        It matters where the player started late or paused. When nobody needs to know any more, nothing is sent.
+        """
+        if self._failure is None and wire.Played in MAY_SEND[self.state]:
+            await self._send(wire.Played(self.context_id, played_ms))
+
     async def cancel(self) -> float:
         """Be silent now. Gives the milliseconds of audio that the server had sent. No frame comes out after this."""
         if wire.Cancel in MAY_SEND[self.state]:
@@ -171,9 +180,14 @@ class Context:
         self._waiting_frames -= isinstance(event, Frame)
         return event
 
-    def receive(self, message: wire.Audio | wire.Segment | wire.Done | wire.Cancelled | wire.Error) -> None:
+    def receive(
+        self, message: wire.Queued | wire.Audio | wire.Segment | wire.Done | wire.Cancelled | wire.Error
+    ) -> None:
         """What the server said about this context. Called by the session."""
         match message:
+            case wire.Queued():
+                self.place = message.place
+                self._give(message)
             case wire.Audio():
                 self._receive_audio(message)
             case wire.Segment():
@@ -186,7 +200,7 @@ class Context:
                 self._give(message)
             case wire.Error(final=True):
                 self._finish()
-                self.fail(ContextFailed(message.code, message.message))
+                self.fail(ContextFailed(message.code, message.message, message.retry_after_ms))
             case wire.Error():
                 # A message of ours was refused: the speech would have a hole there. The server goes on.
                 if self.state is not State.CANCELLED:
@@ -206,6 +220,7 @@ class Context:
     def _receive_audio(self, audio: wire.Audio) -> None:
         start_ms = audio.start_sample * 1000 / self._sample_rate_hz
         self.duration_ms = start_ms + self._frame_ms
+        self.place = None
         if self.state is State.CANCELLED or self._failure is not None:
             return
         format = self._start.format or "opus"
@@ -256,6 +271,7 @@ class Context:
 
     def _finish(self) -> None:
         self.state = State.OVER
+        self.place = None
         self._over.set()
         self._room.set()
         self._changed.set()

@@ -18,9 +18,13 @@ class ProtocolError(SaylineError):
 
 
 class ContextFailed(SaylineError):
-    """The server gave up one context; the session and its other contexts go on. `code` is for programs."""
+    """The server gave up one context; the session and its other contexts go on. `code` is for programs.
 
-    def __init__(self, code: str, message: str) -> None:
+    `retry_after_ms`: where it is there, the same has a chance after so long.
+    """
+
+    def __init__(self, code: str, message: str, retry_after_ms: float | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.retry_after_ms = retry_after_ms

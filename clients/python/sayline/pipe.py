@@ -18,6 +18,7 @@ from sayline.wire import Segment
 
 Argument = TypeVar("Argument")
 FILE_LEAD_MS = 60_000  # a file is not listened to while it is made: let the server run
+REPORT_EVERY_MS = 1000.0  # how much is heard before the server is told again
 
 
 class NothingToSay(SaylineError):
@@ -45,6 +46,7 @@ class Pipe:
         self._request = request
         self._sink = sink
         self._opened = False
+        self._reported_ms = 0.0
         self._sink_thread = ThreadPoolExecutor(1)  # one, so that nothing is closed while it is written to
 
     async def run(self) -> None:
@@ -77,10 +79,17 @@ class Pipe:
                 case Frame():
                     self.stopwatch.heard(len(event.pcm) / 2 * 1000 / sample_rate_hz)
                     await self._write(event.pcm, sample_rate_hz)
+                    await self._report(speech)
                 case Segment():
                     self.stopwatch.segment(event.text)
                 case _:
                     pass
+
+    async def _report(self, speech: Context) -> None:
+        played_ms = self._sink.played_ms
+        if played_ms is not None and played_ms >= self._reported_ms + REPORT_EVERY_MS:
+            self._reported_ms = played_ms
+            await speech.played(played_ms)
 
     async def _words(self) -> AsyncIterator[str]:
         blank = True

@@ -18,6 +18,10 @@ class SinkError(SaylineError):
 class Sink(Protocol):
     name: str
 
+    @property
+    def played_ms(self) -> float | None:
+        """How much of what was written has been heard; None where nobody listens."""
+
     def open(self, sample_rate_hz: int) -> None:
         """Once, before the first frame. Nothing on disk is touched earlier."""
 
@@ -29,6 +33,8 @@ class Sink(Protocol):
 
 class FileSink:
     """A WAV file, or the bare samples with `raw`."""
+
+    played_ms = None
 
     def __init__(self, path: Path, raw: bool) -> None:
         self.name = str(path)
@@ -75,17 +81,28 @@ class SoundDeviceSink:
     def __init__(self) -> None:
         self._stream: Any = None
         self._sounddevice = find_sound_device()
+        self._sample_rate_hz = 0
+        self._written_samples = 0
+
+    @property
+    def played_ms(self) -> float | None:
+        if self._stream is None:
+            return 0.0
+        unheard_s: float = self._stream.latency
+        return max(0.0, self._written_samples * 1000 / self._sample_rate_hz - unheard_s * 1000)
 
     def open(self, sample_rate_hz: int) -> None:
         try:
             self._stream = self._sounddevice.RawOutputStream(samplerate=sample_rate_hz, channels=1, dtype="int16")
             self._stream.start()
+            self._sample_rate_hz = sample_rate_hz
         except self._sounddevice.PortAudioError as error:
             raise SinkError(f"the sound device cannot be opened ({error}): {OTHERWISE}") from error
 
     def write(self, pcm: bytes) -> None:
         try:
             self._stream.write(pcm)
+            self._written_samples += len(pcm) // 2
         except self._sounddevice.PortAudioError as error:
             raise SinkError(f"the sound device is gone ({error}): {OTHERWISE}") from error
 

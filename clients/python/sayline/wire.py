@@ -39,6 +39,7 @@ class Start:
     seed: int | None = None
     temperature: float | None = None
     max_lead_ms: float | None = None
+    wait: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,15 @@ class Cancel:
     context_id: str
 
 
-ClientMessage = Start | Text | Flush | End | Cancel
+@dataclass(frozen=True, slots=True)
+class Played:
+    """How much of the context's audio has been heard."""
+
+    context_id: str
+    played_ms: float
+
+
+ClientMessage = Start | Text | Flush | End | Cancel | Played
 
 
 # What the server says.
@@ -80,6 +89,14 @@ class Ready:
     sample_rate_hz: int
     frame_ms: float
     opus_pre_skip: int  # samples that an Opus decoder gives before the first true one
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The server is full and this context waits; `place` 1 is the next. Comes again whenever it changes."""
+
+    context_id: str
+    place: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +133,14 @@ class Cancelled:
 class Error:
     """`final`: the context is over. Otherwise one message was refused and nothing ended.
 
-    `context_id` is None when the message at fault named none.
+    `context_id` is None when the message at fault named none. `retry_after_ms`: the same has a chance after so long.
     """
 
     code: str
     message: str
     final: bool = False
     context_id: str | None = None
+    retry_after_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +151,22 @@ class Unknown:
     fields: Mapping[str, Any]
 
 
-KnownMessage = Ready | Audio | Segment | Done | Cancelled | Error
+KnownMessage = Ready | Queued | Audio | Segment | Done | Cancelled | Error
 ServerMessage = KnownMessage | Unknown
 
 TYPE_NAMES: Mapping[type[ClientMessage], str] = MappingProxyType(
-    {Start: "start", Text: "text", Flush: "flush", End: "end", Cancel: "cancel"}
+    {Start: "start", Text: "text", Flush: "flush", End: "end", Cancel: "cancel", Played: "played"}
 )
 SERVER_TYPES: Mapping[str, type[KnownMessage]] = MappingProxyType(
-    {"ready": Ready, "audio": Audio, "segment": Segment, "done": Done, "cancelled": Cancelled, "error": Error}
+    {
+        "ready": Ready,
+        "queued": Queued,
+        "audio": Audio,
+        "segment": Segment,
+        "done": Done,
+        "cancelled": Cancelled,
+        "error": Error,
+    }
 )
 
 
@@ -214,7 +240,7 @@ def build(kind: type[KnownMessage], content: Mapping[str, Any]) -> KnownMessage:
 
 def fits(value: object, kind: object) -> bool:
     """Whether a field of this type may hold the value, as it comes out of the encoding."""
-    if kind is float:  # a whole number may be written without a point
+    if kind in (float, float | None):  # a whole number may be written without a point
         return isinstance(value, int | float) and not isinstance(value, bool)
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,1 @@
+"""How fast Sayline is, measured from outside through real sockets and from inside, at the engine."""

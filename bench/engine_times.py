@@ -1,0 +1,36 @@
+"""What the engine takes for what, as `bench.engine_bench` measures it. Plain numbers: no torch here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    rows: int
+    step_ms: float
+    flow_ms: float
+    codec_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTimes:
+    model: str
+    precision: str
+    threads: int
+    load_s: float
+    voice_s: float | None  # a voice of 5 s encoded
+    steps: tuple[StepTime, ...]
+    prefill_ms: dict[int, float]  # by rows that begin at once: until all of them have their first sound
+    alone_x: float  # one listener, times real time
+
+    def most_rows(self, frame_ms: float = 80.0, share: float = 0.9) -> int:
+        """The largest measured batch whose step stays under so much of a frame."""
+        return max((step.rows for step in self.steps if step.step_ms <= share * frame_ms), default=1)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        values = {field.name: content[field.name] for field in fields(cls)}
+        values["steps"] = tuple(StepTime(**step) for step in content["steps"])
+        values["prefill_ms"] = {int(rows): time_ms for rows, time_ms in content["prefill_ms"].items()}
+        return cls(**values)

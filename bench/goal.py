@@ -1,0 +1,39 @@
+"""What is to be measured, and how thoroughly."""
+
+from dataclasses import dataclass, field
+
+PHASES = ("engine", "start", "alone", "memory", "ramp", "poisson")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured: how long, how often."""
+
+    seconds: float = 60.0
+    runs: int = 3
+    least_s: float = 8.0  # of a text
+    most_s: float = 15.0
+    idle_texts: int = 30
+    memory_listeners: int = 16
+    most_listeners: int = 256
+    quick: bool = False
+
+
+QUICK = Size(
+    seconds=1.5, runs=1, least_s=1.0, most_s=2.0, idle_texts=2, memory_listeners=2, most_listeners=2, quick=True
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """`url`: a server that runs; None: one of our own, of this checkpoint."""
+
+    url: str | None = None
+    api_key: str | None = None
+    voice: str | None = None
+    variant: str = "auto"
+    config: str | None = None
+    listeners: int | None = None  # None: find out
+    ttfa_target_ms: float = 100.0
+    phases: tuple[str, ...] = PHASES
+    size: Size = field(default_factory=Size)

@@ -1,0 +1,87 @@
+"""CPU time and memory of the server's process and of this one, from /proc. Elsewhere than on Linux: not known."""
+
+import ipaddress
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+PROC = Path("/proc")
+LISTENING = "0A"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    server_cpu_s: float | None
+    own_cpu_s: float
+
+    def __sub__(self, other: "Usage") -> "Usage":
+        known = self.server_cpu_s is not None and other.server_cpu_s is not None
+        server_cpu_s = self.server_cpu_s - other.server_cpu_s if known else None  # type: ignore[operator]
+        return Usage(server_cpu_s, self.own_cpu_s - other.own_cpu_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """`pid` None: the server runs elsewhere."""
+
+    pid: int | None = None
+
+    def read(self) -> Usage:
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        return Usage(cpu_s(self.pid) if self.pid is not None else None, own.ru_utime + own.ru_stime)
+
+    def resident_mb(self) -> float | None:
+        return resident_mb(self.pid) if self.pid is not None else None
+
+
+def cpu_s(pid: int) -> float | None:
+    """CPU seconds that all threads of a process have used, user and system."""
+    try:
+        after_name = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    user, system = after_name[11:13]  # fields 14 and 15 of proc(5)
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mb(pid: int) -> float | None:
+    try:
+        lines = (PROC / str(pid) / "status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:")), None)
+
+
+def pid_of_server(url: str) -> int | None:
+    """The process that listens at this address, when it is on this machine and we may look."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme in ("wss", "https") else 80)
+    if not _is_here(parts.hostname or ""):
+        return None
+    sockets = {f"socket:[{inode}]" for inode in _listening(port)}
+    for descriptor in PROC.glob("[0-9]*/fd/*"):
+        with suppress(OSError):  # gone meanwhile, or not ours to see
+            if os.readlink(descriptor) in sockets:
+                return int(descriptor.parts[2])
+    return None
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listening(port: int) -> Iterator[str]:
+    """Inodes of the sockets that listen on a port."""
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError):
+            for line in (PROC / "net" / table).read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                    yield fields[9]

@@ -1,0 +1,59 @@
+"""`sayline bench`, once whole: a server of its own, all phases, on the small model. The slow one of these tests."""
+
+import json
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import typer
+from typer.testing import CliRunner
+
+from bench.cli import register
+
+SAYLINE = (sys.executable, "-c", "from sayline.cli import main; main()")
+
+
+def test_a_whole_quick_run_leaves_a_report_and_a_picture(tmp_path: Path) -> None:
+    command = [*SAYLINE, "bench", "--quick", "--variant", "embedded", "-o", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "MOST LISTENERS" in done.stdout
+    report = json.loads((tmp_path / "bench.json").read_text("utf-8"))
+    assert report["model"] == "embedded"
+    assert len(report["start_s"]) == len(report["idle_ttfa_ms"]) == len(report["ramps"]) == 1
+    assert [step["rows"] for step in report["engine"]["steps"]] == [1, 2, 4]
+    assert report["memory"] or sys.platform != "linux"
+    ET.parse(tmp_path / "steps.svg")
+
+
+def test_where_no_server_is_one_line_says_so() -> None:
+    done = CliRunner().invoke(app(), ["bench", "--url", "ws://127.0.0.1:1"])
+    assert done.exit_code == 2
+    assert "no server at ws://127.0.0.1:1" in done.output
+
+
+def test_a_phase_that_is_not_there_is_explained() -> None:
+    done = CliRunner().invoke(app(), ["bench", "--only", "speed"])
+    assert done.exit_code == 2
+    assert "there are: engine, start, alone" in done.output
+
+
+def test_every_help_has_an_example() -> None:
+    assert "sayline bench" in CliRunner().invoke(app(), ["bench", "--help"]).output.partition("Examples:")[2]
+
+
+def test_registering_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, typer; from bench.cli import register; register(typer.Typer());"
+        "print(sorted({'torch', 'numpy', 'pydantic', 'aiohttp', 'websockets', 'scipy'} & sys.modules.keys()))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"
+
+
+def app() -> typer.Typer:
+    made = typer.Typer()
+    made.callback()(lambda: None)
+    register(made)
+    return made

@@ -1,0 +1,25 @@
+"""The engine's public face, on the small model: does the bench still fit it? Times are not looked at."""
+
+import pytest
+
+from bench.engine_bench import EngineBench
+from engine.model import Model
+
+
+@pytest.fixture
+def bench(model: Model) -> EngineBench:
+    return EngineBench(model, model.load_voice(model.checkpoint.default_voice), slots=4)
+
+
+def test_steps_of_several_sizes_follow_each_other_on_one_engine(bench: EngineBench) -> None:
+    for rows in (1, 3, 2):
+        times = bench.steps(rows, count=2)
+        assert times.rows == rows
+        assert min(times.step_ms, times.flow_ms, times.codec_ms) > 0
+    bench.close()
+
+
+def test_newcomers_and_one_alone_are_measured(bench: EngineBench) -> None:
+    assert bench.prefill_ms(3, count=1) > 0
+    assert bench.alone_x(count=3) > 0
+    bench.close()
