@@ -145,7 +145,7 @@ def measure_engine(staged: Staged, quick: bool, tell: Callable[[str], None]) -> 
     settings = Settings.load(**staged.settings)
     torch.set_num_threads(settings.threads)  # as the server does
     start_s = time.perf_counter()
-    model = Model.load(find_checkpoint(settings.variant, settings.config), settings.device)
+    model = Model.load(find_checkpoint(settings.variant, settings.config), settings.device, settings.precision)
     load_s = time.perf_counter() - start_s
     voice, voice_s = _voice(model, staged, count=1 if quick else 3)
     count = 4 if quick else 25

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 PAGE_SLOTS = 32
+NEAR = 3  # slots so near are read with those between them: cheaper than one more product for each page and layer
 PAGE_POSITIONS = 64  # few enough that little is computed in vain, many enough that a pass is a few products
 
 
@@ -47,6 +48,7 @@ class KeyValueCache:
         self._origins = torch.zeros(slots, dtype=torch.long)  # where the tail begins: behind the prefix
         self._prefixes: list[Prefix | None] = [None] * slots
         self._page_positions = self._ring or PAGE_POSITIONS
+        self._reach = NEAR if self._ring is None else 1  # a ring is one page, and long
         self._columns: list[list[Page]] = [[] for _ in range(0, slots, PAGE_SLOTS)]  # pages of the same slots
         self._mapping = threading.Lock()
         self._frequencies = rotary_frequencies(head_dim, max_period)
@@ -105,17 +107,23 @@ class KeyValueCache:
         return mask.to(self.device)
 
     def _runs(self, slots: list[int], end: int) -> "list[Run]":
-        """Rows whose slots lie side by side in a page are read where they are, without being copied together."""
+        """Rows whose slots lie near each other in a page are read where they are, without being copied together."""
         runs = []
         start = 0
         for row in range(1, len(slots) + 1):
-            if row < len(slots) and slots[row] == slots[row - 1] + 1 and slots[row] % PAGE_SLOTS:
+            if row < len(slots) and self._near(slots[row - 1], slots[row]):
                 continue
-            place = slots[start] % PAGE_SLOTS
-            pages = self._pages(slots[start] // PAGE_SLOTS, end)
-            runs.append(Run(pages, slice(start, row), slice(place, place + row - start)))
+            column, first = divmod(slots[start], PAGE_SLOTS)
+            last = slots[row - 1] % PAGE_SLOTS
+            within = None
+            if last - first != row - 1 - start:
+                within = torch.tensor(slots[start:row]) - slots[start]
+            runs.append(Run(self._pages(column, end), slice(start, row), slice(first, last + 1), within))
             start = row
         return runs
+
+    def _near(self, slot: int, following: int) -> bool:
+        return 0 < following - slot <= self._reach and slot // PAGE_SLOTS == following // PAGE_SLOTS
 
     def _writes(self, slots: Tensor, places: Tensor) -> "list[Write]":
         """Where new keys and values go: `places` `[rows, length]`."""
@@ -162,14 +170,27 @@ class Run:
 
     pages: list[Page]
     rows: slice
-    places: slice
+    places: slice  # in the pages
+    within: Tensor | None  # which of these places are rows; None: all
 
     def keys(self, page: int, layer: int) -> Tensor:
-        """`[rows * kv_heads, positions, head_dim]`, without a copy."""
+        """`[places * kv_heads, positions, head_dim]`, without a copy."""
         return self.pages[page].keys[layer, self.places].flatten(0, 1)
 
     def values(self, page: int, layer: int) -> Tensor:
         return self.pages[page].values[layer, self.places].flatten(0, 1)
+
+    def spread(self, x: Tensor) -> Tensor:
+        """To each place what belongs to its row: `[rows, kv_heads, ...]` to `[places * kv_heads, ...]`."""
+        x = x[self.rows]
+        if self.within is not None:
+            x = x.new_zeros(self.places.stop - self.places.start, *x.shape[1:]).index_copy_(0, self.within, x)
+        return x.flatten(0, 1)
+
+    def gather(self, x: Tensor, kv_heads: int) -> Tensor:
+        """The way back: `[rows, kv_heads, ...]`."""
+        by_place: Tensor = x.unflatten(0, (-1, kv_heads))
+        return by_place if self.within is None else by_place[self.within]
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,12 +252,16 @@ class Span:
         if self.groups:
             shared = q.new_zeros(*q.shape[:3], self.prefix_width)
             for group in self.groups:
-                found = _by_head(q[group.rows]) @ group.prefix.keys[layer].mT
-                shared[group.rows, :, :, : group.prefix.positions] = _by_row(found, q.shape[2])
+                product = _by_head(q[group.rows]) @ group.prefix.keys[layer].mT
+                shared[group.rows, :, :, : group.prefix.positions] = _by_row(product, q.shape[2])
             parts.append(shared)
+        spread = [run.spread(q) for run in self.runs]
         for page in range(len(self.runs[0].pages)):
-            products = (torch.bmm(q[run.rows].flatten(0, 1), run.keys(page, layer).mT) for run in self.runs)
-            parts.append(_joined(list(products), 0).unflatten(0, q.shape[:2]))
+            found = [
+                run.gather(torch.bmm(of, run.keys(page, layer).mT), q.shape[1])
+                for run, of in zip(self.runs, spread, strict=True)
+            ]
+            parts.append(_joined(found, 0))
         return _joined(parts, -1)
 
     def _hear(self, layer: int, weights: Tensor) -> Tensor:
@@ -245,10 +270,11 @@ class Span:
         pages = len(self.runs[0].pages)
         sums = []
         for run in self.runs:
-            parts = tail[run.rows].flatten(0, 1).chunk(pages, dim=-1)
-            heard_there = [torch.bmm(part, run.values(page, layer)) for page, part in enumerate(parts)]
-            sums.append(heard_there[0] if pages == 1 else torch.stack(heard_there).sum(dim=0))
-        heard: Tensor = _joined(sums, 0).unflatten(0, weights.shape[:2])
+            parts = run.spread(tail).chunk(pages, dim=-1)
+            products = [torch.bmm(part, run.values(page, layer)) for page, part in enumerate(parts)]
+            heard_there = products[0] if pages == 1 else torch.stack(products).sum(dim=0)
+            sums.append(run.gather(heard_there, weights.shape[1]))
+        heard = _joined(sums, 0)
         for group in self.groups:
             part = _by_head(weights[group.rows, :, :, : group.prefix.positions])
             heard[group.rows] += _by_row(part @ group.prefix.values[layer], weights.shape[2])

@@ -4,6 +4,7 @@ A `Product` is made once from float32 weights. oneDNN keeps them in the order of
 and a residual on the way out; FBGEMM keeps them in int8. What is measured of them: docs/performance.md.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Literal, Protocol
 
@@ -74,6 +75,7 @@ class _OneDnnLinear:
         if residual is None:
             y = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, *self._after)
         else:
+            assert self._after[0] == "none", "oneDNN adds a residual only to a bare product"
             y = torch.ops.mkldnn._linear_pointwise.binary(x, residual, self._weight, self._bias, "add")
         return y
 
@@ -84,7 +86,9 @@ class _Int8Linear:
     def __init__(self, weight: Tensor, bias: Tensor | None, activation: Activation) -> None:
         scales = weight.abs().amax(dim=1).clamp_min(1e-12) / 127
         zeros = torch.zeros(len(scales), dtype=torch.long)
-        quantized = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
+        with warnings.catch_warnings():  # torch means to move this way to int8 weights; FBGEMM knows no other yet
+            warnings.simplefilter("ignore")
+            quantized = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
         self._weight = torch.ops.quantized.linear_prepack(quantized, None)
         self._bias, self._activate = bias, _ACTIVATIONS[activation]
 

@@ -5,6 +5,7 @@ import errno
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from importlib import metadata
 from pathlib import Path
@@ -30,6 +31,11 @@ SESSIONS = web.AppKey("sessions", set[Session])
 ROOT = web.AppKey("root", Path)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+# A step is hundreds of small operations, and each may have to wait for the loop to give up the interpreter. At Python's
+# own 5 ms one busy moment of the loop makes a step last seconds.
+GIL_TURN_S = 0.0005
 
 
 class PortInUse(InputError):
@@ -69,9 +75,10 @@ def serve(settings: Settings) -> None:
     settings.check_exposure()
     with bind(settings) as listener:  # before the model, which takes long
         torch.set_num_threads(settings.threads)
+        sys.setswitchinterval(GIL_TURN_S)
         checkpoint = find_checkpoint(settings.variant, settings.config)
         print(f"Loading the model {checkpoint.name} ...", flush=True)
-        asyncio.run(_serve(settings, Model.load(checkpoint, settings.device), listener))
+        asyncio.run(_serve(settings, Model.load(checkpoint, settings.device, settings.precision), listener))
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -116,12 +123,13 @@ async def _serve(settings: Settings, model: Model, listener: socket.socket) -> N
 def _banner(settings: Settings, app: web.Application, port: int) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{port}"
-    checkpoint, capacity = app[WORKER].model.checkpoint, app[WORKER].capacity
+    model, capacity = app[WORKER].model, app[WORKER].capacity
+    checkpoint = model.checkpoint
     elsewhere = "" if port == 8000 and settings.on_loopback else f" --url ws://{host}:{port}"
     lines = [
         f"Sayline is ready at {url} (programs connect to ws://{host}:{port}/v1/stream).",
         f"  page      {url}/" if ROOT in app else "  page      not installed",
-        f"  weights   {checkpoint.name}: {checkpoint.reason}",
+        f"  weights   {checkpoint.name}: {checkpoint.reason}; in {model.precision.value}",
         f"  voices    {', '.join(checkpoint.voices())}",
         f"  capacity  up to {capacity} {'listener' if capacity == 1 else 'listeners'} at once",
         f"  try       printf 'Hello there. ' | sayline pipe{elsewhere} -o hello.wav",

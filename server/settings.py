@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     variant: str = Field(default="auto", description="published model, embedded, or auto")
     config: str | None = Field(default=None, description="YAML file of a model of your own, path or URL")
     device: str = Field(default="cpu", description="cpu or cuda")
+    precision: str = Field(
+        default="auto", description="float32, bfloat16, int8, or auto: what the processor is built for"
+    )
     threads: int = Field(default=1, ge=1, description="threads for one pass of a network")
     slots: int = Field(default=256, ge=1, le=4096, description="contexts that have a place in memory")
     capacity: int = Field(default=0, ge=0, description="contexts that may speak at once; 0: as measured here")

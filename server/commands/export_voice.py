@@ -8,7 +8,16 @@ from urllib.parse import urlsplit
 import typer
 
 from engine.errors import InputError
-from server.commands.model_choice import Config, Device, ModelChoice, Quiet, Threads, Variant, check_voice
+from server.commands.model_choice import (
+    Config,
+    Device,
+    ModelChoice,
+    Precision,
+    Quiet,
+    Threads,
+    Variant,
+    check_voice,
+)
 from server.commands.terminal import Terminal, complain
 
 if TYPE_CHECKING:
@@ -73,6 +82,7 @@ def export_voice(
     config: Config = None,
     device: Device = "cpu",
     threads: Threads = 1,
+    precision: Precision = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Make a voice file from a recording, or from each one in a folder.
@@ -90,7 +100,7 @@ def export_voice(
         jobs = _jobs_of_folder(Path(source).expanduser(), output)
     else:
         jobs = [_job_of_file(source, output)]
-    model, _ = ModelChoice(variant, config, device, threads).load(terminal)
+    model, _ = ModelChoice(variant, config, device, threads, precision).load(terminal)
     made = 0
     with terminal.bar("Making voices", len(jobs), f" of {len(jobs)}") as advance:
         for job in jobs:

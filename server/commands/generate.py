@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.errors import InputError
-from server.commands.model_choice import Config, Device, ModelChoice, Quiet, Threads, Variant, check_voice, load_voice
+from server.commands.model_choice import (
+    Config,
+    Device,
+    ModelChoice,
+    Precision,
+    Quiet,
+    Threads,
+    Variant,
+    check_voice,
+    load_voice,
+)
 from server.commands.script import Script
 from server.commands.speech_output import SpeechOutput
 from server.commands.terminal import Terminal
@@ -141,6 +151,7 @@ def generate(
     frames_after_eos: FramesAfterEos = None,
     device: Device = "cpu",
     threads: Threads = 1,
+    precision: Precision = "auto",
     seed: Seed = None,
     quiet: Quiet = False,
 ) -> None:
@@ -156,7 +167,7 @@ def generate(
     if voice:
         check_voice(voice)
     seed = _checked(seed)
-    choice = ModelChoice(variant, config, device, threads)
+    choice = ModelChoice(variant, config, device, threads, precision)
     model, load_s = choice.load(terminal, temperature, decode_steps, noise_clamp, eos_threshold)
     state = load_voice(model, voice)
     terminal.tell(f"Voice: {voice or model.default_voice}, seed: {seed}")

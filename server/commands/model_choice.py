@@ -28,6 +28,10 @@ Threads = Annotated[
     int,
     typer.Option(min=1, metavar="N", help="Threads for each of the model's two networks, which work side by side."),
 ]
+Precision = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Compute in float32, bfloat16 or int8; auto: what the processor is built for."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 
 
@@ -37,6 +41,7 @@ class ModelChoice:
     config: str | None
     device: str
     threads: int
+    precision: str
 
     def load(
         self,
@@ -56,7 +61,14 @@ class ModelChoice:
         terminal.hush()
         torch.set_num_threads(min(self.threads, os.cpu_count() or 1))
         model = TTSModel.load_model(
-            self.variant, self.config, temperature, decode_steps, noise_clamp, eos_threshold, self.device
+            self.variant,
+            self.config,
+            temperature,
+            decode_steps,
+            noise_clamp,
+            eos_threshold,
+            self.device,
+            self.precision,
         )
         terminal.tell(f"Weights: {model.reason}")
         return model, time.monotonic() - start

@@ -29,6 +29,14 @@ Host = Annotated[
 Port = Annotated[int | None, typer.Option(metavar="N", help="The port; 0 takes a free one.", show_default="8000")]
 Variant = Annotated[str | None, typer.Option(metavar="NAME", help=WHICH_MODEL, show_default="auto")]
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="What computes: cpu or cuda.", show_default="cpu")]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Compute in float32, bfloat16 or int8; auto: what the processor is built for.",
+        show_default="auto",
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(metavar="N", help="Threads for one pass of a network; all cores work anyway.", show_default="1"),
@@ -74,6 +82,7 @@ def serve(
     variant: Variant = None,
     config: Config = None,
     device: Device = None,
+    precision: Precision = None,
     threads: Threads = None,
     api_key: ApiKey = None,
     insecure: Insecure = 0,
@@ -106,6 +115,7 @@ def serve(
         variant=variant,
         config=config,
         device=device,
+        precision=precision,
         threads=threads,
         api_key=api_key,
         insecure=insecure or None,

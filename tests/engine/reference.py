@@ -137,7 +137,11 @@ class Pair:
         key = (decode_steps, eos_threshold)
         if key not in self._ours:
             first = next(iter(self._ours.values()), None)
-            made = TTSModel.load_model(config=self.config, temp=0.0, precision="float32") if first is None else copy.copy(first)
+            made = (
+                TTSModel.load_model(config=self.config, temp=0.0, precision="float32")
+                if first is None
+                else copy.copy(first)
+            )
             sampling = (0.0, None, eos_threshold, decode_steps)
             self._ours[key] = TTSModel(made._model, sampling[0], decode_steps, None, eos_threshold)
         return self._ours[key]

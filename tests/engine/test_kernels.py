@@ -1,4 +1,4 @@
-"""engine/kernels.py: every product against the sum that it stands for, in float64, and the activation against torch's."""
+"""engine/kernels.py: every product against its sum in float64, and the activation against torch's."""
 
 from collections.abc import Callable
 
@@ -19,8 +19,6 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
 }
 LIBRARIES = [True, False]  # oneDNN, or plain torch
-
-pytestmark = pytest.mark.filterwarnings("ignore:torch.quantize_per")  # torch's, about the way to int8 weights
 
 
 def some(*shape: int, seed: int = 0) -> Tensor:

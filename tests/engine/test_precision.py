@@ -24,8 +24,6 @@ FRAMES = 40  # so that there is silence behind the shorter ones
 QUIET_DB = -60  # below the peak, in float32
 WINDOW_SAMPLES = 480
 
-pytestmark = pytest.mark.filterwarnings("ignore:torch.quantize_per")  # torch's, about the way to int8 weights
-
 
 @pytest.mark.parametrize(
     ("capabilities", "expected"),
@@ -58,7 +56,7 @@ def test_a_precision_is_chosen_by_its_name_wherever_that_is(precision: Precision
 
 
 def test_what_cannot_be_is_refused_with_what_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="'half'.*auto, float32, bfloat16, int8"):
+    with pytest.raises(InputError, match=r"'half'.*auto, float32, bfloat16, int8"):
         Precision.choose("half", CPU)
     with pytest.raises(InputError, match="choose bfloat16 or float32"):
         Precision.choose("int8", torch.device("cuda"))
@@ -179,7 +177,7 @@ def test_a_silent_recording_through_the_codec_stays_as_silent_in_bfloat16(
 def test_rows_of_the_codec_decode_as_if_alone_in_bfloat16_too(
     models: dict[Precision, Model], exact: list[Speech]
 ) -> None:
-    """To the last bit where it was measured; elsewhere sums may come in another order, and differ by what rounding does."""
+    """To the last bit where it was measured; elsewhere by no more than rounding does."""
     model = models[Precision.BFLOAT16]
     latents = torch.stack([model.flow_lm.denormalize(speech.latents) for speech in exact])
     together = decode(model.mimi, latents)

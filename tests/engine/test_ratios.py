@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.codec import GROUP
-from engine.engine import Engine, Event, FrameSpoken
+from engine.engine import Engine, FrameSpoken
 from engine.mimi import MimiState
 from engine.model import Model
 from engine.state import Draws, FlowLMState, Opening
@@ -23,7 +23,7 @@ TEXT = "Who can tell the secrets of their hearts and minds, and who would want t
 FOR_EVER = Sampling(temperature=0.3, noise_clamp=None, eos_threshold=float("inf"), decode_steps=1, seed=0)
 REPETITIONS = 15  # of which the cheapest counts
 MAX_LEAD_MS = 1000.0
-FULL = 0.8  # share of the CPU time that is there
+LOAD = 0.5  # of the CPU time that there is; two cores that are halves of one give more or less of it
 
 
 @torch.inference_mode()
@@ -56,14 +56,23 @@ def speaker(model: Model, **more: Any) -> Utterance:
     return made
 
 
-def step(engine: Engine, progress: threading.Event) -> list[Event]:
-    """Empty where nobody may step; where only the codec is behind, waits for it."""
+def step(engine: Engine, progress: threading.Event) -> list[FrameSpoken]:
+    """Nothing where nobody may step; where only the codec is behind, waits for it."""
     progress.clear()
     if not (batch := engine.schedule()):
-        if engine.held:
-            assert progress.wait(30)
+        assert not engine.held or progress.wait(30)
         return []
-    return engine.commit(batch, engine.run(batch))
+    return [event for event in engine.commit(batch, engine.run(batch)) if isinstance(event, FrameSpoken)]
+
+
+def until_parked(engine: Engine, progress: threading.Event) -> list[FrameSpoken]:
+    """And the codec has nothing to do."""
+    spoken: list[FrameSpoken] = []
+    while (stepped := step(engine, progress)) or engine.held:
+        spoken += stepped
+    for each in spoken:
+        each.sound.result(30)
+    return spoken
 
 
 def test_who_is_parked_reaches_neither_network(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,14 +81,12 @@ def test_who_is_parked_reaches_neither_network(model: Model, monkeypatch: pytest
     parked = [speaker(model, max_lead_ms=240.0) for _ in range(16)]
     for each in parked:
         engine.add(each)
-    while any(each.ready for each in parked):
-        step(engine, progress)
+    until_parked(engine, progress)
     flow_rows, decoded = spy(model, monkeypatch)
     alone = speaker(model)
     engine.add(alone)
-    sounds: list[Future[np.ndarray]] = []
-    while len(sounds) < 10:
-        sounds += [event.sound for event in step(engine, progress) if isinstance(event, FrameSpoken)]
+    while alone.produced_frames < 10:
+        step(engine, progress)
     engine.close()
     assert flow_rows == [1] * 10
     assert decoded == [[16]] * 10
@@ -133,18 +140,15 @@ class Listener:
     def heard_ms(self) -> float:
         return self.frames * self._frame_ms
 
-    def look(self) -> None:
-        self.least_ms = min(self.least_ms, self.heard_ms - 1000 * self._clock())
-
     def hear(self, sound: Future[np.ndarray]) -> None:
         assert len(sound.result())
-        if self.heard_ms >= MAX_LEAD_MS:
-            self.look()
+        if clock_ms := 1000 * self._clock():
+            self.least_ms = min(self.least_ms, self.heard_ms - clock_ms)
         self.frames += 1
 
 
-def test_a_voice_is_cloned_in_the_middle_of_a_full_load_and_no_listener_notices(model: Model) -> None:
-    """The clock is so fast that all listeners together need `FULL` of this process's CPU time."""
+def test_voices_are_cloned_while_sixteen_are_spoken_and_no_listener_notices(model: Model) -> None:
+    """The clock is so fast that all listeners together need `LOAD` of this process's CPU time."""
     clock, progress = CpuClock(), threading.Event()
     engine = Engine(model, 16, now_s=clock)
     engine.on_progress = progress.set
@@ -153,24 +157,26 @@ def test_a_voice_is_cloned_in_the_middle_of_a_full_load_and_no_listener_notices(
         engine.add(utterance)
 
     def go_on() -> None:
-        for event in step(engine, progress):
-            assert isinstance(event, FrameSpoken)
-            event.sound.add_done_callback(listeners[event.utterance].hear)
+        spoken = step(engine, progress)
+        for each in spoken:
+            each.sound.add_done_callback(listeners[each.utterance].hear)
+        if not spoken:
+            progress.wait(0.001)  # until the clock has gone on
 
-    while any(each.frames < 2 for each in listeners.values()):
+    while any(each.frames < 1 for each in listeners.values()):
         go_on()
-    before, start_s = sum(each.frames for each in listeners.values()), time.process_time()
-    while any(each.heard_ms < MAX_LEAD_MS for each in listeners.values()):
-        go_on()
+    start_s, before = time.process_time(), sum(each.frames for each in listeners.values())
+    for each in until_parked(engine, progress):
+        listeners[each.utterance].hear(each.sound)
     frame_s = (time.process_time() - start_s) / (sum(each.frames for each in listeners.values()) - before)
+    had_ms = max(each.heard_ms for each in listeners.values())
     with ThreadPoolExecutor(1, initializer=step_aside) as pool:
-        clock.start(FULL * model.frame_ms / 1000 / (frame_s * len(listeners)))
-        cloned = pool.submit(model.encode_voice, some_audio(20.0)[0].numpy())
-        while not cloned.done():
+        clock.start(LOAD * model.frame_ms / 1000 / (frame_s * len(listeners)))
+        cloned = [pool.submit(model.encode_voice, some_audio(20.0, seed)[0].numpy()) for seed in range(3)]
+        while not all(each.done() for each in cloned):
             go_on()
         clock_ms = 1000 * clock()
     engine.close()
-    assert cloned.result().positions > 200
-    assert clock_ms > MAX_LEAD_MS, "too short to tell: they had so much before"
+    assert all(each.result().positions > 200 for each in cloned)
+    assert clock_ms > had_ms, "too short to tell: they had so much before"
     assert min(each.least_ms for each in listeners.values()) > 0
-    print(clock_ms, frame_s, sorted(round(each.least_ms) for each in listeners.values()))

@@ -64,7 +64,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> CountingModel:
     model = CountingModel()
 
     def load_model(*arguments: object) -> CountingModel:
-        names = ("variant", "config", "temp", "lsd_decode_steps", "noise_clamp", "eos_threshold", "device")
+        names = ("variant", "config", "temp", "lsd_decode_steps", "noise_clamp", "eos_threshold", "device", "precision")
         model.asked |= dict(zip(names, arguments, strict=True))
         return model
 

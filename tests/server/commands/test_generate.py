@@ -132,7 +132,7 @@ def test_our_own_fault_keeps_its_traceback(sayline: Sayline, counting: CountingM
 def test_every_option_arrives(sayline: Sayline, counting: CountingModel) -> None:
     options = (
         "--voice somebody --variant english --config own.yaml --temperature 0.5 --decode-steps 4 --noise-clamp 2 "
-        "--eos-threshold -3 --frames-after-eos 2 --device cuda --seed 9"
+        "--eos-threshold -3 --frames-after-eos 2 --device cuda --precision int8 --seed 9"
     )
     assert sayline("generate", "Hello.", *options.split()).exit_code == 0
     assert counting.asked == {
@@ -146,6 +146,7 @@ def test_every_option_arrives(sayline: Sayline, counting: CountingModel) -> None
         "eos_threshold": -3.0,
         "frames_after_eos": 2,
         "device": "cuda",
+        "precision": "int8",
         "seed": 9,
         "text": "Hello.",
     }

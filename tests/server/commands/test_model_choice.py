@@ -30,19 +30,19 @@ def test_what_may_be_a_voice_is_left_to_the_model(source: str) -> None:
 
 
 def test_loading_says_which_weights_those_are(counting: CountingModel, capsys: pytest.CaptureFixture[str]) -> None:
-    ModelChoice("embedded", None, "cpu", threads=1).load(Terminal(quiet=False))
+    ModelChoice("embedded", None, "cpu", threads=1, precision="auto").load(Terminal(quiet=False))
     assert "Weights: a stand-in for tests\n" in capsys.readouterr().err
 
 
 def test_no_more_threads_are_taken_than_there_are_cores(counting: CountingModel) -> None:
     before = torch.get_num_threads()
-    ModelChoice("embedded", None, "cpu", threads=10**6).load(Terminal(quiet=True))
+    ModelChoice("embedded", None, "cpu", threads=10**6, precision="auto").load(Terminal(quiet=True))
     assert torch.get_num_threads() < 10**6
     torch.set_num_threads(before)
 
 
 def test_a_model_without_voices_asks_for_one(counting: CountingModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CountingModel, "default_voice", "")
-    model, _ = ModelChoice("embedded", None, "cpu", threads=1).load(Terminal(quiet=True))
+    model, _ = ModelChoice("embedded", None, "cpu", threads=1, precision="auto").load(Terminal(quiet=True))
     with pytest.raises(VoiceError, match="--voice"):
         load_voice(model, None)
