@@ -49,8 +49,8 @@ def test_without_options_the_defaults_count(sayline: Sayline, served: list[Setti
 
 def test_options_become_settings(sayline: Sayline, served: list[Settings]) -> None:
     options = (
-        "--host 0.0.0.0 --port 9000 --variant embedded --config own.yaml --device cuda --threads 3 --api-key secret --precision int8 "
-        "--slots 5 --capacity 4 --max-waiting 6 --max-contexts 7 --lead-ms 500 "
+        "--host 0.0.0.0 --port 9000 --variant embedded --config own.yaml --device cuda --threads 3 --api-key secret "
+        "--precision int8 --slots 5 --capacity 4 --max-waiting 6 --max-contexts 7 --lead-ms 500 "
         "--max-lead-ms 800 --max-text-chars 900 --pause-ms 50 --max-delay-ms 100 --heartbeat-s 11 --insecure --insecure"
     )
     assert sayline("serve", *options.split()).exit_code == 0
