@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from engine.admission import Admission
 from engine.capacity import Costs
 from engine.codec import GROUP
-from engine.utterance import Sampling, Status, Utterance
+from engine.utterance import NEWCOMER_MS, Sampling, Status, Utterance
 from engine.voice import Voice
 
 JOIN_MS = 40.0  # of prefill in one step: the first of those who begin together shall not wait for the last
@@ -178,9 +178,14 @@ class Scheduler:
         return []
 
     def _pressed(self, rows: list[_Candidate]) -> list[_Candidate]:
-        """Nobody, while nobody presses; else all who will within a frame."""
+        """Nobody, while nobody presses. Newcomers alone, while all others have more than they; else all who press or
+        will within a frame.
+        """
         if not any(each.presses for each in rows):
             return []
+        newcomers = [each for each in rows if each.newcomer]
+        if newcomers and all(each.newcomer or each.lead_ms > NEWCOMER_MS for each in rows):
+            return newcomers
         return [each for each in rows if each.newcomer or each.lead_ms <= each.utterance.enough_ms + self._frame_ms]
 
     def _slack_ms(self, staying: Sequence[_Candidate]) -> float:

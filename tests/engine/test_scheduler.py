@@ -130,7 +130,14 @@ def test_rows_that_join_and_rows_that_go_on_are_steps_of_their_own(scheduler: Sc
         assert len({row.join is None for row in batch.rows}) == 1
         kinds.append([row.slot for row in batch.rows])
         finish(scheduler, batch)
-    assert kinds == [[2], [0, 2], [0, 2], [0, 2], [1]]
+    assert kinds == [[2], [2], [2], [0, 2], [1]]
+
+
+def test_newcomers_step_alone_while_all_others_have_more_than_they(scheduler: Scheduler, ahead: Ahead) -> None:
+    plenty, newcomer = ahead(400.0), ahead()
+    assert [stepping(scheduler), stepping(scheduler)] == [[newcomer]] * 2
+    less = ahead(200.0)
+    assert stepping(scheduler) == [plenty, newcomer, less]
 
 
 def test_a_newcomer_is_one_until_it_has_its_lead_and_again_when_it_comes_back_from_silence(
