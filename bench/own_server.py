@@ -8,7 +8,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from engine.errors import InputError
@@ -82,7 +82,8 @@ async def _drain(process: asyncio.subprocess.Process, said: deque[str]) -> None:
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
-        os.kill(process.pid, signal.SIGTERM)  # send_signal would reap it before its watcher does
+        with suppress(ProcessLookupError):  # it has died by itself, and its watcher is about to say so
+            os.kill(process.pid, signal.SIGTERM)  # send_signal would reap it before its watcher does
         try:
             await asyncio.wait_for(process.wait(), STOP_S)
         except TimeoutError:
