@@ -20,6 +20,18 @@ NEAR = 3  # slots so near are read with those between them: cheaper than one mor
 PAGE_POSITIONS = 64  # few enough that little is computed in vain, many enough that a pass is a few products
 
 
+@dataclass(frozen=True, slots=True)
+class CacheShape:
+    """What a cache is for: whose keys and values, and where they are kept in which numbers."""
+
+    layers: int
+    kv_heads: int
+    head_dim: int
+    max_period: float
+    dtype: torch.dtype
+    device: torch.device
+
+
 @dataclass(frozen=True, eq=False)
 class Prefix:
     """Keys and values `[layers, kv_heads, positions, head_dim]` that any number of slots may begin from."""
@@ -39,10 +51,8 @@ class KeyValueCache:
     `pass_length`. Otherwise they grow. Disjoint slots may be used by several threads at once if there is a context.
     """
 
-    def __init__(self, layers: int, slots: int, kv_heads: int, head_dim: int, max_period: float, dtype: torch.dtype,
-                 device: torch.device, context: int | None = None, pass_length: int = 1) -> None:  # fmt: skip
-        self.context, self.dtype, self.device = context, dtype, device
-        self._shape = (layers, kv_heads, head_dim)
+    def __init__(self, shape: CacheShape, slots: int, context: int | None = None, pass_length: int = 1) -> None:
+        self.shape, self.context = shape, context
         self._ring = None if context is None else context + pass_length - 1
         self.positions = torch.zeros(slots, dtype=torch.long)  # on the CPU: it is bookkeeping
         self._origins = torch.zeros(slots, dtype=torch.long)  # where the tail begins: behind the prefix
@@ -51,7 +61,7 @@ class KeyValueCache:
         self._reach = NEAR if self._ring is None else 1  # a ring is one page, and long
         self._columns: list[list[Page]] = [[] for _ in range(0, slots, PAGE_SLOTS)]  # pages of the same slots
         self._mapping = threading.Lock()
-        self._frequencies = rotary_frequencies(head_dim, max_period)
+        self._frequencies = rotary_frequencies(shape.head_dim, shape.max_period)
 
     def begin(self, slot: int, prefix: Prefix | None = None) -> None:
         """Forget what the slot held; go on behind `prefix`."""
@@ -83,8 +93,8 @@ class KeyValueCache:
             writes=self._writes(slots, queries if self._ring is None else queries % self._ring),
             prefix_width=prefix_width,
             mask=self._mask(slots, queries, len(runs[0].pages) * self._page_positions, prefix_width),
-            rotation=rotation(queries + self._origins[slots, None], self._frequencies).to(self.device),
-            dtype=self.dtype,
+            rotation=rotation(queries + self._origins[slots, None], self._frequencies).to(self.shape.device),
+            dtype=self.shape.dtype,
         )
 
     def advance(self, slots: Tensor, lengths: Tensor | int) -> None:
@@ -92,19 +102,11 @@ class KeyValueCache:
 
     def _mask(self, slots: Tensor, queries: Tensor, width: int, prefix_width: int) -> Tensor:
         """What to add to scores: 0 where visible, else minus infinity. `[rows, length, prefix_width + width]`."""
-        held = torch.arange(width)
-        if self._ring is not None:
-            newest = queries[:, -1:]
-            held = newest - (newest - held) % self._ring  # [rows, width]: the position that each place holds
-        age = queries[:, :, None] - held.view(-1, 1, width)  # [rows, length, width]
-        visible = (age >= 0) & (age <= queries[:, :, None])
-        if self.context is not None:
-            visible &= age < self.context
+        visible = visible_places(queries, width, self._ring, self.context)
         if prefix_width:
             shared = torch.arange(prefix_width) < self._origins[slots, None]  # [rows, prefix_width]
             visible = torch.cat([shared[:, None].expand(-1, queries.shape[1], -1), visible], dim=-1)
-        mask = torch.zeros(visible.shape, dtype=self.dtype).masked_fill_(~visible, -math.inf)
-        return mask.to(self.device)
+        return added_to_scores(visible, self.shape.dtype).to(self.shape.device)
 
     def _runs(self, slots: list[int], end: int) -> "list[Run]":
         """Rows whose slots lie near each other in a page are read where they are, without being copied together."""
@@ -150,9 +152,9 @@ class KeyValueCache:
         pages = self._columns[column]
         with self._mapping:
             while len(pages) < count:
-                layers, kv_heads, head_dim = self._shape
-                shape = (layers, PAGE_SLOTS, kv_heads, self._page_positions, head_dim)
-                pages.append(Page(_zeros(shape, self.dtype, self.device), _zeros(shape, self.dtype, self.device)))
+                shape = self.shape
+                size = (shape.layers, PAGE_SLOTS, shape.kv_heads, self._page_positions, shape.head_dim)
+                pages.append(Page(_zeros(size, shape.dtype, shape.device), _zeros(size, shape.dtype, shape.device)))
         return pages[:count]
 
 
@@ -218,7 +220,7 @@ class Span:
 
     runs: list[Run]
     groups: list[Group]
-    writes: "list[Write]"
+    writes: list[Write]
     prefix_width: int
     mask: Tensor  # [rows, length, prefix_width + tail_width], to be added
     rotation: Tensor  # [rows, length, 1, head_dim / 2], complex
@@ -279,6 +281,27 @@ class Span:
             part = _by_head(weights[group.rows, :, :, : group.prefix.positions])
             heard[group.rows] += _by_row(part @ group.prefix.values[layer], weights.shape[2])
         return heard
+
+
+def visible_places(queries: Tensor, width: int, ring: int | None, context: int | None) -> Tensor:
+    """Which of `width` places each of the newest positions `queries` `[rows, length]` may look at.
+
+    `[rows, length, width]`, where the queries are. With a `ring` of so many places, a place holds the last position
+    that came there.
+    """
+    held = torch.arange(width, device=queries.device)
+    if ring is not None:
+        newest = queries[:, -1:]
+        held = newest - (newest - held) % ring  # [rows, width]: the position that each place holds
+    age = queries[:, :, None] - held.view(-1, 1, width)  # [rows, length, width]
+    visible = (age >= 0) & (age <= queries[:, :, None])
+    return visible if context is None else visible & (age < context)
+
+
+def added_to_scores(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where visible, else minus infinity."""
+    mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+    return mask.masked_fill_(~visible, -math.inf)
 
 
 def _joined(parts: list[Tensor], dim: int) -> Tensor:

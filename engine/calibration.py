@@ -86,7 +86,7 @@ class _Trial:
         self._runner = Runner(model, _slot(rows) + 1, Costs().group)
         self._alone = model.device.type == "cpu" and torch.get_num_threads() == 1
         shape = model.config.flow_lm.transformer
-        each = shape.kv_heads, PAST_POSITIONS, shape.attention_dim // shape.num_heads
+        each = shape.kv_heads, PAST_POSITIONS, shape.head_dim
         past = torch.randn(2, shape.num_layers, *each, generator=torch.Generator().manual_seed(0))
         self._voice = Voice(*past)
         self._joined = 0  # rows

@@ -5,8 +5,6 @@ A thread takes a few slots at once, those first whose listeners need it first: t
 a core, the activations of many rows do not.
 """
 
-import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,6 +18,7 @@ from torch import Tensor
 from engine.graphs import clock_ns, wants_static
 from engine.mimi import Mimi, MimiState
 from engine.model import Model
+from engine.priority import step_aside
 from engine.static_mimi import StaticMimi
 
 GROUP = 8  # rows that a thread decodes at once
@@ -70,7 +69,7 @@ class Codec:
         self._group_ms, self._on_progress, self._now_s = group_ms, on_progress, now_s
         self._group = slots if wants_static(model.device) else GROUP
         self._threads = threads
-        self._pool = ThreadPoolExecutor(threads, "codec", initializer=_step_back)
+        self._pool = ThreadPoolExecutor(threads, "codec", step_aside, (NICENESS,))
         self._lock = threading.Lock()
         self._waiting: dict[int, deque[_Frame]] = {}  # by slot; none is empty
         self._busy: set[int] = set()  # slots that are being decoded
@@ -197,9 +196,3 @@ def _begun() -> Future[np.ndarray]:
     future: Future[np.ndarray] = Future()
     future.set_running_or_notify_cancel()
     return future
-
-
-def _step_back() -> None:
-    """This thread yields to all others of the process."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -48,6 +48,10 @@ class FlowLMTransformerConfig(Strict):
         return self.num_kv_heads or self.num_heads
 
     @property
+    def head_dim(self) -> int:
+        return self.attention_dim // self.num_heads
+
+    @property
     def feedforward_dim(self) -> int:
         return self.dim_feedforward or self.d_model * self.hidden_scale
 
@@ -105,6 +109,10 @@ class MimiTransformerConfig(Strict):
     def _heads_divide(self) -> Self:
         _check_heads(self.d_model, self.num_heads, self.num_heads)
         return self
+
+    @property
+    def head_dim(self) -> int:
+        return self.d_model // self.num_heads
 
 
 class QuantizerConfig(Strict):

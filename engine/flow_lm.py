@@ -7,7 +7,7 @@ then latents, each of which is made from everything before it. Knows nothing of 
 import torch
 from torch import Tensor, nn
 
-from engine.cache import KeyValueCache, Span
+from engine.cache import CacheShape, Span
 from engine.config import Config
 from engine.flow_head import FlowHead
 from engine.layers import LayerNorm, Linear, Packs, Transformer
@@ -64,17 +64,11 @@ class FlowLM(Packs):
         if precision is Precision.BFLOAT16:
             self.dtype = precision.dtype  # of activations; int8 rounds them for itself, row by row
 
-    def new_cache(self, slots: int) -> KeyValueCache:
-        shape = self.config.transformer
-        return KeyValueCache(
-            layers=shape.num_layers,
-            slots=slots,
-            kv_heads=shape.kv_heads,
-            head_dim=shape.attention_dim // shape.num_heads,
-            max_period=shape.max_period,
-            dtype=self.cache_dtype,
-            device=self.bos_emb.device,
-        )
+    @property
+    def cache_shape(self) -> CacheShape:
+        """Of its keys and values."""
+        shape, device = self.config.transformer, self.bos_emb.device
+        return CacheShape(shape.num_layers, shape.kv_heads, shape.head_dim, shape.max_period, self.cache_dtype, device)
 
     def embed_voice(self, voice: Tensor) -> Tensor:
         """Latents of a voice prompt `[frames, voice_dim]` to the prompt's vectors `[positions, width]`."""

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.cache import KeyValueCache, Span
+from engine.cache import CacheShape, KeyValueCache, Span
 from engine.config import MimiConfig, MimiTransformerConfig, SEANetConfig
 from engine.layers import (
     CausalConv1d,
@@ -100,19 +100,13 @@ class MimiTransformer(nn.Module):
         out: Tensor = self.output_projs[0](self.transformer(self.input_proj(x), span))
         return out
 
-    def new_cache(self, slots: int, pass_length: int, dtype: torch.dtype, device: torch.device) -> KeyValueCache:
+    def cache_shape(self, dtype: torch.dtype, device: torch.device) -> CacheShape:
+        """Of its keys and values."""
         shape = self.shape
-        return KeyValueCache(
-            layers=shape.num_layers,
-            slots=slots,
-            kv_heads=shape.num_heads,
-            head_dim=shape.d_model // shape.num_heads,
-            max_period=shape.max_period,
-            dtype=dtype,
-            device=device,
-            context=shape.context,
-            pass_length=pass_length,
-        )
+        return CacheShape(shape.num_layers, shape.num_heads, shape.head_dim, shape.max_period, dtype, device)
+
+    def new_cache(self, slots: int, pass_length: int, dtype: torch.dtype, device: torch.device) -> KeyValueCache:
+        return KeyValueCache(self.cache_shape(dtype, device), slots, self.shape.context, pass_length)
 
 
 class Quantizer(nn.Module):

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from engine.cache import Prefix
+from engine.cache import KeyValueCache, Prefix
 from engine.flow_lm import FlowLM
 from engine.voice import Voice
 
@@ -45,14 +45,16 @@ class Spoken:
 class FlowLMState:
     def __init__(self, flow_lm: FlowLM, slots: int) -> None:
         self._flow_lm = flow_lm
-        self.cache = flow_lm.new_cache(slots)
+        self.cache = KeyValueCache(flow_lm.cache_shape, slots)
         self.latents = torch.zeros(slots, len(flow_lm.bos_emb), device=flow_lm.bos_emb.device)  # the last of each
         self._prefixes: WeakKeyDictionary[Voice, Prefix] = WeakKeyDictionary()
 
     def load_voice(self, slot: int, voice: Voice) -> None:
         """Put the row behind the end of `voice`."""
         if voice not in self._prefixes:
-            keys, values = (part.to(self.cache.device, self.cache.dtype) for part in (voice.keys, voice.values))
+            keys, values = (
+                part.to(self.cache.shape.device, self.cache.shape.dtype) for part in (voice.keys, voice.values)
+            )
             self._prefixes[voice] = Prefix(keys, values)
         self.cache.begin(slot, self._prefixes[voice])
 

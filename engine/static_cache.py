@@ -5,26 +5,15 @@ numbers alone, and the host is never waited for. One more slot than there are, t
 bucket: it is always at its beginning, and what they write there nobody reads.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.cache import rotary_frequencies, rotation
+from engine.cache import CacheShape, added_to_scores, rotary_frequencies, rotation, visible_places
 
 ALIGNMENT = 16  # of a ring's places: kernels of attention want masks so
-
-
-@dataclass(frozen=True, slots=True)
-class CacheShape:
-    layers: int
-    kv_heads: int
-    head_dim: int
-    max_period: float
-    dtype: torch.dtype
-    device: torch.device
 
 
 class StaticCache:
@@ -67,16 +56,8 @@ class StaticCache:
 
     def _mask(self, queries: Tensor, width: int) -> Tensor:
         """What to add to scores: 0 where visible, else minus infinity. `[rows, 1, length, width]`."""
-        held = torch.arange(width, device=queries.device)
-        if self.context is not None:
-            newest = queries[:, -1:]
-            held = newest - (newest - held) % self.page_positions  # [rows, width]: the position that each place holds
-        age = queries[:, :, None] - held.view(-1, 1, width)  # [rows, length, width]
-        visible = (age >= 0) & (age <= queries[:, :, None])
-        if self.context is not None:
-            visible &= age < self.context
-        mask = torch.zeros(visible.shape, dtype=self.shape.dtype, device=queries.device)
-        return mask.masked_fill_(~visible, -math.inf)[:, None]
+        ring = None if self.context is None else self.page_positions
+        return added_to_scores(visible_places(queries, width, ring, self.context), self.shape.dtype)[:, None]
 
     def _new_pages(self, count: int) -> Tensor:
         """As attention reads them: `[layers, pages, page_positions, kv_heads, head_dim]`."""

@@ -15,7 +15,6 @@ from engine.cache import Prefix
 from engine.flow_lm import FlowLM
 from engine.graphs import Buffer, Graphs, Work, bucket, buckets, sent
 from engine.state import Draws, Opening, Spoken
-from engine.static_cache import CacheShape
 from engine.static_pages import StaticPages
 from engine.voice import Voice
 
@@ -30,9 +29,7 @@ class StaticFlow:
     def __init__(self, flow_lm: FlowLM, slots: int) -> None:
         self._flow_lm, self._slots = flow_lm, slots
         self._device, dim = flow_lm.bos_emb.device, len(flow_lm.bos_emb)
-        shape = flow_lm.config.transformer
-        dims = shape.num_layers, shape.kv_heads, shape.attention_dim // shape.num_heads
-        self.cache = StaticPages(CacheShape(*dims, shape.max_period, flow_lm.cache_dtype, self._device), slots)
+        self.cache = StaticPages(flow_lm.cache_shape, slots)
         self.latents = torch.zeros(slots + 1, dim, device=self._device)  # the last of each
         self._prefixes: WeakKeyDictionary[Voice, Prefix] = WeakKeyDictionary()
         self._z = torch.zeros(slots, flow_lm.config.output_dim, device=self._device)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from engine.graphs import Buffer, Graphs, Work, bucket, buckets
 from engine.mimi import Mimi, MimiState
-from engine.static_cache import CacheShape, StaticRings
+from engine.static_cache import StaticRings
 
 
 class StaticMimiState(MimiState):
@@ -18,10 +18,9 @@ class StaticMimiState(MimiState):
 
     def __init__(self, mimi: Mimi, device: torch.device, slots: int) -> None:
         super().__init__(mimi, device, slots + 1)
-        shape = mimi.decoder_transformer.shape
-        dims = shape.num_layers, shape.num_heads, shape.d_model // shape.num_heads
-        numbers = CacheShape(*dims, shape.max_period, mimi.dtype, device)
-        self.cache = StaticRings(numbers, slots, shape.context, mimi.stride)
+        transformer = mimi.decoder_transformer
+        shape = transformer.cache_shape(mimi.dtype, device)
+        self.cache = StaticRings(shape, slots, transformer.shape.context, mimi.stride)
         self._fresh: list[int] = []
 
     def reset(self, slot: int) -> None:

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from engine.cache import Prefix
-from engine.static_cache import CacheShape, StaticCache
+from engine.cache import CacheShape, Prefix
+from engine.static_cache import StaticCache
 
 PAGE_POSITIONS = 64
 # Of memory for each slot, at first: a voice of 10 s, a usual segment's text and its speech are some 300. Those who need

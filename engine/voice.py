@@ -59,7 +59,7 @@ def load_voice_file(path: Path, shape: FlowLMTransformerConfig) -> Voice:
         tensors = read_tensors(path)
     except CheckpointError as error:
         raise VoiceError(f"{error}; {_ADVICE}") from None
-    heads, dim = shape.kv_heads, shape.attention_dim // shape.num_heads
+    heads, dim = shape.kv_heads, shape.head_dim
     keys, values = [], []
     for layer in range(shape.num_layers):
         name = f"transformer.layers.{layer}.self_attn"

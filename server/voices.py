@@ -1,12 +1,10 @@
 """The model's own voices, loaded once each, on threads that a listener does not notice. Knows nothing of utterances."""
 
 import asyncio
-import os
-import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from engine.model import Model
+from engine.priority import step_aside
 from engine.voice import Voice
 
 THREADS = 2  # one may wait for the hub
@@ -17,7 +15,7 @@ class Voices:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._loading: dict[str, asyncio.Task[Voice]] = {}
-        self._pool = ThreadPoolExecutor(THREADS, "voices", step_aside)
+        self._pool = ThreadPoolExecutor(THREADS, "voices", step_aside, (NICENESS,))
 
     async def get(self, name: str) -> Voice:
         """Who asks for one that is being loaded waits for the same. Raises `UnknownVoice`.
@@ -44,9 +42,3 @@ class Voices:
         except BaseException:
             del self._loading[name]  # so that the next one tries again
             raise
-
-
-def step_aside() -> None:
-    """From now on this thread works when nobody else wants to."""
-    if sys.platform == "linux":  # elsewhere it would be the whole process
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -26,7 +26,7 @@ Config = Annotated[
 Device = Annotated[str, typer.Option(metavar="NAME", help="What computes: cpu, cuda, cuda:1 ...")]
 Threads = Annotated[
     int,
-    typer.Option(min=1, metavar="N", help="Threads for each of the model's two networks, which work side by side."),
+    typer.Option(min=1, metavar="N", help="Threads for one pass of a network; passes work side by side."),
 ]
 Precision = Annotated[
     str,

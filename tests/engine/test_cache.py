@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from engine.cache import PAGE_POSITIONS, PAGE_SLOTS, KeyValueCache, Prefix, rotary_frequencies, rotation
+from engine.cache import PAGE_POSITIONS, PAGE_SLOTS, CacheShape, KeyValueCache, Prefix, rotary_frequencies, rotation
 
 CPU = torch.device("cpu")
 
 
 def cache_of(slots: int, context: int | None = None, pass_length: int = 1, kv_heads: int = 1) -> KeyValueCache:
-    return KeyValueCache(1, slots, kv_heads, 2, 10000.0, torch.float32, CPU, context, pass_length)
+    return KeyValueCache(CacheShape(1, kv_heads, 2, 10000.0, torch.float32, CPU), slots, context, pass_length)
 
 
 def hear(cache: KeyValueCache, slots: list[int], values: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def test_attention_with_shared_keys_is_that_of_torch(heads: int) -> None:
 
 def test_slots_that_nobody_uses_take_no_memory() -> None:
     """The whole would be 10 GB."""
-    cache = KeyValueCache(8, 10_000, 16, 64, 10000.0, torch.float32, CPU)
+    cache = KeyValueCache(CacheShape(8, 16, 64, 10000.0, torch.float32, CPU), 10_000)
     hear_one = torch.zeros(1, 1, 16, 64)
     cache.span(torch.tensor([9_999]), 1).attend(0, hear_one, hear_one, hear_one)
 

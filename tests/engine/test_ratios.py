@@ -14,9 +14,10 @@ from engine.codec import GROUP
 from engine.engine import Engine, FrameSpoken
 from engine.mimi import MimiState
 from engine.model import Model
+from engine.priority import step_aside
 from engine.state import Draws, FlowLMState, Opening
 from engine.utterance import Sampling, Utterance
-from server.voices import step_aside
+from server.voices import NICENESS
 from tests.engine.reference import some_audio
 
 TEXT = "Who can tell the secrets of their hearts and minds, and who would want to know them all before the day is out?"
@@ -170,7 +171,7 @@ def test_voices_are_cloned_while_sixteen_are_spoken_and_no_listener_notices(mode
         listeners[each.utterance].hear(each.sound)
     frame_s = (time.process_time() - start_s) / (sum(each.frames for each in listeners.values()) - before)
     had_ms = max(each.heard_ms for each in listeners.values())
-    with ThreadPoolExecutor(1, initializer=step_aside) as pool:
+    with ThreadPoolExecutor(1, initializer=step_aside, initargs=(NICENESS,)) as pool:
         clock.start(LOAD * model.frame_ms / 1000 / (frame_s * len(listeners)))
         cloned = [pool.submit(model.encode_voice, some_audio(20.0, seed)[0].numpy()) for seed in range(3)]
         while not all(each.done() for each in cloned):

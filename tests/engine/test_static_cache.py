@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from engine.cache import KeyValueCache
-from engine.static_cache import CacheShape, StaticRings
+from engine.cache import CacheShape, KeyValueCache
+from engine.static_cache import StaticRings
 
 CPU = torch.device("cpu")
 

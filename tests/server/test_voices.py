@@ -9,7 +9,8 @@ import pytest
 
 from engine.errors import HubError, UnknownVoice
 from engine.model import Model
-from server.voices import NICENESS, Voices, step_aside
+from engine.priority import step_aside
+from server.voices import NICENESS, Voices
 from tests.server.fakes import FakeModel
 
 
@@ -56,7 +57,7 @@ def test_who_loads_voices_steps_aside_alone() -> None:
     seen: list[int] = []
 
     def thread() -> None:
-        step_aside()
+        step_aside(NICENESS)
         seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
 
     before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
