@@ -46,7 +46,7 @@ class EngineBench:
 
     def __init__(self, model: Model, voice: Voice, slots: int) -> None:
         self._model, self._voice = model, voice
-        self._engine = Engine(model, slots)
+        self._engine = Engine(model, slots, apart=True)
         self._progress = threading.Event()
         self._engine.on_progress = self._progress.set
 

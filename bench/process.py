@@ -39,21 +39,35 @@ class Meter:
 
 
 def cpu_s(pid: int) -> float | None:
-    """CPU seconds that all threads of a process have used, user and system."""
+    """CPU seconds that a process and those that it started have used, user and system."""
     try:
-        after_name = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        return sum(map(_cpu_s, _family(pid)))
     except OSError:
         return None
+
+
+def resident_mb(pid: int) -> float | None:
+    """Of a process and those that it started; what they share counts once."""
+    try:
+        return sum(map(_resident_mb, _family(pid)))
+    except OSError:
+        return None
+
+
+def _family(pid: int) -> list[int]:
+    children = " ".join(path.read_text() for path in PROC.glob(f"{pid}/task/*/children"))
+    return [pid, *(one for child in children.split() for one in _family(int(child)))]
+
+
+def _cpu_s(pid: int) -> float:
+    after_name = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     user, system = after_name[11:13]  # fields 14 and 15 of proc(5)
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
-def resident_mb(pid: int) -> float | None:
-    try:
-        lines = (PROC / str(pid) / "status").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:")), None)
+def _resident_mb(pid: int) -> float:
+    lines = (PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:"))
 
 
 def pid_of_server(url: str) -> int | None:

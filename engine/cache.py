@@ -48,20 +48,28 @@ class KeyValueCache:
     """The past of `slots` slots: each one's next position, its prefix, and its tail.
 
     `context` limits how far a query looks back (None: to the beginning); then tails are rings, good for passes of
-    `pass_length`. Otherwise they grow. Disjoint slots may be used by several threads at once if there is a context.
+    `pass_length`. Otherwise they grow. Disjoint slots may be used by several threads at once if there is a context,
+    and by processes forked from this one if it is `shared` too (without prefixes: those are each process's own).
     """
 
-    def __init__(self, shape: CacheShape, slots: int, context: int | None = None, pass_length: int = 1) -> None:
-        self.shape, self.context = shape, context
+    def __init__(
+        self, shape: CacheShape, slots: int, context: int | None = None, pass_length: int = 1, shared: bool = False
+    ) -> None:
+        self.shape, self.context, self._shared = shape, context, shared
         self._ring = None if context is None else context + pass_length - 1
-        self.positions = torch.zeros(slots, dtype=torch.long)  # on the CPU: it is bookkeeping
-        self._origins = torch.zeros(slots, dtype=torch.long)  # where the tail begins: behind the prefix
+        books = torch.device("cpu")
+        self.positions = zeros((slots,), torch.long, books, shared)
+        self._origins = zeros((slots,), torch.long, books, shared)  # where the tail begins: behind the prefix
         self._prefixes: list[Prefix | None] = [None] * slots
         self._page_positions = self._ring or PAGE_POSITIONS
         self._reach = NEAR if self._ring is None else 1  # a ring is one page, and long
         self._columns: list[list[Page]] = [[] for _ in range(0, slots, PAGE_SLOTS)]  # pages of the same slots
         self._mapping = threading.Lock()
         self._frequencies = rotary_frequencies(shape.head_dim, shape.max_period)
+        if shared:  # now: what is mapped later the others do not see
+            assert context is not None, "only rings are mapped whole"
+            for column in range(len(self._columns)):
+                self._pages(column, 1)
 
     def begin(self, slot: int, prefix: Prefix | None = None) -> None:
         """Forget what the slot held; go on behind `prefix`."""
@@ -154,7 +162,8 @@ class KeyValueCache:
             while len(pages) < count:
                 shape = self.shape
                 size = (shape.layers, PAGE_SLOTS, shape.kv_heads, self._page_positions, shape.head_dim)
-                pages.append(Page(_zeros(size, shape.dtype, shape.device), _zeros(size, shape.dtype, shape.device)))
+                keys, values = (zeros(size, shape.dtype, shape.device, self._shared) for _ in range(2))
+                pages.append(Page(keys, values))
         return pages[:count]
 
 
@@ -329,10 +338,12 @@ def rotation(positions: Tensor, frequencies: Tensor) -> Tensor:
     return torch.polar(torch.ones_like(angles), angles).to(torch.complex64)
 
 
-def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Zeros that become resident page by page, where they are written."""
+def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, shared: bool = False) -> Tensor:
+    """Zeros that become resident page by page, where they are written. `shared` with processes forked later."""
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
     size = math.prod(shape) * dtype.itemsize
-    kind = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+    kind = {}
+    if hasattr(mmap, "MAP_PRIVATE"):
+        kind["flags"] = (mmap.MAP_SHARED if shared else mmap.MAP_PRIVATE) | mmap.MAP_ANONYMOUS
     return torch.frombuffer(mmap.mmap(-1, size, **kind), dtype=dtype).view(shape)

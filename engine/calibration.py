@@ -40,32 +40,32 @@ QUIET = 0.7  # share of the cores that was ours; with less, something else was g
 _SAMPLING = Sampling(0.5, None, float("inf"), 1, 0)
 
 
-def calibrated(model: Model, slots: int, folder: Path | None = None) -> Costs:
-    """From the disk where this machine has been measured with this model, else measured now: at most some seconds."""
+def calibrated(model: Model, slots: int, runner: Runner, folder: Path | None = None) -> Costs:
+    """From the disk where this machine has been measured with this model, else measured now: at most some seconds.
+
+    By the runner that shall speak, which must be idle until then.
+    """
     key = _key(model, slots)
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     path = (folder or cache_folder()) / f"costs-{digest}.json"
     if (costs := _read(path, key)) is not None:
         return costs
-    costs, quiet = measure(model, slots)
+    costs, quiet = measure(model, slots, runner)
     if quiet:
         _write(path, key, costs)
     return costs
 
 
-def measure(model: Model, slots: int, budget_s: float = BUDGET_S) -> tuple[Costs, bool]:
+def measure(model: Model, slots: int, runner: Runner, budget_s: float = BUDGET_S) -> tuple[Costs, bool]:
     """Steps of more and more rows, up to those that fill a frame's time. And whether the machine was ours alone."""
-    start_s, most = time.perf_counter(), min(slots, MOST_ROWS)
-    trial, steps = _Trial(model, most), list[tuple[int, float]]()
-    try:
-        trial.prefill()
-        rows: int | None = 1
-        while rows is not None:
-            steps.append((rows, trial.step(rows)))
-            left_ms = 1000 * (budget_s - (time.perf_counter() - start_s))
-            rows = _next_size(steps, SHARE * model.frame_ms, most, left_ms / (STEPS + 2))
-    finally:
-        trial.close()
+    start_s, most = time.perf_counter(), min((slots - 1) * NEIGHBOURS // (NEIGHBOURS + 1) + 1, MOST_ROWS)
+    trial, steps = _Trial(model, runner), list[tuple[int, float]]()
+    trial.prefill(min(most, 3))
+    rows: int | None = 1
+    while rows is not None:
+        steps.append((rows, trial.step(rows)))
+        left_ms = 1000 * (budget_s - (time.perf_counter() - start_s))
+        rows = _next_size(steps, SHARE * model.frame_ms, most, left_ms / (STEPS + 2))
     return trial.costs(steps), trial.quiet
 
 
@@ -80,10 +80,10 @@ def _next_size(steps: list[tuple[int, float]], goal_ms: float, most: int, left_m
 
 
 class _Trial:
-    """Rows that speak to nobody, in a state of their own that is thrown away."""
+    """Rows that speak to nobody. Who gets their slots begins anew in them."""
 
-    def __init__(self, model: Model, rows: int) -> None:
-        self._runner = Runner(model, _slot(rows) + 1, Costs().group)
+    def __init__(self, model: Model, runner: Runner) -> None:
+        self._runner = runner
         self._alone = model.device.type == "cpu" and torch.get_num_threads() == 1
         shape = model.config.flow_lm.transformer
         each = shape.kv_heads, PAST_POSITIONS, shape.head_dim
@@ -95,9 +95,9 @@ class _Trial:
         self._groups: dict[int, list[float]] = defaultdict(list)
         self.quiet = True
 
-    def prefill(self) -> None:
+    def prefill(self, most: int) -> None:
         """Of usual segments; the first time is dearer than all others and is not counted."""
-        for count, rows in enumerate((1, 1, 3)):
+        for count, rows in enumerate((1, 1, most)):
             batch = self._batch(range(rows), TEXT_TOKENS)
             output = self._run(batch)
             self._join += [(batch.positions, output.cost_ms)] if count else []
@@ -126,9 +126,6 @@ class _Trial:
     def costs(self, steps: list[tuple[int, float]]) -> Costs:
         groups = sorted((rows, fmean(costs_ms)) for rows, costs_ms in self._groups.items())
         return Costs(*(Curve(_rising(points)) for points in (self._flow, self._join, groups, steps)))
-
-    def close(self) -> None:
-        self._runner.close()
 
     def _note(self, rows: int, flow_ms: float, step_ms: float) -> None:
         self._flow.append((rows, flow_ms))

@@ -6,6 +6,7 @@ a core, the activations of many rows do not.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,11 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.graphs import clock_ns, wants_static
-from engine.mimi import Mimi, MimiState
+from engine.decoder import Decoder, decoders
+from engine.graphs import wants_static
 from engine.model import Model
 from engine.priority import step_aside
-from engine.static_mimi import StaticMimi
 
 GROUP = 8  # rows that a thread decodes at once
 HURRY_S = 0.1  # frames due so soon do not wait until others are decoded with them
@@ -58,22 +58,16 @@ class Codec:
         group_ms: Callable[[int], float],
         on_progress: Callable[[], None],
         now_s: Callable[[], float],
+        apart: bool = False,
     ) -> None:
-        self._mimi: Mimi | StaticMimi = model.mimi
-        if wants_static(model.device):
-            self._mimi = StaticMimi(model.mimi, model.device, slots)
-            self._state: MimiState = self._mimi.state
-        else:
-            self._state = MimiState(model.mimi, model.device, slots)
-        self._clock_ns = clock_ns(model.device)
+        self._decoders = decoders(model.mimi, model.device, slots, threads, NICENESS, apart)
+        self._idle = list(self._decoders)  # the others have a thread each
         self._group_ms, self._on_progress, self._now_s = group_ms, on_progress, now_s
         self._group = slots if wants_static(model.device) else GROUP
-        self._threads = threads
         self._pool = ThreadPoolExecutor(threads, "codec", step_aside, (NICENESS,))
         self._lock = threading.Lock()
         self._waiting: dict[int, deque[_Frame]] = {}  # by slot; none is empty
         self._busy: set[int] = set()  # slots that are being decoded
-        self._working = 0  # threads
         self._behind: int | None = None  # somebody waits until the backlog is no more than this
         self._costs: deque[tuple[int, float]] = deque(maxlen=256)
 
@@ -117,6 +111,8 @@ class Codec:
     def close(self) -> None:
         """Decode what waits; then the threads end."""
         self._pool.shutdown(wait=True)
+        for decoder in self._decoders:
+            decoder.close()
 
     @property
     def _backlog(self) -> int:
@@ -124,23 +120,23 @@ class Codec:
 
     def _hire(self) -> None:
         """As many threads as there are groups to decode. Needs the lock."""
-        while self._working < self._threads and len(self._waiting.keys() - self._busy) > self._working:
-            self._working += 1
-            self._pool.submit(self._work)
+        while self._idle and len(self._waiting.keys() - self._busy) > len(self._decoders) - len(self._idle):
+            self._pool.submit(self._work, self._idle.pop())
 
-    def _work(self) -> None:
+    def _work(self, decoder: Decoder) -> None:
         """One thread's part: group after group until nothing waits."""
-        while group := self._take():
-            self._decode(group)
+        while group := self._take(decoder):
+            self._decode(group, decoder)
             if self._done(group):
                 self._on_progress()
 
-    def _take(self) -> list[_Frame]:
+    def _take(self, decoder: Decoder) -> list[_Frame]:
         with self._lock:
             heads = [frames[0].cue for slot, frames in self._waiting.items() if slot not in self._busy]
-            group = first_group(heads, self._now_s(), self._threads, self._group_ms, self._group)
+            group = first_group(heads, self._now_s(), len(self._decoders), self._group_ms, self._group)
+            if not group:
+                self._idle.append(decoder)
             self._busy.update(cue.slot for cue in group)
-            self._working -= not group
             return [self._pop(slot) for slot in sorted(cue.slot for cue in group)]  # neighbours are read together
 
     def _pop(self, slot: int) -> _Frame:
@@ -150,23 +146,20 @@ class Codec:
             del self._waiting[slot]
         return frame
 
-    @torch.inference_mode()
-    def _decode(self, group: list[_Frame]) -> None:
-        start_ns = self._clock_ns()
+    def _decode(self, group: list[_Frame], decoder: Decoder) -> None:
+        fresh = [frame.cue.slot for frame in group if frame.cue.fresh]
         try:
-            for frame in group:
-                if frame.cue.fresh:
-                    self._state.reset(frame.cue.slot)
-            slots = torch.tensor([frame.cue.slot for frame in group])
             latents = torch.stack([frame.latent for frame in group])  # [rows, dim]
-            pcm = self._mimi.decode(latents, self._state, slots).cpu().numpy()  # [rows, samples]
+            pcm, cost_ms = decoder.decode(fresh, [frame.cue.slot for frame in group], latents)  # [rows, samples]
         except BaseException as error:
             for frame in group:
                 frame.sound.set_exception(error)
             return
+        start_ns = time.thread_time_ns()
         for frame, samples in zip(group, pcm, strict=True):
             frame.sound.set_result(samples)
-        self._costs.append((len(group), (self._clock_ns() - start_ns) / 1e6))  # with what hangs on them: Opus, say
+        hung_ms = (time.thread_time_ns() - start_ns) / 1e6  # what hangs on them: Opus, say
+        self._costs.append((len(group), cost_ms + hung_ms))
 
     def _done(self, group: list[_Frame]) -> bool:
         """Has somebody waited for this?"""

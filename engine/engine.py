@@ -65,16 +65,17 @@ class Engine:
 
     `capacity` is how many of them may have something to say at once; None: as many as there are slots, and after
     `calibrate` as many as this machine can keep supplied. `on_progress` is called from threads of the codec, when
-    `schedule` left rows out because the codec was behind and it is so no more: then schedule again.
+    `schedule` left rows out because the codec was behind and it is so no more: then schedule again. `apart`: decode in
+    processes of their own, forked now, where that is possible; for whom Python's lock is what limits.
     """
 
     def __init__(
         self, model: Model, slots: int, max_waiting: int = 0, capacity: int | None = None,
-        now_s: Callable[[], float] = time.monotonic,
+        now_s: Callable[[], float] = time.monotonic, apart: bool = False,
     ) -> None:  # fmt: skip
         self._books(model, slots, max_waiting, capacity, now_s)
         costs = self._costs
-        self._runner = Runner(model, slots, lambda rows: costs.group(rows), lambda: self.on_progress(), now_s)
+        self._runner = Runner(model, slots, lambda rows: costs.group(rows), lambda: self.on_progress(), now_s, apart)
 
     def _books(
         self, model: Model, slots: int, max_waiting: int, capacity: int | None, now_s: Callable[[], float]
@@ -86,7 +87,7 @@ class Engine:
 
     def calibrate(self) -> None:
         """Learn what steps cost here, from the disk or from seconds of real ones. Blocks; nobody else may step."""
-        self._costs.take(calibrated(self.model, self._slots))
+        self._costs.take(calibrated(self.model, self._slots, self._runner))
 
     @property
     def capacity(self) -> int:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.cache import CacheShape, KeyValueCache, Span
+from engine.cache import CacheShape, KeyValueCache, Span, zeros
 from engine.config import MimiConfig, MimiTransformerConfig, SEANetConfig
 from engine.layers import (
     CausalConv1d,
@@ -105,8 +105,10 @@ class MimiTransformer(nn.Module):
         shape = self.shape
         return CacheShape(shape.num_layers, shape.num_heads, shape.head_dim, shape.max_period, dtype, device)
 
-    def new_cache(self, slots: int, pass_length: int, dtype: torch.dtype, device: torch.device) -> KeyValueCache:
-        return KeyValueCache(self.cache_shape(dtype, device), slots, self.shape.context, pass_length)
+    def new_cache(
+        self, slots: int, pass_length: int, dtype: torch.dtype, device: torch.device, shared: bool = False
+    ) -> KeyValueCache:
+        return KeyValueCache(self.cache_shape(dtype, device), slots, self.shape.context, pass_length, shared)
 
 
 class Quantizer(nn.Module):
@@ -196,17 +198,20 @@ class Mimi(Packs):
 
 
 class MimiState:
-    """The decoder's memory for `slots` slots: keys and values of its transformer, tails of its convolutions."""
+    """The decoder's memory for `slots` slots: keys and values of its transformer, tails of its convolutions.
 
-    def __init__(self, mimi: Mimi, device: torch.device, slots: int) -> None:
-        self.cache = mimi.decoder_transformer.new_cache(slots, mimi.stride, mimi.dtype, device)
+    `shared`: with processes that are forked from this one.
+    """
+
+    def __init__(self, mimi: Mimi, device: torch.device, slots: int, shared: bool = False) -> None:
+        self.cache = mimi.decoder_transformer.new_cache(slots, mimi.stride, mimi.dtype, device, shared)
         self._places: dict[nn.Module, tuple[slice, int]] = {}  # of each layer in a slot's row, and its channels
         end = 0
         for layer in (*mimi.upsample.modules(), *mimi.decoder.modules()):
             if isinstance(layer, Streaming) and layer.tail_length:
                 start, end = end, end + layer.tail_length * layer.tail_channels
                 self._places[layer] = slice(start, end), layer.tail_channels
-        self._tails = torch.zeros(slots, end, dtype=mimi.dtype, device=device)
+        self._tails = zeros((slots, end), mimi.dtype, device, shared)
 
     def reset(self, slot: int) -> None:
         """Begin at silence, whatever this slot spoke before."""

@@ -40,7 +40,7 @@ class Output:
 
 
 class Runner:
-    """FlowLM's state belongs to the thread that calls `run`, the codec's to its own threads."""
+    """FlowLM's state belongs to the thread that calls `run`, the codec's to its own threads, or processes: `apart`."""
 
     def __init__(
         self,
@@ -49,9 +49,10 @@ class Runner:
         group_ms: Callable[[int], float],
         on_progress: Callable[[], None] = lambda: None,
         now_s: Callable[[], float] = time.monotonic,
+        apart: bool = False,
     ) -> None:
         self._flow = (StaticFlow if wants_static(model.device) else FlowLMState)(model.flow_lm, slots)
-        self.codec = Codec(model, slots, codec_threads(model.device), group_ms, on_progress, now_s)
+        self.codec = Codec(model, slots, codec_threads(model.device), group_ms, on_progress, now_s, apart)
         self._clock_ns = clock_ns(model.device)
         self._noise: dict[int, torch.Generator] = {}
 

@@ -47,7 +47,7 @@ async def make_app(settings: Settings, model: Model, engine: Engine | None = Non
     settings.check_exposure()
     app = web.Application(middlewares=[_guard])
     app[SETTINGS] = settings
-    app[WORKER] = Worker(engine or Engine(model, settings.slots, settings.max_waiting, settings.capacity or None))
+    app[WORKER] = Worker(engine or _engine(settings, model))
     app[READY] = _ready(model)
     app[SESSIONS] = set()
     app.add_routes([web.get("/v1/stream", _stream), web.get("/healthz", _healthz), web.get("/", _page)])
@@ -136,6 +136,10 @@ def _banner(settings: Settings, app: web.Application, port: int) -> str:
         "  stop      Ctrl+C",
     ]
     return "\n".join(lines)
+
+
+def _engine(settings: Settings, model: Model) -> Engine:
+    return Engine(model, settings.slots, settings.max_waiting, settings.capacity or None, apart=True)
 
 
 def _ready(model: Model) -> protocol.Ready:

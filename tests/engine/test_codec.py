@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from engine.codec import HURRY_S, Codec, Cue, Dropped, first_group
+from engine.decoder import Decoder
 from engine.mimi import MimiState
 from engine.model import Model
 
@@ -23,25 +24,28 @@ def dear(rows: int) -> float:
     return 10.0**rows
 
 
-class Mimi:
+class StubbornDecoder:
     """Remembers what it decoded; stops where it is told to."""
 
-    def __init__(self, codec: Codec) -> None:
-        self._decode = codec._mimi.decode
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
         self.groups: list[list[int]] = []
         self.begun, self.may_go_on = threading.Semaphore(0), threading.Semaphore(0)
         self.free = False
         self.fault: Exception | None = None
 
-    def decode(self, latents: Tensor, state: MimiState, slots: Tensor) -> Tensor:
-        self.groups.append(slots.tolist())
+    def decode(self, fresh: list[int], slots: list[int], latents: Tensor) -> tuple[np.ndarray, float]:
+        self.groups.append(slots)
         self.begun.release()
         if not self.free:
             assert self.may_go_on.acquire(timeout=30)
         if self.fault is not None:
             fault, self.fault = self.fault, None
             raise fault
-        return self._decode(latents, state, slots)
+        return self._decoder.decode(fresh, slots, latents)
+
+    def close(self) -> None:
+        self._decoder.close()
 
     def until_begun(self) -> None:
         assert self.begun.acquire(timeout=30)
@@ -51,8 +55,8 @@ class Line:
     def __init__(self, model: Model, threads: int) -> None:
         self.progress = threading.Event()
         self.codec = Codec(model, SLOTS, threads, dear, self.progress.set, lambda: 0.0)
-        self.mimi = Mimi(self.codec)
-        self.codec._mimi = self.mimi  # type: ignore[assignment]
+        self.decoder = StubbornDecoder(self.codec._decoders[0])
+        self.codec._decoders, self.codec._idle = [self.decoder] * threads, [self.decoder] * threads
         self.seed = 0
 
     def put(self, *slots: int, fresh: bool = False, due_s: float = 1.0) -> list[Any]:
@@ -61,8 +65,8 @@ class Line:
         return self.codec.put(cues, torch.randn(len(slots), 32, generator=torch.Generator().manual_seed(self.seed)))
 
     def close(self) -> None:
-        self.mimi.free = True
-        self.mimi.may_go_on.release(1000)
+        self.decoder.free = True
+        self.decoder.may_go_on.release(1000)
         self.codec.close()
 
 
@@ -122,40 +126,40 @@ def test_more_go_with_those_in_a_hurry_where_that_hardly_takes_longer() -> None:
 def test_a_slots_frames_are_decoded_in_their_order_one_at_a_time(line: Line) -> None:
     line.put(0, fresh=True), line.put(0, due_s=-1.0), line.put(0)
     sounds = line.put(1, fresh=True)
-    line.mimi.free = True
-    line.mimi.may_go_on.release()
+    line.decoder.free = True
+    line.decoder.may_go_on.release()
     sounds[0].result(30)
     line.codec.close()
-    assert [group.count(0) for group in line.mimi.groups] == [1, 1, 1]
+    assert [group.count(0) for group in line.decoder.groups] == [1, 1, 1]
 
 
 def test_a_newcomer_does_not_wait_for_those_who_came_before_it(line: Line) -> None:
     line.put(0)
-    line.mimi.until_begun()
+    line.decoder.until_begun()
     line.put(1, 2, 3)
     line.put(4, due_s=0.0)
-    line.mimi.free = True
-    line.mimi.may_go_on.release()
+    line.decoder.free = True
+    line.decoder.may_go_on.release()
     line.codec.close()
-    assert line.mimi.groups == [[0], [4], [1, 2, 3]]
+    assert line.decoder.groups == [[0], [4], [1, 2, 3]]
 
 
 def test_two_threads_decode_at_once(model: Model) -> None:
     line = Line(model, 2)
     line.put(0, 1)
-    line.mimi.until_begun()
-    line.mimi.until_begun()
-    assert sorted(line.mimi.groups) == [[0], [1]]
+    line.decoder.until_begun()
+    line.decoder.until_begun()
+    assert sorted(line.decoder.groups) == [[0], [1]]
     line.close()
 
 
 def test_a_group_that_fails_fails_alone_and_its_slots_go_on(line: Line) -> None:
-    line.mimi.fault = MemoryError("no more")
+    line.decoder.fault = MemoryError("no more")
     broken = line.put(0, 1, fresh=True)
-    line.mimi.until_begun()
+    line.decoder.until_begun()
     later = line.put(0, 2, fresh=True)
-    line.mimi.free = True
-    line.mimi.may_go_on.release()
+    line.decoder.free = True
+    line.decoder.may_go_on.release()
     for sound in broken:
         with pytest.raises(MemoryError, match="no more"):
             sound.result(30)
@@ -164,21 +168,21 @@ def test_a_group_that_fails_fails_alone_and_its_slots_go_on(line: Line) -> None:
 
 def test_what_waits_of_a_slot_can_be_dropped(line: Line) -> None:
     (begun,) = line.put(0)
-    line.mimi.until_begun()
+    line.decoder.until_begun()
     (dropped,), (other,) = line.put(0), line.put(1)
     line.codec.drop(0)
     line.codec.drop(5)
     with pytest.raises(Dropped):
         dropped.result(0)
     assert line.codec.backlog == 2
-    line.mimi.free = True
-    line.mimi.may_go_on.release()
+    line.decoder.free = True
+    line.decoder.may_go_on.release()
     assert begun.result(30) is not None
     assert other.result(30) is not None
 
 
 def test_a_slot_that_is_given_away_begins_anew_behind_what_was_dropped(line: Line) -> None:
-    line.mimi.free = True
+    line.decoder.free = True
     line.put(0, fresh=True)
     line.put(0)
     line.codec.drop(0)
@@ -191,15 +195,15 @@ def test_a_slot_that_is_given_away_begins_anew_behind_what_was_dropped(line: Lin
 
 def test_who_waits_for_the_codec_is_told_once_when_it_has_caught_up(line: Line) -> None:
     first = line.put(0)
-    line.mimi.until_begun()
+    line.decoder.until_begun()
     line.put(0), line.put(0)
     assert line.codec.follows(3)
     assert not line.codec.follows(1)
-    line.mimi.may_go_on.release()
+    line.decoder.may_go_on.release()
     first[0].result(30)
-    line.mimi.until_begun()
+    line.decoder.until_begun()
     assert not line.progress.is_set(), "two are left"
-    line.mimi.may_go_on.release()
+    line.decoder.may_go_on.release()
     assert line.progress.wait(30)
     line.progress.clear()
     line.close()
@@ -210,13 +214,13 @@ def test_who_waits_for_the_codec_is_told_once_when_it_has_caught_up(line: Line) 
 def test_who_waits_for_a_sound_cannot_cancel_it(line: Line) -> None:
     (sound,) = line.put(0)
     assert not sound.cancel()
-    line.mimi.free = True
-    line.mimi.may_go_on.release()
+    line.decoder.free = True
+    line.decoder.may_go_on.release()
     assert sound.result(30).dtype == np.float32
 
 
 def test_each_group_says_what_it_cost(line: Line) -> None:
-    line.mimi.free = True
+    line.decoder.free = True
     for sound in line.put(0, 1, 2):
         sound.result(30)
     line.codec.close()
@@ -228,8 +232,8 @@ def test_each_group_says_what_it_cost(line: Line) -> None:
 
 def test_closing_decodes_what_waits(line: Line) -> None:
     sounds = line.put(0, 1) + line.put(0, 1)
-    line.mimi.free = True
-    line.mimi.may_go_on.release()
+    line.decoder.free = True
+    line.decoder.may_go_on.release()
     with ThreadPoolExecutor(1) as pool:
         pool.submit(line.codec.close).result(30)
     assert all(sound.done() for sound in sounds)

@@ -20,8 +20,8 @@ def test_a_step_gives_the_sound_of_each_row_that_counts_and_its_cost(model: Mode
     assert output.sounds[0] is not None
     assert output.sounds[0].result(30).shape == (model.frame_samples,)
     assert output.cost_ms > 0
-    assert runner.codec.backlog == 0
     runner.close()
+    assert runner.codec.backlog == 0
 
 
 def test_the_codec_has_the_cores_that_flow_lm_leaves(monkeypatch: pytest.MonkeyPatch) -> None:

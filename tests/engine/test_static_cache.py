@@ -17,7 +17,7 @@ def shape_of(kv_heads: int = 1) -> CacheShape:
 
 
 def ordinary(slots: int, context: int | None, pass_length: int, kv_heads: int = 1) -> KeyValueCache:
-    return KeyValueCache(1, slots, kv_heads, 2, 10000.0, torch.float32, CPU, context, pass_length)
+    return KeyValueCache(shape_of(kv_heads), slots, context, pass_length)
 
 
 def some(rows: int, length: int, heads: int, kv_heads: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:

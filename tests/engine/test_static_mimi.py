@@ -59,7 +59,7 @@ def test_what_is_captured_needs_nothing_of_the_host_and_is_no_longer_for_more_ro
 
 @pytest.fixture
 def static_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("runner", "codec"):
+    for module in ("runner", "codec", "decoder"):
         monkeypatch.setattr(f"engine.{module}.wants_static", lambda device: True)
 
 

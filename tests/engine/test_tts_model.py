@@ -102,7 +102,7 @@ def test_a_frame_that_cannot_be_decoded_is_raised_and_the_next_text_is_spoken(
 
     whole = tts.generate_audio(state, "Hello.", seed=1)
     with monkeypatch.context() as patched:
-        patched.setattr(tts._engine._runner.codec._mimi, "decode", broken)
+        patched.setattr(tts._engine._runner.codec._decoders[0], "decode", broken)
         with pytest.raises(MemoryError, match="no more"):
             tts.generate_audio(state, "Hello there.")
     assert not tts._jobs
@@ -113,8 +113,8 @@ def test_the_next_latent_is_made_while_a_frame_is_decoded(
     tts: TTSModel, state: VoiceState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second frame's codec waits until the third latent is being made."""
-    run, mimi = tts._engine.run, tts._engine._runner.codec._mimi
-    decode = mimi.decode
+    run, decoder = tts._engine.run, tts._engine._runner.codec._decoders[0]
+    decode = decoder.decode
     steps, third = [0], threading.Event()
 
     def counted(batch: Batch) -> Output:
@@ -128,7 +128,7 @@ def test_the_next_latent_is_made_while_a_frame_is_decoded(
         return decode(*args)
 
     monkeypatch.setattr(tts._engine, "run", counted)
-    monkeypatch.setattr(mimi, "decode", patient)
+    monkeypatch.setattr(decoder, "decode", patient)
     assert len(list(tts.generate_audio_stream(state, "Hello there."))) > 3
 
 
