@@ -13,7 +13,9 @@ CLOSING = "\"'”’»›)]}*」』）】〉》"
 _END = re.compile(rf"[.!?…]['{re.escape(CLOSING)}]*$")
 _NEXT_WORDS = ("The", "and", "5", "Smith", "(see", '"The')
 # nupunkt would end a sentence between these and a "The"; they never stand at the end of one.
-_ALWAYS_GO_ON = re.compile(r"(?:^|[\s(\[“\"])(?:e\.g|i\.e|cf|vs|viz)\.$", re.IGNORECASE)
+_ALWAYS_GO_ON = re.compile(
+    r"(?:^|[\s(\[“\"])(?:e\.g|i\.e|cf|vs|viz|approx|fig|figs|vol|lt|mt|cpt|messrs)\.$", re.IGNORECASE
+)
 
 
 class Verdict(Enum):
@@ -23,11 +25,15 @@ class Verdict(Enum):
     ENDS = auto()
 
 
+def has_end_mark(text: str) -> bool:
+    return _END.search(text) is not None
+
+
 def verdict(text: str) -> Verdict:
     """`text` is followed by a blank, and by we do not know what."""
-    if not _END.search(text):
+    if not has_end_mark(text):
         return Verdict.NO_MARK
-    if _ALWAYS_GO_ON.search(text):
+    if _ALWAYS_GO_ON.search(text) or _is_saint(text):
         return Verdict.GOES_ON
     answers = set()
     for word in _NEXT_WORDS:
@@ -35,6 +41,12 @@ def verdict(text: str) -> Verdict:
         if len(answers) == 2:
             return Verdict.DEPENDS
     return Verdict.ENDS if answers == {True} else Verdict.GOES_ON
+
+
+def _is_saint(text: str) -> bool:
+    """ "St." that no name stands in front of is no street."""
+    *before, last = text.split()
+    return last == "St." and not (before and (before[-1][0].isupper() or before[-1][0].isdigit()))
 
 
 def ends_before(text: str, word: str) -> bool:

@@ -2,7 +2,7 @@
 
 Every published model was tuned with the reference implementation (pocket-tts 4.0.1, models/text_chunking.py),
 so `prepare`, `frames_after_eos` and `split` give what it gives, its oddities included. Knows nothing of text
-that arrives in pieces (that is `engine.segmenter`), and nothing of audio.
+that arrives in pieces (that is `engine.reading`), and nothing of audio.
 """
 
 import re

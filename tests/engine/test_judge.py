@@ -15,12 +15,18 @@ def test_an_ordinary_sentence_ends_whatever_follows(text: str) -> None:
     assert verdict(text) is Verdict.ENDS
 
 
-@pytest.mark.parametrize("text", ["I met Dr.", "Mr.", "J. R.", "It was e.g.", "(i.e.", "Rome vs.", "E.g."])
+@pytest.mark.parametrize(
+    "text",
+    ["I met Dr.", "Mr.", "J. R.", "It was e.g.", "(i.e.", "Rome vs.", "E.g.", "see Fig.", "Lt.", "to St.", "St."],
+)
 def test_a_title_an_initial_and_an_abbreviation_go_on_whatever_follows(text: str) -> None:
     assert verdict(text) is Verdict.GOES_ON
 
 
-@pytest.mark.parametrize("text", ["the U.S.", "No.", "at 5 p.m.", "in 2020.", "and so on, etc.", "Wow...", '"Go!"'])
+@pytest.mark.parametrize(
+    "text",
+    ["the U.S.", "No.", "on Main St.", "on 5th St.", "at 5 p.m.", "in 2020.", "and so on, etc.", "Wow...", '"Go!"'],
+)
 def test_what_may_or_may_not_end_depends_on_the_next_word(text: str) -> None:
     assert verdict(text) is Verdict.DEPENDS
 
@@ -49,7 +55,7 @@ def test_the_next_word_settles_it(text: str, word: str, ends: bool) -> None:
 
 def test_nupunkt_is_loaded_only_when_there_is_something_to_judge() -> None:
     program = (
-        "import sys; from engine.segmenter import Segmenter; s = Segmenter(len); s.push('Hello there');"
+        "import sys; from engine.reading.reader import Reader; s = Reader(len); s.push('Hello there');"
         "assert 'nupunkt' not in sys.modules; s.push('. '); assert 'nupunkt' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,13 +1,15 @@
-"""engine/segmenter.py: text in whatever pieces it comes."""
+"""engine/reading/sentences.py: where text that arrives in pieces becomes passages, with every word as it is written."""
 
 import unicodedata
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.segmenter import Segmenter
+from engine.reading.passage import Passage, Pause
+from engine.reading.reader import Reader
 from engine.text import clean
 from engine.tokenizer import load_tokenizer
 from tests.engine.vocabularies import EMBEDDED, EMBEDDED_TOKENS
@@ -17,6 +19,37 @@ _EMBEDDED = load_tokenizer(EMBEDDED, "sentencepiece", EMBEDDED_TOKENS)
 
 def count_tokens(text: str) -> int:
     return len(_EMBEDDED.encode(text))
+
+
+class Segmenter:
+    """A reader without clean-up, of which only what is spoken is looked at."""
+
+    def __init__(self, count_tokens: Callable[[str], int], max_tokens: int = 50) -> None:
+        self._reader = Reader(count_tokens, clean_up=False, max_tokens=max_tokens)
+
+    def push(self, text: str) -> list[str]:
+        return texts(self._reader.push(text))
+
+    def flush(self) -> list[str]:
+        return texts(self._reader.flush())
+
+    def cut(self) -> list[str]:
+        return texts(self._reader.cut())
+
+    def breathe(self) -> list[str]:
+        return texts(self._reader.breathe())
+
+    @property
+    def pending(self) -> bool:
+        return self._reader.pending
+
+    @property
+    def may_breathe(self) -> bool:
+        return self._reader.may_breathe
+
+
+def texts(items: list[Passage | Pause]) -> list[str]:
+    return [item.spoken for item in items if isinstance(item, Passage)]
 
 
 def count_words(text: str) -> int:
