@@ -43,7 +43,8 @@ class Admission:
 
     @property
     def room(self) -> bool:
-        return len(self._inside) < self._slots and self.load < self.capacity
+        frames = sum(self._frame_ms / each.frame_ms for each in self._busy())  # at twice the speed, twice as many
+        return len(self._inside) < self._slots and frames < self.capacity
 
     def ask(self, utterance: Utterance) -> bool:
         """Let in? Else it waits. Raises `Full`."""

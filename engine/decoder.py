@@ -5,6 +5,7 @@ an event loop each of them may have to wait. A process of its own waits for nobo
 weights without loading them, and the codec's memory is shared: any process decodes any slot.
 """
 
+import atexit
 import contextlib
 import logging
 import multiprocessing
@@ -73,6 +74,7 @@ class ProcessDecoder:
         with warnings.catch_warnings():  # Python warns of the locks that other threads hold: it takes none of theirs
             warnings.simplefilter("ignore", DeprecationWarning)
             self._process.start()
+        atexit.register(self._process.kill)  # where nobody closes us: it would be asked politely, and waited for
         theirs.close()
         self._dead = False
 
@@ -97,6 +99,7 @@ class ProcessDecoder:
             self._pipe.send(None)
         self._process.join()
         self._pipe.close()
+        atexit.unregister(self._process.kill)
 
 
 def decoders(mimi: Mimi, device: torch.device, slots: int, count: int, niceness: int, apart: bool) -> list[Decoder]:
@@ -115,8 +118,8 @@ def _serve(local: LocalDecoder, ends: tuple[Connection, Connection], niceness: i
     """The other process: frames in, sound out, until it is told to end, or the first one has ended in any way."""
     first, pipe = ends
     first.close()  # else it would never hear that nobody else has it any more
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process decides what is still said
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM):  # these may reach all; the first process decides what is still said
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     step_aside(niceness)
     while True:

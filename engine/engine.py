@@ -3,6 +3,8 @@
 `run` belongs to one thread, all else to its owner's (the server's event loop); what passes between them (`Batch`,
 `Output`) is frozen, so there are no locks. A slot is freed by `commit` only, hence never while `run` writes to it; the
 codec takes each slot's frames in order, so it is done with a slot's old speech before it begins the new.
+
+A pause between segments takes no step: `commit` makes it, as much as its listener needs now.
 """
 
 import time
@@ -15,10 +17,13 @@ import numpy as np
 from engine.calibration import calibrated
 from engine.capacity import Costs
 from engine.model import Model
+from engine.relay import Relay, silence
 from engine.runner import Output, Runner
 from engine.scheduler import Batch, Scheduler
-from engine.utterance import Segment, Status, Utterance
+from engine.utterance import Segment, Silence, Status, Utterance
 from engine.voice import Voice
+from engine.word_clock import WordTime
+from engine.word_teller import WordTeller
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,8 @@ class FrameSpoken:
     """One frame more. Its sound may still be on its way through the codec.
 
     `sound` is float32 `[samples]` in [-1, 1]; or the error that its decoding raised; or `codec.Dropped`, where the
-    utterance was cancelled before it was decoded.
+    utterance was cancelled before it was decoded. The sounds of an utterance come in order: what is hung on one
+    (`add_done_callback`) is done before the next is there.
     """
 
     utterance: Utterance
@@ -49,6 +55,22 @@ class SegmentSpoken:
 
 
 @dataclass(frozen=True, slots=True)
+class SilenceSpoken:
+    """After the last frame of a pause."""
+
+    utterance: Utterance
+    silence: Silence
+
+
+@dataclass(frozen=True, slots=True)
+class WordSpoken:
+    """Before the frame in which the word begins."""
+
+    utterance: Utterance
+    time: WordTime
+
+
+@dataclass(frozen=True, slots=True)
 class UtteranceEnded:
     """Exactly one for each utterance, its last event. `slot` is the one it had, if it had one."""
 
@@ -57,7 +79,7 @@ class UtteranceEnded:
     slot: int | None
 
 
-Event = FrameSpoken | SegmentSpoken | UtteranceEnded
+Event = FrameSpoken | SegmentSpoken | SilenceSpoken | WordSpoken | UtteranceEnded
 
 
 class Engine:
@@ -84,6 +106,9 @@ class Engine:
         self.model, self._slots, self._costs = model, slots, Costs()
         self.on_progress: Callable[[], None] = lambda: None
         self._scheduler = Scheduler(slots, max_waiting, capacity, self._costs, model.frame_ms, now_s)
+        self._silence = silence(model.frame_samples)
+        self._relays: dict[Utterance, Relay] = {}  # of those that have begun
+        self._words = WordTeller()
 
     def calibrate(self) -> None:
         """Learn what steps cost here, from the disk or from seconds of real ones. Blocks; nobody else may step."""
@@ -98,6 +123,19 @@ class Engine:
     def load(self) -> int:
         """How many have, or had a moment ago."""
         return self._scheduler.admission.load
+
+    @property
+    def slots(self) -> int:
+        return self._slots
+
+    @property
+    def slots_used(self) -> int:
+        return len(self._scheduler.running)
+
+    @property
+    def codec_backlog(self) -> int:
+        """Frames that are not decoded yet."""
+        return self._runner.codec.backlog
 
     def add(self, utterance: Utterance) -> None:
         """Give it a slot, or, where `capacity` is reached and `utterance.waits`, a place in the queue.
@@ -148,6 +186,8 @@ class Engine:
             self._learn(batch, output)
             for row, is_eos, sound in zip(batch.rows, output.is_eos, output.sounds, strict=True):
                 events += self._step(self._scheduler.running[row.slot], is_eos, sound)
+        for utterance in self._scheduler.running.values():
+            events += self._be_silent(utterance)
         return events + self._release()
 
     def fail(self, batch: Batch) -> list[Event]:
@@ -179,15 +219,29 @@ class Engine:
     def _step(self, utterance: Utterance, is_eos: bool, sound: Future[np.ndarray] | None) -> list[Event]:
         if utterance.over:  # cancelled while the step ran
             return []
-        start_ms = utterance.segment_start_ms
+        segment, start_ms = utterance.segment, utterance.segment_start_ms
+        assert segment is not None, "a step without a segment"
         kept, spoken = utterance.step(is_eos)
-        events: list[Event] = []
+        events: list[Event] = [WordSpoken(utterance, time) for time in self._words.step(utterance, segment, start_ms)]
         if kept:
             assert sound is not None, "runner and utterance disagree about a frame"
-            events.append(FrameSpoken(utterance, sound))
+            events.append(FrameSpoken(utterance, self._relay(utterance).put(sound)))
         if spoken:
             events.append(SegmentSpoken(utterance, spoken, start_ms, utterance.produced_ms))
         return events
+
+    def _be_silent(self, utterance: Utterance) -> list[Event]:
+        """As much of a pause as is needed now. No network hears of it."""
+        events: list[Event] = []
+        while utterance.silent:
+            over = utterance.be_silent()
+            events.append(FrameSpoken(utterance, self._relay(utterance).put(self._silence)))
+            if over:
+                events.append(SilenceSpoken(utterance, over))
+        return events
+
+    def _relay(self, utterance: Utterance) -> Relay:
+        return self._relays.setdefault(utterance, Relay())
 
     def _release(self) -> list[Event]:
         events: list[Event] = []
@@ -196,5 +250,7 @@ class Engine:
                 utterance.move(Status.FINISHED)
             if slot is not None and utterance.status is Status.CANCELLED:
                 self._runner.codec.drop(slot)
+            self._relays.pop(utterance, None)
+            self._words.forget(utterance)
             events.append(UtteranceEnded(utterance, utterance.status, slot))
         return events

@@ -1,4 +1,4 @@
-"""One thing being spoken: its voice, its segments, how far it is. Bookkeeping only: no tensor is touched here."""
+"""One thing being spoken: its voice, its segments and pauses, how far it is. Bookkeeping only: no tensor is touched."""
 
 import math
 from collections import deque
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from engine.reading.passage import Word
 from engine.voice import Voice
 
 # Before speech begins, the end-of-speech logit of some voices crosses the threshold: it counts from this frame on.
@@ -41,6 +42,14 @@ class Segment:
     tokens: tuple[int, ...]
     max_frames: int
     frames_after_eos: int
+    words: tuple[Word, ...] = ()  # of which its listener wants to know when they are spoken
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A pause between segments: so many frames of zeros, at least one."""
+
+    frames: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +87,10 @@ class Utterance:
         self.voice, self.sampling, self.continues, self.waits = voice, sampling, continues, waits
         self.max_lead_ms = max_lead_ms
         self.produced_frames = 0
-        self._frame_ms, self._played_ms = frame_ms, played_ms
+        self.frame_ms, self._played_ms = frame_ms, played_ms
         self._sent_ms = sent_ms or (lambda: self.produced_ms)
         self._status = Status.WAITING
-        self._queued: deque[Segment] = deque()
+        self._queued: deque[Segment | Silence] = deque()
         self._ended = False
         self._begins = True  # has come with text out of silence, and not yet a newcomer's lead
         self._segment: Segment | None = None  # being spoken
@@ -89,13 +98,16 @@ class Utterance:
         self._allowed_frames = 0  # of all segments begun
         self._steps = 0  # of this segment
         self._eos_step: int | None = None
+        self._silent_frames = 0  # of the silence that is first in the queue
+        self._all_silent_frames = 0
 
     # What the owner says
 
-    def add(self, segment: Segment) -> None:
+    def add(self, part: Segment | Silence) -> None:
         assert not self._ended, "text after the end"
+        assert not isinstance(part, Silence) or part.frames > 0, "a silence of no length"
         self._begins = self._begins or self.idle
-        self._queued.append(segment)
+        self._queued.append(part)
 
     def end(self) -> None:
         """No more text will come: the utterance finishes with what it has."""
@@ -113,7 +125,7 @@ class Utterance:
 
     @property
     def produced_ms(self) -> float:
-        return self.produced_frames * self._frame_ms
+        return self.produced_frames * self.frame_ms
 
     @property
     def lead_ms(self) -> float:
@@ -151,7 +163,12 @@ class Utterance:
     @property
     def ready(self) -> bool:
         """May this row step now?"""
-        return not self.over and not self.idle and self.lead_ms < self.max_lead_ms
+        return not isinstance(self._next, Silence) and self._wanted
+
+    @property
+    def silent(self) -> bool:
+        """Is a frame of silence due now? It takes no step."""
+        return isinstance(self._next, Silence) and self._wanted
 
     @property
     def ended(self) -> bool:
@@ -161,18 +178,20 @@ class Utterance:
     @property
     def most_frames_left(self) -> int:
         """Of the text that has come: more than this is not spoken."""
-        spoken = self._segment.max_frames - self._steps if self._segment else 0
-        return spoken + sum(segment.max_frames for segment in self._queued)
+        begun = self._segment.max_frames - self._steps if self._segment else -self._silent_frames
+        queued = (part.frames if isinstance(part, Silence) else part.max_frames for part in self._queued)
+        return begun + sum(queued)
 
     @property
     def spoken_share(self) -> float | None:
         """Of the frames that its segments might have had. None: nothing was spoken."""
-        return self.produced_frames / self._allowed_frames if self._allowed_frames else None
+        spoken_frames = self.produced_frames - self._all_silent_frames
+        return spoken_frames / self._allowed_frames if self._allowed_frames else None
 
     @property
     def next_segment(self) -> Segment | None:
         """The one that the next step begins; None where that goes on with what is being spoken."""
-        return self._queued[0] if self._segment is None and self._queued else None
+        return self._next if isinstance(self._next, Segment) else None
 
     @property
     def begun(self) -> bool:
@@ -186,6 +205,21 @@ class Utterance:
     @property
     def segment_start_ms(self) -> float:
         return self._segment_start_ms
+
+    @property
+    def least_ms(self) -> float:
+        """Where the segment that is being spoken ends at the earliest, by what is known; exact once speech is over."""
+        segment = self._segment
+        if segment is None:
+            return self.produced_ms
+        eos_step = max(self._steps, FIRST_FRAME_OF_EOS) if self._eos_step is None else self._eos_step
+        frames = min(segment.max_frames, eos_step + segment.frames_after_eos)
+        return self._segment_start_ms + frames * self.frame_ms
+
+    @property
+    def said(self) -> bool:
+        """Has the model ended the speech of this segment, or of the last one? The frames behind that are its tail."""
+        return self._eos_step is not None
 
     @property
     def discard(self) -> bool:
@@ -204,11 +238,24 @@ class Utterance:
         self._status = status
 
     def begin_segment(self) -> Segment:
-        self._segment = self._queued.popleft()
-        self._segment_start_ms = self.produced_ms
-        self._allowed_frames += self._segment.max_frames
+        segment = self._queued.popleft()
+        assert isinstance(segment, Segment), "silence takes no step"
+        self._segment, self._segment_start_ms = segment, self.produced_ms
+        self._allowed_frames += segment.max_frames
         self._steps, self._eos_step = 0, None
-        return self._segment
+        return segment
+
+    def be_silent(self) -> Silence | None:
+        """One frame of silence was made. Returns the silence if that was its last."""
+        silence = self._next
+        assert isinstance(silence, Silence), "not silent now"
+        self._silent_frames, self._all_silent_frames = self._silent_frames + 1, self._all_silent_frames + 1
+        self._produce(1)
+        if self._silent_frames < silence.frames:
+            return None
+        self._silent_frames = 0
+        self._queued.popleft()
+        return silence
 
     def step(self, is_eos: bool) -> tuple[bool, Segment | None]:
         """One step was made. Returns whether its frame counts, and the segment if that was its last step."""
@@ -218,14 +265,27 @@ class Utterance:
             self._eos_step = self._steps
         kept = not self.discard
         self._steps += 1
-        self.produced_frames += kept
-        self._begins = self._begins and self.lead_ms < self._newcomer_ms
+        self._produce(kept)
         behind = 1 if self.continues else 0  # the model's memory takes in the frame that ends speech
         said = self._eos_step is not None and self._steps >= self._last_step + behind
         if not said and self._steps < segment.max_frames:
             return kept, None
         self._segment = None
         return kept, segment
+
+    def _produce(self, frames: int) -> None:
+        self.produced_frames += frames
+        self._begins = self._begins and self.lead_ms < self._newcomer_ms
+
+    @property
+    def _next(self) -> Segment | Silence | None:
+        """What comes behind what has been said; None while a segment is being spoken, or where nothing does."""
+        return self._queued[0] if self._segment is None and self._queued else None
+
+    @property
+    def _wanted(self) -> bool:
+        """Is there something to say, and a listener who needs it now?"""
+        return not self.over and not self.idle and self.lead_ms < self.max_lead_ms
 
     @property
     def _newcomer_ms(self) -> float:

@@ -7,7 +7,7 @@ was before, so a simulation gives the same every time.
 import heapq
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import count
@@ -19,18 +19,18 @@ import torch
 
 from engine.capacity import Costs, Curve
 from engine.codec import Cue, first_group
-from engine.engine import Engine, FrameSpoken, UtteranceEnded
+from engine.engine import Engine, Event, FrameSpoken, UtteranceEnded
 from engine.errors import Full
 from engine.model import Model
 from engine.runner import Output, Runner
 from engine.scheduler import Batch
-from engine.utterance import Sampling, Segment, Utterance
+from engine.utterance import Sampling, Segment, Silence, Utterance
 from engine.voice import Voice
 
 CORES, CODEC_THREADS = 2, 2
 FRAME_MS = 80.0
 VOICE = Voice(torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 1, 2))
-SOUND = np.zeros(1, np.float32)
+SOUND = np.ones(1, np.float32)
 # T(N) = 0.71 N / E * 1000 + 0.23 N + 8.2 ms on two cores, E = 600: so much CPU time, a quarter of each row's FlowLM's.
 ROW_CPU_MS = CORES * (0.71 / 600 * 1000 + 0.23)
 
@@ -59,6 +59,8 @@ class Listener:
     frames: int = 0
     dry_ms: float = 0.0
     stalls: int = 0
+    silent: list[bool] = field(default_factory=list)  # of each frame
+    most_ahead_ms: float = 0.0
     ended: bool = False
 
     @property
@@ -70,7 +72,8 @@ class Listener:
             return 0.0
         return min(self.frames * FRAME_MS, self.now_ms() - self.first_ms - self.dry_ms)
 
-    def hear(self) -> None:
+    def hear(self, sound: Future[np.ndarray]) -> None:
+        self.silent.append(not sound.result().any())
         now_ms = self.now_ms()
         if not self.frames:
             self.first_ms = now_ms
@@ -78,6 +81,7 @@ class Listener:
         if late_ms > 1e-6:
             self.stalls, self.dry_ms = self.stalls + 1, self.dry_ms + late_ms
         self.frames += 1
+        self.most_ahead_ms = max(self.most_ahead_ms, self.frames * FRAME_MS - self.played_ms())
 
 
 @dataclass(eq=False)
@@ -134,7 +138,7 @@ class Machine(Engine):
 
     def __init__(self, truth: Costs, slots: int = 256, max_waiting: int = 0, capacity: int | None = None) -> None:
         self.now_ms = 0.0
-        model = SimpleNamespace(frame_ms=FRAME_MS)
+        model = SimpleNamespace(frame_ms=FRAME_MS, frame_samples=1)
         self._books(cast(Model, model), slots, max_waiting, capacity, self.now_s)
         self._costs.take(truth)
         self.truth, self.codec = truth, Codec(self)
@@ -160,6 +164,12 @@ class Machine(Engine):
         self._flow = Job(cpu_ms + (before.left_ms if before else 0.0), before.done if before else lambda: None)
 
     def join(self, frames: int, segment_frames: int = 60, tokens: int = 40, **more: bool) -> Listener:
+        """Somebody who listens to so much speech."""
+        whole, rest = divmod(frames, segment_frames)
+        lengths = [segment_frames] * whole + [rest] * (rest > 0)
+        return self.listen([Segment("", (0,) * tokens, length, 0) for length in lengths], **more)
+
+    def listen(self, parts: Sequence[Segment | Silence], **more: bool) -> Listener:
         listener = Listener(self.now_ms, lambda: self.now_ms)
         utterance = Utterance(
             VOICE,
@@ -170,9 +180,8 @@ class Machine(Engine):
             max_lead_ms=1000.0,
             **more,
         )
-        while frames > 0:
-            utterance.add(Segment("", (0,) * tokens, min(frames, segment_frames), 0))
-            frames -= segment_frames
+        for part in parts:
+            utterance.add(part)
         utterance.end()
         try:
             self.add(utterance)
@@ -192,12 +201,14 @@ class Machine(Engine):
     def _begin_work(self) -> None:
         while len(self._decoding) < CODEC_THREADS and (job := self.codec.take()):
             self._decoding.append(job)
-        if self._flow is None and (batch := self.schedule()):
-            self.steps.append((self.now_ms, batch))
-            cost = self.truth.join(batch.positions) if batch.positions else self.truth.flow(len(batch.rows))
-            self._flow = Job(cost, lambda: self._stepped(batch, cost))
-        elif self._flow is None and (due_s := self.next_due_s()) is not None:
-            self.at(self.now_ms + 1000 * due_s, lambda: None)
+        while self._flow is None:
+            if batch := self.schedule():
+                self.steps.append((self.now_ms, batch))
+                self._flow = self._job(batch)
+            elif not self._take_in(self.commit(batch, None)):
+                if (due_s := self.next_due_s()) is not None:
+                    self.at(self.now_ms + 1000 * due_s, lambda: None)
+                return
 
     def _advance(self) -> None:
         """To the next moment at which something is done, or comes."""
@@ -218,15 +229,23 @@ class Machine(Engine):
         while self._coming and self._coming[0][0] <= self.now_ms + 1e-9:
             heapq.heappop(self._coming)[2]()
 
+    def _job(self, batch: Batch) -> Job:
+        cost_ms = self.truth.join(batch.positions) if batch.positions else self.truth.flow(len(batch.rows))
+        return Job(cost_ms, lambda: self._stepped(batch, cost_ms))
+
     def _stepped(self, batch: Batch, cost_ms: float) -> None:
         sounds: list[Future[np.ndarray] | None] = [
             self.codec.put(Cue(row.slot, row.fresh, row.due_s)) for row in batch.rows
         ]
         output = Output(torch.zeros(0), [False] * len(sounds), sounds, cost_ms)
-        for event in self.commit(batch, output):
+        self._take_in(self.commit(batch, output))
+
+    def _take_in(self, events: list[Event]) -> bool:
+        """Was there any?"""
+        for event in events:
             match event:
                 case FrameSpoken(utterance=utterance, sound=sound):
-                    listener = self.listeners[utterance]
-                    sound.add_done_callback(lambda _, listener=listener: listener.hear())  # type: ignore[misc]
+                    sound.add_done_callback(self.listeners[utterance].hear)
                 case UtteranceEnded(utterance=utterance):
                     self.listeners[utterance].ended = True
+        return bool(events)

@@ -177,3 +177,10 @@ def test_capacity_is_measured_unless_it_is_given(clock: Clock) -> None:
     gate._costs.join = Curve([(1, 0.0)])
     assert gate.capacity == 9
     assert admission(clock, capacity=99, slots=50).capacity == 50
+
+
+def test_who_hears_at_twice_the_speed_needs_the_room_of_two(clock: Clock) -> None:
+    gate = admission(clock, capacity=3)
+    fast = Utterance(VOICE, Sampling(0.3, None, 0.0, 1, 0), frame_ms=40.0)
+    fast.add(Segment("", (1,), 100, 0))
+    assert [gate.ask(each) for each in (fast, utterance(100), utterance(100))] == [True, True, False]

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from engine.utterance import Segment, Silence
 from tests.engine.simulation import FRAME_MS, Listener, Machine, costs_of
 
 ENDLESS = 10**5  # frames
@@ -130,3 +131,31 @@ def test_where_there_are_far_too_many_silence_is_shared_and_newcomers_are_still_
     assert len(waits_ms(came)) == len(came)
     print(dry_ms[0], dry_ms[-1], waits_ms(came)[-3:])
     assert max(waits_ms(came)) < 1500
+
+
+def test_pauses_come_at_the_listeners_pace_in_a_crowd_and_cost_nothing() -> None:
+    """Every part is heard in its order and length, nobody runs dry, and no step is made for silence."""
+    machine, rng = Machine(costs_of()), random.Random(2)
+    talks: list[tuple[Listener, list[bool]]] = []
+
+    def come() -> None:
+        lengths = [(rng.random() < 0.5, rng.randrange(1, 40)) for _ in range(8)]
+        parts = [Silence(frames) if silent else Segment("", (0,) * 40, frames, 0) for silent, frames in lengths]
+        talks.append((machine.listen(parts), [silent for silent, frames in lengths for _ in range(frames)]))
+
+    for number in range(25):
+        machine.at(200.0 * number, come)
+    machine.run_until(40_000)
+    assert all(listener.silent == expected and listener.ended for listener, expected in talks)
+    assert sum(listener.stalls for listener, _ in talks) == 0
+    assert max(listener.most_ahead_ms for listener, _ in talks) <= 1000 + FRAME_MS
+    rows = sum(len(batch.rows) for _, batch in machine.steps)
+    assert rows == sum(expected.count(False) for _, expected in talks)
+
+
+def test_who_has_nothing_but_a_pause_is_heard_at_once_even_while_others_keep_the_model_busy() -> None:
+    machine = settled(30)
+    quiet = machine.listen([Silence(30)])
+    machine.run_until(machine.now_ms + 3000)
+    assert quiet.waited_ms < 60
+    assert (quiet.silent, quiet.stalls, quiet.ended) == ([True] * 30, 0, True)

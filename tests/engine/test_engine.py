@@ -1,18 +1,22 @@
 """engine/engine.py with the embedded model: rows do not know of each other, slots do not remember."""
 
 import threading
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 
 from engine.codec import Dropped
-from engine.engine import Engine, Event, FrameSpoken, SegmentSpoken, UtteranceEnded
+from engine.engine import Engine, Event, FrameSpoken, SegmentSpoken, SilenceSpoken, UtteranceEnded, WordSpoken
 from engine.errors import Full
 from engine.model import Model
+from engine.reading.passage import Word
 from engine.scheduler import Batch
-from engine.utterance import Sampling, Status, Utterance
+from engine.utterance import Sampling, Segment, Silence, Status, Utterance
 from engine.voice import Voice
+from engine.word_clock import WordTime
 
 TOLERANCE = 2e-4  # of PCM: sums come in another order in another batch
 TEXTS = ["Hello there.", "It is a fine day, is it not?", "Yes.", "One more thing before we go home tonight."]
@@ -209,10 +213,10 @@ def test_what_a_cancelled_utterance_had_in_the_codec_is_dropped(
     engine.commit(Batch(()), None)
     assert isinstance(first, FrameSpoken)
     assert isinstance(second, FrameSpoken)
-    with pytest.raises(Dropped):
-        second.sound.result(0)
     may_go_on.set()
     assert len(first.pcm) == model.frame_samples
+    with pytest.raises(Dropped):
+        second.sound.result(30)
     monkeypatch.undo()
     after = utterance(model, voices[0], TEXTS[0], 1)
     assert_same(speak(engine, after)[after], alone(model, voices[0], TEXTS[0], 1))
@@ -287,3 +291,162 @@ def test_rows_of_different_decode_steps_share_a_batch(model: Model, voices: list
     assert_same(heard[mixed[0]], heard[mixed[2]])
     n = min(len(heard[mixed[0]]), len(heard[mixed[1]]))
     assert np.abs(heard[mixed[0]][:n] - heard[mixed[1]][:n]).max() > 0.01
+
+
+def with_pauses(model: Model, voice: Voice, *parts: str | int, seed: int = 0, **more: Any) -> Utterance:
+    """A text is a segment, a number a pause of so many frames."""
+    made = Utterance(voice, Sampling(0.3, None, -1.0, 1, seed), **more)
+    for part in parts:
+        made.add(Silence(part) if isinstance(part, int) else model.segment(part))
+    made.end()
+    return made
+
+
+def told(engine: Engine, utterance: Utterance) -> list[str | int]:
+    """Texts, and lengths of pauses, in the order in which they ended; `speak` has no eye for them."""
+    parts: list[str | int] = []
+    engine.add(utterance)
+    while not utterance.over:
+        for event in step(engine):
+            match event:
+                case SegmentSpoken(segment=segment):
+                    parts.append(segment.text)
+                case SilenceSpoken(silence=silence):
+                    parts.append(silence.frames)
+    return parts
+
+
+def test_pauses_are_zeros_of_exactly_their_length_wherever_they_stand(model: Model, voices: list[Voice]) -> None:
+    parts: list[str | int] = [3, 4, TEXTS[0], 7, TEXTS[2], 1, 2]
+    speech = with_pauses(model, voices[0], TEXTS[0], TEXTS[2])
+    whole = with_pauses(model, voices[0], *parts)
+    heard = speak(Engine(model, 2), whole, speech)
+    first, second = np.split(heard[speech], [len(alone(model, voices[0], TEXTS[0], 0))])
+    pause = np.zeros(7 * model.frame_samples)
+    assert_same(heard[whole], np.concatenate([pause, first, pause, second, pause[: 3 * model.frame_samples]]))
+    assert np.count_nonzero(heard[whole] == 0) >= 17 * model.frame_samples
+    assert told(Engine(model, 1), with_pauses(model, voices[0], *parts)) == parts
+
+
+def test_a_pause_costs_no_step_and_no_decoding(
+    model: Model, voices: list[Voice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(model, 1)
+    monkeypatch.setattr(engine._runner, "run", lambda batch: pytest.fail("a step"))
+    monkeypatch.setattr(engine._runner.codec, "put", lambda *_: pytest.fail("a frame for the codec"))
+    quiet = with_pauses(model, voices[0], 20, 30)
+    heard = speak(engine, quiet)
+    assert heard[quiet].shape == (50 * model.frame_samples,)
+    assert not heard[quiet].any()
+    assert quiet.status is Status.FINISHED
+
+
+def test_there_is_no_click_at_a_pause(model: Model, voices: list[Voice]) -> None:
+    """Speech ends in a tail that has died away, and the next segment begins as softly."""
+    for voice in voices:
+        whole = with_pauses(model, voice, TEXTS[1], 5, TEXTS[3])
+        sound = speak(Engine(model, 1), whole)[whole]
+        silent = np.flatnonzero(np.convolve(sound == 0, np.ones(5 * model.frame_samples), "valid") > 9599)
+        begin, end = silent[0], silent[-1] + 5 * model.frame_samples
+        assert abs(sound[begin - 1]) < 0.002
+        assert abs(sound[end]) < 0.002
+
+
+def test_a_pause_is_made_as_its_listener_needs_it(model: Model, voices: list[Voice]) -> None:
+    engine, heard_ms = Engine(model, 1), 0.0
+    quiet = with_pauses(model, voices[0], 9, played_ms=lambda: heard_ms, max_lead_ms=240.0)
+    engine.add(quiet)
+    assert [type(event) for event in step(engine)] == [FrameSpoken] * 3
+    assert step(engine) == []
+    assert engine.next_due_s() == pytest.approx(0.12)
+    heard_ms = 160.0
+    assert [type(event) for event in step(engine)] == [FrameSpoken] * 2
+    heard_ms = 640.0
+    events = step(engine)
+    assert [type(event) for event in events] == [FrameSpoken] * 4 + [SilenceSpoken, UtteranceEnded]
+
+
+def test_who_is_cancelled_in_a_pause_hears_no_more_of_it(model: Model, voices: list[Voice]) -> None:
+    engine = Engine(model, 1)
+    gone = with_pauses(model, voices[0], 9, TEXTS[0], played_ms=lambda: 0.0, max_lead_ms=240.0)
+    engine.add(gone)
+    step(engine)
+    engine.cancel(gone)
+    assert step(engine) == [UtteranceEnded(gone, Status.CANCELLED, 0)]
+    after = utterance(model, voices[0], TEXTS[0], 1)
+    assert_same(speak(engine, after)[after], alone(model, voices[0], TEXTS[0], 1))
+
+
+def test_who_waits_for_a_slot_is_not_silent_yet(model: Model, voices: list[Voice]) -> None:
+    engine = Engine(model, 1, max_waiting=1)
+    speaking, waiting = with_pauses(model, voices[0], "Yes."), with_pauses(model, voices[0], 2)
+    engine.add(speaking)
+    engine.add(waiting)
+    events: list[Event] = []
+    while not waiting.over:
+        events += step(engine)
+    assert [event.utterance for event in events].index(waiting) > [
+        type(event) for event in events if event.utterance is speaking
+    ].index(SegmentSpoken)
+
+
+def test_a_pause_does_not_pass_the_speech_before_it_that_the_codec_still_has(
+    model: Model, voices: list[Voice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(model, 1)
+    begun, may_go_on = threading.Event(), threading.Event()
+    decode = model.mimi.decode
+
+    def slow(*args: Any) -> Any:
+        begun.set()
+        assert may_go_on.wait(30)
+        return decode(*args)
+
+    monkeypatch.setattr(model.mimi, "decode", slow)
+    segment = replace(model.segment(TEXTS[0]), max_frames=1)
+    both = Utterance(voices[0], Sampling(0.3, None, -1.0, 1, 0))
+    both.add(segment)
+    both.add(Silence(1))
+    both.end()
+    engine.add(both)
+    speech, _, pause, _, _ = step(engine)
+    assert begun.wait(30)
+    assert isinstance(speech, FrameSpoken)
+    assert isinstance(pause, FrameSpoken)
+    assert not pause.sound.done()
+    may_go_on.set()
+    assert not pause.pcm.any()
+    assert speech.sound.done()
+    assert speech.pcm.any()
+
+
+def test_words_are_told_before_the_frame_in_which_they_begin_and_end_in_their_segment(
+    model: Model, voices: list[Voice]
+) -> None:
+    engine = Engine(model, 1)
+    spoken = Utterance(voices[0], Sampling(0.3, None, -1.0, 1, 0))
+    wanted: list[Segment] = []
+    for text in (TEXTS[3], TEXTS[1]):
+        words = tuple(Word(each, 0, 0, each) for each in text.split())
+        wanted.append(replace(model.segment(text), words=words))
+        spoken.add(wanted[-1])
+        spoken.add(Silence(3))
+    spoken.end()
+    engine.add(spoken)
+    made_ms, times, bounds = 0.0, list[WordTime](), list[tuple[float, float]]()
+    while not spoken.over:
+        for event in step(engine):
+            match event:
+                case FrameSpoken():
+                    made_ms += model.frame_ms
+                case WordSpoken(time=time):
+                    assert time.start_ms >= made_ms - 1e-6
+                    times.append(time)
+                case SegmentSpoken(start_ms=start_ms, end_ms=end_ms):
+                    bounds += [(start_ms, end_ms)] * (len(times) - len(bounds))
+    assert [time.word for time in times] == [word for segment in wanted for word in segment.words]
+    assert all(start_ms <= time.start_ms <= time.end_ms <= end_ms + 1e-6
+               for time, (start_ms, end_ms) in zip(times, bounds, strict=True))  # fmt: skip
+    assert all(a.end_ms <= b.start_ms + 1e-6 for a, b in pairwise(times))
+    assert not engine._words._clocks
+    assert not engine._relays

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from engine.capacity import Costs, Curve
 from engine.errors import Full
 from engine.scheduler import Batch, Scheduler
-from engine.utterance import Sampling, Segment, Status, Utterance
+from engine.utterance import Sampling, Segment, Silence, Status, Utterance
 from engine.voice import Voice
 
 VOICE = Voice(torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 1, 2))
@@ -232,8 +232,23 @@ def test_low_slots_are_taken_first_so_that_the_state_stays_small(scheduler: Sche
     assert sorted(scheduler.running) == [0, 1]
 
 
+def test_who_is_silent_takes_no_part_in_a_step_but_the_clock_says_when_there_is_more_to_be_made(
+    scheduler: Scheduler, clock: Clock, ahead: Ahead
+) -> None:
+    quiet = Utterance(VOICE, SAMPLING, played_ms=lambda: clock.now_ms, max_lead_ms=400.0)
+    quiet.add(Silence(20))
+    scheduler.add(quiet)
+    assert not scheduler.schedule()
+    while quiet.silent:
+        quiet.be_silent()
+    assert quiet.produced_ms == 400
+    assert scheduler.next_due_s() == pytest.approx(0.2), "when half of it is played"
+    speaks = ahead(100.0)
+    assert stepping(scheduler) == [speaks]
+
+
 class Books(RuleBasedStateMachine):
-    """Random owners who add, speak, cancel and end while steps are under way and time goes by."""
+    """Random owners who add, speak, pause, cancel and end while steps are under way and time goes by."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -259,8 +274,9 @@ class Books(RuleBasedStateMachine):
     def more_text_or_the_end(self, data: st.DataObject) -> None:
         if open_ones := [each for each in self.all if not each.over and not each.ended]:
             chosen = data.draw(st.sampled_from(open_ones))
-            if data.draw(st.booleans()):
-                chosen.add(Segment("More.", (1, 2), 4, 0))
+            part = data.draw(st.sampled_from([Segment("More.", (1, 2), 4, 0), Silence(1), Silence(3), None]))
+            if part is not None:
+                chosen.add(part)
             else:
                 chosen.end()
 
@@ -288,6 +304,9 @@ class Books(RuleBasedStateMachine):
             if not utterance.over:
                 utterance.step(is_eos=False)
         self.in_flight = Batch(())
+        for utterance in self.scheduler.running.values():
+            while utterance.silent:
+                utterance.be_silent()
         for utterance, _ in self.scheduler.release():
             assert utterance not in self.gone
             self.gone.append(utterance)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.utterance import FIRST_FRAME_OF_EOS, LEGAL_MOVES, Sampling, Segment, Status, Utterance
+from engine.utterance import FIRST_FRAME_OF_EOS, LEGAL_MOVES, Sampling, Segment, Silence, Status, Utterance
 from engine.voice import Voice
 
 VOICE = Voice(torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 1, 2))
@@ -155,3 +155,92 @@ def test_how_much_is_left_to_say_at_most_and_how_much_of_the_most_was_said() -> 
         utterance.step(step == 9)
     assert utterance.most_frames_left == 10
     assert utterance.spoken_share == 9 / 20
+
+
+def test_the_end_of_a_segment_is_known_when_speech_is_over_and_before_that_at_least_how_near_it_can_be() -> None:
+    utterance = speaking(max_frames=20, after_eos=3)
+    seen, over = [utterance.least_ms], [utterance.said]
+    while utterance.segment:
+        utterance.step(is_eos=utterance.produced_frames == 8)
+        seen.append(utterance.least_ms)
+        over.append(utterance.said)
+    assert [ms / 80 for ms in seen] == [9, 9, 9, 9, 9, 9, 9, 10, 11, 11, 11, 11]
+    assert over == [False] * 9 + [True] * 3
+    assert seen[-1] == utterance.produced_ms
+    assert speaking(max_frames=4).least_ms == 4 * 80
+
+
+def test_a_segment_that_is_cut_off_ends_without_the_model_having_said_so() -> None:
+    utterance = speaking(max_frames=7)
+    run(utterance, set())
+    assert not utterance.said
+    assert utterance.least_ms == utterance.produced_ms == 7 * 80
+
+
+def quiet(*parts: Segment | Silence, **more: float) -> Utterance:
+    utterance = Utterance(VOICE, SAMPLING, **more)  # type: ignore[arg-type]
+    for part in parts:
+        utterance.add(part)
+    return utterance
+
+
+def test_a_pause_is_no_step_and_comes_in_its_turn() -> None:
+    segment, pause = Segment("Hello.", (1,), 2, 0), Silence(2)
+    utterance = quiet(pause, segment, pause)
+    assert (utterance.ready, utterance.silent, utterance.next_segment) == (False, True, None)
+    assert [utterance.be_silent(), utterance.be_silent()] == [None, pause]
+    assert (utterance.ready, utterance.silent, utterance.next_segment) == (True, False, segment)
+    assert not utterance.begun, "its slot holds nothing yet"
+    utterance.begin_segment()
+    assert utterance.segment_start_ms == 160
+    assert (utterance.ready, utterance.silent) == (True, False)
+    run(utterance, set())
+    assert utterance.begun
+    utterance.end()
+    assert not utterance.complete
+    utterance.be_silent()
+    assert utterance.be_silent() is pause
+    assert (utterance.complete, utterance.silent, utterance.ready) == (True, False, False)
+    assert utterance.produced_frames == 6
+
+
+def test_a_pause_keeps_to_the_listeners_pace_and_to_his_will() -> None:
+    played_ms = 0.0
+    utterance = quiet(Silence(9), played_ms=lambda: played_ms, max_lead_ms=160.0)  # type: ignore[arg-type]
+    for made in (2, 3):
+        while utterance.silent:
+            utterance.be_silent()
+        assert utterance.produced_frames == made
+        played_ms += 80
+    assert utterance.silent
+    utterance.move(Status.CANCELLED)
+    assert not utterance.silent
+
+
+def test_a_pause_is_something_to_say_but_no_speech() -> None:
+    utterance = quiet(Silence(5), Segment("Hello.", (1,), 20, 0), Silence(3))
+    assert utterance.most_frames_left == 28
+    for _ in range(2):
+        utterance.be_silent()
+    assert utterance.most_frames_left == 26
+    assert utterance.spoken_share is None
+    for _ in range(3):
+        utterance.be_silent()
+    utterance.begin_segment()
+    run(utterance, {9})
+    assert utterance.spoken_share == 9 / 20
+    assert utterance.most_frames_left == 3
+
+
+def test_who_begins_with_a_pause_is_a_newcomer_until_that_has_given_it_a_lead() -> None:
+    utterance = quiet(Silence(3))
+    seen = []
+    for _ in range(3):
+        seen.append(utterance.newcomer)
+        utterance.be_silent()
+    assert [*seen, utterance.newcomer] == [True, True, True, False]
+
+
+def test_a_pause_has_a_length() -> None:
+    with pytest.raises(AssertionError):
+        quiet(Silence(0))
