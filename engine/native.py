@@ -27,3 +27,13 @@ def limit_allocations() -> None:
         set_limit = ctypes.CDLL(str(path)).av_max_alloc
         set_limit.argtypes, set_limit.restype = (ctypes.c_size_t,), None
         set_limit(MAX_ALLOCATION_BYTES)
+
+
+@functools.cache
+def use_one_thread() -> None:
+    """FFmpeg starts a thread for each processor with each resampler, and they have nothing to do.
+
+    PyAV has no setting for it; where PyAV uses the system's FFmpeg, they are started.
+    """
+    if path := bundled_library("avutil"):
+        ctypes.CDLL(str(path)).av_cpu_force_count(ctypes.c_int(1))

@@ -1,6 +1,9 @@
 """Read the tensors of a safetensors file, and say what is wrong with one that cannot be read."""
 
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -8,19 +11,37 @@ from safetensors import SafetensorError, safe_open
 from engine.errors import CheckpointError
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Every tensor of a safetensors file, floating ones as float32. Raises `CheckpointError`.
+@dataclass(frozen=True)
+class Announced:
+    """What a file's header says of one tensor."""
 
-    The reader holds the header against the size of the file before it makes room for any tensor.
+    shape: tuple[int, ...]
+    dtype: str  # as the format writes it: F32, BF16, I64, ...
+
+
+Choose = Callable[[Mapping[str, Announced]], Collection[str]]
+
+
+def read_tensors(path: Path, choose: Choose | None = None) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file, floating ones as float32. Raises `CheckpointError`.
+
+    The reader holds the header against the size of the file before it makes room for any tensor. Then `choose` sees
+    what is announced, and names the tensors to read; without it, all are.
     """
     try:
         with safe_open(path, framework="pt") as file:
             # Copied, because the reader's tensors are windows on the file, which may change under a server.
-            return {name: _float32(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+            names = file.keys() if choose is None else choose(_announced(file))
+            return {name: _float32(file.get_tensor(name)) for name in names}
     except SafetensorError as error:
         raise CheckpointError(f"{path}: {_fault(path, str(error))}") from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error}); check the path") from error
+
+
+def _announced(file: Any) -> dict[str, Announced]:
+    parts = ((name, file.get_slice(name)) for name in file.keys())  # noqa: SIM118
+    return {name: Announced(tuple(part.get_shape()), part.get_dtype()) for name, part in parts}
 
 
 def _float32(tensor: torch.Tensor) -> torch.Tensor:

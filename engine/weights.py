@@ -131,7 +131,7 @@ def _preferred() -> Checkpoint:
     held = _held(config)
     if held is not None:
         return held
-    obstacle = _obstacle(config)
+    obstacle = hub_obstacle(config)
     if not obstacle:
         try:
             found = _published(PREFERRED)
@@ -153,7 +153,7 @@ def _held(config: Config) -> Checkpoint | None:
     return Checkpoint(PREFERRED, config, weights, tokenizer, can_clone=full is not None, reason=reason)
 
 
-def _obstacle(config: Config) -> str:
+def hub_obstacle(config: Config) -> str:
     """What stands between us and the preferred model; "" when the hub offers it."""
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set and it is not in the cache"

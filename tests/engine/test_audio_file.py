@@ -204,6 +204,12 @@ def test_a_header_that_lies_about_the_length_changes_nothing() -> None:
     assert decoded.stated_seconds == pytest.approx(1000 / 24_000, abs=0.01)
 
 
+def test_decoding_stops_after_many_packets_though_nothing_in_them_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = encode(tone(10), "libmp3lame", "mp3")
+    monkeypatch.setattr("engine.audio_file.MAX_PACKETS", 100)  # of 24 ms
+    assert decode(whole).samples.shape[1] / 24_000 == pytest.approx(2.4, abs=0.1)
+
+
 # Damage
 
 
@@ -330,3 +336,15 @@ def test_low_sample_rates_are_refused() -> None:
 def test_absurd_sample_rates_are_refused() -> None:
     with pytest.raises(VoiceError, match=r"is sampled at 400000 Hz; convert it to 48000 Hz or less"):
         decode(wav(tone(1, 400_000), 400_000))
+
+
+def test_where_a_file_changes_its_channels_in_the_middle_the_first_kind_is_kept() -> None:
+    mono, stereo = encode(tone(2), "libmp3lame", "mp3"), encode(np.stack([tone(2), tone(2)]), "libmp3lame", "mp3")
+    decoded = decode(mono + stereo)
+    assert decoded.samples.shape[0] == 1
+    assert 1.9 < decoded.samples.shape[1] / 24_000 < 2.5
+
+
+def test_rare_samples_are_refused() -> None:
+    with pytest.raises(VoiceError, match="has s64 samples, which is rare; convert it to a 16-bit WAV"):
+        decode(encode(tone(), "pcm_s64le", "wav"))

@@ -147,3 +147,8 @@ def test_a_file_that_is_no_safetensors_is_refused(model: Model, tmp_path: Path, 
     (tmp_path / "bad.safetensors").write_bytes(content)
     with pytest.raises(VoiceError, match=r"bad\.safetensors.*sayline export-voice"):
         load(model, tmp_path / "bad.safetensors")
+
+
+def test_a_file_that_is_not_there_says_so(model: Model, tmp_path: Path) -> None:
+    with pytest.raises(VoiceError, match="cannot be read"):
+        load(model, tmp_path / "none.safetensors")
