@@ -1,70 +1,75 @@
-"""Who may use the server: its key, or, where it has none, only this machine's own programs and pages.
+"""Who calls: the holder of a key, or, where none is asked for, an address. Knows requests, but refuses nobody.
 
-A browser lets any page open a WebSocket to 127.0.0.1. So without a key a page must come from this server itself
-(Origin), and the server must have been asked for by its own name (Host), lest a foreign name be pointed at it.
+Keys are asked for where there are any, and beyond this machine unless it was said twice that everybody may come in.
 """
 
 import hmac
-from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from server.key_ring import KeyRing
+from server.keys import SINGLE_KEY, KeyFile, KeyRevoked, digest
+from server.limits import ANONYMOUS, Caller, Limits
 from server.settings import Settings
+from server.visitor import Visitor
 
 KEY_SUBPROTOCOL = "sayline.key."  # browsers cannot set headers, but they can name subprotocols
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+KEY_HEADER = "X-API-Key"
 
 
 def offered_subprotocols(request: web.Request) -> list[str]:
     return [name.strip() for name in ",".join(request.headers.getall("Sec-WebSocket-Protocol", [])).split(",")]
 
 
-def check_key(request: web.Request, settings: Settings) -> None:
-    """Raises 401 where a key is asked for and the right one is not given."""
-    if settings.api_key is None:
-        return
-    key = settings.api_key.get_secret_value().encode()
-    if not any(hmac.compare_digest(given, key) for given in _given_keys(request)):
-        raise web.HTTPUnauthorized(
-            headers={"WWW-Authenticate": "Bearer"},
-            text="This server asks for an API key: send the header `Authorization: Bearer <key>`, "
-            f"or from a browser the subprotocol `{KEY_SUBPROTOCOL}<key>` beside the protocol's own.\n",
-        )
-
-
-def check_origin(request: web.Request, settings: Settings) -> None:
-    """Raises 403 where a page of another site asks, and no key protects the server."""
-    origin = request.headers.get("Origin")
-    if settings.api_key is not None or origin is None:
-        return
-    if urlsplit(origin).netloc.lower() != request.host.lower():
-        raise web.HTTPForbidden(
-            text=f"Pages of {origin[:100]} may not use this server. Open its own page, or give it an API key.\n"
-        )
-
-
-def check_host(request: web.Request, settings: Settings) -> None:
-    """Raises 403 where a server for this machine alone is asked for by a foreign name."""
-    if settings.api_key is not None or not settings.on_loopback:
-        return
-    if _host_name(request.host) not in (*LOOPBACK_NAMES, settings.host.lower()):
-        raise web.HTTPForbidden(
-            text="This server answers to 127.0.0.1 and localhost; give it an API key to change that.\n"
-        )
-
-
-def _given_keys(request: web.Request) -> Sequence[bytes]:
+def given_keys(request: web.Request) -> list[str]:
+    """At most one of each way to give it."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    keys = [token.strip()] if scheme.lower() == "bearer" else []
-    keys += [
-        name.removeprefix(KEY_SUBPROTOCOL) for name in offered_subprotocols(request) if name.startswith(KEY_SUBPROTOCOL)
-    ]
-    return [key.encode(errors="surrogateescape") for key in keys]
+    offered = (name for name in offered_subprotocols(request) if name.startswith(KEY_SUBPROTOCOL))
+    keys = (
+        token.strip() if scheme.lower() == "bearer" else "",
+        request.headers.get(KEY_HEADER, "").strip(),
+        next(offered, "").removeprefix(KEY_SUBPROTOCOL),
+    )
+    return [key for key in keys if key]
 
 
-def _host_name(host: str) -> str:
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
+class Callers:
+    def __init__(self, settings: Settings) -> None:
+        """Raises `KeyFileError`."""
+        self._ring = KeyRing(KeyFile(settings.keys_path))
+        single = None if settings.api_key is None else settings.api_key.get_secret_value()
+        self._single = None if single is None else digest(single)
+        self._always_keyed = single is not None or (settings.exposed and settings.insecure < 2)
+        self._anonymous = Limits(
+            contexts=settings.anonymous_contexts or None,
+            chars_per_minute=settings.anonymous_chars_per_minute or None,
+        )
+
+    @property
+    def keyed(self) -> bool:
+        """Whether a key is asked for, as of now."""
+        return self._always_keyed or self._ring.found_file
+
+    def find(self, request: web.Request, visitor: Visitor) -> Caller | None:
+        """None: this needs a key, and the right one was not given."""
+        if not self.keyed:
+            return Caller(ANONYMOUS, self._anonymous, account=f"{ANONYMOUS} {visitor.network}")
+        found = [caller for key in given_keys(request) if (caller := self._holder(key))]
+        return found[0] if found else None
+
+    def current(self, caller: Caller) -> Caller:
+        """As of now, with the limits that he has now. Raises `KeyRevoked`."""
+        if caller.name == SINGLE_KEY or (caller.name == ANONYMOUS and not self.keyed):
+            return caller
+        key = self._ring.named(caller.name)
+        if key is None or key.sha256 != caller.sha256:
+            raise KeyRevoked("this key is not good any more; connect again with another one")
+        return key.caller
+
+    def _holder(self, given: str) -> Caller | None:
+        key = self._ring.find(given)
+        if key is not None:
+            return key.caller
+        if self._single is not None and hmac.compare_digest(self._single, digest(given)):
+            return Caller(SINGLE_KEY, self._anonymous, account=SINGLE_KEY)
+        return None

@@ -1,0 +1,79 @@
+"""A small server behind the real door, on a real socket, for what has nothing to do with speech."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from server import door
+from server.http_errors import tell_errors
+from server.settings import Settings
+from tests.server.peer import running
+
+Answer = tuple[int, str, dict[str, str]]
+
+
+class Doorway:
+    def __init__(self, address: str, rejected: list[tuple[str, str]]) -> None:
+        self.address, self.rejected = address, rejected
+
+    async def ask(self, path: str = "/who", method: str = "GET", **headers: str) -> Answer:
+        """Status, text and headers of the answer. `X_API_Key` is the header X-API-Key."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        url = f"http://{self.address}{path}"
+        async with aiohttp.ClientSession() as client, client.request(method, url, headers=named) as response:
+            return response.status, await response.text(), dict(response.headers)
+
+    async def who(self, **headers: str) -> str:
+        status, text, _ = await self.ask(**headers)
+        return text if status == 200 else str(status)
+
+
+@asynccontextmanager
+async def doorway(**settings: Any) -> AsyncIterator[Doorway]:
+    rejected: list[tuple[str, str]] = []
+    app = web.Application(middlewares=[tell_errors])
+    door.install(app, Settings.load(**settings), lambda code, key: rejected.append((code, key)))
+    app.add_routes([web.get("/who", _who), web.get("/open", _open), web.post("/text", _text), web.get("/at", _at)])
+    app.add_routes([web.get("/voice/{name}", _voice), web.get("/context", _context), web.get("/bug", _bug)])
+    async with running(app) as address:
+        yield Doorway(address, rejected)
+
+
+async def _who(request: web.Request) -> web.Response:
+    return web.Response(text=request[door.CALLER].name)
+
+
+async def _at(request: web.Request) -> web.Response:
+    visitor = request[door.VISITOR]
+    return web.Response(text=f"{visitor.address} {visitor.scheme} {visitor.host}")
+
+
+@door.public
+async def _open(request: web.Request) -> web.Response:
+    return web.Response(text="open", headers={"Vary": "Accept-Encoding"})
+
+
+async def _text(request: web.Request) -> web.Response:
+    request.app[door.LEDGER].take_chars(request[door.CALLER], len(await request.text()))
+    return web.Response(text="spoken")
+
+
+async def _voice(request: web.Request) -> web.Response:
+    request.app[door.LEDGER].check_voice(request[door.CALLER], request.match_info["name"])
+    return web.Response(text="spoken")
+
+
+async def _context(request: web.Request) -> web.StreamResponse:
+    """Lasts until its reader goes."""
+    with request.app[door.LEDGER].take_context(request[door.CALLER]):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b"x" * 65536)
+
+
+async def _bug(request: web.Request) -> web.Response:
+    raise AssertionError("a fault of ours")
