@@ -41,9 +41,11 @@ class OpusEncoder:
     "VoIP", which filters the voice.
     """
 
-    def __init__(self, sample_rate_hz: int = SAMPLE_RATE_HZ, bitrate: int = 48_000, complexity: int = 0) -> None:
+    def __init__(
+        self, sample_rate_hz: int = SAMPLE_RATE_HZ, bitrate: int = 48_000, complexity: int = 0, frame_ms: int = FRAME_MS
+    ) -> None:
         opuslib = load_opuslib()
-        self.frame_samples = sample_rate_hz * FRAME_MS // 1000
+        self.frame_samples = sample_rate_hz * frame_ms // 1000
         self._api = opuslib.api.encoder
         self._state = self._api.create_state(sample_rate_hz, 1, opuslib.APPLICATION_AUDIO)
         # Not at exit: a thread may be encoding still, and the memory goes with the process.

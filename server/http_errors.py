@@ -1,0 +1,104 @@
+"""How faults are told over HTTP: OpenAI's shape, which its clients read, at every door. Knows no route.
+
+`{"error": {"message", "type", "param", "code"}}`; `code` is for programs, `message` for people.
+"""
+
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from aiohttp import web
+
+from engine.errors import InputError
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# Of what is not simply a bad request. What we fetch ourselves and cannot get is no fault of who asks.
+STATUS = {
+    "full": HTTPStatus.SERVICE_UNAVAILABLE,
+    "shutting_down": HTTPStatus.SERVICE_UNAVAILABLE,
+    "hub_unreachable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "hub_gated": HTTPStatus.SERVICE_UNAVAILABLE,
+    "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "too_slow": HTTPStatus.REQUEST_TIMEOUT,
+    "voice_urls_off": HTTPStatus.FORBIDDEN,
+    "not_yours": HTTPStatus.FORBIDDEN,
+    "no_such_voice": HTTPStatus.NOT_FOUND,
+    "voice_name_taken": HTTPStatus.CONFLICT,
+    "voice_quota": HTTPStatus.CONFLICT,
+    "voices_not_kept": HTTPStatus.INSUFFICIENT_STORAGE,
+    "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,
+    "text_limit": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "voice_not_allowed": HTTPStatus.FORBIDDEN,
+    "key_revoked": HTTPStatus.UNAUTHORIZED,
+    "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+}
+TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+CODES = {401: "invalid_api_key", 429: "rate_limited"}
+PARAMS = {"unknown_voice": "voice", "bad_format": "format"}
+
+
+class RequestError(InputError):
+    """`param`: the field that is wrong."""
+
+    code = "bad_request"
+
+    def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code or self.code
+
+
+@web.middleware
+async def tell_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Before all other middlewares, which may refuse too."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400 or _wants_text(request):
+            raise
+        return _of_http(error)
+    except InputError as error:
+        return answer(error)
+    except web.RequestPayloadError as error:
+        return answer(RequestError(f"the body cannot be read ({str(error.__cause__ or error)[:100]}); send it again"))
+    except ConnectionError:  # nobody hears it
+        raise
+    except Exception:
+        log.exception("a request failed: %s %s", request.method, request.match_info.route.resource)
+        return internal()
+
+
+def answer(error: InputError) -> web.Response:
+    status = STATUS.get(error.code, HTTPStatus.BAD_REQUEST)
+    param = error.param if isinstance(error, RequestError) else PARAMS.get(error.code)
+    return web.json_response(body(status, str(error), error.code, param), status=status, headers=retry_after(error))
+
+
+def internal() -> web.Response:
+    return web.json_response(body(500, "internal error", "internal"), status=500)
+
+
+def body(status: int, message: str, code: str, param: str | None = None) -> dict[str, object]:
+    kind = TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def retry_after(error: InputError) -> dict[str, str]:
+    after_ms = getattr(error, "retry_after_ms", None)
+    return {} if after_ms is None else {"Retry-After": str(max(1, math.ceil(after_ms / 1000)))}
+
+
+def _of_http(error: web.HTTPException) -> web.Response:
+    headers = {name: value for name, value in error.headers.items() if not name.lower().startswith("content-")}
+    code = CODES.get(error.status, HTTPStatus(error.status).phrase.lower().replace(" ", "_"))
+    told = body(error.status, (error.text or error.reason).strip(), code)
+    return web.json_response(told, status=error.status, headers=headers)
+
+
+def _wants_text(request: web.Request) -> bool:
+    """People with a browser, and WebSockets, whose libraries show what is said as it is."""
+    return "Upgrade" in request.headers or "text/html" in request.headers.get("Accept", "")
