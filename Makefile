@@ -1,5 +1,6 @@
 # `make run` sets up and starts the server, `make test` sets up and runs every check. `make bench` measures, and
-# `make bench-peer` measures the reference implementation in turn with it. ARGS="--help" tells what each of them takes.
+# `make bench-peer` measures the reference implementation in turn with it. `make soak` lets strangers in for a while.
+# `make fuzz` sends rubbish for half an hour. ARGS="--help" tells what each of them takes.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -7,7 +8,7 @@ PROJECTS := pyproject.toml clients/python/pyproject.toml constraints.txt
 # Pinned versions, so that a new clone next year is the same as today's. Editable, so that the checkout is what runs.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test bench bench-peer format clean
+.PHONY: run test bench bench-peer soak fuzz format clean
 
 run: .venv/ready
 	$(BIN)/sayline serve $(ARGS)
@@ -16,13 +17,20 @@ test: .venv/ready-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(if $(ARGS),,$(BIN)/coverage report)
 
 bench: .venv/ready
 	$(BIN)/sayline bench $(ARGS)
 
 bench-peer: .venv/ready .venv-peer/ready
 	$(BIN)/python -m bench.peer --reference .venv-peer/bin/pocket-tts $(ARGS)
+
+soak: .venv/ready
+	$(BIN)/python -m bench.soak $(ARGS)
+
+fuzz: .venv/ready-for-tests
+	FUZZ=$(or $(FUZZ),100) $(BIN)/pytest -m fuzz $(ARGS)
 
 format: .venv/ready-for-tests
 	$(BIN)/ruff check --fix .

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from sayline import wire
+from sayline import messages, wire
 from sayline.errors import ProtocolError, SaylineError
 from sayline.opening import open_socket
 from websockets.asyncio.client import ClientConnection
@@ -48,7 +48,7 @@ class SaylineConnection:
 
     async def greet(self) -> None:
         ready = await self._receive()
-        if not isinstance(ready, wire.Ready):
+        if not isinstance(ready, messages.Ready):
             raise Lost(f"the server opened with {ready}")
         self._frame_ms = ready.frame_ms
 
@@ -56,12 +56,12 @@ class SaylineConnection:
         name = f"bench-{next(self._numbers)}"
         wish = stream.wish
         # `wait` false: a server that is full says so at once, and the reject is counted.
-        start = wire.Start(name, self._voice, format="opus", max_lead_ms=wish.max_lead_ms, wait=False)
+        start = messages.Start(name, self._voice, format="opus", max_lead_ms=wish.max_lead_ms, wait=False)
         try:
             await self._send(start)
-            await self._send(wire.Text(name, wish.text))
+            await self._send(messages.Text(name, wish.text))
             stream.on_asked()
-            await self._send(wire.End(name))
+            await self._send(messages.End(name))
             await self._listen(stream, name)
         except Lost as error:
             stream.end(Outcome.FAILED, str(error))
@@ -73,32 +73,32 @@ class SaylineConnection:
             if getattr(message, "context_id", name) != name:
                 continue
             match message:
-                case wire.Audio():
+                case messages.Audio():
                     stream.on_audio(self._frame_ms)
                     if stream.wants_no_more and not stopping:
                         stopping = True
-                        await self._send(wire.Cancel(name))
-                case wire.Segment():
+                        await self._send(messages.Cancel(name))
+                case messages.Segment():
                     stream.segments_ms.append(message.end_ms - message.start_ms)
-                case wire.Done():
+                case messages.Done():
                     stream.end(Outcome.SPOKEN)
-                case wire.Cancelled():
+                case messages.Cancelled():
                     stream.end(Outcome.STOPPED)
-                case wire.Error(code="full"):
+                case messages.Error(code="full"):
                     stream.retry_after_ms = message.retry_after_ms or stream.retry_after_ms
                     stream.end(Outcome.REJECTED, message.message)
-                case wire.Error(final=True):
+                case messages.Error(final=True):
                     stream.end(Outcome.FAILED, f"{message.code}: {message.message}")
                 case _:  # a place in a queue, or what a later server may say
                     pass
 
-    async def _send(self, message: wire.ClientMessage) -> None:
+    async def _send(self, message: messages.ClientMessage) -> None:
         try:
             await self._socket.send(wire.encode(message, ENCODING))
         except ConnectionClosed as error:
             raise Lost(f"the connection was lost: {error}") from error
 
-    async def _receive(self) -> wire.ServerMessage:
+    async def _receive(self) -> messages.ServerMessage:
         try:
             return wire.decode(await self._socket.recv(), ENCODING)
         except (ConnectionClosed, ProtocolError) as error:

@@ -2,12 +2,14 @@
 
 import typer
 
-from server.commands import export_voice, generate, serve, voices
+from server.commands import doctor, export_voice, generate, keys, serve, voices
 from server.commands.terminal import plainly
 
 
 def register(app: typer.Typer) -> None:
+    app.command("doctor", context_settings=serve.ALL_ARGUMENTS)(plainly(doctor.doctor))
     app.command("generate", epilog=generate.EXAMPLES)(plainly(generate.generate))
     app.command("export-voice", epilog=export_voice.EXAMPLES)(plainly(export_voice.export_voice))
-    app.command("serve", epilog=serve.EXAMPLES)(plainly(serve.serve))
+    app.add_typer(keys.make_app(), name="keys")
+    app.command("serve", context_settings=serve.ALL_ARGUMENTS)(plainly(serve.serve))
     app.command("voices", epilog=voices.EXAMPLES)(plainly(voices.voices))

@@ -1,16 +1,51 @@
 """Every setting of the server, from flags and from `SAYLINE_*`. Knows nothing of what is done with them."""
 
 import ipaddress
-from typing import Any, Self
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from engine.errors import InputError
+from server import origin
 
 
 class SettingsError(InputError):
     code = "bad_setting"
+
+
+def _split(value: Any) -> Any:
+    """Lists: separated by commas, or in JSON. A flag may be given many times."""
+    if isinstance(value, str):
+        value = json.loads(value) if value.lstrip().startswith("[") else [value]
+    return [part.strip() for each in value for part in str(each).split(",") if part.strip()]
+
+
+def _origin(value: str) -> str:
+    return value if value == origin.ANY else origin.normalise(value)
+
+
+def _host_name(value: str) -> str:
+    if not value or set(value) & set("/:@*"):
+        raise ValueError(f"{value} is no name of a host; leave out https:// and the port")
+    return value.lower()
+
+
+Item = TypeVar("Item")
+_Listed = Annotated[tuple[Item, ...], NoDecode, BeforeValidator(_split)]
+_Origin = Annotated[str, AfterValidator(_origin)]
+_HostName = Annotated[str, AfterValidator(_host_name)]
 
 
 class Settings(BaseSettings):
@@ -49,6 +84,73 @@ class Settings(BaseSettings):
     heartbeat_s: float = Field(default=20, gt=0, description="a peer is asked for a sign of life so often")
     api_key: SecretStr | None = Field(default=None, description="what clients must know")
     insecure: int = Field(default=0, ge=0, description="twice: listen beyond this machine without an API key")
+    # Sessions: how long they are waited for, and what is kept for them
+    max_sessions: int = Field(
+        default=1_000, ge=1, description="sessions at once, counting those that wait for a resume"
+    )
+    resume_s: float = Field(
+        default=30, ge=0, description="a session whose connection is lost can be resumed for so long; 0: it cannot"
+    )
+    resume_mb: float = Field(
+        default=1, ge=0, description="audio kept for a resume of one session, counting what is sent"
+    )
+    slow_consumer_s: float = Field(default=20, gt=0, description="a peer that reads nothing for so long is closed")
+    context_idle_s: float = Field(
+        default=120, gt=0, description="a context that has nothing to speak and hears nothing for so long expires"
+    )
+    session_idle_s: float = Field(
+        default=1_800, gt=0, description="a session without contexts that hears nothing for so long is closed"
+    )
+    # Stopping, and being stuck
+    drain_s: float = Field(
+        default=20, ge=0, description="told to stop, the server lets open contexts go on for so long"
+    )
+    watchdog_s: float = Field(
+        default=60, gt=0, description="a step or a frame that takes longer than this ends the server, with an error"
+    )
+    # Logs
+    log_format: Literal["pretty", "json"] = Field(default="pretty", description="how log lines are written")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="what is less important is not logged"
+    )
+
+    # Keys and exposure
+    keys_file: str | None = Field(
+        default=None, description="what `sayline keys` writes; where it is not given, keys.json in the data folder"
+    )
+    anonymous_contexts: int = Field(
+        default=0, ge=0, description="open contexts of an address without a key, or of the API key; 0: no limit"
+    )
+    anonymous_chars_per_minute: int = Field(
+        default=0, ge=0, description="characters a minute of an address without a key, or of the API key; 0: no limit"
+    )
+    origins: _Listed[_Origin] = Field(
+        default=(), description="sites whose pages may use this server, as https://example.org; `*`: all"
+    )
+    host_names: _Listed[_HostName] = Field(
+        default=(), description="names that this server is asked for by, beside its address and localhost"
+    )
+    trusted_proxies: _Listed[IPvAnyNetwork] = Field(
+        default=(), description="addresses or networks of proxies, whose X-Forwarded-For, -Proto and -Host are believed"
+    )
+    tls_cert: str | None = Field(default=None, description="PEM file: the certificate, then those that vouch for it")
+    tls_key: str | None = Field(default=None, description="PEM file: the certificate's private key, without a password")
+
+    # Voices that people make
+    data: str = Field(default="~/.local/share/sayline", min_length=1, description="folder for the voices people make")
+    max_upload_mb: float = Field(default=32, gt=0, le=1_024, description="the largest upload of a voice")
+    max_stored_voices: int = Field(
+        default=100, ge=0, description="voices kept for one key that has no limit of its own, and for all without a key"
+    )
+    voice_urls: bool | None = Field(
+        default=None, description="fetch voices from https:// addresses; without it, only where nobody else can ask"
+    )
+
+    # Speech over HTTP
+    max_request_chars: int = Field(default=20_000, ge=1, description="characters in the text of one HTTP request")
+    http_stall_s: float = Field(
+        default=60, gt=0, description="who takes nothing of an HTTP body for so long is cut off"
+    )
 
     @field_validator("api_key")
     @classmethod
@@ -71,11 +173,34 @@ class Settings(BaseSettings):
         except ValueError:
             return self.host == "localhost"
 
+    @property
+    def exposed(self) -> bool:
+        """Beyond this machine: by its own address, or by a proxy."""
+        return not self.on_loopback or bool(self.trusted_proxies)
+
+    @property
+    def keys_path(self) -> Path:
+        return Path(self.keys_file or f"{self.data}/keys.json").expanduser()
+
+    @property
+    def voices_path(self) -> Path:
+        return Path(self.data).expanduser() / "voices"
+
+    @property
+    def max_upload_bytes(self) -> int:
+        return round(self.max_upload_mb * 1024 * 1024)
+
+    @property
+    def fetches_voice_urls(self) -> bool:
+        return not self.exposed if self.voice_urls is None else self.voice_urls
+
     def check_exposure(self) -> None:
         """Raises `SettingsError` where anybody on the network could use the server, and nobody said so twice."""
-        if self.on_loopback or self.api_key is not None or self.insecure >= 2:
+        if not self.exposed or self.api_key is not None or self.insecure >= 2 or self.keys_path.exists():
             return
+        through = " through a proxy" if self.on_loopback else ""
         raise SettingsError(
-            f"{self.host} can be reached from other machines, and there is no API key: set SAYLINE_API_KEY to a long "
-            "random word, or listen on 127.0.0.1, or say --insecure twice to let everybody in"
+            f"{self.host} can be reached from other machines{through}, and there is no API key: make one with "
+            "`sayline keys add <name>`, or set SAYLINE_API_KEY to a long random word, or listen on 127.0.0.1 without a "
+            "proxy, or say --insecure twice to let everybody in"
         )

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from server.cli import register
 
-COMMANDS = ("generate", "export-voice", "serve", "voices")
+COMMANDS = ("doctor", "generate", "export-voice", "keys", "serve", "voices")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from server.settings import Settings, SettingsError
@@ -42,6 +44,53 @@ def test_beyond_this_machine_a_key_is_needed_or_saying_so_twice(host: str) -> No
             Settings.load(host=host, **flags).check_exposure()
     Settings.load(host=host, insecure=2).check_exposure()
     Settings.load(host=host, api_key="secret").check_exposure()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_behind_a_proxy_or_not_a_file_of_keys_is_enough(host: str) -> None:
+    settings = Settings.load(host=host, trusted_proxies="10.0.0.0/8")
+    with pytest.raises(SettingsError, match=r"sayline keys add <name>.*SAYLINE_API_KEY.*--insecure twice"):
+        settings.check_exposure()
+    settings.keys_path.parent.mkdir()
+    settings.keys_path.touch()
+    settings.check_exposure()
+
+
+def test_keys_are_kept_in_the_data_folder_unless_it_is_said_otherwise(tmp_path: Path) -> None:
+    assert Settings.load(data="~/x").keys_path == Path.home() / "x" / "keys.json"
+    assert Settings.load(keys_file="~/mine.json").keys_path == Path.home() / "mine.json"
+
+
+@pytest.mark.parametrize(
+    "given", ["https://a.example, HTTPS://b.example:443,", ["https://a.example", "https://b.example"]]
+)
+def test_a_list_is_separated_by_commas_or_given_many_times(given: object) -> None:
+    assert Settings.load(origins=given).origins == ("https://a.example", "https://b.example")
+
+
+@pytest.mark.parametrize("variable", ["https://a.example,http://b:81", '["https://a.example", "http://b:81"]'])
+def test_a_list_in_the_environment_may_be_json(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAYLINE_ORIGINS", variable)
+    assert Settings.load().origins == ("https://a.example", "http://b:81")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("origins", "app.example"),
+        ("origins", "https://app.example/"),
+        ("origins", "null"),
+        ("origins", "[oops"),
+        ("host_names", "https://app.example"),
+        ("host_names", "app.example:80"),
+        ("host_names", "*"),
+        ("trusted_proxies", "proxy.example"),
+        ("trusted_proxies", "10.0.0.0/33"),
+    ],
+)
+def test_an_item_of_a_list_that_cannot_be_used_is_named(field: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=field):
+        Settings.load(**{field: value})
 
 
 def test_the_key_is_not_shown() -> None:

@@ -52,8 +52,8 @@ def sayline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sayline
     register(app)
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: object, stdin: bytes | None = None) -> Result:
-        return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+    def run(*arguments: object, stdin: bytes | None = None, env: dict[str, str] | None = None) -> Result:
+        return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin, env=env)
 
     yield run
     enable_progress_bars()  # which `-q` switches off for the whole process

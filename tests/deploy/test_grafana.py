@@ -1,0 +1,51 @@
+"""The dashboard shows every metric, and asks for none that is not there."""
+
+import json
+import re
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from server.metrics import Metrics
+
+DASHBOARD = json.loads((Path(__file__).parents[2] / "deploy" / "grafana.json").read_text("utf-8"))
+PANELS = DASHBOARD["panels"]
+HISTOGRAM = ("_bucket", "_sum", "_count")
+
+
+def asked() -> set[str]:
+    """Names of the series that panels ask for."""
+    queries = [target["expr"] for panel in PANELS for target in panel["targets"]]
+    return {name for query in queries for name in re.findall(r"\b(?:sayline|process)_[a-z_]+", query)}
+
+
+def there() -> dict[str, set[str]]:
+    """For each metric the names of its series."""
+    families = text_string_to_metric_families(Metrics().render().decode())
+    endings = {"histogram": HISTOGRAM, "counter": ("_total",)}
+    return {family.name: {family.name + end for end in endings.get(family.type, ("",))} for family in families}
+
+
+def test_every_metric_that_a_panel_asks_for_exists() -> None:
+    assert asked() <= set().union(*there().values())
+
+
+def test_every_metric_is_shown() -> None:
+    hidden = [name for name, series in there().items() if not series & asked()]
+    assert not hidden
+
+
+def test_every_query_is_of_the_chosen_servers_alone() -> None:
+    for panel in PANELS:
+        for target in panel["targets"]:
+            assert target["expr"].count('{instance=~"$instance"}') == len(
+                re.findall(r"\b(?:sayline|process)_[a-z_]+", target["expr"])
+            ), target["expr"]
+            assert target["expr"].count("(") == target["expr"].count(")")
+
+
+def test_panels_have_names_of_their_own_and_do_not_overlap() -> None:
+    assert len({panel["title"] for panel in PANELS}) == len({panel["id"] for panel in PANELS}) == len(PANELS)
+    places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in PANELS}
+    assert len(places) == len(PANELS)
+    assert {(panel["gridPos"]["w"], panel["gridPos"]["h"]) for panel in PANELS} == {(8, 8)}

@@ -1,0 +1,176 @@
+"""What is logged: one line for each event, whose it was, and nothing that somebody said."""
+
+import asyncio
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from server import logs
+from server.app import make_app
+from server.settings import Settings
+from tests.server.fakes import FakeEngine
+from tests.server.peer import peer, running
+
+TEXT, KEY = "Xylophon. Quagmire.", "sesame-seventeen"
+log = logging.getLogger("server.test")
+
+
+@pytest.fixture
+def root() -> Iterator[None]:
+    """Puts back what `set_up` changes."""
+    logger = logging.getLogger()
+    handlers, level = logger.handlers[:], logger.level
+    yield
+    logging.captureWarnings(False)
+    logger.handlers[:], logger.level = handlers, level
+
+
+@pytest.fixture
+def lines(root: None) -> io.StringIO:
+    stream = io.StringIO()
+    logs.set_up("json", "debug", stream)
+    return stream
+
+
+@pytest.fixture
+def pretty(root: None) -> io.StringIO:
+    stream = io.StringIO()
+    logs.set_up("pretty", "info", stream)
+    return stream
+
+
+def read(lines: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in lines.getvalue().splitlines()]
+
+
+def test_a_line_says_when_how_grave_who_and_what(lines: io.StringIO) -> None:
+    log.info("ended %s", "well", extra={"contexts": 3})
+    (line,) = read(lines)
+    assert line.pop("time").endswith("+00:00")
+    assert line == {
+        "level": "info",
+        "session": "-",
+        "logger": "server.test",
+        "message": "ended well",
+        "contexts": 3,
+    }
+
+
+def test_pretty_is_for_people(pretty: io.StringIO) -> None:
+    with logs.in_session("s-1"):
+        log.warning("two\nlines", extra={"contexts": 3})
+        log.debug("not so important")
+    (line,) = pretty.getvalue().splitlines()
+    assert line.endswith("WARNING s-1      server.test: two\\nlines contexts=3")
+
+
+async def test_tasks_of_a_session_carry_its_id_and_others_do_not(lines: io.StringIO) -> None:
+    async def work(name: str) -> None:
+        await asyncio.sleep(0)
+        log.info(name)
+
+    with logs.in_session("s-1"):
+        inside = asyncio.create_task(work("inside"))
+    await asyncio.gather(inside, work("outside"))
+    assert {line["message"]: line["session"] for line in read(lines) if line["logger"] == "server.test"} == {
+        "inside": "s-1",
+        "outside": "-",
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
+        (RuntimeError("shapes do not fit"), "RuntimeError: shapes do not fit"),
+        (KeyError(TEXT), "KeyError"),
+        (ValueError(f"could not convert {TEXT}"), "ValueError"),
+        (UnicodeEncodeError("ascii", TEXT, 0, 1, TEXT), "UnicodeEncodeError"),
+        (FileNotFoundError(2, "No such file", TEXT), "FileNotFoundError: No such file"),
+        (json.JSONDecodeError(TEXT, TEXT, 0), "json.decoder.JSONDecodeError"),
+    ],
+)
+def test_an_error_is_told_with_its_place_and_without_what_it_quotes(
+    error: Exception, told: str, lines: io.StringIO
+) -> None:
+    try:
+        raise error
+    except Exception:
+        log.exception("a session failed")
+    (line,) = read(lines)
+    assert line["message"] == "a session failed"
+    assert "test_logs.py:" in line["error"][0]
+    assert line["error"][1:] == [told]
+    assert TEXT not in lines.getvalue()
+
+
+def test_what_caused_an_error_and_all_of_a_group_are_told(pretty: io.StringIO) -> None:
+    try:
+        try:
+            raise KeyError(TEXT)
+        except KeyError as error:
+            raise ExceptionGroup(TEXT, [RuntimeError("one"), OSError(TEXT)]) from error
+    except ExceptionGroup:
+        log.exception("failed")
+    told = [line.strip() for line in pretty.getvalue().splitlines()]
+    assert [line for line in told if "test_logs.py" not in line][1:] == [
+        "ExceptionGroup", "with:", "RuntimeError: one", "with:", "OSError", "caused by:", "KeyError",
+    ]  # fmt: skip
+    assert TEXT not in pretty.getvalue()
+
+
+async def test_what_asyncio_would_quote_is_left_out(lines: io.StringIO) -> None:
+    loop = asyncio.get_running_loop()
+    loop.call_soon(lambda text: {}[text], TEXT)  # type: ignore[index]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    (line,) = [line for line in read(lines) if line.get("error", [""])[-1] == "KeyError"]
+    assert line["message"].startswith("Exception in callback test_what_asyncio_would_quote_is_left_out")
+    assert TEXT not in lines.getvalue()
+
+
+def test_warnings_are_lines_too(lines: io.StringIO) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(True)
+        warnings.warn(f"odd 'input' {TEXT}", UserWarning, stacklevel=1)
+        logging.captureWarnings(False)
+    (line,) = read(lines)
+    assert line["message"].endswith("UserWarning: odd")
+
+
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+async def test_a_session_leaves_neither_text_nor_key(
+    encoding: str, lines: io.StringIO, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With everything logged, and with faults of every kind: of the peer, of a step, of a frame, of a session."""
+    asyncio.get_running_loop().set_debug(True)
+    app = await make_app(Settings.load(api_key=KEY), engine.model, engine)
+    known = {"Authorization": f"Bearer {KEY}"}
+    async with running(app) as address, peer(address, encoding, additional_headers=known) as one:
+        await one.say(TEXT)
+        await one.hear_all()
+        await one.send(TEXT)
+        await one.socket.send(TEXT if encoding == "json" else TEXT.encode())
+        await one.send("text", TEXT, text=TEXT)
+        engine.runner.fault = ValueError(TEXT)
+        await one.say(TEXT)
+        await one.hear_all()
+        engine.runner.codec_fault = ValueError(TEXT)
+        await one.say(TEXT)
+        await one.hear_all()
+        monkeypatch.setattr("server.session.Session.handle", lambda session, message: {}[message])
+        await one.send("start", "b")
+        await one.socket.wait_closed()
+    said = read(lines)
+    assert len([line for line in said if "error" in line]) >= 3, said
+    for word in (*TEXT.split(), KEY):
+        assert word not in lines.getvalue()
+    faults = {line["message"].partition(";")[0]: line["session"] for line in said if "error" in line}
+    assert faults["a session failed"] == faults["a frame or its listener failed"] != logs.NO_SESSION
+    assert faults["a step of 1 rows failed"] == logs.NO_SESSION, "the engine's own faults are nobody's"

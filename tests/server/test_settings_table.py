@@ -1,0 +1,28 @@
+"""The table of settings: complete, and the same as the settings."""
+
+from server.settings import Settings
+from server.settings_table import COMMAND, DOCUMENT, document, settings
+
+
+def test_the_table_in_the_documentation_is_that_of_the_settings() -> None:
+    assert DOCUMENT.read_text("utf-8") == document(), f"settings have changed: run `.venv/bin/{COMMAND}`"
+
+
+def test_every_setting_has_a_flag_a_variable_and_a_meaning() -> None:
+    assert [setting.name for setting in settings()] == list(Settings.model_fields)
+    for setting in settings():
+        assert setting.flag == "--" + setting.name.replace("_", "-")
+        assert f"SAYLINE_{setting.name.upper()}" in setting.variables
+        assert setting.meaning
+
+
+def test_the_variables_are_those_that_count() -> None:
+    assert settings()[list(Settings.model_fields).index("port")].variables == ("SAYLINE_PORT", "PORT")
+
+
+def test_limits_and_defaults_are_told() -> None:
+    told = {setting.name: (setting.default, setting.allowed) for setting in settings()}
+    assert told["port"] == ("8000", "from 0 to 65535")
+    assert told["heartbeat_s"] == ("20", "more than 0")
+    assert told["log_format"] == ("pretty", "pretty, json")
+    assert told["api_key"] == ("", "")
