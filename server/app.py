@@ -3,35 +3,59 @@
 import asyncio
 import errno
 import logging
+import multiprocessing
+import os
 import signal
 import socket
+import ssl
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import NoReturn
 
 import torch
-from aiohttp import WSCloseCode, web
+from aiohttp import web
 
 from engine.engine import Engine
 from engine.errors import InputError
 from engine.model import Model
 from engine.weights import find_checkpoint
-from server import auth, protocol
+from server import (
+    asyncapi,
+    door,
+    http_api,
+    http_docs,
+    http_errors,
+    http_health,
+    http_metrics,
+    http_voices,
+    logs,
+    protocol,
+)
+from server.ending import Ending
+from server.http_health import Health
+from server.metrics import Metrics
+from server.openapi import document
+from server.operations import OPERATIONS
 from server.opus import OpusEncoder
-from server.session import Session
+from server.protocol import CloseCode
+from server.sessions import STOPPING, Sessions
 from server.settings import Settings
+from server.shared import Shared
+from server.tls import make_context
 from server.upgrade import open_stream
+from server.voice_store import VoiceStore
+from server.watchdog import Watchdog
 from server.worker import Worker
+
+log = logging.getLogger(__name__)
 
 SETTINGS = web.AppKey("settings", Settings)
 WORKER = web.AppKey("worker", Worker)
 READY = web.AppKey("ready", protocol.Ready)
-SESSIONS = web.AppKey("sessions", set[Session])
+SESSIONS = web.AppKey("sessions", Sessions)
 ROOT = web.AppKey("root", Path)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 
 # A step is hundreds of small operations, and each may have to wait for the loop to give up the interpreter. At Python's
 # own 5 ms a step takes 13 times as long beside a thread that never rests.
@@ -43,14 +67,22 @@ class PortInUse(InputError):
 
 
 async def make_app(settings: Settings, model: Model, engine: Engine | None = None) -> web.Application:
-    """Raises `SettingsError` where the settings would let strangers in."""
-    settings.check_exposure()
-    app = web.Application(middlewares=[_guard])
+    """Raises `SettingsError` where the settings would let strangers in, `KeyFileError` for keys that cannot be read."""
+    app = web.Application(middlewares=[http_errors.tell_errors])
+    metrics = Metrics()
+    door.install(app, settings, metrics.on_reject)
     app[SETTINGS] = settings
-    app[WORKER] = Worker(engine or _engine(settings, model))
+    worker = app[WORKER] = Worker(engine or _engine(settings, model), metrics, VoiceStore(settings.voices_path))
     app[READY] = _ready(model)
-    app[SESSIONS] = set()
-    app.add_routes([web.get("/v1/stream", _stream), web.get("/healthz", _healthz), web.get("/", _page)])
+    shared = Shared(worker, settings, app[door.LEDGER], metrics)
+    sessions = app[SESSIONS] = Sessions(shared)
+    app.add_routes([web.get("/v1/stream", _stream), web.get("/", _page)])
+    app.add_routes(http_api.routes(shared, lambda: sessions.accepting))
+    app.add_routes(http_voices.routes(worker.voices, settings))
+    http_docs.add_routes(app, document(OPERATIONS, _version()))
+    http_health.add_routes(app, Health(lambda: worker.alive, lambda: sessions.accepting, lambda: _report(app)))
+    http_metrics.add_routes(app, metrics, _watched(worker, sessions))
+    asyncapi.add_routes(app, _version())
     if root := page_root():
         app[ROOT] = root
         for folder in ("web", "clients/js"):
@@ -71,14 +103,15 @@ def page_root() -> Path | None:
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises `InputError` for what the user can mend."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logs.set_up(settings.log_format, settings.log_level)
     settings.check_exposure()
+    context = make_context(settings)
     with bind(settings) as listener:  # before the model, which takes long
         torch.set_num_threads(settings.threads)
         sys.setswitchinterval(GIL_TURN_S)
         checkpoint = find_checkpoint(settings.variant, settings.config)
         print(f"Loading the model {checkpoint.name} ...", flush=True)
-        asyncio.run(_serve(settings, Model.load(checkpoint, settings.device, settings.precision), listener))
+        asyncio.run(_serve(settings, Model.load(checkpoint, settings.device, settings.precision), listener, context))
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -104,30 +137,55 @@ def bind(settings: Settings) -> socket.socket:
     return listener
 
 
-async def _serve(settings: Settings, model: Model, listener: socket.socket) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+async def _serve(settings: Settings, model: Model, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+    ending, loop = Ending(), asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, ending.ask)
+    loop.add_signal_handler(signal.SIGINT, ending.hurry)
     app = await make_app(settings, model)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
     await runner.setup()
     try:
         await app[WORKER].warm_up()
-        await web.SockSite(runner, listener).start()
+        watchdog = Watchdog(app[WORKER], settings.watchdog_s, ending.break_down)
+        await web.SockSite(runner, listener, ssl_context=context).start()
         print(_banner(settings, app, listener.getsockname()[1]), flush=True)
-        await stop.wait()
+        await end(app, ending)
+        watchdog.stop()
     finally:
         await runner.cleanup()
 
 
+async def end(app: web.Application, ending: Ending) -> None:
+    """Returns when the server may stop. Does not return where the engine is broken."""
+    await ending.until_asked()
+    sessions = app[SESSIONS]
+    if not ending.hurried:
+        log.info("asked to stop: who speaks may go on for %g s", app[SETTINGS].drain_s)
+        await ending.unless_hurried(sessions.drain(), app[WORKER].until_silent(), within_s=app[SETTINGS].drain_s)
+    if ending.broken:
+        await sessions.end_all("internal", "internal error; connect again", CloseCode.INTERNAL, "internal error")
+        exit_broken()
+    await _say_goodbye(app)  # now: later aiohttp hears nothing any more, not even who closes with us
+
+
+def exit_broken() -> NoReturn:
+    """At once: threads that hang would be waited for. A process that hangs would keep the port."""
+    logging.shutdown()
+    for child in multiprocessing.active_children():
+        child.kill()
+    sys.stdout.flush()
+    os._exit(os.EX_SOFTWARE)
+
+
 def _banner(settings: Settings, app: web.Application, port: int) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    url = f"http://{host}:{port}"
+    secure = "s" if settings.tls_cert else ""
+    url, stream = f"http{secure}://{host}:{port}", f"ws{secure}://{host}:{port}"
     model, capacity = app[WORKER].model, app[WORKER].capacity
     checkpoint = model.checkpoint
-    elsewhere = "" if port == 8000 and settings.on_loopback else f" --url ws://{host}:{port}"
+    elsewhere = "" if port == 8000 and settings.on_loopback and not secure else f" --url {stream}"
     lines = [
-        f"Sayline is ready at {url} (programs connect to ws://{host}:{port}/v1/stream).",
+        f"Sayline is ready at {url} (programs connect to {stream}/v1/stream).",
         f"  page      {url}/" if ROOT in app else "  page      not installed",
         f"  weights   {checkpoint.name}: {checkpoint.reason}; in {model.precision.value}",
         f"  voices    {', '.join(checkpoint.voices())}",
@@ -169,18 +227,12 @@ async def _start(app: web.Application) -> None:
 
 async def _say_goodbye(app: web.Application) -> None:
     """aiohttp itself would drop its WebSockets without a word."""
-    goodbyes = (session.go_away(WSCloseCode.SERVICE_RESTART, "the server restarts") for session in app[SESSIONS])
-    await asyncio.gather(*goodbyes)
+    told = f"{STOPPING}; connect again"
+    await app[SESSIONS].end_all("shutting_down", told, CloseCode.RESTART, "the server restarts")
 
 
 async def _stop(app: web.Application) -> None:
     await app[WORKER].stop()
-
-
-@web.middleware
-async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    auth.check_host(request, request.app[SETTINGS])
-    return await handler(request)
 
 
 async def _set_headers(request: web.Request, response: web.StreamResponse) -> None:
@@ -191,14 +243,12 @@ async def _set_headers(request: web.Request, response: web.StreamResponse) -> No
 
 async def _stream(request: web.Request) -> web.StreamResponse:
     app = request.app
-    return await open_stream(request, app[SETTINGS], app[WORKER], app[READY], app[SESSIONS])
+    return await open_stream(request, app[SETTINGS], app[READY], app[SESSIONS])
 
 
-async def _healthz(request: web.Request) -> web.Response:
-    app = request.app
+def _report(app: web.Application) -> dict[str, object]:
     worker = app[WORKER]
-    report = {
-        "status": "ok" if worker.alive else "failed",
+    return {
         "model": app[READY].model,
         "sessions": len(app[SESSIONS]),
         "contexts": worker.listeners,
@@ -206,9 +256,22 @@ async def _healthz(request: web.Request) -> web.Response:
         "waiting": worker.waiting,
         "capacity": worker.capacity,
     }
-    return web.json_response(report, status=200 if worker.alive else 503)
 
 
+def _watched(worker: Worker, sessions: Sessions) -> dict[str, Callable[[], float]]:
+    return {
+        "slots": lambda: worker.slots,
+        "slots_used": lambda: worker.slots_used,
+        "capacity": lambda: worker.capacity,
+        "speaking": lambda: worker.speaking,
+        "waiting": lambda: worker.waiting,
+        "contexts": lambda: worker.listeners,
+        "sessions": lambda: len(sessions),
+        "codec_backlog_frames": lambda: worker.codec_backlog,
+    }
+
+
+@door.public
 async def _page(request: web.Request) -> web.StreamResponse:
     root = request.app.get(ROOT)
     if root is None:

@@ -1,36 +1,68 @@
 """What happens to one utterance, on its way to its listener, in order. Knows no engine and no socket."""
 
 import asyncio
+import contextvars
 import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from engine.engine import Event, FrameSpoken, SegmentSpoken, UtteranceEnded
-from engine.utterance import Segment, Status, Utterance
+from engine.engine import Event, FrameSpoken, SegmentSpoken, SilenceSpoken, UtteranceEnded, WordSpoken
+from engine.utterance import Segment, Silence, Status, Utterance
+from engine.word_clock import WordTime
 
 log = logging.getLogger(__name__)
 
+Sound = TypeVar("Sound")  # as its listener has it
 
-class Listener(Protocol):
-    """Told on the event loop, but for `encode`. `on_ended` is the last call."""
 
-    def encode(self, pcm: np.ndarray) -> bytes:
-        """Frame by frame in order, on the thread that has decoded it: what is costly there delays no one else."""
+class Listener(Protocol[Sound]):
+    """Told on the event loop, but for `encode` and `end_part`. `on_ended` is the last call.
+
+    Those two come in order, on the thread that has decoded it: what is costly there delays no one else.
+    """
+
+    def encode(self, pcm: np.ndarray) -> Sound:
+        """One frame."""
+
+    def end_part(self) -> Sound:
+        """That was the last frame of a segment or of a pause; is there something of it left?"""
 
     def on_place(self, place: int) -> None:
         """It waits for its turn; 1 is next."""
 
-    def on_frame(self, data: bytes) -> None:
+    def on_frame(self, sound: Sound) -> None:
         """What `encode` made."""
+
+    def on_part_end(self, sound: Sound) -> None:
+        """What `end_part` made. Before `on_segment` or `on_silence`."""
+
+    def on_word(self, time: WordTime) -> None:
+        """It begins in the next frame, or later."""
 
     def on_segment(self, segment: Segment, start_ms: float, end_ms: float) -> None: ...
 
+    def on_silence(self, silence: Silence) -> None: ...
+
     def on_ended(self, status: Status) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    sound: Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _PartEnd:
+    sound: Future[Any]
+
+
+_News = _Frame | _PartEnd | WordSpoken | SegmentSpoken | SilenceSpoken | UtteranceEnded
 
 
 class Line:
@@ -39,26 +71,36 @@ class Line:
     What goes wrong with it, with the frame or with its listener, ends this line alone. `on_over` is called once.
     """
 
-    def __init__(self, utterance: Utterance, listener: Listener, on_over: Callable[["Line"], None]) -> None:
+    def __init__(self, utterance: Utterance, listener: Listener[Any], on_over: Callable[["Line"], None]) -> None:
         self.utterance, self.listener = utterance, listener
         self.place: int | None = None  # in the engine's queue
         self._on_over = on_over
         self._loop = asyncio.get_running_loop()
-        self._news: deque[Future[bytes] | SegmentSpoken | UtteranceEnded] = deque()  # a future is a frame
+        self._context = contextvars.copy_context()  # of the session, for what is logged
+        self._news: deque[_News] = deque()
+        self._last: Future[Any] | None = None  # what the newest frame is encoded to
         self._over = False
+        self.waits_since: float | None = None  # loop time; for the sound of a frame that has been made
 
     @property
     def over(self) -> bool:
         return self._over
 
     def add(self, event: Event) -> None:
-        if isinstance(event, FrameSpoken):
-            data: Future[bytes] = Future()
-            self._news.append(data)
-            event.sound.add_done_callback(partial(self._encode, data))
-        else:
-            self._news.append(event)
-            self._deliver()
+        match event:
+            case FrameSpoken(sound=sound):
+                self._last = encoded = Future[Any]()
+                self._news.append(_Frame(encoded))
+                if self.waits_since is None:
+                    self.waits_since = self._loop.time()
+                sound.add_done_callback(partial(self._encode, encoded))
+            case SegmentSpoken() | SilenceSpoken():
+                self._end_part()
+                self._news.append(event)
+                self._deliver()
+            case _:
+                self._news.append(event)
+                self._deliver()
 
     def move_to(self, place: int | None) -> None:
         if place is not None and place != self.place:
@@ -77,31 +119,56 @@ class Line:
             self.cut()
             self.listener.on_ended(status)
 
-    def _encode(self, data: Future[bytes], sound: Future[np.ndarray]) -> None:
+    def _end_part(self) -> None:
+        """Behind its last frame; no other is there before that is done."""
+        rest = Future[Any]()
+        self._news.append(_PartEnd(rest))
+        if self._last is None or self._last.done():
+            self._resolve(rest, self.listener.end_part)
+        else:
+            self._last.add_done_callback(lambda _: self._resolve(rest, self.listener.end_part))
+
+    def _encode(self, encoded: Future[Any], sound: Future[np.ndarray]) -> None:
         """On the codec's thread, which goes on with this slot only after that; so frames are encoded in order."""
+        self._resolve(encoded, lambda: self.listener.encode(sound.result()))
+
+    def _resolve(self, future: Future[Any], make: Callable[[], Any]) -> None:
         if self._over:
             return
         try:
-            data.set_result(self.listener.encode(sound.result()))
+            made = make()
         except Exception as error:
-            data.set_exception(error)
+            future.set_exception(error)
+        else:
+            future.set_result(made)
         self._loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
         while self._news and not self._over:
-            if isinstance(self._news[0], Future) and not self._news[0].done():
+            news = self._news[0]
+            if isinstance(news, _Frame | _PartEnd) and not news.sound.done():
+                self.waits_since = self._loop.time()
                 return
-            self._tell(self._news.popleft())
+            self._news.popleft()
+            self._tell(news)
+        self.waits_since = None
 
-    def _tell(self, news: Future[bytes] | SegmentSpoken | UtteranceEnded) -> None:
+    def _tell(self, news: _News) -> None:
+        listener = self.listener
         try:
             match news:
-                case Future():
-                    self.listener.on_frame(news.result())
+                case _Frame(sound=sound):
+                    listener.on_frame(sound.result())
+                case _PartEnd(sound=sound):
+                    listener.on_part_end(sound.result())
+                case WordSpoken(time=time):
+                    listener.on_word(time)
                 case SegmentSpoken(segment=segment, start_ms=start_ms, end_ms=end_ms):
-                    self.listener.on_segment(segment, start_ms, end_ms)
+                    listener.on_segment(segment, start_ms, end_ms)
+                case SilenceSpoken(silence=silence):
+                    listener.on_silence(silence)
                 case UtteranceEnded(status=status):
                     self.end(status)
         except Exception:
-            log.exception("a frame or its listener failed; its utterance ends, the others go on")
+            self._context.run(log.exception, "a frame or its listener failed; its utterance ends, the others go on")
             self.end(Status.FAILED)

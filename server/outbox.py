@@ -1,22 +1,26 @@
-"""What waits to be sent on one connection, in order. Knows no socket.
+"""What waits to be sent in one session, in order. Knows no socket.
 
-Audio in it is bounded by each context's lead. All else is an answer to something that came in, so `room` holds back
+Speech in it is bounded by each context's lead. All else is an answer to something that came in, so `room` holds back
 the reading while too many answers wait.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from server.protocol import Audio, Segment, ServerEvent
+from server.protocol import Audio, Segment, ServerEvent, Word
 
 MAX_ANSWERS = 64
+Speech = Audio | Segment | Word
 
 
 class Owner(Protocol):
-    def on_sent(self) -> None:
-        """One of its frames has left for the socket."""
+    """A context, as those see it who carry what it says."""
+
+    def on_sent(self, event: ServerEvent) -> float:
+        """An event of its own leaves for the socket. How far, in ms, has its audio been sent with that?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +32,48 @@ class Goodbye:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """The connection goes on with another session: look there for what to send."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outgoing:
-    event: ServerEvent | Goodbye
+    event: ServerEvent | Goodbye | Moved
     owner: Owner | None
 
 
 class Outbox:
     def __init__(self) -> None:
         self._waiting: deque[Outgoing] = deque()
-        self._answers = 0  # how many of them are not audio
+        self._answers = 0  # how many of them are not speech
         self._filled = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
 
-    def put(self, event: ServerEvent | Goodbye, owner: Owner | None = None) -> None:
+    def put(self, event: ServerEvent | Goodbye | Moved, owner: Owner | None = None) -> None:
         self._waiting.append(Outgoing(event, owner))
-        self._count(not isinstance(event, Audio))
+        self._count(_is_answer(event))
 
-    def silence(self, owner: Owner) -> int:
-        """Take back what `owner` was going to say: its audio, and the segments that belong to it. How many frames?"""
-        said = [out for out in self._waiting if _is_speech(out, owner)]
-        frames = sum(isinstance(out.event, Audio) for out in said)
-        if said:
-            self._waiting = deque(out for out in self._waiting if not _is_speech(out, owner))
-            self._count(frames - len(said))
-        return frames
+    def put_back(self, sent: Iterable[Outgoing]) -> None:
+        """Before all others: these have to be sent again."""
+        for out in reversed(list(sent)):
+            self._waiting.appendleft(out)
+            self._count(_is_answer(out.event))
+
+    def take_back(self, owner: Owner) -> list[Outgoing]:
+        """What `owner` was going to say: it is not sent."""
+        mine = [out for out in self._waiting if out.owner is owner]
+        if mine:
+            self._waiting = deque(out for out in self._waiting if out.owner is not owner)
+            self._count(-sum(_is_answer(out.event) for out in mine))
+        return mine
+
+    def take_all(self) -> list[Outgoing]:
+        """What waits, at once."""
+        everything = list(self._waiting)
+        self._waiting.clear()
+        self._count(-self._answers)
+        return everything
 
     async def get(self) -> Outgoing:
         """The next to send. Cancelling it loses nothing."""
@@ -60,7 +81,7 @@ class Outbox:
             self._filled.clear()
             await self._filled.wait()
         out = self._waiting.popleft()
-        self._count(-(not isinstance(out.event, Audio)))
+        self._count(-_is_answer(out.event))
         return out
 
     async def room(self) -> None:
@@ -77,5 +98,5 @@ class Outbox:
             self._has_room.clear()
 
 
-def _is_speech(out: Outgoing, owner: Owner) -> bool:
-    return out.owner is owner and isinstance(out.event, Audio | Segment)
+def _is_answer(event: ServerEvent | Goodbye | Moved) -> bool:
+    return not isinstance(event, Speech)

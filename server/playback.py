@@ -22,15 +22,26 @@ class Playback:
         self._count()
         self.sent_ms += duration_ms
 
-    def on_played(self, played_ms: float) -> None:
+    def on_ack(self, played_ms: float) -> None:
         """The listener's own report. One that goes back behind an earlier one is wrong, and ignored."""
         self._count()
         if played_ms >= self._reported_ms:
             self._reported_ms = self._heard_ms = min(played_ms, self._at_most_ms)
 
+    def rewind(self, sent_ms: float) -> None:
+        """What was sent behind this was lost on its way, and will be sent again."""
+        self._count()
+        self.sent_ms = min(self.sent_ms, sent_ms)
+        self._heard_ms, self._at_most_ms = min(self._heard_ms, sent_ms), min(self._at_most_ms, sent_ms)
+
     @property
     def played_ms(self) -> float:
         return min(self.sent_ms, self._heard_ms + self._now_ms() - self._since_ms)
+
+    @property
+    def dry_ms(self) -> float:
+        """For so long there has been nothing to play."""
+        return max(0.0, self._heard_ms + self._now_ms() - self._since_ms - self.sent_ms)
 
     def _count(self) -> None:
         now_ms = self._now_ms()

@@ -1,18 +1,23 @@
-"""A request for `/v1/stream` becomes a session, or is told in words why not. Knows HTTP, not what is said then."""
+"""A request for `/v1/stream` becomes a session, or is told in words why not. Knows HTTP, not what is said then.
+
+Who may ask at all was settled before, at the door (`server.door`).
+"""
 
 import asyncio
-import logging
 import socket
 
-from aiohttp import WSCloseCode, web
+import msgspec
+from aiohttp import web
 
+from engine.errors import Full
 from server import auth, protocol
-from server.protocol import Encoding
-from server.session import Session
+from server.connection import Connection
+from server.door import CALLER
+from server.limits import Caller
+from server.logs import in_session
+from server.protocol import CloseCode, Encoding
+from server.sessions import Sessions
 from server.settings import Settings
-from server.worker import Worker
-
-log = logging.getLogger(__name__)
 
 # What lies in buffers is late for a listener who interrupts, and 4 MB of it, the system's own choice, are 17 minutes.
 SEND_BUFFER_BYTES = 16 * 1024
@@ -23,19 +28,19 @@ MAX_FRAME_BYTES = 2 * 1024 * 1024
 
 
 async def open_stream(
-    request: web.Request, settings: Settings, worker: Worker, ready: protocol.Ready, sessions: set[Session]
+    request: web.Request, settings: Settings, ready: protocol.Ready, sessions: Sessions
 ) -> web.StreamResponse:
-    """Returns when the session has ended. It is in `sessions` as long as it lasts."""
-    auth.check_key(request, settings)
-    auth.check_origin(request, settings)
+    """Returns when the connection has ended."""
     if request.headers.get("Upgrade", "").lower() != "websocket":
         told = f"This is a WebSocket: connect with ws:// and the subprotocol {_known_subprotocols()}.\n"
         raise _UpgradeRequired(text=told, headers={"Upgrade": "websocket"})
     encoding = choose_encoding(auth.offered_subprotocols(request))
+    caller = request[CALLER]
     websocket = web.WebSocketResponse(
         protocols=[encoding.subprotocol],
         heartbeat=settings.heartbeat_s,
         timeout=CLOSE_PATIENCE_S,
+        autoclose=False,
         compress=False,  # a small message could unpack a thousandfold
         max_msg_size=MAX_FRAME_BYTES,
         writer_limit=0,  # every frame waits for the buffer to have room
@@ -44,15 +49,16 @@ async def open_stream(
     transport = request.transport
     assert isinstance(transport, asyncio.WriteTransport)
     _bound_buffers(transport)
-    session = Session(websocket, transport, encoding, worker, settings)
-    sessions.add(session)
     try:
-        await session.run(ready)
-    except Exception:
-        log.exception("a session failed")
-        await websocket.close(code=WSCloseCode.INTERNAL_ERROR, message=b"internal error")
-    finally:
-        sessions.discard(session)
+        session = sessions.open(caller)
+    except Full as error:
+        refused = protocol.Error(error.code, str(error), retry_after_ms=error.retry_after_ms)
+        data = protocol.serialize(refused, encoding)
+        await (websocket.send_str(data) if isinstance(data, str) else websocket.send_bytes(data))
+        await websocket.close(code=CloseCode.TRY_LATER, message=str(error).encode())
+        return websocket
+    with in_session(session.id):
+        await Connection(websocket, transport, encoding, session, sessions, settings).run(_ready_for(caller, ready))
     return websocket
 
 
@@ -63,6 +69,16 @@ def choose_encoding(offered: list[str]) -> Encoding:
         if name in spoken:
             return spoken[name]
     raise web.HTTPBadRequest(text=f"Name the subprotocol (Sec-WebSocket-Protocol): {_known_subprotocols()}.\n")
+
+
+def _ready_for(caller: Caller, ready: protocol.Ready) -> protocol.Ready:
+    """Only the voices that he may speak with."""
+    voices = caller.limits.allowed_voices((ready.default_voice, *ready.voices))
+    return msgspec.structs.replace(
+        ready,
+        voices=caller.limits.allowed_voices(ready.voices),
+        default_voice=voices[0] if voices else ready.default_voice,
+    )
 
 
 class _UpgradeRequired(web.HTTPClientError):

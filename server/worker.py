@@ -5,18 +5,25 @@ Knows utterances and whom to tell; knows nothing of sessions or of the wire.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
 from engine.engine import Engine, Event
 from engine.model import Model
+from engine.reading.passage import Passage
+from engine.reading.reader import Reader
 from engine.runner import Output
 from engine.scheduler import Batch
-from engine.segmenter import Segmenter
-from engine.utterance import Sampling, Segment, Status, Utterance
+from engine.utterance import Sampling, Segment, Silence, Status, Utterance
 from engine.voice import Voice
+from engine.word_clock import WordTime
+from server.limits import ANONYMOUS
 from server.line import Line, Listener
+from server.metrics import Metrics
+from server.voice_store import VoiceStore
 from server.voices import Voices
 
 log = logging.getLogger(__name__)
@@ -27,14 +34,16 @@ SOON_S = 0.02
 class Worker:
     """`start` it on the loop that it shall serve. Nothing here is called from another thread."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, metrics: Metrics | None = None, store: VoiceStore | None = None) -> None:
+        self._engine, self._metrics = engine, metrics or Metrics()
         self._lines: dict[Utterance, Line] = {}
         self._queue: list[Line] = []  # of those, who waits to be let in
-        self._voices = Voices(engine.model)
-        self._wake = asyncio.Event()
+        self.voices = Voices(engine.model, store)
+        self._wake, self._silent = asyncio.Event(), asyncio.Event()
         self._soon: asyncio.TimerHandle | None = None
         self._stopping = False
+        self._step_since: float | None = None  # loop time
+        self.on_failed: Callable[[], None] = lambda: None  # nothing is spoken any more
         self._engine_thread = ThreadPoolExecutor(1, "engine")
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -47,6 +56,19 @@ class Worker:
     def capacity(self) -> int:
         """How many may speak at once."""
         return self._engine.capacity
+
+    @property
+    def slots(self) -> int:
+        return self._engine.slots
+
+    @property
+    def slots_used(self) -> int:
+        return self._engine.slots_used
+
+    @property
+    def codec_backlog(self) -> int:
+        """Frames that are not decoded yet."""
+        return self._engine.codec_backlog
 
     @property
     def speaking(self) -> int:
@@ -67,10 +89,23 @@ class Worker:
     def alive(self) -> bool:
         return self._task is not None and not self._task.done()
 
+    @property
+    def stuck_s(self) -> float:
+        """So long the oldest step or frame has been under way."""
+        began = [line.waits_since for line in self._lines.values() if line.waits_since is not None]
+        began += [] if self._step_since is None else [self._step_since]
+        return self._loop.time() - min(began) if began else 0.0
+
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._engine.on_progress = self._on_progress
         self._task = asyncio.create_task(self._drive(), name="worker")
+
+    async def until_silent(self) -> None:
+        """Until every utterance that there is has ended."""
+        while self._lines:
+            self._silent.clear()
+            await self._silent.wait()
 
     async def stop(self) -> None:
         """Lets the step that runs finish, ends every utterance, joins the threads."""
@@ -78,15 +113,15 @@ class Worker:
         self.wake()
         if self._task is not None:
             await self._task
-        self._voices.cancel()
+        self.voices.cancel()
         self._abandon(Status.CANCELLED)
         await asyncio.to_thread(self._close_pools)
 
-    async def voice(self, name: str) -> Voice:
-        """One of the model's own voices. Raises `UnknownVoice`."""
-        return await self._voices.get(name)
+    async def voice(self, name: str, owner: str = ANONYMOUS) -> Voice:
+        """One of the model's own voices, or of this owner's. Raises `UnknownVoice`, `VoiceError`."""
+        return await self.voices.get(name, owner)
 
-    def speak(self, utterance: Utterance, listener: Listener) -> None:
+    def speak(self, utterance: Utterance, listener: Listener[Any]) -> None:
         """Raises `Full`."""
         if not self.alive or self._stopping:
             raise RuntimeError("the worker has stopped")
@@ -122,9 +157,10 @@ class Worker:
         voice = await self.voice(name)
         config = self.model.config
         utterance = Utterance(voice, Sampling(config.default_temperature, None, config.default_eos_threshold, 1, 0))
-        segmenter = Segmenter(lambda text: len(self.model.tokenizer.encode(text)))
-        for text in segmenter.push("Ready to speak, Dr. Smith. ") + segmenter.flush():
-            utterance.add(self.model.segment(text))
+        reader = Reader(lambda text: len(self.model.tokenizer.encode(text)))
+        for passage in reader.push("Ready to speak, Dr. Smith. ") + reader.flush():
+            assert isinstance(passage, Passage)
+            utterance.add(self.model.segment(passage.spoken))
         utterance.end()
         deaf = _DeafListener()
         self.speak(utterance, deaf)
@@ -153,15 +189,21 @@ class Worker:
         except Exception:
             log.exception("the engine's books are broken; nothing is spoken any more")
             self._abandon(Status.FAILED)
+            self.on_failed()
 
     async def _step(self, batch: Batch) -> list[Event]:
         output: Output | None = None
         try:
             if batch:
+                self._step_since = began = self._loop.time()
                 output = await self._loop.run_in_executor(self._engine_thread, self._engine.run, batch)
+                joining = batch.positions > 0
+                self._metrics.on_step(len(batch.rows), (self._loop.time() - began) * 1000, joining)
         except Exception:
             log.exception("a step of %d rows failed; they end, the others go on", len(batch.rows))
             return self._engine.fail(batch)
+        finally:
+            self._step_since = None
         return self._engine.commit(batch, output)
 
     async def _rest(self) -> None:
@@ -187,6 +229,7 @@ class Worker:
 
     def _forget(self, line: Line) -> None:
         del self._lines[line.utterance]
+        self._silent.set()
         self._engine.cancel(line.utterance)  # harmless where it has ended by itself
         self.wake()
 
@@ -197,20 +240,32 @@ class Worker:
     def _close_pools(self) -> None:
         self._engine_thread.shutdown(wait=True)
         self._engine.close()
-        self._voices.close()
+        self.voices.close()
 
 
 class _DeafListener:
     def __init__(self) -> None:
         self.ended = asyncio.Event()
 
-    def encode(self, pcm: np.ndarray) -> bytes:
-        return b""
+    def encode(self, pcm: np.ndarray) -> None:
+        pass
+
+    def end_part(self) -> None:
+        pass
 
     def on_place(self, place: int) -> None:
         pass
 
-    def on_frame(self, data: bytes) -> None:
+    def on_frame(self, sound: None) -> None:
+        pass
+
+    def on_part_end(self, sound: None) -> None:
+        pass
+
+    def on_word(self, time: WordTime) -> None:
+        pass
+
+    def on_silence(self, silence: Silence) -> None:
         pass
 
     def on_segment(self, segment: Segment, start_ms: float, end_ms: float) -> None:

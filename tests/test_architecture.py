@@ -32,5 +32,6 @@ def test_imports_point_one_way(folder: str) -> None:
 
 
 def test_the_protocol_does_no_io() -> None:
-    for path in (ROOT / "server/protocol.py", ROOT / "clients/python/sayline/wire.py"):
+    client = ROOT / "clients/python/sayline"
+    for path in (ROOT / "server/protocol.py", client / "messages.py", client / "wire.py"):
         assert not imported(path) & {"asyncio", "socket", "aiohttp", "websockets", "logging", "time"}, path

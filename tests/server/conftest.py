@@ -13,6 +13,7 @@ from tests.server.peer import running
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("PORT", "SAYLINE_PORT", "SAYLINE_API_KEY", "SAYLINE_HOST", "SAYLINE_INSECURE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SAYLINE_DATA", str(tmp_path / "data"))  # whoever runs the tests may have keys and voices
 
 
 @pytest.fixture

@@ -28,7 +28,10 @@ class Peer:
         return self.socket.subprotocol == "sayline.v1.json"
 
     async def send(self, type: str, context_id: str = "a", **fields: object) -> None:
-        message = {"type": type, "context_id": context_id, **fields}
+        await self.send_bare(type, context_id=context_id, **fields)
+
+    async def send_bare(self, type: str, **fields: object) -> None:
+        message = {"type": type, **fields}
         await self.socket.send(json.dumps(message) if self.json else msgpack.packb(message))
 
     async def say(self, text: str, context_id: str = "a", **fields: object) -> None:

@@ -142,7 +142,7 @@ async def test_a_server_that_stops_says_so_to_every_context_and_closes(engine: F
 async def test_a_server_stops_although_somebody_does_not_read(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.session.PATIENCE_S", 0.1)
+    monkeypatch.setattr("server.connection.PATIENCE_S", 0.1)
     stuck = asyncio.Event()
 
     async def never(socket: object, data: object) -> None:

@@ -4,25 +4,35 @@ from typing import cast
 import pytest
 
 from engine.model import Model
-from engine.segmenter import Segmenter
+from engine.reading.passage import Passage
+from engine.reading.reader import Reader
 from engine.utterance import Sampling, Utterance
 from engine.voice import Voice
-from server.backlog import PIECE_CHARS, SEGMENTS_AHEAD, Backlog
+from server.backlog import PARTS_AHEAD, PIECE_CHARS, Backlog, Flush, Manner
 from server.settings import Settings
 from tests.server.fakes import FakeModel
 
 ENDLESS_MS = 1e9
+MANAGED = Manner()
+LAST_FLUSHES = (Flush("2"), Flush(None))
 
 
 class Desk:
     """A backlog, its utterance, and an engine that speaks when told to."""
 
-    def __init__(self, pause_ms: float = ENDLESS_MS, max_delay_ms: float = ENDLESS_MS, begin: bool = True) -> None:
+    def __init__(
+        self,
+        pause_ms: float = ENDLESS_MS,
+        max_delay_ms: float = ENDLESS_MS,
+        begin: bool = True,
+        manner: Manner = MANAGED,
+    ) -> None:
         self.model = cast(Model, FakeModel())
         self.changes, self.nothing, self.played_ms = 0, 0, 0.0
         self.changed = asyncio.Event()
         settings = Settings(pause_ms=pause_ms, max_delay_ms=max_delay_ms)
-        self.backlog = Backlog(self.model, settings, self._on_change, self._on_nothing)
+        self.spoken: list[str | Flush | None] = []
+        self.backlog = Backlog(self.model, settings, self._on_change, self._on_nothing, self.spoken.append, manner)
         sampling = Sampling(0, None, 0, 1, 0)
         self.utterance = Utterance(cast(Voice, None), sampling, played_ms=lambda: self.played_ms)
         if begin:
@@ -47,12 +57,23 @@ class Desk:
         """All segments that are there, and those that come because of it."""
         spoken = []
         while not self.utterance.idle:
+            if self.utterance.silent:
+                self._be_silent()
+                continue
             segment = self.utterance.begin_segment()
             while self.utterance.segment:
                 self.utterance.step(False)
             spoken.append(segment.text)
+            self.spoken.append(segment.text)
             self.backlog.on_spoken(segment)
         return spoken
+
+    def _be_silent(self) -> None:
+        silence = None
+        while silence is None:
+            silence = self.utterance.be_silent()
+        self.spoken.append(f"{silence.frames} frames")
+        self.backlog.on_spoken(silence)
 
 
 async def test_a_finished_sentence_is_handed_on_at_once() -> None:
@@ -81,14 +102,14 @@ async def test_only_as_much_is_segmented_as_the_engine_needs() -> None:
     while desk.utterance._queued:
         desk.utterance.begin_segment()
         handed_on += 1
-    assert SEGMENTS_AHEAD <= handed_on < SEGMENTS_AHEAD + PIECE_CHARS / 20
+    assert PARTS_AHEAD <= handed_on < PARTS_AHEAD + PIECE_CHARS / 20
     assert len(text) - 2 * PIECE_CHARS < desk.backlog.waiting_chars <= len(text)
 
 
 @pytest.mark.parametrize("text", ["A short one. And another! Is it? Yes. " * 50, "x. " * 300, "word " * 300])
 async def test_the_segments_do_not_depend_on_how_it_is_handed_on(text: str) -> None:
-    segmenter = Segmenter(lambda part: len(part.split()))
-    expected = segmenter.push(text) + segmenter.flush()
+    reader = Reader(lambda part: len(part.split()))
+    expected = [one.spoken for one in reader.push(text) + reader.flush() if isinstance(one, Passage)]
     whole, single = Desk(), Desk()
     whole.backlog.push(text)
     for char in text:
@@ -101,13 +122,16 @@ async def test_the_segments_do_not_depend_on_how_it_is_handed_on(text: str) -> N
 
 async def test_flushes_stay_in_their_places() -> None:
     desk = Desk(begin=False)
-    for word in ("one ", "two ", "three "):
+    for number, word in enumerate(("one ", "two ", "three ")):
         desk.backlog.push(word)
+        desk.backlog.flush(str(number))
         desk.backlog.flush()
-        desk.backlog.flush()
+    assert desk.backlog.waiting_flushes == 6
     desk.backlog.end()
     desk.backlog.begin(desk.utterance)
     assert await desk.speak_on() == ["one", "two", "three"]
+    assert desk.spoken == ["one", Flush("0"), Flush(None), "two", Flush("1"), Flush(None), "three", *LAST_FLUSHES]
+    assert desk.backlog.waiting_flushes == 0
     assert desk.nothing == 0
 
 
@@ -205,3 +229,81 @@ async def test_nothing_happens_after_closing() -> None:
     await asyncio.sleep(0.01)
     desk.backlog.push("More. ")
     assert desk.changes == changes
+
+
+async def test_a_flush_of_nothing_is_answered_at_once_and_one_of_speech_behind_it() -> None:
+    desk = Desk()
+    desk.backlog.flush("now")
+    assert desk.spoken == [Flush("now")]
+    desk.backlog.push("Hello there. And then")
+    desk.backlog.flush("then")
+    assert desk.spoken == [Flush("now")]
+    desk.speak()
+    assert desk.spoken == [Flush("now"), "Hello there.", "And then", Flush("then")]
+
+
+async def test_a_pause_is_handed_on_in_its_place_and_as_long_as_it_was_asked_for() -> None:
+    desk = Desk()
+    desk.backlog.push('One. <break time="800ms"/> Two. [pause:0.4] Three. [pause:0.01]')
+    desk.backlog.flush()
+    desk.speak()
+    assert desk.spoken == ["One.", "10 frames", "Two.", "5 frames", "Three.", Flush(None)]
+
+
+async def test_a_pause_is_not_shorter_for_who_hears_it_faster() -> None:
+    desk = Desk(manner=Manner(speed=2.0))
+    desk.backlog.push("One. [pause:0.8] ")
+    desk.speak()
+    assert desk.spoken == ["One.", "20 frames"]
+
+
+async def test_a_pause_alone_is_something() -> None:
+    desk = Desk()
+    desk.backlog.push("[pause:0.8]")
+    desk.backlog.end()
+    desk.speak()
+    assert (desk.spoken, desk.nothing) == (["10 frames"], 0)
+
+
+async def test_a_verbatim_text_is_one_phrase_whatever_is_in_it() -> None:
+    desk = Desk(manner=Manner(verbatim=True))
+    for phrase in ("One. Two. Three", "and so on", "", " and more. "):
+        desk.backlog.push(phrase)
+    desk.backlog.end()
+    assert await desk.speak_on() == ["One. Two. Three", "and so on", "and more."]
+
+
+async def test_words_know_where_they_stand_in_all_text_that_was_sent() -> None:
+    desk = Desk()
+    desk.backlog.push("Hello ")
+    desk.backlog.push("there. And")
+    segment = desk.utterance.begin_segment()
+    assert [(word.text, word.start, word.end) for word in segment.words] == [("Hello", 0, 5), ("there.", 6, 12)]
+
+
+async def test_a_context_has_a_time_limit_of_its_own() -> None:
+    desk = Desk(manner=Manner(max_delay_ms=1))
+    desk.backlog.push("and then ")
+    await desk.changed.wait()
+    assert desk.speak() == ["and then"]
+
+
+async def test_what_waits_counts_from_the_last_that_was_spoken() -> None:
+    desk = Desk()
+    desk.backlog.push("Hello there. And then ")
+    assert desk.backlog.waiting_chars == 22
+    desk.speak()
+    assert desk.backlog.waiting_chars == 22 - 12
+    desk.backlog.flush()
+    desk.speak()
+    desk.backlog.push("\n\n \n")
+    assert (desk.backlog.waiting_chars, desk.backlog.settled_chars) == (0, 26)
+    assert desk.backlog.idle
+
+
+async def test_when_there_was_something_to_say_first_is_known() -> None:
+    desk = Desk()
+    desk.backlog.push("and then ")
+    assert desk.backlog.spoke_at is None
+    desk.backlog.push("it rained. ")
+    assert desk.backlog.spoke_at == desk.backlog._written_at

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from engine.engine import FrameSpoken, SegmentSpoken, UtteranceEnded
-from engine.utterance import Sampling, Segment, Status, Utterance
+from engine.engine import FrameSpoken, SegmentSpoken, SilenceSpoken, UtteranceEnded, WordSpoken
+from engine.reading.passage import Word
+from engine.utterance import Sampling, Segment, Silence, Status, Utterance
 from engine.voice import Voice
+from engine.word_clock import WordTime
 from server.line import Line
 
 SEGMENT = Segment("Hello.", (1,), 2, 0)
@@ -27,8 +29,21 @@ class Ear:
         self.encoded_by.append(threading.current_thread().name)
         return bytes([int(pcm[0])])
 
+    def end_part(self) -> bytes:
+        self.encoded_by.append(threading.current_thread().name)
+        return b"rest"
+
     def on_place(self, place: int) -> None:
         self.told.append(f"place {place}")
+
+    def on_part_end(self, data: bytes) -> None:
+        self.told.append(data.decode())
+
+    def on_word(self, time: WordTime) -> None:
+        self.told.append(time.word.text)
+
+    def on_silence(self, silence: Silence) -> None:
+        self.told.append(silence)
 
     def on_frame(self, data: bytes) -> None:
         self.told.append(data[0])
@@ -72,7 +87,7 @@ async def test_what_follows_a_frame_waits_for_its_sound() -> None:
     assert rig.ear.told == []
     rig.decode(0)
     await rig.ear.ended.wait()
-    assert rig.ear.told == [0, 1, "Hello.", Status.FINISHED]
+    assert rig.ear.told == [0, 1, "rest", "Hello.", Status.FINISHED]
     assert rig.over == [rig.line]
 
 
@@ -88,7 +103,7 @@ async def test_frames_are_encoded_where_they_were_decoded() -> None:
     for number in range(2):
         rig.decode(number)
     await rig.ear.ended.wait()
-    assert rig.ear.encoded_by == ["codec", "codec"]
+    assert rig.ear.encoded_by == ["codec", "codec", "codec"]
 
 
 async def test_a_frame_that_cannot_be_decoded_ends_the_line(caplog: pytest.LogCaptureFixture) -> None:
@@ -117,3 +132,38 @@ async def test_a_place_is_told_when_it_changes() -> None:
     for place in (None, 2, 2, 1, None):
         line.move_to(place)
     assert ear.told == ["place 2", "place 1"]
+
+
+async def test_a_word_comes_before_its_frame_and_a_pause_behind_its_last() -> None:
+    rig = Rig()
+    line = Line(UTTERANCE, rig.ear, rig.over.append)
+    sound = Future[np.ndarray]()
+    line.add(WordSpoken(UTTERANCE, WordTime(Word("Hello.", 0, 6, "Hello."), 0, 80)))
+    line.add(FrameSpoken(UTTERANCE, sound))
+    line.add(SilenceSpoken(UTTERANCE, Silence(1)))
+    line.add(UtteranceEnded(UTTERANCE, Status.FINISHED, 0))
+    assert rig.ear.told == ["Hello."]
+    sound.set_result(np.zeros(1))
+    await rig.ear.ended.wait()
+    assert rig.ear.told == ["Hello.", 0, "rest", Silence(1), Status.FINISHED]
+
+
+async def test_a_part_whose_frames_have_gone_ends_at_once() -> None:
+    rig = Rig()
+    line = Line(UTTERANCE, rig.ear, rig.over.append)
+    sound = Future[np.ndarray]()
+    sound.set_result(np.zeros(1))
+    line.add(FrameSpoken(UTTERANCE, sound))
+    await turn()
+    line.add(SegmentSpoken(UTTERANCE, SEGMENT, 0, 80))
+    await turn()
+    assert rig.ear.told == [0, "rest", "Hello."]
+
+
+async def test_since_when_it_waits_for_a_sound_is_known() -> None:
+    rig = Rig()
+    assert rig.line.waits_since is not None
+    for number in range(2):
+        rig.decode(number)
+    await rig.ear.ended.wait()
+    assert rig.line.waits_since is None

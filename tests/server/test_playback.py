@@ -41,11 +41,11 @@ def test_a_report_corrects_the_clock_which_goes_on_from_there() -> None:
     for _ in range(20):
         playback.on_sent(80)
     clock.now_ms += 1000
-    playback.on_played(400)  # the player had begun late
+    playback.on_ack(400)  # the player had begun late
     assert playback.played_ms == 400
     clock.now_ms += 100
     assert playback.played_ms == 500
-    playback.on_played(800)  # and plays a little faster since
+    playback.on_ack(800)  # and plays a little faster since
     assert playback.played_ms == 800
 
 
@@ -55,7 +55,7 @@ def test_nobody_hears_faster_than_real_time() -> None:
     for _ in range(20):
         playback.on_sent(80)
     clock.now_ms += 300
-    playback.on_played(1600)
+    playback.on_ack(1600)
     assert playback.played_ms == 300
 
 
@@ -64,7 +64,7 @@ def test_nobody_hears_what_was_not_sent() -> None:
     playback = Playback(clock)
     playback.on_sent(80)
     clock.now_ms += 5000
-    playback.on_played(4000)
+    playback.on_ack(4000)
     assert playback.played_ms == 80
 
 
@@ -74,11 +74,11 @@ def test_a_report_that_goes_back_is_ignored() -> None:
     for _ in range(20):
         playback.on_sent(80)
     clock.now_ms += 1000
-    playback.on_played(700)
+    playback.on_ack(700)
     clock.now_ms += 100
-    playback.on_played(300)
+    playback.on_ack(300)
     assert playback.played_ms == 800
-    playback.on_played(750)
+    playback.on_ack(750)
     assert playback.played_ms == 750
 
 
@@ -91,7 +91,7 @@ def test_without_reports_played_never_runs_back_and_with_them_never_ahead(
     before = 0.0
     for step in steps:
         if isinstance(step, tuple):
-            playback.on_played(step[1])
+            playback.on_ack(step[1])
             before = 0.0
         elif step is None:
             playback.on_sent(80)
@@ -99,3 +99,16 @@ def test_without_reports_played_never_runs_back_and_with_them_never_ahead(
             clock.now_ms += step
         assert before - 1e-6 <= playback.played_ms <= min(playback.sent_ms, clock.now_ms - 1000) + 1e-6
         before = playback.played_ms
+
+
+def test_what_was_lost_on_its_way_was_not_heard() -> None:
+    clock = Clock()
+    playback = Playback(clock)
+    playback.on_sent(1000)
+    clock.now_ms += 600
+    playback.rewind(400)
+    assert (playback.sent_ms, playback.played_ms) == (400, 400)
+    clock.now_ms += 100
+    assert playback.dry_ms == 100
+    playback.on_sent(80)
+    assert (playback.played_ms, playback.dry_ms) == (400, 0)

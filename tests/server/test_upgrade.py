@@ -1,19 +1,26 @@
 """Who gets a session, and what the others are told."""
 
 import base64
+import contextlib
+import logging
+from typing import Any
 
 import aiohttp
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from server.app import make_app
+from server.keys import KeyFile
+from server.limits import Limits
 from server.protocol import Encoding
 from server.settings import Settings
 from server.upgrade import choose_encoding
 from tests.server.fakes import FakeEngine
-from tests.server.peer import peer, running
+from tests.server.peer import Peer, peer, running
 
+NOTHING = Limits()
 KEY = "correct-horse"
 UPGRADE = {
     "Connection": "Upgrade",
@@ -22,6 +29,11 @@ UPGRADE = {
     "Sec-WebSocket-Key": base64.b64encode(b"x" * 16).decode(),
     "Sec-WebSocket-Protocol": "sayline.v1.json",
 }
+
+
+@pytest.fixture
+def keys() -> KeyFile:
+    return KeyFile(Settings.load().keys_path)
 
 
 async def ask(address: str, path: str = "/v1/stream", **headers: str) -> tuple[int, str]:
@@ -117,3 +129,87 @@ async def test_nothing_is_compressed(address: str) -> None:
     async with peer(address) as one:
         assert one.socket.response is not None
         assert "Sec-WebSocket-Extensions" not in one.socket.response.headers
+
+
+async def test_each_key_has_limits_of_its_own_on_a_stream(engine: FakeEngine, keys: KeyFile) -> None:
+    ann = {"X-API-Key": keys.add("ann", Limits(contexts=1, chars_per_minute=20, voices=("bob",)))}
+    bob = {"X-API-Key": keys.add("bob", NOTHING)}
+    async with running(await make_app(Settings.load(), engine.model, engine)) as address:
+        async with peer(address, additional_headers=ann) as one, peer(address, additional_headers=ann) as two:
+            await one.send("start", "x", voice="bob")
+            await one.send("start", "y", voice="bob")
+            error = await one.hear_until("error")
+            assert (error["context_id"], error["code"], error["final"]) == ("y", "rate_limited", True)
+            await two.send("start", "x", voice="bob")  # another session of the same key
+            assert (await two.hear_until("error"))["code"] == "rate_limited"
+            await one.send("text", "x", text="Twenty letters it is")
+            await one.send("text", "x", text="...")
+            error = await one.hear_until("error")
+            assert (error["code"], error["final"], error["retry_after_ms"] > 0) == ("rate_limited", False, True)
+            await one.send("end", "x")
+            await one.hear_all("x")
+            await two.send("start", "z", voice="ann")
+            assert (await two.hear_until("error", context_id="z"))["code"] == "voice_not_allowed"
+        async with peer(address, additional_headers=bob) as other:
+            await other.say("Nobody told me that there are limits.", "x")
+            await other.say("Nobody told me that there are limits.", "y")
+            await other.hear_all("x", "y")
+
+
+async def test_a_key_is_shown_the_voices_that_it_may_speak_with(engine: FakeEngine, keys: KeyFile) -> None:
+    ann = {"X-API-Key": keys.add("ann", Limits(voices=("bob",)))}
+    async with (
+        running(await make_app(Settings.load(), engine.model, engine)) as address,
+        peer(address, greet=False, additional_headers=ann) as one,
+    ):
+        ready = await one.hear()
+        assert (ready["voices"], ready["default_voice"]) == (["bob"], "bob")
+
+
+async def test_a_revoked_key_can_begin_nothing_more_on_a_stream(engine: FakeEngine, keys: KeyFile) -> None:
+    ann = {"X-API-Key": keys.add("ann", NOTHING)}
+    async with running(await make_app(Settings.load(), engine.model, engine)) as address:
+        async with peer(address, additional_headers=ann) as one:
+            await one.send("start", "x")
+            await one.send("text", "x", text="Hello there. ")
+            await one.hear_until("segment")
+            keys.revoke("ann")
+            await one.send("text", "x", text="Hello again.")
+            assert (await one.hear_until("error"))["code"] == "key_revoked"
+            await one.send("start", "y")
+            error = await one.hear_until("error")
+            assert (error["context_id"], error["code"], error["final"]) == ("y", "key_revoked", True)
+        with pytest.raises(InvalidStatus, match="401"):
+            async with peer(address, additional_headers=ann):
+                pass
+
+
+@pytest.mark.parametrize("way", ["Authorization", "X-API-Key", "Sec-WebSocket-Protocol"])
+async def test_no_key_is_in_the_logs_of_a_whole_session(
+    way: str, engine: FakeEngine, keys: KeyFile, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = keys.add("ann", NOTHING)
+    caplog.set_level(logging.DEBUG)
+    offers = [Subprotocol("sayline.v1.json")]
+    headers = {"Authorization": f"Bearer {key}"} if way == "Authorization" else {way: key}
+    if way == "Sec-WebSocket-Protocol":
+        offers, headers = [*offers, Subprotocol(f"sayline.key.{key}")], {}
+    # The client of these tests logs every header that it sends.
+    quiet: Any = {"logger": logging.getLogger("client"), "additional_headers": headers}
+    logging.getLogger("client").disabled = True
+    async with (
+        running(await make_app(Settings.load(), engine.model, engine)) as address,
+        connect(f"ws://{address}/v1/stream", subprotocols=offers, **quiet) as socket,
+    ):
+        one = Peer(socket)
+        await one.say("Hello there.")
+        await one.hear_all()
+        await one.send("text", "nowhere", text="Hello.")
+        await one.hear_until("error")
+        monkeypatch.setattr("server.session.Session.handle", lambda *_: 1 / 0)
+        await one.send("start", "b")
+        with contextlib.suppress(ConnectionClosed):
+            await one.hear_until("never")
+    assert "ZeroDivisionError" in caplog.text  # it was logged
+    assert key not in caplog.text
+    assert not any(key in repr(vars(record)) for record in caplog.records)

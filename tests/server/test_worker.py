@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from engine.errors import Full
-from engine.utterance import Sampling, Segment, Status, Utterance
+from engine.utterance import Sampling, Segment, Silence, Status, Utterance
+from engine.word_clock import WordTime
 from server.worker import Worker
 from tests.server.fakes import FakeEngine, frame
 
@@ -25,6 +26,18 @@ class Ear:
         if self.encoder_fault:
             raise self.encoder_fault
         return pcm.tobytes()
+
+    def end_part(self) -> bytes:
+        return b""
+
+    def on_part_end(self, data: bytes) -> None:
+        pass
+
+    def on_word(self, time: WordTime) -> None:
+        pass
+
+    def on_silence(self, silence: Silence) -> None:
+        pass
 
     def on_place(self, place: int) -> None:
         self.places.append(place)

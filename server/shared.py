@@ -1,0 +1,16 @@
+"""What all sessions of a server have in common."""
+
+from dataclasses import dataclass
+
+from server.limits import Ledger
+from server.metrics import Metrics
+from server.settings import Settings
+from server.worker import Worker
+
+
+@dataclass(frozen=True)
+class Shared:
+    worker: Worker
+    settings: Settings
+    ledger: Ledger
+    metrics: Metrics

@@ -1,0 +1,124 @@
+"""How a server process ends, seen from outside. Its engine is fake, its signals, sockets and exit are not."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from websockets.exceptions import ConnectionClosed
+
+from tests.server.peer import Peer, peer
+
+# Seed 13 hangs in its step, seed 14 fails the engine's books; all others take 50 ms a step.
+SERVER = """
+import asyncio, sys, threading, time
+import server.app as app
+from server.settings import Settings
+from tests.server.fakes import FakeEngine
+
+engine = FakeEngine()
+run, commit = engine.run, engine.commit
+
+def slow(batch):
+    time.sleep(0.05)
+    if any(row.sampling.seed == 13 for row in batch.rows):
+        threading.Event().wait()
+    return run(batch)
+
+def breaking(batch, output):
+    assert not any(row.sampling.seed == 14 for row in batch.rows)
+    return commit(batch, output)
+
+engine.run, engine.commit = slow, breaking
+app.Engine = lambda *args, **more: engine
+app._banner = lambda settings, made, port: f"port {port}"
+settings = Settings.load(port=0, watchdog_s=0.5, drain_s=float(sys.argv[1]))
+with app.bind(settings) as listener:
+    asyncio.run(app._serve(settings, engine.model, listener, None))
+"""
+
+
+@dataclass
+class Server:
+    process: subprocess.Popen[str]
+    address: str
+
+    def ends_with(self) -> int:
+        return self.process.wait(timeout=60)
+
+
+@asynccontextmanager
+async def serving(drain_s: float = 60) -> AsyncIterator[Server]:
+    command = [sys.executable, "-c", SERVER, str(drain_s)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: ASYNC220
+        assert process.stdout is not None
+        line = next(line for line in process.stdout if line.startswith("port"))
+        try:
+            yield Server(process, f"127.0.0.1:{line.split()[1]}")
+        finally:
+            process.kill()
+
+
+async def closed(one: Peer) -> tuple[int | None, str | None]:
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            await one.hear()
+    return one.socket.close_code, one.socket.close_reason
+
+
+async def test_asked_to_stop_it_lets_who_speaks_finish() -> None:
+    async with serving() as server, peer(server.address) as one:
+        await one.say("Hello there. How are you?")
+        await one.hear_until("audio")
+        server.process.send_signal(signal.SIGTERM)
+        assert await closed(one) == (1012, "the server restarts")
+        assert len(one.of("audio")) == 10
+        assert len(one.of("done")) == 1
+        assert server.ends_with() == 0
+
+
+async def test_at_the_deadline_who_speaks_is_told_and_it_stops() -> None:
+    async with serving(drain_s=0.3) as server, peer(server.address) as one:
+        await one.say("word " * 1_000)
+        await one.hear_until("audio")
+        server.process.send_signal(signal.SIGTERM)
+        assert await closed(one) == (1012, "the server restarts")
+        assert one.heard[-1]["code"] == "shutting_down"
+        assert server.ends_with() == 0
+
+
+async def test_asked_twice_it_waits_for_nobody() -> None:
+    async with serving() as server, peer(server.address) as one:
+        await one.send("start")
+        await one.send("text", text="Hello there. ")
+        await one.hear_until("segment")
+        server.process.send_signal(signal.SIGTERM)
+        async with peer(server.address, greet=False) as late:
+            assert (await closed(late))[0] == 1013
+        server.process.send_signal(signal.SIGTERM)
+        assert await closed(one) == (1012, "the server restarts")
+        assert one.heard[-1]["code"] == "shutting_down"
+        assert server.ends_with() == 0
+
+
+async def test_a_step_that_hangs_ends_the_server_with_an_error_after_everybody_was_told() -> None:
+    async with serving() as server, peer(server.address) as one:
+        await one.say("Hello there.", seed=13)
+        await one.send("start", "silent")
+        assert await closed(one) == (1011, "internal error")
+        assert {error["context_id"]: error["code"] for error in one.heard if error["type"] == "error"} == {
+            "a": "internal",
+            "silent": "internal",
+        }
+        assert server.ends_with() == 70
+
+
+async def test_an_engine_that_has_failed_ends_the_server_with_an_error() -> None:
+    async with serving() as server, peer(server.address) as one:
+        await one.say("Hello there.", seed=14)
+        assert await closed(one) == (1011, "internal error")
+        assert one.heard[-1]["code"] == "internal"
+        assert server.ends_with() == 70
