@@ -20,12 +20,13 @@ const KEY_NAME = 'sayline-api-key';
 /** @type {import('/clients/js/sayline.js').Session | null} */ let session = null;
 /** @type {Talk | null} */ let talk = null;
 /** @type {WebAudioSink | null} */ let sink = null;
+let broken = false; // the connection, for the moment
 
 /** One press of Speak: the text on its way, the sound on its way back. */
 class Talk {
   stopwatch = new Stopwatch();
   written = '';
-  /** @type {import('/clients/js/context.js').Segment[]} */ segments = [];
+  /** @type {import('/clients/js/context.js').Word[]} */ words = [];
   stopped = false;
   #speech;
   #player;
@@ -44,9 +45,10 @@ class Talk {
       } else if (event.type === 'frame' && !this.stopped) {
         this.stopwatch.heard(frameMs);
         this.#player.play(event.pcm);
+      } else if (event.type === 'word') {
+        this.words.push(event);
       } else if (event.type === 'segment') {
-        this.stopwatch.segment(event.text);
-        this.segments.push(event);
+        this.stopwatch.segment(event.end_char);
       }
     }
   }
@@ -54,7 +56,7 @@ class Talk {
   stop() {
     this.stopped = true;
     this.#player.stop();
-    return this.#speech.cancel();
+    return this.#speech.cancel(this.playedMs);
   }
 
   get leadMs() {
@@ -88,6 +90,10 @@ async function open() {
   ui.keyField.hidden = true;
   showServer(session.ready);
   say('Ready.');
+  session.onConnection = (state) => {
+    broken = state === 'lost';
+    say(broken ? 'The connection is lost. Getting it back…' : 'Connected again.', broken);
+  };
   watch(session);
   return true;
 }
@@ -96,6 +102,7 @@ async function open() {
 async function watch(opened) {
   const loss = await opened.closed;
   session = null;
+  broken = false;
   if (!talk) disconnected(loss.message);
 }
 
@@ -134,7 +141,7 @@ async function speak() {
   const text = ui.text.value;
   try {
     const speech = session.context({ voice: ui.voice.value });
-    const onPlayed = (playedMs) => speech.played(playedMs);
+    const onPlayed = (playedMs) => speech.ack(playedMs);
     talk = new Talk(speech, new Player(sink, { sampleRateHz: session.ready.sample_rate_hz, onPlayed }));
     requestAnimationFrame(showNumbers);
     ui.speak.textContent = 'Stop';
@@ -162,8 +169,8 @@ function showNumbers() {
   ui.firstAudio.textContent = stopwatch.firstAudioMs === null ? '–' : String(Math.round(stopwatch.firstAudioMs));
   ui.lead.textContent = (leadMs / 1000).toFixed(1);
   ui.speech.textContent = (stopwatch.speechMs / 1000).toFixed(1);
-  if (playedMs > 0 && !talk.stopped) say('Speaking…');
-  const heard = countHeard(talk.written, talk.segments, playedMs);
+  if (playedMs > 0 && !talk.stopped && !broken) say('Speaking…');
+  const heard = countHeard(talk.written, talk.words, playedMs);
   ui.transcript.hidden = talk.written === '';
   ui.heard.textContent = talk.written.slice(0, heard);
   ui.ahead.textContent = talk.written.slice(heard);

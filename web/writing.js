@@ -1,7 +1,5 @@
 /** Text as a machine writes it, how much of it has been heard, how a wait is told. Knows no page and no server. */
 
-import { countLetters } from '/clients/js/stopwatch.js';
-
 const WORDS_PER_S = 8;
 
 /**
@@ -27,19 +25,12 @@ export function inLine(place) {
 }
 
 /**
- * How many characters of what was written have begun to be heard, by whole segments.
+ * How many characters of what was written have begun to be heard, by whole words.
  * @param {string} written
- * @param {{text: string, start_ms: number}[]} segments
+ * @param {{end_char: number, start_ms: number}[]} words in code points
  * @param {number} playedMs
  */
-export function countHeard(written, segments, playedMs) {
-  const begun = segments.filter(({ start_ms }) => start_ms < playedMs);
-  let letters = begun.reduce((sum, { text }) => sum + countLetters(text), 0);
-  let at = 0;
-  for (const character of written) {
-    if (letters === 0 && /[\p{L}\p{N}]/u.test(character)) break;
-    letters -= countLetters(character);
-    at += character.length;
-  }
-  return begun.length ? at : 0;
+export function countHeard(written, words, playedMs) {
+  const newest = words.findLast(({ start_ms }) => start_ms < playedMs);
+  return newest ? [...written].slice(0, newest.end_char).join('').length : 0;
 }

@@ -26,7 +26,7 @@ export class Player {
   #onPlayed;
 
   /**
-   * `onPlayed` is told how much has been heard about once a second, while frames come: `speech.played` wants to know.
+   * `onPlayed` is told how much has been heard about once a second, while frames come: `speech.ack` wants to know.
    * @param {Sink} sink
    * @param {{sampleRateHz?: number, jitterMs?: number, onPlayed?: (playedMs: number) => void}} [options]
    */

@@ -8,9 +8,9 @@
 export class Stopwatch {
   speechMs = 0;
   #nowMs;
-  /** @type {{atMs: number, letters: number}[]} when, and how many letters had been sent then */
+  /** @type {{atMs: number, chars: number}[]} when, and how many code points had been sent then */
   #sent = [];
-  #letters = 0;
+  #chars = 0;
   /** @type {number | null} */
   #firstAudioAtMs = null;
   /** @type {number | null} */
@@ -23,8 +23,8 @@ export class Stopwatch {
 
   /** @param {string} text */
   sent(text) {
-    this.#letters += countLetters(text);
-    if (this.#firstAudioAtMs === null) this.#sent.push({ atMs: this.#nowMs(), letters: this.#letters });
+    this.#chars += [...text].length;
+    if (this.#firstAudioAtMs === null) this.#sent.push({ atMs: this.#nowMs(), chars: this.#chars });
   }
 
   /** @param {number} durationMs */
@@ -33,10 +33,9 @@ export class Stopwatch {
     this.speechMs += durationMs;
   }
 
-  /** @param {string} text */
-  segment(text) {
-    const wanted = countLetters(text);
-    this.#firstTextAtMs ??= this.#sent.find(({ letters }) => letters >= wanted)?.atMs ?? null;
+  /** Text up to here has been spoken. @param {number} endChar */
+  segment(endChar) {
+    this.#firstTextAtMs ??= this.#sent.find(({ chars }) => chars >= endChar)?.atMs ?? null;
   }
 
   /** Null until there is audio. */
@@ -44,12 +43,4 @@ export class Stopwatch {
     const sentAtMs = this.#firstTextAtMs ?? this.#sent.at(-1)?.atMs;
     return this.#firstAudioAtMs === null || sentAtMs === undefined ? null : this.#firstAudioAtMs - sentAtMs;
   }
-}
-
-/**
- * Letters and digits: spaces, dots and marks are the server's to add and to leave out.
- * @param {string} text
- */
-export function countLetters(text) {
-  return text.match(/[\p{L}\p{N}]/gu)?.length ?? 0;
 }

@@ -15,36 +15,69 @@ const HEADER_BYTES = 16;
 const MAX_NAME_BYTES = 64;
 
 /**
- * @typedef {{type: 'start', context_id: string, voice?: string, format?: 'pcm' | 'opus', seed?: number,
- *   temperature?: number, max_lead_ms?: number, wait?: boolean}} StartMessage
+ * @typedef {{type: 'start', context_id: string, voice?: string, format?: 'pcm' | 'opus', mode?: 'managed' | 'verbatim',
+ *   clean_up?: boolean, language?: string, speed?: number, seed?: number, temperature?: number, max_delay_ms?: number,
+ *   max_lead_ms?: number, wait?: boolean}} StartMessage
  * @typedef {{type: 'text', context_id: string, text: string}} TextMessage
- * @typedef {{type: 'flush' | 'end' | 'cancel', context_id: string}} OrderMessage
- * @typedef {{type: 'played', context_id: string, played_ms: number}} PlayedMessage
- * @typedef {StartMessage | TextMessage | OrderMessage | PlayedMessage} ClientMessage
+ * @typedef {{type: 'flush', context_id: string, id?: string}} FlushMessage
+ * @typedef {{type: 'end', context_id: string}} EndMessage
+ * @typedef {{type: 'cancel', context_id: string, played_ms?: number}} CancelMessage
+ * @typedef {{type: 'ack', context_id: string, played_ms: number}} AckMessage
+ * @typedef {{type: 'resume', token: string, contexts?: Record<string, number>}} ResumeMessage the highest `seq` of each
+ * @typedef {StartMessage | TextMessage | FlushMessage | EndMessage | CancelMessage | AckMessage} ContextMessage
+ * @typedef {ContextMessage | ResumeMessage} ClientMessage
  *
  * @typedef {{type: 'ready', protocol: string, server: string, model: string, voices: string[], default_voice: string,
- *   sample_rate_hz: number, frame_ms: number, opus_pre_skip: number}} ReadyMessage
- * @typedef {{type: 'queued', context_id: string, place: number}} QueuedMessage 1 is the next
- * @typedef {{type: 'audio', context_id: string, seq: number, start_sample: number, data: Uint8Array}} AudioMessage
- * @typedef {{type: 'segment', context_id: string, text: string, start_ms: number, end_ms: number}} SegmentMessage
- * @typedef {{type: 'done' | 'cancelled', context_id: string, duration_ms: number}} LastMessage
- * @typedef {{type: 'error', context_id?: string, code: string, message: string, final: boolean,
+ *   sample_rate_hz: number, frame_ms: number, opus_pre_skip: number, session_id: string, token: string,
+ *   resume_s: number}} ReadyMessage
+ * @typedef {{type: 'resumed', recovered: boolean, session_id: string, contexts: Record<string, number>,
+ *   message: string}} ResumedMessage `contexts`: how many messages of each the server has taken
+ * @typedef {{context_id: string, seq: number}} Numbered `seq` counts the events of a context
+ * @typedef {Numbered & {type: 'queued', place: number}} QueuedMessage 1 is the next
+ * @typedef {Numbered & {type: 'audio', start_sample: number, data: Uint8Array}} AudioMessage
+ * @typedef {Numbered & {text: string, start_char: number, end_char: number, start_ms: number, end_ms: number}} Timed
+ *   characters are code points of all text of the context
+ * @typedef {Timed & {type: 'word', estimated: boolean}} WordMessage
+ * @typedef {Timed & {type: 'segment'}} SegmentMessage
+ * @typedef {Numbered & {type: 'flushed', at_ms: number, id?: string}} FlushedMessage
+ * @typedef {Numbered & {type: 'done', duration_ms: number}} DoneMessage
+ * @typedef {Numbered & {type: 'cancelled', duration_ms: number, generated_ms: number, heard_chars: number,
+ *   heard_text: string, unheard_text: string}} CancelledMessage
+ * @typedef {{type: 'error', context_id?: string, seq?: number, code: string, message: string, final: boolean,
  *   retry_after_ms?: number}} ErrorMessage
- * @typedef {ReadyMessage | QueuedMessage | AudioMessage | SegmentMessage | LastMessage | ErrorMessage} ServerMessage
+ * @typedef {{type: 'unknown', context_id?: string, seq?: number}} UnknownMessage of a later server
+ * @typedef {QueuedMessage | AudioMessage | WordMessage | SegmentMessage | FlushedMessage | DoneMessage
+ *   | CancelledMessage | ErrorMessage | UnknownMessage} ContextEvent
+ * @typedef {ReadyMessage | ResumedMessage | ContextEvent} ServerMessage
  */
 
-/** The fields that a message of each type must have. */
+const NUMBERED = { context_id: 'string', seq: 'number' };
+const TIMED = {
+  ...NUMBERED, text: 'string', start_char: 'number', end_char: 'number', start_ms: 'number', end_ms: 'number',
+};
+/** The fields of each type of message; those with a question mark may be missing. */
 const FIELDS = {
   ready: {
     protocol: 'string', server: 'string', model: 'string', voices: 'strings', default_voice: 'string',
-    sample_rate_hz: 'number', frame_ms: 'number', opus_pre_skip: 'number',
+    sample_rate_hz: 'number', frame_ms: 'number', opus_pre_skip: 'number', session_id: 'string', token: 'string',
+    resume_s: 'number',
   },
-  queued: { context_id: 'string', place: 'number' },
-  segment: { context_id: 'string', text: 'string', start_ms: 'number', end_ms: 'number' },
-  done: { context_id: 'string', duration_ms: 'number' },
-  cancelled: { context_id: 'string', duration_ms: 'number' },
-  error: { code: 'string', message: 'string', final: 'boolean' },
+  resumed: { recovered: 'boolean', session_id: 'string', contexts: 'counts', message: 'string' },
+  queued: { ...NUMBERED, place: 'number' },
+  word: { ...TIMED, estimated: 'boolean' },
+  segment: TIMED,
+  flushed: { ...NUMBERED, at_ms: 'number', id: 'string?' },
+  done: { ...NUMBERED, duration_ms: 'number' },
+  cancelled: {
+    ...NUMBERED, duration_ms: 'number', generated_ms: 'number', heard_chars: 'number', heard_text: 'string',
+    unheard_text: 'string',
+  },
+  error: {
+    code: 'string', message: 'string', final: 'boolean', context_id: 'string?', seq: 'number?',
+    retry_after_ms: 'number?',
+  },
 };
+const UNKNOWN = { context_id: 'string?', seq: 'number?' };
 
 /**
  * The text frame of a message. Fields that are undefined are left out, and the server's own default holds.
@@ -64,16 +97,16 @@ export function speakable(text) {
 }
 
 /**
- * The message in one WebSocket frame, or null for a type that only later servers know.
+ * The message in one WebSocket frame; `unknown` for a type that only later servers have.
  * @param {string | ArrayBuffer} frame
- * @returns {ServerMessage | null}
+ * @returns {ServerMessage}
  * @throws {ProtocolError} for a frame that is not a message
  */
 export function decode(frame) {
   return typeof frame === 'string' ? decodeText(frame) : decodeAudio(frame);
 }
 
-/** @param {string} frame @returns {ServerMessage | null} */
+/** @param {string} frame @returns {ServerMessage} */
 function decodeText(frame) {
   let message;
   try {
@@ -84,22 +117,22 @@ function decodeText(frame) {
   if (message === null || typeof message !== 'object' || typeof message.type !== 'string') {
     throw new ProtocolError(`a message without a type: ${frame.slice(0, 60)}`);
   }
-  if (!Object.hasOwn(FIELDS, message.type)) return null;
-  for (const [name, kind] of Object.entries(FIELDS[message.type])) {
+  const known = Object.hasOwn(FIELDS, message.type);
+  for (const [name, kind] of Object.entries(known ? FIELDS[message.type] : UNKNOWN)) {
     if (!fits(message[name], kind)) {
       throw new ProtocolError(`${message.type}.${name} cannot be ${String(JSON.stringify(message[name])).slice(0, 60)}`);
     }
   }
-  return message;
+  return known ? message : { ...message, type: 'unknown' };
 }
 
-/** @param {ArrayBuffer} frame @returns {AudioMessage | null} */
+/** @param {ArrayBuffer} frame @returns {AudioMessage | UnknownMessage} */
 function decodeAudio(frame) {
   if (frame.byteLength < HEADER_BYTES) {
     throw new ProtocolError(`an audio frame of ${frame.byteLength} bytes: its header alone has ${HEADER_BYTES}`);
   }
   const header = new DataView(frame);
-  if (header.getUint8(0) !== AUDIO_KIND) return null;
+  if (header.getUint8(0) !== AUDIO_KIND) return { type: 'unknown' };
   const nameBytes = header.getUint8(1);
   const dataAt = HEADER_BYTES + nameBytes;
   if (nameBytes < 1 || nameBytes > MAX_NAME_BYTES || dataAt > frame.byteLength) {
@@ -120,8 +153,15 @@ function decodeAudio(frame) {
   };
 }
 
-/** @param {unknown} value @param {string} kind */
+/** @param {any} value @param {string} kind */
 function fits(value, kind) {
+  if (kind.endsWith('?')) return value === undefined || value === null || fits(value, kind.slice(0, -1));
   if (kind === 'strings') return Array.isArray(value) && value.every((item) => typeof item === 'string');
+  if (kind === 'counts') return isMap(value) && Object.values(value).every((item) => typeof item === 'number');
   return typeof value === kind;
+}
+
+/** @param {any} value */
+function isMap(value) {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

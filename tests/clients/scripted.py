@@ -1,15 +1,14 @@
-"""A Sayline server that speaks by a script: a real socket, and a tone of 80 ms for every word instead of a voice.
+"""A Sayline server that speaks by a script, over a real socket.
 
 It writes and reads the wire with code of its own, so that a fault in the client's cannot hide in it.
 """
 
 import asyncio
 import base64
+import itertools
 import json
-import math
-import struct
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Self
@@ -19,9 +18,12 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-FRAME_SAMPLES = 1920
+from tests.clients.scripted_session import Session, send
+from tests.clients.speaker import FRAME_SAMPLES, TONE, Message, Speaker
+
+__all__ = ["FRAME_SAMPLES", "READY", "TONE", "VOICES", "ScriptedServer", "error", "golden", "send"]
+
 VOICES = ["slt", "awb"]
-TONE = struct.pack(f"<{FRAME_SAMPLES}h", *(round(9000 * math.sin(n * math.tau / 80)) for n in range(FRAME_SAMPLES)))
 READY = {
     "type": "ready",
     "protocol": "sayline.v1",
@@ -32,17 +34,19 @@ READY = {
     "sample_rate_hz": 24000,
     "frame_ms": 80.0,
     "opus_pre_skip": 156,
+    "session_id": "session-1",
+    "token": "token-1",
+    "resume_s": 30.0,
 }
-
-Message = dict[str, Any]
 
 
 class ScriptedServer:
     """Use with `async with`.
 
-    A segment ends with a full stop and a space, or at a flush or the end; each of its words is one frame. Words with
-    a meaning of their own: `explode` (the context fails), `refuse` (the message is refused, the context goes on),
-    `hangup` (the socket is cut), `damage` (a frame that is not a message). `hold` stops all speech until it is set.
+    Each word of a text is one frame. Words with a meaning of their own: `explode` (the context fails), `refuse` (the
+    message is refused, the context goes on), `hangup` (the socket is cut), `snap` (and what was said just now is lost
+    on the way), `vanish` (so is the text itself, the first time), `damage` (a frame that is not a message). `hold`
+    stops all speech until it is set.
     """
 
     def __init__(self) -> None:
@@ -53,11 +57,15 @@ class ScriptedServer:
         self.places: list[int] = []  # in which every context waits before it speaks
         self.subprotocols = ("sayline.v1.msgpack", "sayline.v1.json")
         self.greeting: Message | None = READY
+        self.resume_s = 30.0
+        self.forgets = False  # sessions whose socket is lost
+        self.sessions: dict[str, Session] = {}  # by token
         self.close_with: tuple[int, str] | None = None
         self.received: list[Message] = []
         self.changed = asyncio.Condition()
         self.answer_http: Callable[[Request], Response | None] = lambda request: None
         self.connections: list[ServerConnection] = []
+        self._numbers = itertools.count(1)
         self._server: Server
 
     async def __aenter__(self) -> Self:
@@ -73,6 +81,9 @@ class ScriptedServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for session in self.sessions.values():
+            for speaker in session.speakers.values():
+                await speaker.stop()
         self._server.close()
         await self._server.wait_closed()
 
@@ -88,6 +99,10 @@ class ScriptedServer:
         """Waits for what the server has received."""
         async with self.changed:
             await asyncio.wait_for(self.changed.wait_for(lambda: true(self.received)), 10)
+
+    async def connected(self, times: int) -> None:
+        async with self.changed:
+            await asyncio.wait_for(self.changed.wait_for(lambda: len(self.connections) >= times), 10)
 
     async def until_last(self, kind: str) -> None:
         await self.until(lambda received: bool(received) and received[-1]["type"] == kind)
@@ -110,127 +125,73 @@ class ScriptedServer:
         return None
 
     async def _serve(self, socket: ServerConnection) -> None:
-        self.connections.append(socket)
+        async with self.changed:
+            self.connections.append(socket)
+            self.changed.notify_all()
         if self.close_with is not None:
             await socket.close(*self.close_with)
         elif self.greeting is not None:
-            await send(socket, self.greeting)
-        speakers: dict[str, Speaker] = {}
+            session = Session(next(self._numbers), socket)
+            self.sessions[session.token] = session
+            ready = {"session_id": session.id, "token": session.token, "resume_s": self.resume_s}
+            await send(socket, self.greeting | (ready if self.greeting["type"] == "ready" else {}))
+            await self._listen(session, socket)
+        else:
+            await socket.wait_closed()
+
+    async def _listen(self, session: Session, socket: ServerConnection) -> None:
+        sending = asyncio.create_task(session.send_all(socket))
         with suppress(ConnectionClosed):
             async for frame in socket:
                 message = json.loads(frame) if isinstance(frame, str) else msgpack.unpackb(frame)
                 async with self.changed:
                     self.received.append(message)
                     self.changed.notify_all()
-                await self._obey(message, speakers, socket)
-        for speaker in speakers.values():
-            await speaker.stop()
+                if message["type"] == "resume":
+                    sending.cancel()
+                    session = self._resume(message, session, socket)
+                    sending = asyncio.create_task(session.send_all(socket))
+                elif message["type"] == "start":
+                    self._start(message, session)
+                elif speaker := session.speakers.get(message["context_id"]):
+                    if "vanish" in message.get("text", "") and len(self.connections) == 1:
+                        session.cut()
+                        break
+                    speaker.take(message)
+        sending.cancel()
+        if session.socket is socket:
+            session.lose()
+        if self.forgets or not self.resume_s:
+            for speaker in session.speakers.values():
+                await speaker.stop()
 
-    async def _obey(self, message: Message, speakers: dict[str, "Speaker"], socket: ServerConnection) -> None:
-        context_id = message["context_id"]
-        if message["type"] == "start":
-            if message.get("voice", "slt") not in VOICES:
-                await send(socket, error("unknown_voice", "no voice of that name; there are: slt, awb", context_id))
-                return
-            if self.places and not message.get("wait", True):
-                await send(socket, {**error("full", "all are speaking", context_id), "retry_after_ms": 1500.0})
-                return
+    def _start(self, message: Message, session: Session) -> None:
+        context_id, voice = message["context_id"], message.get("voice", "slt")
+        if voice not in VOICES:
+            session.say(error("unknown_voice", "no voice of that name; there are: slt, awb", context_id))
+        elif self.places and not message.get("wait", True):
+            session.say({**error("full", "all are speaking", context_id), "retry_after_ms": 1500.0})
+        else:
+            speaker = session.speakers[context_id] = Speaker(message, self.hold, session)
             for place in self.places:
-                await send(socket, {"type": "queued", "context_id": context_id, "place": place})
-            speakers[context_id] = Speaker(message, self.hold, lambda message: send(socket, message), socket)
-        elif context_id in speakers:
-            speaker = speakers[context_id]
-            match message["type"]:
-                case "text":
-                    speaker.push(message["text"])
-                case "flush":
-                    speaker.flush()
-                case "end":
-                    speaker.end()
-                case "cancel":
-                    await speaker.stop()
-                    del speakers[context_id]
-                    duration_ms = speaker.seq * 80.0
-                    await send(socket, {"type": "cancelled", "context_id": context_id, "duration_ms": duration_ms})
+                speaker.say("queued", place=place)
 
-
-class Speaker:
-    """One context of the scripted server."""
-
-    def __init__(
-        self, start: Message, hold: asyncio.Event, send: Callable[[Message], Awaitable[None]], socket: ServerConnection
-    ) -> None:
-        self.seq = 0
-        self._context_id = start["context_id"]
-        self._data = TONE if start.get("format", "opus") == "pcm" else b"opus packet"
-        self._hold, self._send, self._socket = hold, send, socket
-        self._text = ""
-        self._segments: asyncio.Queue[str | None] = asyncio.Queue()
-        self._task = asyncio.create_task(self._speak())
-
-    def push(self, text: str) -> None:
-        self._text += text
-        *whole, self._text = self._text.replace(". ", ".\0").split("\0")
-        for segment in whole:
-            self._segments.put_nowait(segment)
-
-    def flush(self) -> None:
-        if self._text.strip():
-            self._segments.put_nowait(self._text.strip())
-        self._text = ""
-
-    def end(self) -> None:
-        self.flush()
-        self._segments.put_nowait(None)
-
-    async def stop(self) -> None:
-        self._task.cancel()
-        await asyncio.wait([self._task])
-
-    async def _speak(self) -> None:
-        with suppress(ConnectionClosed):
-            while (segment := await self._segments.get()) is not None:
-                if not await self._speak_segment(segment):
-                    return
-            await self._send({"type": "done", "context_id": self._context_id, "duration_ms": self.seq * 80.0})
-
-    async def _speak_segment(self, segment: str) -> bool:
-        start_ms = self.seq * 80.0
-        for word in segment.split():
-            await self._hold.wait()
-            match word.strip("."):
-                case "explode":
-                    await self._send(error("internal", "internal", self._context_id))
-                    return False
-                case "refuse":
-                    await self._send(error("text_limit", "too much text waits", self._context_id, final=False))
-                case "hangup":
-                    self._socket.transport.abort()
-                    return False
-                case "damage":
-                    await self._socket.send(b"\xc1")
-                case _:
-                    await self._send(self._frame())
-        times = {"start_ms": start_ms, "end_ms": self.seq * 80.0}
-        await self._send({"type": "segment", "context_id": self._context_id, "text": segment, **times})
-        return True
-
-    def _frame(self) -> Message:
-        seq, self.seq = self.seq, self.seq + 1
-        start_sample = seq * FRAME_SAMPLES
-        message = {"type": "audio", "context_id": self._context_id, "seq": seq, "start_sample": start_sample}
-        return {**message, "data": self._data}
-
-
-async def send(socket: ServerConnection, message: Message) -> None:
-    if socket.subprotocol == "sayline.v1.msgpack":
-        await socket.send(msgpack.packb(message))
-    elif message["type"] == "audio":
-        name = message["context_id"].encode()
-        header = bytes([1, len(name), 0, 0]) + struct.pack(">IQ", message["seq"], message["start_sample"])
-        await socket.send(header + name + message["data"])
-    else:
-        await socket.send(json.dumps(message))
+    def _resume(self, message: Message, own: Session, socket: ServerConnection) -> Session:
+        former = None if self.forgets else self.sessions.get(message["token"])
+        if former is None:
+            told = "no session has this token; start its contexts anew"
+            own.say({"type": "resumed", "recovered": False, "session_id": own.id, "contexts": {}, "message": told})
+            return own
+        del self.sessions[own.token]
+        former.socket = socket
+        speakers = {name: former.speakers[name] for name in message["contexts"] if name in former.speakers}
+        taken = {name: speakers[name].taken if name in speakers else 0 for name in message["contexts"]}
+        told = "the session goes on"
+        former.say({"type": "resumed", "recovered": True, "session_id": former.id, "contexts": taken, "message": told})
+        for name, speaker in speakers.items():
+            for event in speaker.said[message["contexts"][name] + 1 :]:
+                former.say(event)
+        return former
 
 
 def error(code: str, message: str, context_id: str, final: bool = True) -> Message:

@@ -112,11 +112,13 @@ async def test_a_terminal_may_be_the_input(scripted: ScriptedServer, tmp_path: P
 
 async def test_what_is_asked_for_goes_to_the_server(scripted: ScriptedServer, tmp_path: Path) -> None:
     scripted.api_key = "secret"
-    options = ["--voice", "awb", "--seed", "7", "--temperature", "0.5", "--api-key", "secret"]
+    options = ["--voice", "awb", "--seed", "7", "--temperature", "0.5", "--speed", "1.5", "--language", "en"]
+    options += ["--api-key", "secret"]
     code, _, _ = await pipe(scripted, b"Hello.", *options, "-o", str(tmp_path / "out.wav"))
     assert code == 0
-    asked = {"voice": "awb", "seed": 7, "temperature": 0.5, "format": "pcm", "max_lead_ms": 60_000}
-    assert scripted.received[0] == {"type": "start", "context_id": "speech-1", **asked}
+    asked = {"voice": "awb", "seed": 7, "temperature": 0.5, "speed": 1.5, "language": "en"}
+    start = {"type": "start", "context_id": "speech-1", "format": "pcm", "max_lead_ms": 60_000}
+    assert scripted.received[0] == start | asked
 
 
 async def test_standard_output_gets_a_wav_that_can_be_played_as_it_comes(scripted: ScriptedServer) -> None:
@@ -177,6 +179,7 @@ async def test_a_killed_pipe_leaves_a_file_that_plays(scripted: ScriptedServer, 
 async def test_a_server_that_is_gone_in_the_middle_leaves_what_had_come(
     scripted: ScriptedServer, tmp_path: Path
 ) -> None:
+    scripted.resume_s = 0
     code, _, error = await pipe(scripted, b"one two three hangup four", "-o", str(tmp_path / "out.wav"))
     assert (code, frames_in(tmp_path / "out.wav")) == (1, 3)
     assert f"sayline: the connection to {scripted.url} was lost" in error

@@ -7,7 +7,9 @@ from http import HTTPStatus
 import pytest
 import sayline
 from sayline import context as context_module
-from sayline import opening
+from sayline import inbox, messages, opening
+from websockets.datastructures import Headers
+from websockets.http11 import Response
 
 from tests.clients.scripted import FRAME_SAMPLES, READY, TONE, ScriptedServer, send
 
@@ -19,10 +21,10 @@ async def scripted() -> AsyncIterator[ScriptedServer]:
 
 
 async def frames_into(heard: list[int], speech: sayline.Context) -> None:
-    """The sequence numbers of what is heard, up to the exception."""
+    """The numbers of the frames that are heard, up to the exception."""
     async for event in speech:
         if isinstance(event, sayline.Frame):
-            heard.append(event.seq)
+            heard.append(round(event.start_ms / 80))
 
 
 async def words(*pieces: str) -> AsyncIterator[str]:
@@ -35,7 +37,7 @@ async def words(*pieces: str) -> AsyncIterator[str]:
 async def test_text_goes_in_and_frames_come_out(scripted: ScriptedServer, encoding: sayline.Encoding) -> None:
     async with sayline.connect(scripted.url, encoding=encoding) as server, server.context(voice="awb") as speech:
         frames = [frame async for frame in speech.say(words("Hel", "lo the", "re. And ", "more"))]
-    assert [frame.seq for frame in frames] == [0, 1, 2, 3]
+    assert [frame.seq for frame in frames] == [1, 3, 6, 8]
     assert [frame.start_ms for frame in frames] == [0, 80, 160, 240]
     assert all(frame.pcm == TONE for frame in frames)
     assert scripted.texts() == "Hello there. And more"
@@ -71,9 +73,11 @@ async def test_events_come_in_order_and_end_with_done(scripted: ScriptedServer) 
         await speech.end()
         events = [event async for event in speech]
     kinds = [type(event).__name__ for event in events]
-    assert kinds == ["Frame", "Frame", "Segment", "Frame", "Frame", "Frame", "Segment", "Done"]
-    assert events[2] == sayline.Segment("speech-1", "Hello there.", 0, 160)
-    assert events[-1] == sayline.Done("speech-1", 400)
+    spoken = ["Word", "Frame"]
+    assert kinds == [*spoken * 2, "Segment", *spoken * 3, "Segment", "Done"]
+    assert events[2] == sayline.Word("speech-1", 2, "there.", 6, 12, 80, 160, True)
+    assert events[4] == sayline.Segment("speech-1", 4, "Hello there.", 0, 12, 0, 160)
+    assert events[-1] == sayline.Done("speech-1", 12, 400)
 
 
 async def test_speech_comes_while_the_text_is_still_being_written(scripted: ScriptedServer) -> None:
@@ -95,9 +99,25 @@ async def test_speech_comes_while_the_text_is_still_being_written(scripted: Scri
 async def test_flush_speaks_at_once(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         await speech.push("no full stop")
+        await speech.flush("first")
         await speech.flush()
-        events = [await anext(speech) for _ in range(4)]
-    assert events[-1] == sayline.Segment("speech-1", "no full stop", 0, 240)
+        events = [await anext(speech) for _ in range(9)]
+    assert events[6:] == [
+        sayline.Segment("speech-1", 6, "no full stop", 0, 12, 0, 240),
+        sayline.Flushed("speech-1", 7, 240, "first"),
+        sayline.Flushed("speech-1", 8, 240),
+    ]
+
+
+async def test_what_is_wished_for_goes_to_the_server(scripted: ScriptedServer) -> None:
+    wishes = {
+        "mode": "verbatim", "clean_up": False, "language": "de", "speed": 1.5, "seed": 7, "temperature": 0.5,
+        "max_delay_ms": 300.0, "max_lead_ms": 2000.0, "wait": False,
+    }  # fmt: skip
+    async with sayline.connect(scripted.url) as server, server.context("awb", format="opus", **wishes) as speech:  # type: ignore[arg-type]
+        await speech.cancel()
+    start = {"type": "start", "context_id": "speech-1", "voice": "awb", "format": "opus"}
+    assert scripted.received[0] == start | wishes
 
 
 async def test_contexts_do_not_wait_for_each_other(scripted: ScriptedServer) -> None:
@@ -105,31 +125,48 @@ async def test_contexts_do_not_wait_for_each_other(scripted: ScriptedServer) -> 
         await slow.push("word " * 500 + "end. ")
         await slow.end()
         assert len([frame async for frame in fast.say("two words")]) == 2
-        assert len([event async for event in slow]) == 503
+        assert len([event async for event in slow]) == 2 * 501 + 2
 
 
-async def test_cancel_stops_the_speech(scripted: ScriptedServer) -> None:
+async def test_cancel_stops_the_speech_and_tells_what_was_heard(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         await speech.push("one two three. ")
-        await scripted.until(lambda received: len(received) == 2)
         while not isinstance(await anext(speech), sayline.Segment):
             pass
         scripted.hold.clear()
         await speech.push("four five. ")
-        assert await speech.cancel() == 240
-        assert [event async for event in speech] == [sayline.Cancelled("speech-1", 240)]
-        assert await speech.cancel() == 240
+        heard = await speech.cancel(130)
+        assert heard == sayline.Cancelled("speech-1", 7, 240, 320, 7, "one two", " three. four five. ")
+        assert [event async for event in speech] == [heard]
+        assert await speech.cancel(200) == heard
         with pytest.raises(sayline.SaylineError, match="open another context"):
             await speech.push("more")
 
 
-async def test_frames_that_nobody_read_are_gone_after_cancel(scripted: ScriptedServer) -> None:
-    async with sayline.connect(scripted.url) as server, server.context() as speech, server.context() as other:
+async def test_what_was_heard_of_speech_that_is_over_is_told_from_its_words(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
         await speech.push("one two three. ")
-        assert [frame async for frame in other.say("when this is here, so is that.")]
-        await speech.cancel()
-        kinds = [type(event) async for event in speech]
-    assert kinds == [sayline.Segment, sayline.Cancelled]
+        await speech.end()
+        while not isinstance(await anext(speech), sayline.Done):
+            pass
+        assert await speech.cancel(130) == sayline.Cancelled("speech-1", 7, 240, 240, 7, "one two", " three. ")
+        assert (await speech.cancel()).heard_text == "one two three."
+        await speech.ack(50)
+        assert (await speech.cancel()).heard_text == "one"
+        assert scripted.received[-1]["type"] == "end"
+
+
+async def test_frames_that_nobody_read_are_gone_after_cancel(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as over, server.context() as open_still:
+        await over.push("one two three. ")
+        await over.end()
+        await open_still.push("one two three. ")
+        async with server.context() as other:
+            assert [frame async for frame in other.say("when this is here, so is that.")]
+        for speech, last in (over, sayline.Done), (open_still, sayline.Cancelled):
+            await speech.cancel()
+            kinds = [type(event) async for event in speech]
+            assert kinds == [*[sayline.Word] * 3, sayline.Segment, last]
 
 
 async def test_cancel_stops_the_text_too(scripted: ScriptedServer) -> None:
@@ -146,7 +183,7 @@ async def test_cancel_stops_the_text_too(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         async with aclosing(speech.say(endless())) as frames:
             async for frame in frames:
-                if frame.seq == 2:
+                if frame.start_ms == 80:
                     await speech.cancel()
         assert closed.is_set()
 
@@ -163,7 +200,7 @@ async def test_leaving_a_context_cancels_it(scripted: ScriptedServer) -> None:
 async def test_a_context_that_ended_takes_no_text(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server:
         speech = server.context()
-        assert await speech.cancel() == 0
+        assert await speech.cancel() == sayline.Cancelled("speech-1", -1, 0, 0, 0, "", "")
         with pytest.raises(sayline.SaylineError, match="async with"):
             await speech.push("too early")
         async with speech:
@@ -189,7 +226,7 @@ async def test_a_context_that_fails_gives_its_frames_first_and_harms_no_other(sc
 
 async def test_an_unknown_voice_is_named(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context(voice="nobody") as speech:
-        with pytest.raises(sayline.ContextFailed, match="there are: slt, awb"):
+        with pytest.raises(sayline.UnknownVoice, match="there are: slt, awb"):
             await anext(aiter(speech.say("Hello.")))
 
 
@@ -201,20 +238,20 @@ async def test_who_waits_hears_the_place_and_then_the_speech(
     async with sayline.connect(scripted.url, encoding=encoding) as server, server.context() as speech:
         scripted.hold.clear()
         assert [await anext(speech), await anext(speech)] == [
-            sayline.Queued("speech-1", 2),
-            sayline.Queued("speech-1", 1),
+            sayline.Queued("speech-1", 0, 2),
+            sayline.Queued("speech-1", 1, 1),
         ]
         assert speech.place == 1
         scripted.hold.set()
         await speech.push("one. ")
-        assert isinstance(await anext(speech), sayline.Frame)
+        assert [type(await anext(speech)) for _ in range(2)] == [sayline.Word, sayline.Frame]
         assert speech.place is None
 
 
 async def test_who_does_not_wait_is_told_when_to_come_back(scripted: ScriptedServer) -> None:
     scripted.places = [1]
     async with sayline.connect(scripted.url) as server, server.context(wait=False) as speech:
-        with pytest.raises(sayline.ContextFailed) as failure:
+        with pytest.raises(sayline.Full) as failure:
             await anext(speech)
     assert (failure.value.code, failure.value.retry_after_ms) == ("full", 1500)
     assert scripted.received[0]["wait"] is False
@@ -223,16 +260,16 @@ async def test_who_does_not_wait_is_told_when_to_come_back(scripted: ScriptedSer
 async def test_what_was_heard_is_told_as_long_as_it_matters(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server:
         speech = server.context()
-        await speech.played(0)  # before it begins: to nobody
+        await speech.ack(0)  # before it begins: to nobody
         async with speech:
             await speech.push("one two. ")
-            await speech.played(120.5)
+            await speech.ack(120.5)
             await speech.end()
-            await speech.played(160)
-            assert [event async for event in speech][-1] == sayline.Done("speech-1", 160)
-            await speech.played(160)
-            await scripted.until_last("played")
-    told = [message["played_ms"] for message in scripted.received if message["type"] == "played"]
+            await speech.ack(160)
+            assert [event async for event in speech][-1] == sayline.Done("speech-1", 5, 160)
+            await speech.ack(160)
+            await scripted.until_last("ack")
+    told = [message["played_ms"] for message in scripted.received if message["type"] == "ack"]
     assert told == [120.5, 160]
 
 
@@ -240,7 +277,7 @@ async def test_text_that_the_server_refuses_leaves_no_silent_hole(scripted: Scri
     async with sayline.connect(scripted.url) as server:
         async with server.context() as speech:
             await speech.push("one refuse two. ")
-            with pytest.raises(sayline.ContextFailed, match="too much text") as failure:
+            with pytest.raises(sayline.Limited, match="too much text") as failure:
                 await frames_into([], speech)
         assert failure.value.code == "text_limit"
         await scripted.until_last("cancel")
@@ -270,18 +307,6 @@ async def test_a_text_that_is_cancelled_ends_the_speech(scripted: ScriptedServer
                 pass
 
 
-async def test_a_lost_connection_gives_what_came_and_then_says_so(scripted: ScriptedServer) -> None:
-    heard: list[int] = []
-    async with sayline.connect(scripted.url) as server, server.context() as speech, server.context() as other:
-        speech.feed("one two three hangup four")
-        with pytest.raises(sayline.ConnectionLost, match="connect again"):
-            await frames_into(heard, speech)
-        with pytest.raises(sayline.ConnectionLost):
-            await other.push("more")
-        assert await speech.cancel() == 240
-    assert heard == [0, 1, 2]
-
-
 async def test_a_server_that_goes_away_says_why(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         await scripted.connections[0].close(1012, "restarting")
@@ -309,16 +334,40 @@ async def test_a_damaged_frame_ends_the_session(scripted: ScriptedServer) -> Non
 
 async def test_messages_of_a_later_server_are_left_aside(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
-        await send(scripted.connections[0], {"type": "word", "context_id": "speech-1", "text": "hello"})
-        await send(scripted.connections[0], {"type": "done", "context_id": "of nobody", "duration_ms": 0})
+        await send(scripted.connections[0], {"type": "viseme", "context_id": "speech-1", "shape": "o"})
+        await send(scripted.connections[0], {"type": "done", "context_id": "of nobody", "seq": 0, "duration_ms": 0})
         await send(scripted.connections[0], READY)
         assert len([frame async for frame in speech.say("one two")]) == 2
+
+
+async def test_an_event_that_came_already_is_dropped(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        await speech.push("one two. ")
+        events = [await anext(speech) for _ in range(5)]
+        for said in scripted.sessions["token-1"].speakers["speech-1"].said:
+            await send(scripted.connections[0], said)
+        await speech.end()
+        events += [event async for event in speech]
+        assert speech.duration_ms == 160
+    assert [event.seq for event in events] == list(range(6))
+
+
+async def test_a_message_that_is_refused_behind_a_cancel_changes_nothing(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        scripted.hold.clear()
+        await speech.push("one refuse two. ")
+        refused = {"code": "text_limit", "message": "too much", "final": False, "context_id": "speech-1"}
+        cancelling = asyncio.create_task(speech.cancel())
+        await asyncio.sleep(0)
+        speech.receive(messages.Error(**refused))  # type: ignore[arg-type]
+        assert (await cancelling).unheard_text == "one refuse two. "
+        assert [type(event) async for event in speech] == [sayline.Cancelled]
 
 
 async def test_very_much_text_waits_until_it_is_spoken(
     scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(context_module, "MAX_UNSPOKEN_CHARACTERS", 20)
+    monkeypatch.setattr(context_module, "MAX_UNSPOKEN_CHARS", 25)
     scripted.hold.clear()
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         speech.feed(words(*["seven letters. "] * 20))
@@ -331,7 +380,7 @@ async def test_very_much_text_waits_until_it_is_spoken(
 async def test_waiting_for_room_ends_with_the_session(
     scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(context_module, "MAX_UNSPOKEN_CHARACTERS", 5)
+    monkeypatch.setattr(context_module, "MAX_UNSPOKEN_CHARS", 5)
     scripted.hold.clear()
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         await speech.push("seven letters. ")
@@ -343,14 +392,14 @@ async def test_waiting_for_room_ends_with_the_session(
 
 
 async def test_a_reader_that_never_reads_is_given_up(scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(context_module, "MAX_WAITING_MS", 400)
+    monkeypatch.setattr(inbox, "MAX_WAITING_MS", 400)
     async with sayline.connect(scripted.url) as server, server.context() as idle, server.context() as other:
         await idle.push("word " * 20 + "end. ")
         assert len([frame async for frame in other.say("one two")]) == 2
         heard: list[int] = []
-        with pytest.raises(sayline.ContextFailed, match="read them sooner") as failure:
+        with pytest.raises(sayline.SlowConsumer, match="read them sooner"):
             await frames_into(heard, idle)
-    assert (failure.value.code, heard) == ("slow_reader", [0, 1, 2, 3, 4, 5])
+    assert heard == [0, 1, 2, 3, 4, 5]
 
 
 async def test_no_server_says_how_to_start_one(unused_tcp_port: int) -> None:
@@ -376,6 +425,12 @@ async def test_a_refusal_says_what_to_do(scripted: ScriptedServer, status: HTTPS
             pass
 
 
+def test_a_server_that_says_when_to_come_back_is_believed() -> None:
+    response = Response(503, "Service Unavailable", Headers({"Retry-After": "7"}), b"")
+    refused = opening.refusal("ws://a", response)
+    assert (refused.retry_after_ms, str(refused)[-16:]) == (7000, "try again in 7 s")
+
+
 async def test_the_api_key_opens_the_door(scripted: ScriptedServer) -> None:
     scripted.api_key = "secret"
     with pytest.raises(sayline.Refused, match="API key"):
@@ -397,7 +452,7 @@ async def test_a_server_of_another_protocol_is_refused(scripted: ScriptedServer)
     [
         (None, "did not say that it is ready"),
         ({"type": "error", "code": "full", "message": "the server is full", "final": False}, "the server is full"),
-        ({"type": "done", "context_id": "a", "duration_ms": 0}, "opened with done"),
+        ({"type": "done", "context_id": "a", "seq": 0, "duration_ms": 0}, "said done instead of ready"),
     ],
 )
 async def test_a_session_opens_with_ready(scripted: ScriptedServer, greeting: dict[str, object], what: str) -> None:

@@ -38,11 +38,11 @@ async def test_about_once_a_second_the_server_is_told_what_was_heard() -> None:
     os.write(writing, b"word " * 30 + b"end. ")
     async with ScriptedServer() as scripted:
         pipe = asyncio.create_task(Pipe(Request(scripted.url), TextInput(reading), Speaker()).run())
-        await scripted.until(lambda received: sum(message["type"] == "played" for message in received) == 2)
+        await scripted.until(lambda received: sum(message["type"] == "ack" for message in received) == 2)
         os.close(writing)
         await pipe
     os.close(reading)
-    assert [m["played_ms"] for m in scripted.received if m["type"] == "played"] == [1040, 2080]
+    assert [m["played_ms"] for m in scripted.received if m["type"] == "ack"] == [1040, 2080]
 
 
 def test_of_a_file_nobody_knows_what_was_heard(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ def test_first_audio_counts_from_the_text_that_completed_the_first_segment() -> 
     watch.heard(80)
     clock.now_s = 103.0
     watch.heard(80)
-    watch.segment("Hello there.")
-    watch.segment("And more")
+    watch.segment(12)
+    watch.segment(21)
     assert watch.first_audio_s == 1.5
     assert watch.total_s == 3.0
     assert watch.summary() == "0.16 s of speech, first audio after 1500 ms, all of it in 3.00 s (0.1 x real time)"
@@ -27,17 +27,17 @@ def test_first_audio_counts_from_the_text_that_completed_the_first_segment() -> 
 
 def test_nothing_is_made_up_when_there_was_no_speech() -> None:
     watch = Stopwatch(Clock())
-    watch.segment("Hello")
+    watch.segment(5)
     watch.sent("Hello")
     assert (watch.first_audio_s, watch.total_s) == (None, 0.0)
     assert watch.summary() == "0.00 s of speech"
 
 
-def test_a_segment_with_more_letters_than_were_sent_counts_from_the_last_text() -> None:
+def test_a_segment_that_ends_beyond_what_was_sent_counts_from_the_last_text() -> None:
     clock = Clock()
     watch = Stopwatch(clock)
     watch.sent("3")
     clock.now_s += 0.25
     watch.heard(80)
-    watch.segment("three")
+    watch.segment(5)
     assert watch.first_audio_s == 0.25

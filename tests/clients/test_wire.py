@@ -8,7 +8,7 @@ import msgpack
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sayline import wire
+from sayline import messages, wire
 from sayline.errors import ProtocolError
 from sayline.wire import Encoding
 
@@ -16,6 +16,7 @@ from tests.clients.scripted import golden
 
 GOLDEN = golden(Path(__file__).parents[1] / "wire" / "v1.json")
 NAMES = st.text(min_size=1, max_size=16).filter(lambda name: name.isprintable())
+COUNTS, NUMBERS = st.integers(0, 10**9), st.floats(0, 1e9)
 CLIENT_TYPES = {name: kind for kind, name in wire.TYPE_NAMES.items()}
 
 
@@ -52,7 +53,7 @@ def test_the_golden_file_has_every_message_type() -> None:
 
 @given(context_id=NAMES, seq=st.integers(0, 2**32 - 1), start_sample=st.integers(0, 2**63 - 1), data=st.binary())
 def test_audio_comes_through_in_both_encodings(context_id: str, seq: int, start_sample: int, data: bytes) -> None:
-    audio = wire.Audio(context_id, seq, start_sample, data)
+    audio = messages.Audio(context_id, seq, start_sample, data)
     name = context_id.encode()
     frame = struct.pack(">BBHIQ", 1, len(name), 0, seq, start_sample) + name + data
     assert wire.decode(frame, Encoding.JSON) == audio
@@ -61,10 +62,16 @@ def test_audio_comes_through_in_both_encodings(context_id: str, seq: int, start_
 
 
 @given(
-    st.builds(wire.Segment, NAMES, st.text(), st.floats(0, 1e9), st.floats(0, 1e9))
-    | st.builds(wire.Done, NAMES, st.floats(0, 1e9) | st.integers(0, 10**9))
-    | st.builds(wire.Queued, NAMES, st.integers(1, 10**6))
-    | st.builds(wire.Error, NAMES, st.text(), st.booleans(), st.none() | NAMES, st.none() | st.floats(0, 1e9))
+    st.builds(messages.Segment, NAMES, COUNTS, st.text(), COUNTS, COUNTS, NUMBERS, NUMBERS)
+    | st.builds(messages.Word, NAMES, COUNTS, st.text(), COUNTS, COUNTS, NUMBERS, NUMBERS, st.booleans())
+    | st.builds(messages.Flushed, NAMES, COUNTS, NUMBERS, st.none() | st.text())
+    | st.builds(messages.Done, NAMES, COUNTS, NUMBERS | COUNTS)
+    | st.builds(messages.Cancelled, NAMES, COUNTS, NUMBERS, NUMBERS, COUNTS, st.text(), st.text())
+    | st.builds(messages.Queued, NAMES, COUNTS, COUNTS)
+    | st.builds(messages.Resumed, st.booleans(), NAMES, st.dictionaries(NAMES, COUNTS), st.text())
+    | st.builds(
+        messages.Error, NAMES, st.text(), st.booleans(), st.none() | NAMES, st.none() | NUMBERS, st.none() | COUNTS
+    )
 )
 def test_a_message_comes_through_in_both_encodings(message: Any) -> None:
     content = {"type": type(message).__name__.lower(), **dataclasses.asdict(message)}
@@ -80,14 +87,14 @@ def test_a_message_comes_through_in_both_encodings(message: Any) -> None:
 @example(text="half \ud83d of one", encoding=Encoding.MSGPACK)
 @example(text="half \ud83d of one", encoding=Encoding.JSON)
 def test_text_arrives_without_lone_surrogates(text: str, encoding: Encoding) -> None:
-    frame = wire.encode(wire.Text("a", text), encoding)
+    frame = wire.encode(messages.Text("a", text), encoding)
     content = json.loads(frame.encode("utf-8")) if isinstance(frame, str) else msgpack.unpackb(frame)
     assert content["text"] == "".join(c for c in text if not 0xD800 <= ord(c) < 0xE000)
 
 
 def test_what_is_left_to_the_server_is_left_out() -> None:
-    assert json.loads(wire.encode(wire.Start("a"), Encoding.JSON)) == {"type": "start", "context_id": "a"}
-    assert json.loads(wire.encode(wire.Start("a", seed=0), Encoding.JSON))["seed"] == 0
+    assert json.loads(wire.encode(messages.Start("a"), Encoding.JSON)) == {"type": "start", "context_id": "a"}
+    assert json.loads(wire.encode(messages.Start("a", seed=0), Encoding.JSON))["seed"] == 0
 
 
 @given(frame=st.binary() | st.text(), encoding=st.sampled_from(Encoding))
@@ -105,19 +112,29 @@ def test_what_is_left_to_the_server_is_left_out() -> None:
 @example(frame='{"type":"done","context_id":"a","duration_ms":true}', encoding=Encoding.JSON)
 @example(frame='{"type":"error","code":"a","message":"b","final":1}', encoding=Encoding.JSON)
 @example(frame='{"type":"error","code":"a","message":"b","retry_after_ms":"2"}', encoding=Encoding.JSON)
-@example(frame='{"type":"queued","context_id":"a","place":1.5}', encoding=Encoding.JSON)
+@example(frame='{"type":"queued","context_id":"a","seq":0,"place":1.5}', encoding=Encoding.JSON)
+@example(frame='{"type":"error","code":"a","message":"b","seq":true}', encoding=Encoding.JSON)
+@example(
+    frame='{"type":"resumed","recovered":true,"session_id":"a","contexts":{"a":"b"},"message":""}',
+    encoding=Encoding.JSON,
+)
+@example(
+    frame=msgpack.packb({"type": "resumed", "recovered": True, "session_id": "a", "contexts": {1: 2}, "message": ""}),
+    encoding=Encoding.MSGPACK,
+)
 @example(frame="text", encoding=Encoding.MSGPACK)
 def test_a_damaged_frame_is_a_protocol_error_or_an_unknown_kind(frame: str | bytes, encoding: Encoding) -> None:
     try:
         message = wire.decode(frame, encoding)
     except ProtocolError:
         return
-    assert isinstance(message, wire.Unknown | wire.Audio)
+    assert isinstance(message, messages.Unknown | messages.Audio)
 
 
 @pytest.mark.parametrize("entry", GOLDEN["server"], ids=lambda entry: entry["name"])
 def test_a_message_without_one_of_its_fields_is_a_protocol_error(entry: dict[str, Any]) -> None:
-    optional = {"final", "context_id", "retry_after_ms"} if entry["message"]["type"] == "error" else set()
+    of_error = {"final", "context_id", "retry_after_ms", "seq"}
+    optional = {"error": of_error, "flushed": {"id"}}.get(entry["message"]["type"], set())
     for missing in set(entry["message"]) - optional - {"type"}:
         content = {name: value for name, value in entry["message"].items() if name != missing}
         with pytest.raises(ProtocolError, match=missing):
@@ -125,8 +142,10 @@ def test_a_message_without_one_of_its_fields_is_a_protocol_error(entry: dict[str
 
 
 def test_fields_and_types_of_a_later_server_do_no_harm() -> None:
-    more = {"type": "done", "context_id": "a", "duration_ms": 80, "words": [1, None]}
-    assert wire.decode(json.dumps(more), Encoding.JSON) == wire.Done("a", 80)
-    word = wire.decode('{"type":"word","text":"hello"}', Encoding.JSON)
-    assert word == wire.Unknown("word", {"text": "hello"})
-    assert wire.decode(b"\x02 something else", Encoding.JSON) == wire.Unknown("binary kind 2", {})
+    more = {"type": "done", "context_id": "a", "seq": 3, "duration_ms": 80, "words": [1, None]}
+    assert wire.decode(json.dumps(more), Encoding.JSON) == messages.Done("a", 3, 80)
+    viseme = {"type": "viseme", "context_id": "a", "seq": 4, "shape": "o"}
+    assert wire.decode(json.dumps(viseme), Encoding.JSON) == messages.Unknown("viseme", "a", 4, viseme)
+    odd = {"type": "odd", "context_id": 7, "seq": "x"}
+    assert wire.decode(json.dumps(odd), Encoding.JSON) == messages.Unknown("odd", None, None, odd)
+    assert wire.decode(b"\x02 something else", Encoding.JSON) == messages.Unknown("binary kind 2")

@@ -156,8 +156,8 @@ async def test_the_page_tells_the_server_what_was_heard(scripted: ScriptedServer
     await page.get_by_label("Text to speak").fill("One two. " * 20)
     await page.get_by_role("switch", name="Write like an LLM").click()
     await page.get_by_role("button", name="Speak").click()
-    await scripted.until(lambda received: any(message["type"] == "played" for message in received))
-    assert next(message for message in scripted.received if message["type"] == "played")["played_ms"] >= 1000
+    await scripted.until(lambda received: any(message["type"] == "ack" for message in received))
+    assert next(message for message in scripted.received if message["type"] == "ack")["played_ms"] >= 1000
 
 
 async def test_nothing_written_is_told_in_words(scripted: ScriptedServer, page: Any) -> None:
@@ -176,6 +176,16 @@ async def test_a_server_that_goes_away_and_comes_back_is_told_in_words(scripted:
     await page.get_by_role("button", name="Connect").click()
     await status(page, "Ready.")
     await page.get_by_role("button", name="Speak").wait_for()
+
+
+async def test_a_connection_that_breaks_is_replaced_and_the_speech_goes_on(scripted: ScriptedServer, page: Any) -> None:
+    await page.goto(address(scripted))
+    await page.get_by_label("Text to speak").fill("One two hangup three. Four 🙂 snap five.")
+    await page.get_by_role("button", name="Speak").click()
+    await status(page, "Done.")
+    assert await page.locator("#speech").text_content() == "0.5"
+    assert await page.locator("#heard").text_content() == "One two hangup three. Four 🙂 snap five."
+    assert len(scripted.connections) > 1
 
 
 async def test_a_server_with_a_key_asks_for_it(scripted: ScriptedServer, page: Any) -> None:

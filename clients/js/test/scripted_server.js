@@ -1,18 +1,20 @@
 /**
  * A Sayline server that speaks by a script: a real socket, and two bytes per word instead of a voice.
  *
- * Its half of the WebSocket protocol is as much as these tests need: one frame per message, none of 64 KB or more.
  * Words with a meaning of their own: `explode` (the context fails), `refuse` (a message is refused, the context goes
- * on), `hangup` (the socket is cut), `damage` (a frame that is not a message), `later` (a type of a later server).
+ * on), `hangup` (the socket is cut), `vanish` (so it is, and the text is not taken, the first time), `damage` (a frame
+ * that is not a message), `later` (a type of a later server).
  */
 
-import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
+import { WebSocketPeer } from './websocket_peer.js';
 
 export const READY = {
   type: 'ready', protocol: 'sayline.v1', server: 'scripted/1', model: 'words', voices: ['slt', 'awb'],
-  default_voice: 'slt', sample_rate_hz: 24000, frame_ms: 80, opus_pre_skip: 156,
+  default_voice: 'slt', sample_rate_hz: 24000, frame_ms: 80, opus_pre_skip: 156, session_id: 'session-1',
+  token: 'token-1', resume_s: 30,
 };
+const FRAME_MS = 80;
 
 export class ScriptedServer {
   /** @type {any[]} */ received = [];
@@ -22,10 +24,16 @@ export class ScriptedServer {
   apiKey = '';
   /** In which every context waits before it speaks. @type {number[]} */
   places = [];
+  resumeS = 30;
+  /** Sessions whose socket is lost. */
+  forgets = false;
+  connections = 0;
 
   #server = createServer((_, response) => response.writeHead(404).end());
   /** @type {Set<import('node:stream').Duplex>} */
   #sockets = new Set();
+  /** @type {Map<string, Session>} by token */
+  #sessions = new Map();
 
   async start() {
     this.#server.on('upgrade', (request, socket) => this.#upgrade(request, socket));
@@ -35,7 +43,7 @@ export class ScriptedServer {
   }
 
   stop() {
-    for (const socket of this.#sockets) socket.destroy();
+    this.hangUp();
     this.#server.close();
   }
 
@@ -49,114 +57,141 @@ export class ScriptedServer {
       socket.end('HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n');
       return;
     }
-    const accept = createHash('sha1').update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`);
-    socket.write(
-      'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
-        `Sec-WebSocket-Accept: ${accept.digest('base64')}\r\nSec-WebSocket-Protocol: sayline.v1.json\r\n\r\n`,
-    );
     this.#sockets.add(socket);
-    socket.on('error', () => {});
-    const connection = new Connection(socket, this.places, (message) => this.received.push(message));
-    if (this.closeWith) connection.close(...this.closeWith);
-    else connection.send(READY);
+    const number = ++this.connections;
+    let session;
+    const peer = new WebSocketPeer(socket, (text) => {
+      const message = JSON.parse(text);
+      this.received.push(message);
+      if (message.type === 'resume') session = this.#resume(message, session, peer);
+      else if (number === 1 && message.text?.includes('vanish')) peer.cut();
+      else session.obey(message);
+    });
+    session = new Session(number, peer, this.places);
+    peer.greet(request);
+    this.#sessions.set(session.token, session);
+    if (this.closeWith) peer.close(...this.closeWith);
+    else session.say({ ...READY, session_id: session.id, token: session.token, resume_s: this.resumeS });
+  }
+
+  #resume({ token, contexts: lastSeqs }, own, peer) {
+    const former = this.forgets ? undefined : this.#sessions.get(token);
+    if (!former) {
+      own.say({ type: 'resumed', recovered: false, session_id: own.id, contexts: {}, message: 'start its contexts anew' });
+      return own;
+    }
+    former.peer = peer;
+    const named = Object.keys(lastSeqs).map((id) => [id, former.contexts.get(id)]);
+    const taken = Object.fromEntries(named.map(([id, context]) => [id, context?.taken ?? 0]));
+    former.say({ type: 'resumed', recovered: true, session_id: former.id, contexts: taken, message: 'the session goes on' });
+    for (const [id, context] of named) context?.said.slice(lastSeqs[id] + 1).forEach((event) => former.say(event));
+    return former;
   }
 }
 
-class Connection {
-  #socket;
-  #unread = Buffer.alloc(0);
-  #contexts = new Map();
-  #places;
+/** What goes on when its socket is lost. */
+class Session {
+  /** @type {Map<string, any>} */
+  contexts = new Map();
 
-  constructor(socket, places, note) {
-    this.#socket = socket;
-    this.#places = places;
-    socket.on('data', (data) => {
-      this.#unread = Buffer.concat([this.#unread, data]);
-      for (let frame = this.#next(); frame; frame = this.#next()) {
-        if (frame.opcode === 8) this.close(1000, '');
-        if (frame.opcode !== 1) continue;
-        const message = JSON.parse(frame.payload.toString());
-        note(message);
-        this.#obey(message);
-      }
-    });
+  constructor(number, peer, places) {
+    this.id = `session-${number}`;
+    this.token = `token-${number}`;
+    this.peer = peer;
+    this.places = places;
   }
 
-  send(message) {
-    this.#write(1, Buffer.from(JSON.stringify(message)));
+  say(event) {
+    if (event.type !== 'audio') this.peer.sendText(JSON.stringify(event));
+    else this.peer.sendBinary(audioFrame(event));
   }
 
-  close(code, reason) {
-    this.#write(8, Buffer.concat([Buffer.from([code >> 8, code & 255]), Buffer.from(reason)]));
-    this.#socket.end();
-  }
-
-  #obey({ type, context_id, voice, wait, text }) {
-    if (type === 'start' && wait === false && this.#places.length) {
-      this.send({ type: 'error', code: 'full', message: 'full', final: true, context_id, retry_after_ms: 1500 });
-    } else if (type === 'start' && voice === 'nobody') {
-      this.send({ type: 'error', code: 'unknown_voice', message: 'there are: slt, awb', final: true, context_id });
-    } else if (type === 'start') {
-      this.#contexts.set(context_id, { text: '', seq: 0 });
-      for (const place of this.#places) this.send({ type: 'queued', context_id, place });
-    }
-    const context = this.#contexts.get(context_id);
-    if (!context) return;
+  obey({ type, context_id, voice, wait, text, id, played_ms = Infinity }) {
+    if (type === 'start') return this.#start(context_id, voice, wait);
+    const context = this.contexts.get(context_id);
+    if (!context || context.over) return undefined;
+    if (type !== 'ack') context.taken++;
     if (type === 'text') context.text += text;
-    if (type === 'flush' || type === 'end' || context.text.endsWith('. ')) this.#speak(context_id, context);
-    const last = { end: 'done', cancel: 'cancelled' }[type];
-    if (!last || !this.#contexts.delete(context_id)) return;
-    this.send({ type: last, context_id, duration_ms: context.seq * 80 });
+    if (type === 'flush' || type === 'end' || context.text.endsWith('. ')) this.#speak(context);
+    if (context.over) return undefined;
+    if (type === 'flush') this.#tell(context, { type: 'flushed', at_ms: context.words.length * FRAME_MS, id });
+    if (type === 'end') this.#end(context, { type: 'done' });
+    if (type === 'cancel') this.#end(context, { type: 'cancelled', ...this.#heard(context, played_ms) });
+    return undefined;
   }
 
-  #speak(context_id, context) {
-    const text = context.text.trim();
-    context.text = '';
-    const start_ms = context.seq * 80;
-    for (const word of text.split(/\s+/).filter(Boolean)) {
-      if (word === 'explode') {
-        this.#contexts.delete(context_id);
-        this.send({ type: 'error', code: 'internal', message: 'internal', final: true, context_id });
-        return;
-      }
-      if (word === 'refuse') this.send({ type: 'error', code: 'text_limit', message: 'too much', final: false, context_id });
-      else if (word === 'hangup') this.#socket.destroy();
-      else if (word === 'damage') this.#write(2, Buffer.from([1, 2]));
-      else if (word === 'later') this.send({ type: 'word', text: 'of a later server' });
-      else this.#audio(context_id, context.seq++);
+  #start(context_id, voice, wait) {
+    const refused = (code, message, more = {}) => this.say({ type: 'error', code, message, final: true, context_id, ...more });
+    if (wait === false && this.places.length) return refused('full', 'full', { retry_after_ms: 1500 });
+    if (voice === 'nobody') return refused('unknown_voice', 'there are: slt, awb');
+    const context = { context_id, text: '', read: 0, words: [], said: [], taken: 1, over: false };
+    this.contexts.set(context_id, context);
+    for (const place of this.places) this.#tell(context, { type: 'queued', place });
+    return undefined;
+  }
+
+  #tell(context, event) {
+    const numbered = { ...event, context_id: context.context_id, seq: context.said.length };
+    context.said.push(numbered);
+    this.say(numbered);
+  }
+
+  #end(context, last) {
+    context.over = true;
+    this.#tell(context, { ...last, duration_ms: context.words.length * FRAME_MS });
+  }
+
+  #speak(context) {
+    const first = context.words.length;
+    const words = [...context.text.slice(context.read).matchAll(/\S+/g)];
+    const start = context.read + (words[0]?.index ?? 0);
+    for (const { 0: text, index } of words) {
+      this.#speakWord(context, text, context.read + index);
+      if (context.over) return;
     }
-    if (text) this.send({ type: 'segment', context_id, text, start_ms, end_ms: context.seq * 80 });
+    context.read = context.text.length;
+    if (!words.length) return;
+    const text = context.text.slice(start).trim();
+    const place = { text, start_char: codePoints(context.text.slice(0, start)), end_char: codePoints(context.text.trimEnd()) };
+    this.#tell(context, { type: 'segment', ...place, start_ms: first * FRAME_MS, end_ms: context.words.length * FRAME_MS });
   }
 
-  #audio(context_id, seq) {
-    const name = Buffer.from(context_id);
-    const header = Buffer.alloc(16);
-    header.writeUInt8(1, 0);
-    header.writeUInt8(name.length, 1);
-    header.writeUInt32BE(seq, 4);
-    header.writeBigUInt64BE(BigInt(seq * 1920), 8);
-    this.#write(2, Buffer.concat([header, name, Buffer.from([seq, 0x80])])); // one sample, seq - 32768
+  #speakWord(context, text, at) {
+    if (text === 'explode') this.#end(context, { type: 'error', code: 'internal', message: 'internal', final: true });
+    else if (text === 'refuse') this.#tell(context, { type: 'error', code: 'text_limit', message: 'too much', final: false });
+    else if (text === 'hangup') this.peer.cut();
+    else if (text === 'damage') this.peer.sendBinary(Buffer.from([1, 2]));
+    else if (text === 'later') this.#tell(context, { type: 'viseme', shape: 'o' });
+    else {
+      const number = context.words.length;
+      const start_char = codePoints(context.text.slice(0, at));
+      const end_char = start_char + codePoints(text);
+      const times = { start_ms: number * FRAME_MS, end_ms: (number + 1) * FRAME_MS, estimated: true };
+      context.words.push(end_char);
+      this.#tell(context, { type: 'word', text, start_char, end_char, ...times });
+      this.#tell(context, { type: 'audio', start_sample: number * 1920, data: [number, 0x80] }); // one sample, number - 32768
+    }
   }
 
-  #write(opcode, payload) {
-    if (this.#socket.destroyed) return;
-    const length = payload.length < 126 ? [payload.length] : [126, payload.length >> 8, payload.length & 255];
-    this.#socket.write(Buffer.concat([Buffer.from([0x80 | opcode, ...length]), payload]));
+  #heard({ text, words }, playedMs) {
+    const chars = words.findLast((_, n) => (n + 0.5) * FRAME_MS <= playedMs) ?? 0;
+    const all = [...text];
+    const texts = { heard_text: all.slice(0, chars).join(''), unheard_text: all.slice(chars).join('') };
+    return { heard_chars: chars, ...texts, generated_ms: words.length * FRAME_MS };
   }
+}
 
-  #next() {
-    const data = this.#unread;
-    if (data.length < 2) return null;
-    const short = data[1] & 127;
-    const maskAt = short === 126 ? 4 : 2;
-    if (data.length < maskAt + 4) return null;
-    const length = short === 126 ? data.readUInt16BE(2) : short;
-    const end = maskAt + 4 + length;
-    if (data.length < end) return null;
-    const mask = data.subarray(maskAt, maskAt + 4);
-    const payload = Buffer.from(data.subarray(maskAt + 4, end).map((byte, n) => byte ^ mask[n % 4]));
-    this.#unread = data.subarray(end);
-    return { opcode: data[0] & 15, payload };
-  }
+/** Which the protocol counts. */
+function codePoints(text) {
+  return [...text].length;
+}
+
+function audioFrame({ context_id, seq, start_sample, data }) {
+  const name = Buffer.from(context_id);
+  const header = Buffer.alloc(16);
+  header.writeUInt8(1, 0);
+  header.writeUInt8(name.length, 1);
+  header.writeUInt32BE(seq, 4);
+  header.writeBigUInt64BE(BigInt(start_sample), 8);
+  return Buffer.concat([header, name, Buffer.from(data)]);
 }

@@ -1,9 +1,23 @@
 """Speech while the text is still being written: the client of a Sayline server."""
 
-from sayline.client import Format, Session, connect
-from sayline.context import Context, Event, Frame
-from sayline.errors import ConnectionLost, ContextFailed, ProtocolError, Refused, SaylineError
-from sayline.wire import Cancelled, Done, Encoding, Queued, Ready, Segment
+from sayline.client import Session, connect
+from sayline.context import Context
+from sayline.errors import (
+    ConnectionLost,
+    ContextFailed,
+    Full,
+    Limited,
+    NotRecovered,
+    ProtocolError,
+    Refused,
+    SaylineError,
+    SlowConsumer,
+    UnknownVoice,
+)
+from sayline.frame import Frame
+from sayline.inbox import Event
+from sayline.messages import Cancelled, Done, Flushed, Format, Mode, Queued, Ready, Segment, Word
+from sayline.wire import Encoding
 
 __all__ = [
     "Cancelled",
@@ -13,8 +27,13 @@ __all__ = [
     "Done",
     "Encoding",
     "Event",
+    "Flushed",
     "Format",
     "Frame",
+    "Full",
+    "Limited",
+    "Mode",
+    "NotRecovered",
     "ProtocolError",
     "Queued",
     "Ready",
@@ -22,5 +41,8 @@ __all__ = [
     "SaylineError",
     "Segment",
     "Session",
+    "SlowConsumer",
+    "UnknownVoice",
+    "Word",
     "connect",
 ]

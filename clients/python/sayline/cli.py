@@ -43,6 +43,12 @@ def pipe(
     api_key: Annotated[
         str | None, typer.Option(envvar="SAYLINE_API_KEY", help="For a server that wants one.", show_envvar=True)
     ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="In which numbers, dates and the like are said; the voice's own otherwise.")
+    ] = None,
+    speed: Annotated[
+        float | None, typer.Option(min=0.5, max=2.0, help="Slower or faster, without a change of pitch.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="The same seed speaks the same text the same way.")] = None,
     temperature: Annotated[
         float | None, typer.Option(min=0.0, help="Liveliness: 0 is flat, 1 is wild; the model's own otherwise.")
@@ -71,7 +77,8 @@ def pipe(
     if sys.stdin.isatty() and not quiet:
         say("Type what to speak; Ctrl-D ends it.")
     lead_ms = None if output is None else FILE_LEAD_MS
-    raise typer.Exit(run_pipe(Request(url, api_key, voice, seed, temperature, lead_ms), output, raw, quiet))
+    request = Request(url, api_key, voice, language, speed, seed, temperature, lead_ms)
+    raise typer.Exit(run_pipe(request, output, raw, quiet))
 
 
 def run_pipe(request: "Request", output: str | None, raw: bool, quiet: bool) -> int:

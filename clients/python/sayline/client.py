@@ -1,146 +1,184 @@
-"""The session: one WebSocket to a server, with any number of contexts in it."""
+"""The session: any number of contexts over one connection to a server, and over the next one when that is lost."""
 
 import asyncio
 import itertools
 import logging
+from collections.abc import Iterable
+from contextlib import suppress
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
-
-from sayline import wire
-from sayline.context import Context, State
-from sayline.errors import ConnectionLost, ProtocolError, Refused
-from sayline.opening import open_socket
+from sayline.backoff import delays_s
+from sayline.connection import Address, Connection
+from sayline.context import Context
+from sayline.errors import ConnectionLost, NotRecovered, ProtocolError, Refused, SaylineError
+from sayline.messages import ContextMessage, Error, Format, Mode, Ready, Resume, Resumed, ServerMessage, Start
+from sayline.state import State
+from sayline.wire import Encoding
 
 log = logging.getLogger("sayline")
-
-Format = Literal["pcm", "opus"]
 
 
 def connect(
     url: str = "ws://127.0.0.1:8000",
     api_key: str | None = None,
     *,
-    encoding: wire.Encoding = wire.Encoding.MSGPACK,
+    encoding: Encoding = Encoding.MSGPACK,
     timeout_s: float = 10.0,
 ) -> "Session":
     """Use with `async with`. Raises `Refused` on entering, with what to do about it, when no session comes about."""
-    return Session(url, api_key, encoding, timeout_s)
+    return Session(Address(url, api_key, encoding, timeout_s))
 
 
 class Session:
-    """Made by `connect`. Its contexts do not wait for each other: one that nobody reads holds up no other."""
+    """Made by `connect`. Its contexts do not wait for each other: one that nobody reads holds up no other.
 
-    ready: wire.Ready
+    A connection that breaks is replaced, and the speech goes on where it was. What cannot go on ends in
+    `ConnectionLost`: its contexts alone (`NotRecovered`), or the session with them.
+    """
 
-    def __init__(self, url: str, api_key: str | None, encoding: wire.Encoding, timeout_s: float) -> None:
-        self.url = url
-        self._api_key = api_key
-        self._encoding = encoding
-        self._timeout_s = timeout_s
+    ready: Ready
+
+    def __init__(self, address: Address) -> None:
+        self.url = address.url
+        self._address = address
         self._contexts: dict[str, Context] = {}
         self._numbers = itertools.count(1)
         self._complaint = ""  # the server's last word about the session as a whole
-        self._socket: ClientConnection
-        self._reading: asyncio.Task[None]
+        self._loss: SaylineError | None = None  # why the session is over
+        self._connection: Connection
+        self._writing = asyncio.Lock()  # what is said goes out in order, also over a new connection
+        self._running: asyncio.Task[None]
 
     async def __aenter__(self) -> Self:
-        self._socket = await open_socket(self.url, self._api_key, self._encoding, self._timeout_s)
-        try:
-            self.ready = await self._receive_ready()
-        except BaseException:
-            await self._socket.close()
-            raise
-        self._reading = asyncio.create_task(self._read())
+        self._connection = await self._address.connect()
+        self.ready = self._connection.ready
+        self._running = asyncio.create_task(self._run())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._socket.close()
-        await self._reading
+        self._running.cancel()
+        await asyncio.wait([self._running])
 
     def context(
         self,
         voice: str | None = None,
         *,
         format: Format = "pcm",
+        mode: Mode | None = None,
+        clean_up: bool | None = None,
+        language: str | None = None,
+        speed: float | None = None,
         seed: int | None = None,
         temperature: float | None = None,
+        max_delay_ms: float | None = None,
         max_lead_ms: float | None = None,
         wait: bool = True,
     ) -> Context:
         """A stream of speech; use with `async with`. What is None is the server's choice.
 
-        `max_lead_ms` is how far the server may run ahead of the listener: large for a file, small for a talk in which
-        it will be interrupted. Where the server is full, `wait` says whether this one queues up (`Queued` tells its
-        place) or fails at once with `retry_after_ms`.
+        `mode` "verbatim" speaks each `push` as one phrase; else the server finds the sentences, and half of one waits
+        no longer than `max_delay_ms` for its other half. `clean_up` says numbers, dates, links and Markdown as a person
+        would, in `language`. `max_lead_ms` is how far the server may run ahead of the listener: large for a file, small
+        for a talk in which it will be interrupted. Where the server is full, `wait` says whether this one queues up
+        (`Queued` tells its place) or fails at once with `Full`.
         """
         name = f"speech-{next(self._numbers)}"
-        start = wire.Start(name, voice, format, seed, temperature, max_lead_ms, None if wait else False)
-        context = Context(start, self.ready.sample_rate_hz, self.ready.frame_ms, self._send)
+        start = Start(
+            name, voice, format, seed, temperature, max_lead_ms, None if wait else False, mode, clean_up, language,
+            speed, max_delay_ms,
+        )  # fmt: skip
+        context = Context(start, self.ready, self._send)
         self._contexts[name] = context
         return context
 
-    async def _receive_ready(self) -> wire.Ready:
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                message = wire.decode(await self._socket.recv(), self._encoding)
-        except TimeoutError as error:
-            raise Refused(f"{self.url} did not say that it is ready within {self._timeout_s:g} s: try again") from error
-        except ConnectionClosed as error:
-            raise Refused(f"{self.url} closed the session at once ({closing(error)}): try again") from error
-        match message:
-            case wire.Ready():
-                return message
-            case wire.Error():
-                raise Refused(f"{self.url} refused the session: {message.message}")
-            case _:
-                raise ProtocolError(f"{self.url} opened with {type(message).__name__.lower()} instead of ready")
-
-    async def _read(self) -> None:
-        """Hands every message to its context until the socket closes. Never waits for a context."""
-        loss: Exception
+    async def _run(self) -> None:
+        """Until there is no connection any more, and none to be had."""
+        loss: SaylineError = ConnectionLost(f"the session with {self.url} was closed here: connect again")
         try:
             while True:
-                self._dispatch(wire.decode(await self._socket.recv(), self._encoding))
-        except ConnectionClosed as error:
-            loss = self._lost(error)
-        except ProtocolError as error:
+                await self._go_on_without(await self._read())
+        except SaylineError as error:
             loss = error
-        for context in self._contexts.values():
-            context.lose(loss)
-        self._contexts.clear()
-        await self._socket.close(1002 if isinstance(loss, ProtocolError) else 1000)
+        finally:
+            self._loss = loss
+            self._lose(loss, list(self._contexts))
+            await self._connection.close(1002 if isinstance(loss, ProtocolError) else 1000)
 
-    def _dispatch(self, message: wire.ServerMessage) -> None:
+    async def _read(self) -> ConnectionLost:
+        """Hands every message to its context until the connection is lost. Never waits for a context."""
+        while True:
+            try:
+                self._dispatch(await self._connection.receive())
+            except ConnectionLost as loss:
+                return loss
+
+    def _dispatch(self, message: ServerMessage) -> None:
         match message:
-            case wire.Error(context_id=None):
+            case Ready() | Resumed():
+                pass
+            case Error(context_id=None):
                 self._complaint = message.message
                 log.warning("%s: %s (%s)", self.url, message.message, message.code)
-            case wire.Queued() | wire.Audio() | wire.Segment() | wire.Done() | wire.Cancelled() | wire.Error():
+            case _:
                 if context := self._contexts.get(message.context_id or ""):
                     context.receive(message)
                     if context.state is State.OVER:
                         del self._contexts[context.context_id]
-            case wire.Ready() | wire.Unknown():
-                pass
 
-    async def _send(self, message: wire.ClientMessage) -> None:
+    async def _send(self, message: ContextMessage) -> None:
+        """Now, or over the next connection."""
+        async with self._writing:
+            if self._loss is not None:
+                raise self._loss
+            if context := self._contexts.get(message.context_id):
+                context.on_sending(message)
+                with suppress(ConnectionLost):  # who reads notices it too, and `sent` has what to say again
+                    await self._connection.send(message)
+
+    async def _go_on_without(self, loss: ConnectionLost) -> None:
+        """Over another connection, or raise why not: a server that closes one in an orderly way ends the session."""
+        told = f"the connection to {self.url} was lost ({self._complaint or loss})"
+        if loss.close_code is not None or not self.ready.resume_s:
+            raise ConnectionLost(f"{told}: connect again", loss.close_code) from loss
+        log.info("%s", told)
+        why: Exception = loss
         try:
-            await self._socket.send(wire.encode(message, self._encoding))
-        except ConnectionClosed as error:
-            raise self._lost(error) from error
+            async with asyncio.timeout(self.ready.resume_s):
+                for delay_s in delays_s():
+                    await asyncio.sleep(delay_s)
+                    try:
+                        await self._resume()
+                        return
+                    except (Refused, ConnectionLost) as error:
+                        why = error
+        except TimeoutError:
+            seconds = f"{self.ready.resume_s:g} s"
+            raise ConnectionLost(f"{told}, and no other came about in {seconds} ({why}): connect again") from why
 
-    def _lost(self, error: ConnectionClosed) -> ConnectionLost:
-        why = self._complaint or closing(error)
-        return ConnectionLost(f"the connection to {self.url} was lost ({why}): connect again")
+    async def _resume(self) -> None:
+        connection = await self._address.connect()
+        try:
+            async with self._writing:
+                begun = {name: context for name, context in self._contexts.items() if context.sent.count}
+                last_seqs = {name: context.last_seq for name, context in begun.items()}
+                await connection.send(Resume(self.ready.token, last_seqs))
+                answer = await connection.expect(Resumed)
+                if answer.recovered:
+                    for name, context in begun.items():
+                        for message in context.sent.after(answer.contexts.get(name, 0)):
+                            await connection.send(message)
+                else:
+                    self.ready = connection.ready
+                    self._lose(NotRecovered(f"{self.url} is there again, but: {answer.message}"), begun)
+                self._connection = connection
+        except BaseException:
+            await connection.close()
+            raise
+        log.info("%s: %s", self.url, answer.message)
 
-
-def closing(error: ConnectionClosed) -> str:
-    """Why a socket closed, as the server put it."""
-    if error.rcvd is None:
-        return "without a word"
-    return error.rcvd.reason or f"close code {error.rcvd.code}"
+    def _lose(self, loss: SaylineError, names: Iterable[str]) -> None:
+        for name in names:
+            self._contexts.pop(name).lose(loss)

@@ -6,12 +6,15 @@ from urllib.parse import urlsplit, urlunsplit
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_socket
 from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
+from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
 from sayline.errors import Refused
 from sayline.wire import Encoding
 
 STREAM_PATH = "/v1/stream"
+HEARTBEAT_S = 10.0  # after twice this a connection that is dead is known to be, while its session can be resumed
+CLOSE_S = 2.0  # a server that does not take part in closing is not waited for
 SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 
 
@@ -25,6 +28,9 @@ async def open_socket(url: str, api_key: str | None, encoding: Encoding, timeout
             additional_headers={"Authorization": f"Bearer {api_key}"} if api_key else None,
             compression=None,  # audio does not shrink
             open_timeout=timeout_s,
+            ping_interval=HEARTBEAT_S,
+            ping_timeout=HEARTBEAT_S,
+            close_timeout=CLOSE_S,
             proxy=None if is_loopback(address) else True,
         )
     except TimeoutError as error:
@@ -32,7 +38,7 @@ async def open_socket(url: str, api_key: str | None, encoding: Encoding, timeout
     except OSError as error:
         raise Refused(f"no server at {url}: start one with `sayline serve` ({error})") from error
     except InvalidStatus as error:
-        raise Refused(refusal(url, error.response.status_code, error.response.body)) from error
+        raise refusal(url, error.response) from error
     except InvalidURI as error:
         raise Refused(bad_address(url)) from error
     except WebSocketException as error:
@@ -69,15 +75,20 @@ def is_loopback(address: str) -> bool:
         return host == "localhost"
 
 
-def refusal(url: str, status: int, body: bytes | bytearray | None) -> str:
+def refusal(url: str, response: Response) -> Refused:
     """What an HTTP answer in place of a WebSocket means."""
-    said = (body or b"").decode(errors="replace").strip()[:200]
+    status, said = response.status_code, (response.body or b"").decode(errors="replace").strip()[:200]
     match status:
         case 401:
-            return f"{url} wants an API key: pass api_key=, or set SAYLINE_API_KEY for the command line"
+            return Refused(f"{url} wants an API key: pass api_key=, or set SAYLINE_API_KEY for the command line")
         case 404:
-            return f"there is a web server at {url}, but not Sayline: is it the right address?"
+            return Refused(f"there is a web server at {url}, but not Sayline: is it the right address?")
         case 429 | 503:
-            return f"the server at {url} takes nobody in right now (HTTP {status}): try again in a moment"
+            wait_s = response.headers.get("Retry-After", "")
+            when = f"in {wait_s} s" if wait_s.isdecimal() else "in a moment"
+            return Refused(
+                f"the server at {url} takes nobody in right now (HTTP {status}): try again {when}",
+                int(wait_s) * 1000.0 if wait_s.isdecimal() else None,
+            )
         case _:
-            return f"{url} refused the session (HTTP {status}{': ' * bool(said)}{said})"
+            return Refused(f"{url} refused the session (HTTP {status}{': ' * bool(said)}{said})")

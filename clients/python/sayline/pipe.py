@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sayline.client import connect
-from sayline.context import Context, Frame
+from sayline.context import Context
 from sayline.errors import SaylineError
+from sayline.frame import Frame
+from sayline.messages import Segment
 from sayline.sinks import Sink, SinkError
 from sayline.stopwatch import Stopwatch
 from sayline.text_input import TextInput
-from sayline.wire import Segment
 
 Argument = TypeVar("Argument")
 FILE_LEAD_MS = 60_000  # a file is not listened to while it is made: let the server run
@@ -32,6 +33,8 @@ class Request:
     url: str
     api_key: str | None = None
     voice: str | None = None
+    language: str | None = None
+    speed: float | None = None
     seed: int | None = None
     temperature: float | None = None
     max_lead_ms: float | None = None
@@ -65,6 +68,8 @@ class Pipe:
         async with connect(request.url, request.api_key) as server:
             speech = server.context(
                 request.voice,
+                language=request.language,
+                speed=request.speed,
                 seed=request.seed,
                 temperature=request.temperature,
                 max_lead_ms=request.max_lead_ms,
@@ -81,7 +86,7 @@ class Pipe:
                     await self._write(event.pcm, sample_rate_hz)
                     await self._report(speech)
                 case Segment():
-                    self.stopwatch.segment(event.text)
+                    self.stopwatch.segment(event.end_char)
                 case _:
                     pass
 
@@ -89,7 +94,7 @@ class Pipe:
         played_ms = self._sink.played_ms
         if played_ms is not None and played_ms >= self._reported_ms + REPORT_EVERY_MS:
             self._reported_ms = played_ms
-            await speech.played(played_ms)
+            await speech.ack(played_ms)
 
     async def _words(self) -> AsyncIterator[str]:
         blank = True

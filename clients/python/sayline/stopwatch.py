@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from time import monotonic
 
-from sayline.unspoken import letters
-
 
 class Stopwatch:
     """Times in seconds.
@@ -17,16 +15,16 @@ class Stopwatch:
         self.speech_ms = 0.0
         self.first_audio_s: float | None = None
         self._clock = clock
-        self._sent: list[tuple[float, int]] = []  # when, and how many letters had been sent then
-        self._sent_letters = 0
+        self._sent: list[tuple[float, int]] = []  # when, and how many characters had been sent then
+        self._sent_chars = 0
         self._first_audio_at = 0.0
         self._last_audio_at = 0.0
         self._first_segment_known = False
 
     def sent(self, text: str) -> None:
-        self._sent_letters += len(letters(text))
+        self._sent_chars += len(text)
         if not self._first_segment_known:
-            self._sent.append((self._clock(), self._sent_letters))
+            self._sent.append((self._clock(), self._sent_chars))
 
     def heard(self, duration_ms: float) -> None:
         self._last_audio_at = self._clock()
@@ -34,12 +32,12 @@ class Stopwatch:
             self._first_audio_at = self._last_audio_at
         self.speech_ms += duration_ms
 
-    def segment(self, text: str) -> None:
+    def segment(self, end_char: int) -> None:
+        """Text up to here has been spoken."""
         if self._first_segment_known or not self._sent:
             return
         self._first_segment_known = True
-        wanted = len(letters(text))
-        whole_at = next((at for at, so_far in self._sent if so_far >= wanted), self._sent[-1][0])
+        whole_at = next((at for at, so_far in self._sent if so_far >= end_char), self._sent[-1][0])
         self.first_audio_s = self._first_audio_at - whole_at
 
     @property

@@ -1,0 +1,9 @@
+/** How long to wait before the next try, so that many who lost the same server do not all come back at once. */
+
+const FIRST_MS = 100;
+const MAX_MS = 4000;
+
+/** By chance, between nothing and a limit that doubles. Without end. */
+export function* delaysMs(random = Math.random) {
+  for (let limitMs = FIRST_MS; ; limitMs = Math.min(2 * limitMs, MAX_MS)) yield random() * limitMs;
+}

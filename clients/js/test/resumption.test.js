@@ -1,0 +1,128 @@
+/** A connection that breaks, on a real socket: the speech goes on without a gap or a repeat, or says why not. */
+
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { ConnectionLost, NotRecovered, ProtocolError, connect } from '../sayline.js';
+import { ScriptedServer } from './scripted_server.js';
+
+/** @type {ScriptedServer} */ let scripted;
+/** @type {import('../sayline.js').Session} */ let server;
+
+beforeEach(async () => {
+  scripted = await new ScriptedServer().start();
+});
+afterEach(() => {
+  server.close();
+  scripted.stop();
+});
+
+async function all(iterable) {
+  const items = [];
+  for await (const item of iterable) items.push(item);
+  return items;
+}
+
+function checkWhole(events, words) {
+  assert.deepEqual(events.map(({ seq }) => seq), events.map((_, n) => n));
+  assert.equal(events.filter(({ type }) => type === 'frame').length, words);
+  assert.equal(events.at(-1).type, 'done');
+}
+
+test('speech goes on without a gap or a repeat', async () => {
+  server = await connect(scripted.url);
+  const states = [];
+  server.onConnection = (state) => states.push(state);
+  const speech = server.context();
+  const other = server.context();
+  speech.push('one two hangup three. ');
+  speech.push('four hangup five');
+  speech.end();
+  other.feed('six seven');
+  checkWhole(await all(speech), 5);
+  checkWhole(await all(other), 2);
+  assert.deepEqual(states.slice(0, 2), ['lost', 'back']);
+  assert.equal(server.ready.token, 'token-1');
+  assert.ok(scripted.received.filter(({ type }) => type === 'resume').every(({ token }) => token === 'token-1'));
+});
+
+test('text that was lost on the way is sent again', async () => {
+  server = await connect(scripted.url);
+  const speech = server.context();
+  for (const text of ['one two. ', 'three vanish. ', 'four ', 'five']) speech.push(text);
+  speech.flush('all');
+  speech.end();
+  const events = await all(speech);
+  checkWhole(events, 6);
+  assert.deepEqual(events.filter(({ type }) => type === 'segment').map(({ text }) => text), ['one two.', 'three vanish.', 'four five']);
+});
+
+test('what is said while there is no connection comes later', async () => {
+  server = await connect(scripted.url);
+  const first = server.context();
+  const lost = new Promise((next) => (server.onConnection = next));
+  scripted.hangUp();
+  assert.equal(await lost, 'lost');
+  first.feed('one');
+  const second = server.context();
+  second.feed('two three');
+  const third = server.context();
+  third.push('four. ');
+  assert.equal((await third.cancel()).unheard_text, ' ');
+  checkWhole(await all(first), 1);
+  checkWhole(await all(second), 2);
+});
+
+test('a session that is not recovered is a typed error and goes on as a new one', async () => {
+  scripted.forgets = true;
+  server = await connect(scripted.url);
+  const speech = server.context();
+  speech.push('one two hangup three. ');
+  await assert.rejects(all(speech), (error) => error instanceof NotRecovered && /start its contexts anew/.test(error.message));
+  assert.throws(() => speech.push('more'), NotRecovered);
+  assert.match((await speech.cancel()).unheard_text, /hangup three\. $/);
+  checkWhole(await all((() => {
+    const next = server.context();
+    next.feed('one two');
+    return next;
+  })()), 2);
+  assert.equal(server.ready.session_id, 'session-2');
+});
+
+test('a server without resumption is lost at once', async () => {
+  scripted.resumeS = 0;
+  server = await connect(scripted.url);
+  const speech = server.context();
+  await assert.rejects(all(speech.say('one two hangup three')), (error) => error instanceof ConnectionLost && /was lost/.test(error.message));
+  assert.throws(() => server.context(), ConnectionLost);
+  assert.ok((await server.closed) instanceof ConnectionLost);
+  assert.equal(scripted.connections, 1);
+});
+
+test('a server that closes in an orderly way has ended the session', async () => {
+  server = await connect(scripted.url);
+  server.close();
+  const why = await server.closed;
+  assert.match(why.message, /closed here/);
+  assert.throws(() => server.context(), /closed here/);
+});
+
+test('a server that does not come back is given up', async () => {
+  scripted.resumeS = 0.3;
+  server = await connect(scripted.url);
+  scripted.closeWith = [1013, 'no more sessions'];
+  await assert.rejects(all(server.context().say('one hangup two')), /no other came about in 0\.3 s \(.*no more sessions\): connect again/);
+  assert.ok(scripted.connections > 1);
+});
+
+test('a server that took what was never said is none', async () => {
+  server = await connect(scripted.url);
+  const speech = server.context();
+  speech.push('one two. ');
+  for await (const event of speech) {
+    if (event.type !== 'segment') continue;
+    speech.sent.after = () => { throw new ProtocolError('which cannot be'); };
+    scripted.hangUp();
+    break;
+  }
+  assert.ok((await server.closed) instanceof ProtocolError);
+});

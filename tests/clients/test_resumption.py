@@ -1,0 +1,174 @@
+"""A connection that breaks, on a real socket: the speech goes on without a gap or a repeat, or says why not."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import sayline
+from sayline import backoff
+
+from tests.clients.scripted import ScriptedServer
+
+
+@pytest.fixture
+async def scripted(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ScriptedServer]:
+    monkeypatch.setattr(backoff, "MAX_S", 0.01)
+    async with ScriptedServer() as server:
+        yield server
+
+
+async def all_of(speech: sayline.Context) -> list[sayline.Event]:
+    return [event async for event in speech]
+
+
+async def all_into(heard: list[int], speech: sayline.Context) -> None:
+    async for event in speech:
+        heard.append(event.seq)
+
+
+def check_whole(events: list[sayline.Event], words: int) -> None:
+    assert [event.seq for event in events] == list(range(len(events)))
+    assert [event.start_ms for event in events if isinstance(event, sayline.Frame)] == [80 * n for n in range(words)]
+    assert isinstance(events[-1], sayline.Done)
+
+
+@pytest.mark.parametrize("encoding", sayline.Encoding)
+async def test_speech_goes_on_without_a_gap_or_a_repeat(scripted: ScriptedServer, encoding: sayline.Encoding) -> None:
+    async with sayline.connect(scripted.url, encoding=encoding) as server, server.context() as speech:
+        speech.feed("one two three hangup four. snap five hangup six snap seven")
+        check_whole(await all_of(speech), 7)
+        assert len(scripted.connections) > 1
+        assert (server.ready.session_id, len(scripted.sessions)) == ("session-1", 1)
+    resumes = [message for message in scripted.received if message["type"] == "resume"]
+    assert {message["token"] for message in resumes} == {"token-1"}
+
+
+async def test_text_that_was_lost_on_the_way_is_sent_again(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        for text in ["one two. ", "three vanish. ", "four ", "five"]:
+            await speech.push(text)
+        await speech.flush("all")
+        await speech.end()
+        events = await all_of(speech)
+    check_whole(events, 6)
+    assert [event.text for event in events if isinstance(event, sayline.Segment)] == [
+        "one two.",
+        "three vanish.",
+        "four five",
+    ]
+    assert [event.id for event in events if isinstance(event, sayline.Flushed)] == ["all"]
+
+
+async def test_what_is_said_while_there_is_no_connection_comes_later(
+    scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as speech, server.context() as other:
+        scripted.connections[0].transport.abort()
+        await speech.push("one two. ")
+        await speech.end()
+        await other.push("three. ")
+        async with server.context() as third:
+            await third.push("four.")
+            await third.end()
+            check_whole(await all_of(speech), 2)
+            check_whole(await all_of(third), 1)
+        assert (await other.cancel()).unheard_text in ("", " ", "three. ")
+
+
+async def test_several_contexts_go_on(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as one, server.context() as two:
+        one.feed("one two snap three")
+        two.feed("one two three hangup four")
+        check_whole(await all_of(one), 3)
+        check_whole(await all_of(two), 4)
+
+
+async def test_a_context_that_waits_to_be_entered_is_not_named(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server:
+        later = server.context()
+        async with server.context() as speech:
+            speech.feed("one hangup two")
+            check_whole(await all_of(speech), 2)
+        async with later:
+            later.feed("three")
+            check_whole(await all_of(later), 1)
+    assert all(set(m["contexts"]) == {"speech-2"} for m in scripted.received if m["type"] == "resume")
+
+
+async def test_cancelling_in_between_tells_what_was_heard(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        await speech.push("one two. ")
+        while not isinstance(await anext(speech), sayline.Segment):
+            pass
+        scripted.connections[0].transport.abort()
+        heard = await speech.cancel(130)
+        assert (heard.heard_text, heard.unheard_text) == ("one two.", " ")
+
+
+async def test_a_session_that_is_not_recovered_is_a_typed_error_and_goes_on_as_a_new_one(
+    scripted: ScriptedServer,
+) -> None:
+    scripted.forgets = True
+    async with sayline.connect(scripted.url) as server:
+        async with server.context() as speech:
+            await speech.push("one two hangup three. ")
+            with pytest.raises(sayline.NotRecovered, match=r"is there again, but: .* start its contexts anew"):
+                await all_of(speech)
+            with pytest.raises(sayline.NotRecovered):
+                await speech.push("more")
+            assert (await speech.cancel()).unheard_text.endswith("hangup three. ")
+        async with server.context() as speech:
+            speech.feed("one two")
+            check_whole(await all_of(speech), 2)
+        assert server.ready.session_id == "session-2"
+
+
+async def test_a_server_without_resumption_is_lost_at_once(scripted: ScriptedServer) -> None:
+    scripted.resume_s = 0
+    heard: list[int] = []
+    async with sayline.connect(scripted.url) as server, server.context() as speech, server.context() as other:
+        speech.feed("one two three hangup four")
+        with pytest.raises(sayline.ConnectionLost, match="connect again"):
+            await all_into(heard, speech)
+        with pytest.raises(sayline.ConnectionLost):
+            await other.push("more")
+        with pytest.raises(sayline.ConnectionLost):
+            async with server.context():
+                pass
+        assert (await speech.cancel()).heard_text == "one two three"
+    assert heard == list(range(6))
+    assert len(scripted.connections) == 1
+
+
+async def test_a_server_that_does_not_come_back_is_given_up(scripted: ScriptedServer) -> None:
+    scripted.resume_s = 0.2
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        scripted.close_with = (1013, "no more sessions")
+        speech.feed("one hangup two")
+        with pytest.raises(sayline.ConnectionLost, match=r"in 0\.2 s \(.*no more sessions.*\): connect again"):
+            await all_of(speech)
+    assert len(scripted.connections) > 2
+
+
+async def test_leaving_while_there_is_no_connection_is_quick(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server:
+        scripted.greeting = None
+        async with server.context() as speech:
+            scripted.connections[0].transport.abort()
+            await scripted.connected(2)
+        waiting = asyncio.create_task(speech.cancel())
+        await asyncio.sleep(0)
+    await waiting
+    with pytest.raises(sayline.ConnectionLost, match="closed here"):
+        await all_of(speech)
+
+
+async def test_a_server_that_answers_with_something_else_is_none(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        await speech.push("one two. ")
+        while not isinstance(await anext(speech), sayline.Segment):
+            pass
+        scripted.sessions["token-1"].speakers["speech-1"].taken = 100
+        scripted.connections[0].transport.abort()
+        with pytest.raises(sayline.ProtocolError, match="which cannot be"):
+            await all_of(speech)

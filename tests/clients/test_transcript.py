@@ -1,0 +1,41 @@
+from sayline import transcript as transcript_module
+from sayline.messages import Word
+from sayline.transcript import Transcript
+
+
+def word(text: str, start_char: int, start_ms: float, end_ms: float) -> Word:
+    return Word("a", 0, text, start_char, start_char + len(text), start_ms, end_ms, True)
+
+
+def told(text: str) -> Transcript:
+    """100 ms for each word."""
+    transcript = Transcript()
+    transcript.add(text)
+    at = 0
+    for number, one in enumerate(text.split()):
+        at = text.index(one, at)
+        transcript.tell(word(one, at, number * 100, number * 100 + 100))
+        at += len(one)
+    return transcript
+
+
+def test_a_word_of_which_half_was_heard_was_heard() -> None:
+    transcript = told("Grüße an alle 🙂 Welt.")
+    assert transcript.parted(149) == (5, "Grüße", " an alle 🙂 Welt.")
+    assert transcript.parted(150) == (8, "Grüße an", " alle 🙂 Welt.")
+    assert transcript.parted(0) == (0, "", "Grüße an alle 🙂 Welt.")
+
+
+def test_text_without_a_word_so_far_was_not_heard() -> None:
+    transcript = told("One.")
+    transcript.add(" And more")
+    assert transcript.parted(float("inf")) == (4, "One.", " And more")
+
+
+def test_of_long_speech_the_end_is_kept() -> None:
+    text = "word " * 20_000
+    chars, heard, unheard = told(text).parted(float("inf"))
+    assert chars == len(text) - 1
+    assert unheard == " "
+    assert text[:chars].endswith(heard)
+    assert transcript_module.KEPT_CHARS <= len(heard) <= 2 * transcript_module.KEPT_CHARS + 5
