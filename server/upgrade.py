@@ -6,14 +6,12 @@ Who may ask at all was settled before, at the door (`server.door`).
 import asyncio
 import socket
 
-import msgspec
 from aiohttp import web
 
 from engine.errors import Full
 from server import auth, protocol
 from server.connection import Connection
 from server.door import CALLER
-from server.limits import Caller
 from server.logs import in_session
 from server.protocol import CloseCode, Encoding
 from server.sessions import Sessions
@@ -35,7 +33,6 @@ async def open_stream(
         told = f"This is a WebSocket: connect with ws:// and the subprotocol {_known_subprotocols()}.\n"
         raise _UpgradeRequired(text=told, headers={"Upgrade": "websocket"})
     encoding = choose_encoding(auth.offered_subprotocols(request))
-    caller = request[CALLER]
     websocket = web.WebSocketResponse(
         protocols=[encoding.subprotocol],
         heartbeat=settings.heartbeat_s,
@@ -50,7 +47,7 @@ async def open_stream(
     assert isinstance(transport, asyncio.WriteTransport)
     _bound_buffers(transport)
     try:
-        session = sessions.open(caller)
+        session = sessions.open(request[CALLER])
     except Full as error:
         refused = protocol.Error(error.code, str(error), retry_after_ms=error.retry_after_ms)
         data = protocol.serialize(refused, encoding)
@@ -58,7 +55,7 @@ async def open_stream(
         await websocket.close(code=CloseCode.TRY_LATER, message=str(error).encode())
         return websocket
     with in_session(session.id):
-        await Connection(websocket, transport, encoding, session, sessions, settings).run(_ready_for(caller, ready))
+        await Connection(websocket, transport, encoding, session, sessions, settings).run(ready)
     return websocket
 
 
@@ -69,16 +66,6 @@ def choose_encoding(offered: list[str]) -> Encoding:
         if name in spoken:
             return spoken[name]
     raise web.HTTPBadRequest(text=f"Name the subprotocol (Sec-WebSocket-Protocol): {_known_subprotocols()}.\n")
-
-
-def _ready_for(caller: Caller, ready: protocol.Ready) -> protocol.Ready:
-    """Only the voices that he may speak with."""
-    voices = caller.limits.allowed_voices((ready.default_voice, *ready.voices))
-    return msgspec.structs.replace(
-        ready,
-        voices=caller.limits.allowed_voices(ready.voices),
-        default_voice=voices[0] if voices else ready.default_voice,
-    )
 
 
 class _UpgradeRequired(web.HTTPClientError):
