@@ -8,7 +8,7 @@ a core, the activations of many rows do not.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -97,10 +97,13 @@ class Codec:
             self._behind = frames if self._backlog > frames else None
             return self._behind is None
 
-    def drop(self, slot: int) -> None:
-        """Nobody wants what waits of this slot."""
+    def drop(self, slot: int, sounds: Collection[Future[np.ndarray]]) -> None:
+        """Nobody wants these of a slot, where they wait still. Others may: of who had the slot before."""
         with self._lock:
-            dropped = self._waiting.pop(slot, ())
+            waiting = self._waiting.pop(slot, deque())
+            dropped = [frame for frame in waiting if frame.sound in sounds]
+            if wanted := deque(frame for frame in waiting if frame.sound not in sounds):
+                self._waiting[slot] = wanted
         for frame in dropped:
             frame.sound.set_exception(Dropped("its utterance was cancelled"))
 

@@ -185,7 +185,11 @@ class Engine:
         if output is not None:
             self._learn(batch, output)
             for row, is_eos, sound in zip(batch.rows, output.is_eos, output.sounds, strict=True):
-                events += self._step(self._scheduler.running[row.slot], is_eos, sound)
+                utterance = self._scheduler.running[row.slot]
+                if not utterance.over:
+                    events += self._step(utterance, is_eos, sound)
+                elif sound is not None:  # cancelled while the step ran
+                    self._runner.codec.drop(row.slot, {sound})
         for utterance in self._scheduler.running.values():
             events += self._be_silent(utterance)
         return events + self._release()
@@ -217,8 +221,6 @@ class Engine:
             self._costs.group.saw(rows, cost_ms)
 
     def _step(self, utterance: Utterance, is_eos: bool, sound: Future[np.ndarray] | None) -> list[Event]:
-        if utterance.over:  # cancelled while the step ran
-            return []
         segment, start_ms = utterance.segment, utterance.segment_start_ms
         assert segment is not None, "a step without a segment"
         kept, spoken = utterance.step(is_eos)
@@ -248,9 +250,9 @@ class Engine:
         for utterance, slot in self._scheduler.release():
             if not utterance.over:
                 utterance.move(Status.FINISHED)
-            if slot is not None and utterance.status is Status.CANCELLED:
-                self._runner.codec.drop(slot)
-            self._relays.pop(utterance, None)
+            relay = self._relays.pop(utterance, None)
+            if slot is not None and relay is not None and utterance.status is Status.CANCELLED:
+                self._runner.codec.drop(slot, relay.waiting)
             self._words.forget(utterance)
             events.append(UtteranceEnded(utterance, utterance.status, slot))
         return events

@@ -33,6 +33,12 @@ class Relay:
         made.add_done_callback(lambda _: self._pass_on())
         return passed
 
+    @property
+    def waiting(self) -> set[Sound]:
+        """As they were put, what is not passed on yet."""
+        with self._lock:
+            return {made for made, _ in self._waiting}
+
     def _pass_on(self) -> None:
         """All that is there; if a thread is at it already, that one goes on with these."""
         while pair := self._take():

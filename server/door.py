@@ -145,5 +145,5 @@ def _discreet(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
         record.exc_info = None
-        record.msg, record.args = "%s (%s)", (record.getMessage(), type(error).__name__)
+        record.msg = f"{record.msg} ({type(error).__name__})"
     return True

@@ -7,7 +7,7 @@ was before, so a simulation gives the same every time.
 import heapq
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import count
@@ -107,8 +107,9 @@ class Codec:
     def follows(self, frames: int) -> bool:
         return self.backlog <= frames  # the machine looks again after each event anyway
 
-    def drop(self, slot: int) -> None:
-        self.waiting.pop(slot, None)
+    def drop(self, slot: int, sounds: Collection[Future[np.ndarray]]) -> None:
+        if left := deque(each for each in self.waiting.pop(slot, ()) if each[1] not in sounds):
+            self.waiting[slot] = left
 
     def costs(self) -> list[tuple[int, float]]:
         return []

@@ -169,23 +169,23 @@ def test_a_group_that_fails_fails_alone_and_its_slots_go_on(line: Line) -> None:
 def test_what_waits_of_a_slot_can_be_dropped(line: Line) -> None:
     (begun,) = line.put(0)
     line.decoder.until_begun()
-    (dropped,), (other,) = line.put(0), line.put(1)
-    line.codec.drop(0)
-    line.codec.drop(5)
+    (before,), (dropped,), (other,) = line.put(0), line.put(0), line.put(1)
+    line.codec.drop(0, {dropped})
+    line.codec.drop(5, {dropped})
     with pytest.raises(Dropped):
         dropped.result(0)
-    assert line.codec.backlog == 2
+    assert line.codec.backlog == 3
     line.decoder.free = True
     line.decoder.may_go_on.release()
     assert begun.result(30) is not None
+    assert before.result(30) is not None, "of who had the slot before"
     assert other.result(30) is not None
 
 
 def test_a_slot_that_is_given_away_begins_anew_behind_what_was_dropped(line: Line) -> None:
     line.decoder.free = True
     line.put(0, fresh=True)
-    line.put(0)
-    line.codec.drop(0)
+    line.codec.drop(0, set(line.put(0)))
     line.seed = 40
     (again,) = line.put(0, fresh=True)
     line.seed = 40

@@ -222,6 +222,32 @@ def test_what_a_cancelled_utterance_had_in_the_codec_is_dropped(
     assert_same(speak(engine, after)[after], alone(model, voices[0], TEXTS[0], 1))
 
 
+def test_who_had_the_slot_before_a_cancelled_one_is_heard_to_his_end(
+    model: Model, voices: list[Voice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, may_go_on, decode = Engine(model, 1, max_waiting=1), threading.Event(), model.mimi.decode
+
+    def slow(*args: Any) -> Any:
+        assert may_go_on.wait(30)
+        return decode(*args)
+
+    monkeypatch.setattr(model.mimi, "decode", slow)
+    before, gone = (Utterance(voices[0], Sampling(0.3, None, float("inf"), 1, seed)) for seed in range(2))
+    for each in (before, gone):
+        each.add(Segment("", (1, 2), 2, 0))
+        each.end()
+        engine.add(each)
+    events: list[Event] = []
+    while not gone.produced_ms:
+        events += step(engine)
+    assert before.over, "and its slot is another's, while it waits for the codec"
+    engine.cancel(gone)
+    engine.commit(Batch(()), None)
+    may_go_on.set()
+    frames = [event for event in events if isinstance(event, FrameSpoken) and event.utterance is before]
+    assert [len(frame.pcm) for frame in frames] == [model.frame_samples] * 2
+
+
 def test_real_steps_correct_what_steps_are_thought_to_cost(model: Model, voices: list[Voice]) -> None:
     engine = Engine(model, 1)
     before = engine._costs.flow(1), engine._costs.join(40), engine._costs.group(1)

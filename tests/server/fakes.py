@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import cast
@@ -104,10 +104,11 @@ class FakeCodec:
     def follows(self, frames: int) -> bool:
         return self.backlog <= frames
 
-    def drop(self, slot: int) -> None:
-        for _, sound, _ in [held for held in self._held if held[0] == slot]:
+    def drop(self, slot: int, sounds: Collection[Future[np.ndarray]]) -> None:
+        dropped = [sound for _, sound, _ in self._held if sound in sounds]
+        self._held = [held for held in self._held if held[1] not in sounds]
+        for sound in dropped:
             sound.set_exception(Dropped())
-        self._held = [held for held in self._held if held[0] != slot]
 
     def costs(self) -> list[tuple[int, float]]:
         return []
