@@ -5,9 +5,13 @@ Whatever is not an `InputError` is our own fault: it is logged with its tracebac
 
 
 class InputError(Exception):
-    """Something from outside cannot be used. `code` is what programs read, the message is for people."""
+    """Something from outside cannot be used. `code` is what programs read, the message is for people.
+
+    `retry_after_ms`: the same has a chance when so much time has gone by. None: waiting does not help.
+    """
 
     code = "invalid"
+    retry_after_ms: float | None = None
 
 
 class ConfigError(InputError):
@@ -44,6 +48,7 @@ class TextError(InputError):
 
 class Full(InputError):
     code = "full"
+    retry_after_ms: float
 
     def __init__(self, message: str, retry_after_ms: float) -> None:
         """`retry_after_ms`: when there is likely to be room."""

@@ -11,9 +11,9 @@ import secrets
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
-from engine.errors import Full, InputError
+from engine.errors import InputError
 from engine.utterance import Sampling, Segment, Silence, Status, Utterance
 from engine.voice import Voice
 from engine.word_clock import WordTime
@@ -21,7 +21,7 @@ from server import protocol
 from server.backlog import Backlog, Flush, Manner
 from server.delivery import Delivery
 from server.framer import OPUS_BYTES_PER_MS, PCM_BYTES_PER_MS, Framer
-from server.limits import Caller, Limited
+from server.limits import Caller
 from server.outbox import Outbox
 from server.protocol import Ack, Audio, ContextState, ProtocolError, Start
 from server.shared import Shared
@@ -104,8 +104,8 @@ class Context:
             if not isinstance(error, InputError):
                 log.exception("a context could not begin")
             if not self._state.over:
-                told = (error.code, str(error)) if isinstance(error, InputError) else INTERNAL
-                self.fail(*told, retry_after_ms=error.retry_after_ms if isinstance(error, Full) else UNSET)
+                told = (error.code, str(error), error.retry_after_ms) if isinstance(error, InputError) else INTERNAL
+                self.fail(*told)
 
     def take_in(self, message: protocol.ContextMessage) -> None:
         """A message of its client has come."""
@@ -126,8 +126,7 @@ class Context:
         try:
             self._ledger.take_chars(self._caller, len(text))
         except InputError as error:
-            retry_after_ms = error.retry_after_ms if isinstance(error, Limited) else None
-            raise ProtocolError(error.code, str(error), self.id, retry_after_ms=retry_after_ms) from None
+            raise ProtocolError(error.code, str(error), self.id, retry_after_ms=error.retry_after_ms) from None
         self._tally.text(len(text))
         self._delivery.transcript.add(text)
         self._backlog.push(text)
@@ -165,7 +164,7 @@ class Context:
 
     def refuse(self, error: ProtocolError) -> None:
         """One message; the context goes on."""
-        retry_after_ms = UNSET if error.retry_after_ms is None else error.retry_after_ms
+        retry_after_ms = protocol.if_known(error.retry_after_ms)
         self._tally.refused(error.code)
         self._delivery.say(protocol.Error(error.code, error.message, False, self.id, retry_after_ms))
 
@@ -175,9 +174,10 @@ class Context:
         if not self._state.over:
             self._finish(ContextState.CANCELLED, None)
 
-    def fail(self, code: str, message: str, retry_after_ms: float | UnsetType = UNSET) -> None:
+    def fail(self, code: str, message: str, retry_after_ms: float | None = None) -> None:
         self._tally.refused(code)
-        self._finish(ContextState.FAILED, protocol.Error(code, message, True, self.id, retry_after_ms))
+        last = protocol.Error(code, message, True, self.id, protocol.if_known(retry_after_ms))
+        self._finish(ContextState.FAILED, last)
 
     # What the engine and the socket say
 
@@ -263,8 +263,7 @@ class Context:
     def _usual_voice(self) -> str:
         """The model's own choice, or the first that this caller may speak with."""
         checkpoint = self._model.checkpoint
-        allowed = self._caller.limits.allowed_voices((checkpoint.default_voice, *checkpoint.voices()))
-        return allowed[0] if allowed else checkpoint.default_voice
+        return self._caller.limits.voice_unasked(checkpoint.default_voice, checkpoint.voices())
 
     @property
     def _generated_ms(self) -> float:

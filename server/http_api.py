@@ -20,7 +20,7 @@ from server.formats import Encoder, new_encoder
 from server.http_body import Body
 from server.http_errors import RequestError
 from server.http_requests import Speak, SpeakAsOpenAI, check_text, read_json
-from server.http_voices import VoiceUrlsOff
+from server.http_voices import FETCH_S, RECEIVE_S, VoiceUrlsOff, too_many_at_once
 from server.limits import Caller
 from server.shared import Shared
 from server.speech import ShuttingDown, Speech, SpeechOptions
@@ -29,9 +29,6 @@ from server.voice_upload import read_form
 from server.voice_url import VoiceUrls
 
 MAX_CLONING = 4  # recordings in memory at a time
-RECEIVE_S = 120.0
-FETCH_S = 20.0
-RETRY_AFTER_MS = 5_000.0
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 ADDRESS = "://"
 
@@ -167,8 +164,7 @@ class SpeechDoors:
     def _usual_voice(self, caller: Caller) -> str:
         """The model's own choice, or the first that this caller may speak with."""
         usual = self._worker.model.checkpoint.default_voice
-        allowed = caller.limits.allowed_voices((usual, *self._voices.built_in()))
-        return allowed[0] if allowed else usual
+        return caller.limits.voice_unasked(usual, self._voices.built_in())
 
     def _openai_voice(self, request: web.Request, asked: SpeakAsOpenAI) -> str:
         caller, name = request[door.CALLER], asked.voice_name
@@ -192,7 +188,7 @@ class SpeechDoors:
         if recording is None and not self._settings.fetches_voice_urls:
             raise VoiceUrlsOff("this server fetches no voices (--voice-urls); send the file itself as voice_wav")
         if self._cloning >= MAX_CLONING:
-            raise Full("as many voices are being made as this machine can; try again", RETRY_AFTER_MS)
+            raise too_many_at_once()
         self._cloning += 1
         try:
             data = recording if recording is not None else await self._urls.fetch(address)

@@ -88,7 +88,7 @@ def body(status: int, message: str, code: str, param: str | None = None) -> dict
 
 
 def retry_after(error: InputError) -> dict[str, str]:
-    after_ms = getattr(error, "retry_after_ms", None)
+    after_ms = error.retry_after_ms
     return {} if after_ms is None else {"Retry-After": str(max(1, math.ceil(after_ms / 1000)))}
 
 

@@ -116,13 +116,17 @@ class VoiceDoors:
         if self._store.count(caller.name) + self._uploads[caller.name] >= most:
             raise VoiceQuota(f"{most} voices are what may be kept here for one key; delete one first")
         if self._uploads.total() >= MAX_UPLOADS or self._uploads[caller.name] >= MAX_UPLOADS_OF_ONE:
-            raise Full("as many voices are being made as this machine can; try again", RETRY_AFTER_MS)
+            raise too_many_at_once()
         self._uploads[caller.name] += 1
         try:
             yield
         finally:
             self._uploads[caller.name] -= 1
             self._uploads += Counter()  # keeps only those who are left
+
+
+def too_many_at_once() -> Full:
+    return Full("as many voices are being made as this machine can; try again", RETRY_AFTER_MS)
 
 
 def _json(content: Any, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None) -> web.Response:

@@ -33,6 +33,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         """Those of `names` that may be spoken with, and shown."""
         return tuple(name for name in names if self.allows_voice(name))
 
+    def voice_unasked(self, usual: str, names: Iterable[str]) -> str:
+        """Who names no voice gets the usual one, or the first of `names` that may be spoken with."""
+        return next(iter(self.allowed_voices((usual, *names))), usual)
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -45,7 +49,7 @@ class Caller:
 
 
 class Limited(InputError):
-    """So much is not allowed. `retry_after_ms` None: waiting does not help."""
+    """So much is not allowed."""
 
     def __init__(self, code: str, message: str, retry_after_ms: float | None) -> None:
         super().__init__(message)

@@ -332,6 +332,11 @@ def serialize(event: ServerEvent, encoding: Encoding) -> str | bytes:
     return msgspec.json.encode(event).decode()
 
 
+def if_known(ms: float | None) -> float | UnsetType:
+    """None is left out on the wire."""
+    return UNSET if ms is None else ms
+
+
 def _explain(error: Exception, raw: str | bytes, encoding: Encoding) -> ProtocolError:
     try:
         head = _head_decoders[encoding].decode(raw.encode() if isinstance(raw, str) else raw)

@@ -14,7 +14,7 @@ from engine.errors import InputError
 from server import protocol
 from server.context import Context
 from server.history import History
-from server.limits import Caller, Limited
+from server.limits import Caller
 from server.outbox import Outbox, Outgoing
 from server.protocol import Ack, Cancel, End, Flush, ProtocolError, Start, Text
 from server.shared import Shared
@@ -56,11 +56,10 @@ class Session:
         limits, store = self.caller.limits, self._shared.worker.voices.store
         own = [card.name for card in store.visible(self.caller.name)] if store else []
         voices = tuple(dict.fromkeys((*limits.allowed_voices(ready.voices), *own)))
-        usual = limits.allowed_voices((ready.default_voice, *voices))
         greeting = msgspec.structs.replace(
             ready,
             voices=voices,
-            default_voice=usual[0] if usual else ready.default_voice,
+            default_voice=limits.voice_unasked(ready.default_voice, voices),
             session_id=self.id,
             token=self.token,
             resume_s=self._shared.settings.resume_s,
@@ -96,7 +95,7 @@ class Session:
             context.refuse(error)
             return
         context_id = UNSET if error.context_id is None else error.context_id
-        retry_after_ms = UNSET if error.retry_after_ms is None else error.retry_after_ms
+        retry_after_ms = protocol.if_known(error.retry_after_ms)
         self._shared.metrics.on_reject(error.code, self.caller.name)
         self.outbox.put(protocol.Error(error.code, error.message, error.refused_start, context_id, retry_after_ms))
 
@@ -180,8 +179,7 @@ class Session:
         try:
             context = Context(start, self.caller, self._shared, self.outbox, self._lead_ms(start), self._forget)
         except InputError as error:
-            retry_after_ms = error.retry_after_ms if isinstance(error, Limited) else None
-            raise ProtocolError(error.code, str(error), context_id, True, retry_after_ms) from None
+            raise ProtocolError(error.code, str(error), context_id, True, error.retry_after_ms) from None
         if former := self._over.pop(context_id, None):  # its last event has come, or its client would not begin anew
             self.history.drop(former)
         self._contexts[context_id] = context

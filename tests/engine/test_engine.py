@@ -48,6 +48,20 @@ def step(engine: Engine) -> list[Event]:
     return engine.commit(batch, engine.run(batch) if batch else None)
 
 
+class HeldCodec:
+    """Begins a frame, and goes on when it may."""
+
+    def __init__(self, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.may_go_on = threading.Event(), threading.Event()
+        self._decode = model.mimi.decode
+        monkeypatch.setattr(model.mimi, "decode", self._wait)
+
+    def _wait(self, *args: Any) -> Any:
+        self.begun.set()
+        assert self.may_go_on.wait(30)
+        return self._decode(*args)
+
+
 def speak(engine: Engine, *utterances: Utterance, steps_between: int = 0) -> dict[Utterance, np.ndarray]:
     """Add one after the other, some steps apart, and run until all of them have ended."""
     frames: dict[Utterance, list[np.ndarray]] = {each: [] for each in utterances}
@@ -194,26 +208,17 @@ def test_who_is_cancelled_while_waiting_ends_once_and_never_had_a_slot(model: Mo
 def test_what_a_cancelled_utterance_had_in_the_codec_is_dropped(
     model: Model, voices: list[Voice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = Engine(model, 1)
-    begun, may_go_on = threading.Event(), threading.Event()
-    decode = model.mimi.decode
-
-    def slow(*args: Any) -> Any:
-        begun.set()
-        assert may_go_on.wait(30)
-        return decode(*args)
-
-    monkeypatch.setattr(model.mimi, "decode", slow)
+    engine, codec = Engine(model, 1), HeldCodec(model, monkeypatch)
     gone = utterance(model, voices[0], TEXTS[3])
     engine.add(gone)
     (first,) = step(engine)
-    assert begun.wait(30)
+    assert codec.begun.wait(30)
     (second,) = step(engine)
     engine.cancel(gone)
     engine.commit(Batch(()), None)
     assert isinstance(first, FrameSpoken)
     assert isinstance(second, FrameSpoken)
-    may_go_on.set()
+    codec.may_go_on.set()
     assert len(first.pcm) == model.frame_samples
     with pytest.raises(Dropped):
         second.sound.result(30)
@@ -225,13 +230,7 @@ def test_what_a_cancelled_utterance_had_in_the_codec_is_dropped(
 def test_who_had_the_slot_before_a_cancelled_one_is_heard_to_his_end(
     model: Model, voices: list[Voice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, may_go_on, decode = Engine(model, 1, max_waiting=1), threading.Event(), model.mimi.decode
-
-    def slow(*args: Any) -> Any:
-        assert may_go_on.wait(30)
-        return decode(*args)
-
-    monkeypatch.setattr(model.mimi, "decode", slow)
+    engine, codec = Engine(model, 1, max_waiting=1), HeldCodec(model, monkeypatch)
     before, gone = (Utterance(voices[0], Sampling(0.3, None, float("inf"), 1, seed)) for seed in range(2))
     for each in (before, gone):
         each.add(Segment("", (1, 2), 2, 0))
@@ -243,7 +242,7 @@ def test_who_had_the_slot_before_a_cancelled_one_is_heard_to_his_end(
     assert before.over, "and its slot is another's, while it waits for the codec"
     engine.cancel(gone)
     engine.commit(Batch(()), None)
-    may_go_on.set()
+    codec.may_go_on.set()
     frames = [event for event in events if isinstance(event, FrameSpoken) and event.utterance is before]
     assert [len(frame.pcm) for frame in frames] == [model.frame_samples] * 2
 
@@ -419,16 +418,7 @@ def test_who_waits_for_a_slot_is_not_silent_yet(model: Model, voices: list[Voice
 def test_a_pause_does_not_pass_the_speech_before_it_that_the_codec_still_has(
     model: Model, voices: list[Voice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = Engine(model, 1)
-    begun, may_go_on = threading.Event(), threading.Event()
-    decode = model.mimi.decode
-
-    def slow(*args: Any) -> Any:
-        begun.set()
-        assert may_go_on.wait(30)
-        return decode(*args)
-
-    monkeypatch.setattr(model.mimi, "decode", slow)
+    engine, codec = Engine(model, 1), HeldCodec(model, monkeypatch)
     segment = replace(model.segment(TEXTS[0]), max_frames=1)
     both = Utterance(voices[0], Sampling(0.3, None, -1.0, 1, 0))
     both.add(segment)
@@ -436,11 +426,11 @@ def test_a_pause_does_not_pass_the_speech_before_it_that_the_codec_still_has(
     both.end()
     engine.add(both)
     speech, _, pause, _, _ = step(engine)
-    assert begun.wait(30)
+    assert codec.begun.wait(30)
     assert isinstance(speech, FrameSpoken)
     assert isinstance(pause, FrameSpoken)
     assert not pause.sound.done()
-    may_go_on.set()
+    codec.may_go_on.set()
     assert not pause.pcm.any()
     assert speech.sound.done()
     assert speech.pcm.any()
