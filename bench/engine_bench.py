@@ -26,7 +26,7 @@ from bench.engine_times import EngineTimes, StepTime
 from engine.engine import Engine, FrameSpoken
 from engine.model import Model
 from engine.scheduler import Batch
-from engine.utterance import Sampling, Segment, Utterance
+from engine.utterance import Segment, Utterance
 from engine.voice import Voice
 from engine.weights import find_checkpoint
 from server.settings import Settings
@@ -99,10 +99,9 @@ class EngineBench:
 
     def _speaker(self, seed: int) -> Utterance:
         """A listener who has `LEAD_MS` and never more, however much is made."""
-        config = self._model.config
         utterance = Utterance(
             self._voice,
-            Sampling(config.default_temperature, None, config.default_eos_threshold, 1, seed),
+            self._model.sampling(seed=seed),
             frame_ms=self._model.frame_ms,
             played_ms=lambda: max(0.0, utterance.produced_ms - LEAD_MS),
         )

@@ -1,6 +1,7 @@
 """A loaded model: FlowLM, Mimi, tokenizer and config together. Makes voices and segments; holds no listener's state."""
 
 import difflib
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from engine.state import FlowLMState
 from engine.tensors import read_tensors
 from engine.text import TextRules, clean, frames_after_eos, prepare, split
 from engine.tokenizer import Tokenizer, load_tokenizer
-from engine.utterance import Segment
+from engine.utterance import Sampling, Segment
 from engine.voice import Voice, load_voice_file
 from engine.weights import Checkpoint
 
@@ -82,6 +83,16 @@ class Model:
     @property
     def text_rules(self) -> TextRules:
         return TextRules.of(self.config)
+
+    def sampling(self, temperature: float | None = None, decode_steps: int = 1, seed: int | None = None) -> Sampling:
+        """How this model draws its latents where nothing else is asked for. `seed` None: another each time."""
+        return Sampling(
+            temperature=self.config.default_temperature if temperature is None else temperature,
+            noise_clamp=None,
+            eos_threshold=self.config.default_eos_threshold,
+            decode_steps=decode_steps,
+            seed=secrets.randbits(53) if seed is None else seed,
+        )
 
     def segment(self, text: str, after_eos: int | None = None) -> Segment:
         """One piece of text as the model takes it. `after_eos`: frames to go on for once speech is over."""

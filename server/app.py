@@ -5,6 +5,7 @@ import errno
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import socket
 import ssl
@@ -60,6 +61,7 @@ ROOT = web.AppKey("root", Path)
 # A step is hundreds of small operations, and each may have to wait for the loop to give up the interpreter. At Python's
 # own 5 ms a step takes 13 times as long beside a thread that never rests.
 GIL_TURN_S = 0.0005
+_HOST = re.compile(r"[\w.:\[\]-]+")
 
 
 class PortInUse(InputError):
@@ -276,4 +278,10 @@ async def _page(request: web.Request) -> web.StreamResponse:
     root = request.app.get(ROOT)
     if root is None:
         raise web.HTTPNotFound(text="The page is not installed here; the stream is at /v1/stream.\n")
-    return web.FileResponse(root / "web" / "index.html", headers={"Content-Security-Policy": "default-src 'self'"})
+    return web.FileResponse(root / "web" / "index.html", headers={"Content-Security-Policy": _policy(request.host)})
+
+
+def _policy(host: str) -> str:
+    """What the page may load, and from where: only from here. Some browsers do not count WebSockets as that."""
+    streams = f" ws://{host} wss://{host}" if _HOST.fullmatch(host) else ""
+    return f"default-src 'self'; connect-src 'self'{streams}; object-src 'none'; base-uri 'none'"

@@ -7,14 +7,13 @@ segments: `server.backlog`.
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from msgspec import UNSET
 
 from engine.errors import InputError
-from engine.utterance import Sampling, Segment, Silence, Status, Utterance
+from engine.utterance import Segment, Silence, Status, Utterance
 from engine.voice import Voice
 from engine.word_clock import WordTime
 from server import protocol
@@ -277,12 +276,10 @@ class Context:
         self._backlog.begin(self._utterance)
 
     def _make_utterance(self, voice: Voice) -> Utterance:
-        start, config = self._start, self._model.config
-        temperature = config.default_temperature if start.temperature is None else start.temperature
-        seed = secrets.randbits(53) if start.seed is None else start.seed
+        start = self._start
         return Utterance(
             voice,
-            Sampling(temperature, None, config.default_eos_threshold, 1, seed),
+            self._model.sampling(start.temperature, start.decode_steps, start.seed),
             frame_ms=self._engine_frame_ms,
             played_ms=lambda: self._delivery.as_made(self._delivery.playback.played_ms),
             sent_ms=lambda: self._delivery.as_made(self._delivery.playback.sent_ms),

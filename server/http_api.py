@@ -124,7 +124,7 @@ class SpeechDoors:
         with self._ledger.take_context(caller):
             voice = await (find_voice() if find_voice else self._voice(caller, asked.voice))
             manner = Manner(clean_up=asked.clean_up, language=asked.language, speed=asked.speed)
-            options = SpeechOptions(voice, asked.temperature, asked.seed, manner)
+            options = SpeechOptions(voice, asked.temperature, asked.seed, asked.decode_steps, manner)
             with self._begin(caller, asked.text, options, encoder) as speech:
                 content_type = encoder.content_type.partition(";")[0] if bare_type else encoder.content_type
                 return await answer(Body(request, speech, content_type, self._settings.http_stall_s))

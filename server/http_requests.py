@@ -10,6 +10,7 @@ from msgspec import Meta
 from engine.tempo import FASTEST, SLOWEST
 from server.formats import MAX_RATE_HZ, MIN_RATE_HZ, Format
 from server.http_errors import RequestError
+from server.protocol import MAX_DECODE_STEPS
 
 Request = TypeVar("Request", bound=msgspec.Struct)
 
@@ -36,6 +37,10 @@ class Speak(msgspec.Struct, frozen=True):
     seed: Annotated[
         Annotated[int, Meta(ge=0, lt=2**53)] | None, Meta(description="The same seed gives the same speech.")
     ] = None
+    decode_steps: Annotated[
+        Annotated[int, Meta(ge=1, le=MAX_DECODE_STEPS)],
+        Meta(description="Of the flow head: more are slower, and finer where the model is made for it."),
+    ] = 1
     clean_up: Annotated[bool, Meta(description="Say numbers, dates, links and Markdown as a person would.")] = True
     language: Annotated[
         Annotated[str, Meta(max_length=35)] | None, Meta(description="Of the text; left out: the model's.")

@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 VERSION = "sayline.v1"
 MAX_ID_BYTES = 64
 MAX_MESSAGE_BYTES = 64 * 1024
+MAX_DECODE_STEPS = 16
 
 
 class Encoding(Enum):
@@ -51,6 +52,7 @@ class Start(_FromClient, frozen=True):
     language: Annotated[str, Meta(max_length=35)] | None = None  # of the clean-up; None: the model's
     speed: Annotated[float, Meta(ge=0.5, le=2)] = 1.0  # without change of pitch
     max_delay_ms: Annotated[float, Meta(ge=0, le=60_000)] | None = None  # half a sentence waits no longer
+    decode_steps: Annotated[int, Meta(ge=1, le=MAX_DECODE_STEPS)] = 1  # of the flow head; one-step heads ignore it
 
 
 class Text(_FromClient, frozen=True):

@@ -5,14 +5,13 @@ But what was taken counts as lead, so everybody who listens live goes first.
 """
 
 import asyncio
-import secrets
 from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
 
 from engine.errors import InputError, TextError
-from engine.utterance import Sampling, Segment, Silence, Status, Utterance
+from engine.utterance import Segment, Silence, Status, Utterance
 from engine.voice import Voice
 from engine.word_clock import WordTime
 from server.backlog import Backlog, Manner
@@ -40,6 +39,7 @@ class SpeechOptions:
     voice: Voice
     temperature: float | None = None  # None: the model's own
     seed: int | None = None  # None: another each time
+    decode_steps: int = 1
     manner: Manner = field(default_factory=Manner)  # its speed is the encoder's
 
 
@@ -168,12 +168,9 @@ class Speech:
 
     def _make_utterance(self, options: SpeechOptions) -> Utterance:
         model = self._worker.model
-        config = model.config
-        temperature = config.default_temperature if options.temperature is None else options.temperature
-        seed = secrets.randbits(53) if options.seed is None else options.seed
         return Utterance(
             options.voice,
-            Sampling(temperature, None, config.default_eos_threshold, 1, seed),
+            model.sampling(options.temperature, options.decode_steps, options.seed),
             frame_ms=model.frame_ms,
             played_ms=self._heard_ms,
             sent_ms=lambda: self._playback.sent_ms,

@@ -17,7 +17,7 @@ from engine.reading.passage import Passage
 from engine.reading.reader import Reader
 from engine.runner import Output
 from engine.scheduler import Batch
-from engine.utterance import Sampling, Segment, Silence, Status, Utterance
+from engine.utterance import Segment, Silence, Status, Utterance
 from engine.voice import Voice
 from engine.word_clock import WordTime
 from server.limits import ANONYMOUS
@@ -155,8 +155,7 @@ class Worker:
         if not (name := self.model.checkpoint.default_voice):
             return
         voice = await self.voice(name)
-        config = self.model.config
-        utterance = Utterance(voice, Sampling(config.default_temperature, None, config.default_eos_threshold, 1, 0))
+        utterance = Utterance(voice, self.model.sampling(seed=0))
         reader = Reader(lambda text: len(self.model.tokenizer.encode(text)))
         for passage in reader.push("Ready to speak, Dr. Smith. ") + reader.flush():
             assert isinstance(passage, Passage)

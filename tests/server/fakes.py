@@ -44,6 +44,7 @@ class FakeModel:
     sample_rate_hz, frame_samples, frame_ms = 24_000, FRAME_SAMPLES, 80.0
     config = SimpleNamespace(default_temperature=0.3, default_eos_threshold=-4.0)
     tokenizer = SimpleNamespace(encode=str.split)
+    sampling = Model.sampling
 
     def __init__(self) -> None:
         self.checkpoint = FakeCheckpoint()

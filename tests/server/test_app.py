@@ -79,6 +79,20 @@ async def test_the_page_and_the_client_are_served(
         assert (await get(f"http://{address}/nothing"))[0] == 404
 
 
+@pytest.mark.parametrize(
+    ("host", "streams"),
+    [
+        ("localhost:8000", " ws://localhost:8000 wss://localhost:8000"),
+        ("[::1]:80", " ws://[::1]:80 wss://[::1]:80"),
+        ("a; x", ""),
+    ],
+)
+def test_the_page_may_load_from_here_alone(host: str, streams: str) -> None:
+    policy = app_module._policy(host)
+    assert policy.startswith(f"default-src 'self'; connect-src 'self'{streams}; object-src")
+    assert "unsafe" not in policy
+
+
 async def test_without_a_page_that_is_said(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app_module, "page_root", lambda: None)
     async with running(await make_app(Settings(), engine.model, engine)) as address:

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import aiohttp
 import numpy as np
 import pytest
 
 from engine.engine import Engine, FrameSpoken, UtteranceEnded
 from engine.model import Model
-from engine.utterance import Sampling, Utterance
+from engine.utterance import Utterance
 from server.app import make_app
 from server.opus import load_opuslib
 from server.settings import Settings
@@ -24,11 +25,9 @@ async def speaking(model: Model) -> AsyncIterator[str]:
         yield address
 
 
-def alone(model: Model, voice: str, parts: list[str], seed: int) -> np.ndarray:
+def alone(model: Model, voice: str, parts: list[str], seed: int, decode_steps: int = 1) -> np.ndarray:
     """What the engine makes of these segments, without a server."""
-    config = model.config
-    sampling = Sampling(config.default_temperature, None, config.default_eos_threshold, 1, seed)
-    utterance = Utterance(model.load_voice(voice), sampling)
+    utterance = Utterance(model.load_voice(voice), model.sampling(decode_steps=decode_steps, seed=seed))
     for part in parts:
         utterance.add(model.segment(part))
     utterance.end()
@@ -89,6 +88,19 @@ async def test_opus_is_the_same_speech(speaking: str, model: Model) -> None:
     heard, sent = decoded[skip:], expected[:-skip]
     assert np.square(heard - sent).sum() < 0.3 * np.square(sent).sum()
     assert [audio["start_sample"] for audio in one.of("audio")] == [1920 * number for number in range(len(packets))]
+
+
+async def test_more_decode_steps_are_taken_where_they_are_asked_for(speaking: str, model: Model) -> None:
+    async with peer(speaking) as one:
+        await one.say("Hello there.", format="pcm", seed=5, decode_steps=3)
+        await one.hear_all()
+    wish = {"text": "Hello there.", "format": "pcm", "seed": 5, "decode_steps": 3}
+    async with aiohttp.ClientSession() as client, client.post(f"http://{speaking}/stream", json=wish) as response:
+        streamed = np.frombuffer(await response.read(), "<i2") / 32768
+    expected = alone(model, "slt", ["Hello there."], 5, decode_steps=3)
+    assert np.abs(one.pcm() / 32768 - expected).max() < ROUNDING
+    assert np.abs(streamed - expected).max() < ROUNDING
+    assert np.abs(expected - alone(model, "slt", ["Hello there."], 5)[: len(expected)]).max() > 10 * ROUNDING
 
 
 async def test_the_seed_fixes_the_speech(speaking: str) -> None:
