@@ -26,11 +26,11 @@ async def scripted() -> AsyncIterator[ScriptedServer]:
 
 
 async def start(
-    scripted: ScriptedServer, *arguments: str, stdin: int = PIPE, stdout: int = PIPE
+    scripted: ScriptedServer, *arguments: str, stdin: int = PIPE, stdout: int = PIPE, command: str = "pipe"
 ) -> asyncio.subprocess.Process:
     environment = {**os.environ, "SAYLINE_URL": scripted.url, "NO_COLOR": "1", "COLUMNS": "80"}
     return await asyncio.create_subprocess_exec(
-        *SAYLINE, "pipe", *arguments, env=environment, stdin=stdin, stdout=stdout, stderr=PIPE
+        *SAYLINE, command, *arguments, env=environment, stdin=stdin, stdout=stdout, stderr=PIPE
     )
 
 
@@ -38,6 +38,10 @@ async def pipe(scripted: ScriptedServer, text: bytes, *arguments: str) -> tuple[
     process = await start(scripted, *arguments)
     out, error = await asyncio.wait_for(process.communicate(text), 30)
     return process.returncode, out, error.decode()
+
+
+async def speak(scripted: ScriptedServer, *arguments: str) -> tuple[int | None, str]:
+    return await ended(await start(scripted, *arguments, command="speak"))
 
 
 def frames_in(path: Path) -> int:
@@ -121,6 +125,40 @@ async def test_what_is_asked_for_goes_to_the_server(scripted: ScriptedServer, tm
     assert scripted.received[0] == start | asked
 
 
+async def test_what_is_to_be_spoken_may_be_an_argument(scripted: ScriptedServer, tmp_path: Path) -> None:
+    code, error = await speak(scripted, "Hello there.", "--decode-steps", "2", "-o", str(tmp_path / "out.wav"))
+    assert (code, frames_in(tmp_path / "out.wav")) == (0, 2)
+    assert error.startswith("0.16 s of speech, first audio after ")
+    assert scripted.received[0]["decode_steps"] == 2
+
+
+async def test_a_text_file_is_read_out(scripted: ScriptedServer, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_bytes(b"Dear Ren\xc3\xa9, caf\xe9!")
+    code, error = await speak(scripted, "-f", str(tmp_path / "letter.txt"), "-q", "-o", str(tmp_path / "out.raw"))
+    assert (code, scripted.texts()) == (0, "Dear René, caf!")
+    assert (tmp_path / "out.raw").read_bytes() == TONE * 3
+    assert "warning: left out 1 place that is not UTF-8" in error
+
+
+async def test_a_text_file_that_is_not_there_is_named(scripted: ScriptedServer, tmp_path: Path) -> None:
+    code, error = await speak(scripted, "-f", str(tmp_path / "none.txt"), "-o", str(tmp_path / "out.wav"))
+    assert (code, error) == (1, f"sayline: cannot read {tmp_path / 'none.txt'}: No such file or directory\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["Hello.", "-f", "letter.txt"]])
+async def test_speak_wants_one_text(scripted: ScriptedServer, arguments: list[str]) -> None:
+    code, error = await speak(scripted, *arguments)
+    assert code == 2
+    assert "say either what to speak" in error
+
+
+async def test_other_formats_are_the_servers(scripted: ScriptedServer, tmp_path: Path) -> None:
+    code, error = await speak(scripted, "Hello.", "-o", str(tmp_path / "out.mp3"))
+    assert (code, scripted.received) == (1, [])
+    assert '"format": "mp3"' in error
+    assert "/stream" in error
+
+
 async def test_standard_output_gets_a_wav_that_can_be_played_as_it_comes(scripted: ScriptedServer) -> None:
     code, out, _ = await pipe(scripted, b"one two", "-o", "-")
     assert (code, out[:4], out[44:]) == (0, b"RIFF", TONE * 2)
@@ -140,7 +178,7 @@ async def test_sound_is_not_written_to_a_terminal(scripted: ScriptedServer) -> N
 async def test_no_text_is_an_error_and_leaves_no_file(scripted: ScriptedServer, tmp_path: Path, text: bytes) -> None:
     code, _, error = await pipe(scripted, text, "-o", str(tmp_path / "out.wav"))
     assert code == 1
-    assert "sayline: nothing to say: no text on standard input" in error
+    assert "sayline: nothing to say: there is no text; try: sayline speak" in error
     assert not (tmp_path / "out.wav").exists()
 
 
@@ -257,6 +295,7 @@ def test_a_broken_package_takes_no_other_commands_away(
     monkeypatch.setattr(cli, "entry_points", lambda group: [broken, working])
     app = cli.make_app()
     assert [command.name or command.callback.__name__ for command in app.registered_commands if command.callback] == [
+        "speak",
         "pipe",
         "greet",
     ]

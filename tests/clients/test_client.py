@@ -6,12 +6,14 @@ from http import HTTPStatus
 
 import pytest
 import sayline
+from sayline import client, inbox, messages, opening
 from sayline import context as context_module
-from sayline import inbox, messages, opening
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 
+from tests.clients import speaker
 from tests.clients.scripted import FRAME_SAMPLES, READY, TONE, ScriptedServer, send
+from tests.clients.tone import packet
 
 
 @pytest.fixture
@@ -35,7 +37,10 @@ async def words(*pieces: str) -> AsyncIterator[str]:
 
 @pytest.mark.parametrize("encoding", sayline.Encoding)
 async def test_text_goes_in_and_frames_come_out(scripted: ScriptedServer, encoding: sayline.Encoding) -> None:
-    async with sayline.connect(scripted.url, encoding=encoding) as server, server.context(voice="awb") as speech:
+    async with (
+        sayline.connect(scripted.url, encoding=encoding) as server,
+        server.context("awb", format="pcm") as speech,
+    ):
         frames = [frame async for frame in speech.say(words("Hel", "lo the", "re. And ", "more"))]
     assert [frame.seq for frame in frames] == [1, 3, 6, 8]
     assert [frame.start_ms for frame in frames] == [0, 80, 160, 240]
@@ -58,12 +63,54 @@ async def test_a_whole_text_may_be_one_string(scripted: ScriptedServer) -> None:
     assert max(len(m["text"]) for m in scripted.received if m["type"] == "text") == 4096
 
 
-async def test_opus_packets_come_as_packets(scripted: ScriptedServer) -> None:
+async def test_sound_that_comes_as_opus_is_decoded(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        frames = [frame async for frame in speech.say("one two three four")]
+    assert scripted.received[0]["format"] == "opus"
+    assert [len(frame.pcm) for frame in frames] == [2 * (1920 - 156), *[2 * 1920] * 3]
+    assert [frame.start_ms for frame in frames] == [0, 80, 160, 240]
+    assert max(memoryview(frames[-1].pcm).cast("h")) == pytest.approx(9000, rel=0.05)
+    with pytest.raises(sayline.SaylineError, match=r'context\(format="opus"\)'):
+        assert frames[0].packet
+
+
+async def test_opus_packets_that_were_asked_for_come_too(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context(format="opus") as speech:
-        frames = [frame async for frame in speech.say("Hello.")]
-    assert frames[0].packet == b"opus packet"
-    with pytest.raises(sayline.SaylineError, match=r'context\(format="pcm"\)'):
-        assert frames[0].pcm
+        frames = [frame async for frame in speech.say("one two")]
+    assert [frame.packet for frame in frames] == [packet(0), packet(1)]
+    assert len(frames[1].pcm) == len(TONE)
+
+
+async def test_without_libopus_sound_comes_as_samples(
+    scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (client, inbox):
+        monkeypatch.setattr(module, "load_libopus", lambda: None)
+    async with sayline.connect(scripted.url) as server:
+        async with server.context() as speech:
+            assert [frame.pcm async for frame in speech.say("one")] == [TONE]
+        async with server.context(format="opus") as speech:
+            [frame] = [frame async for frame in speech.say("one")]
+    assert frame.packet == packet(0)
+    with pytest.raises(sayline.SaylineError, match="needs libopus"):
+        assert frame.pcm
+
+
+async def test_a_packet_that_is_none_ends_its_context_alone(
+    scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as good:
+        async with server.context() as bad:
+            monkeypatch.setattr(speaker, "packet", lambda number: b"noise" if number == 1 else packet(number))
+            await bad.push("one two three. ")
+            heard: list[int] = []
+            with pytest.raises(sayline.ProtocolError, match="no Opus packet"):
+                await frames_into(heard, bad)
+            with pytest.raises(sayline.ProtocolError):
+                await anext(bad)
+        assert heard == [0]
+        await scripted.until_last("cancel")
+        assert len([frame async for frame in good.say("one")]) == 1
 
 
 async def test_events_come_in_order_and_end_with_done(scripted: ScriptedServer) -> None:
@@ -112,7 +159,7 @@ async def test_flush_speaks_at_once(scripted: ScriptedServer) -> None:
 async def test_what_is_wished_for_goes_to_the_server(scripted: ScriptedServer) -> None:
     wishes = {
         "mode": "verbatim", "clean_up": False, "language": "de", "speed": 1.5, "seed": 7, "temperature": 0.5,
-        "max_delay_ms": 300.0, "max_lead_ms": 2000.0, "wait": False,
+        "decode_steps": 2, "max_delay_ms": 300.0, "max_lead_ms": 2000.0, "wait": False,
     }  # fmt: skip
     async with sayline.connect(scripted.url) as server, server.context("awb", format="opus", **wishes) as speech:  # type: ignore[arg-type]
         await speech.cancel()
@@ -317,10 +364,12 @@ async def test_a_server_that_goes_away_says_why(scripted: ScriptedServer) -> Non
 async def test_the_servers_complaint_about_the_session_is_passed_on(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         complaint = {"type": "error", "code": "overloaded", "message": "too many contexts", "final": False}
+        complaint["retry_after_ms"] = 1500.0
         await send(scripted.connections[0], complaint)
         await scripted.connections[0].close(1008)
-        with pytest.raises(sayline.ConnectionLost, match="too many contexts"):
+        with pytest.raises(sayline.ConnectionLost, match="too many contexts") as loss:
             await anext(speech)
+    assert (loss.value.close_code, loss.value.retry_after_ms) == (1008, 1500)
 
 
 async def test_a_damaged_frame_ends_the_session(scripted: ScriptedServer) -> None:
@@ -402,6 +451,19 @@ async def test_a_reader_that_never_reads_is_given_up(scripted: ScriptedServer, m
     assert heard == [0, 1, 2, 3, 4, 5]
 
 
+async def test_what_is_pushed_while_its_context_is_lost_goes_nowhere(scripted: ScriptedServer) -> None:
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        await scripted.until_last("start")
+        async with server._writing:  # as while another connection is looked for
+            pushing = asyncio.create_task(speech.push("one. "))
+            await asyncio.sleep(0)
+            server._lose(sayline.NotRecovered("it is there again, but knows nothing"), ["speech-1"])
+        await pushing
+        with pytest.raises(sayline.NotRecovered):
+            await anext(speech)
+    assert scripted.texts() == ""
+
+
 async def test_no_server_says_how_to_start_one(unused_tcp_port: int) -> None:
     url = f"ws://127.0.0.1:{unused_tcp_port}"
     with pytest.raises(sayline.Refused, match=f"no server at {url}: start one with `sayline serve`"):
@@ -438,6 +500,32 @@ async def test_the_api_key_opens_the_door(scripted: ScriptedServer) -> None:
             pass
     async with sayline.connect(scripted.url, api_key="secret") as server:
         assert server.ready.model == "tone"
+
+
+async def test_address_and_key_may_be_in_the_environment(
+    scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted.api_key = "secret"
+    monkeypatch.setenv("SAYLINE_URL", scripted.url)
+    monkeypatch.setenv("SAYLINE_API_KEY", "secret")
+    async with sayline.connect() as server:
+        assert (server.ready.model, server.url) == ("tone", scripted.url)
+    monkeypatch.delenv("SAYLINE_URL")
+    assert sayline.connect().url == "ws://127.0.0.1:8000"
+
+
+async def test_text_may_be_any_stream(scripted: ScriptedServer) -> None:
+    class Delta:
+        type = "content.delta"
+        delta = "Hello there. "
+
+    async with sayline.connect(scripted.url) as server:
+        async with server.context() as speech:
+            assert len([frame async for frame in speech.say(Delta() for _ in range(3))]) == 6
+        async with server.context() as speech:
+            speech.feed(7)  # type: ignore[arg-type]
+            with pytest.raises(TypeError, match="not int"):
+                await anext(speech)
 
 
 async def test_a_server_of_another_protocol_is_refused(scripted: ScriptedServer) -> None:
@@ -512,7 +600,10 @@ def test_an_address_may_be_the_servers_or_the_pages(written: str, meant: str) ->
     assert opening.stream_address(written) == meant
 
 
-@pytest.mark.parametrize("address", ["", "127.0.0.1:8000", "ftp://voice.example", "ws://", "ws://host:port", "ws://[1"])
+@pytest.mark.parametrize(
+    "address",
+    ["", "127.0.0.1:8000", "ws://user@127.0.0.1", "ftp://voice.example", "ws://", "ws://host:port", "ws://[1"],
+)
 async def test_an_address_that_is_none_says_how_to_write_one(address: str) -> None:
     with pytest.raises(sayline.Refused, match="write it like ws://"):
         async with sayline.connect(address):

@@ -1,49 +1,35 @@
-"""What a sink knows of its listener reaches the server; the rest of `sayline pipe` is in test_cli.py."""
+"""A text to what it is heard on; files and the rest of the command line are in test_cli.py."""
 
 import asyncio
-import os
-from pathlib import Path
 
-from sayline.pipe import Pipe, Request
-from sayline.sinks import FileSink
-from sayline.text_input import TextInput
+import pytest
+from sayline.pipe import NothingToSay, Pipe, Request
+from sayline.player import Player
+from sayline.sinks import PlayerSink
+from sayline.text_stream import text_of
 
+from tests.clients.devices import FakeDevice
 from tests.clients.scripted import ScriptedServer
 
 
-class Speaker:
-    """Plays at once what it is given, but for the last 80 ms."""
-
-    name = "a speaker"
-
-    def __init__(self) -> None:
-        self._written_ms = 0.0
-
-    @property
-    def played_ms(self) -> float:
-        return max(0.0, self._written_ms - 80)
-
-    def open(self, sample_rate_hz: int) -> None:
-        pass
-
-    def write(self, pcm: bytes) -> None:
-        self._written_ms += len(pcm) / 48
-
-    def close(self, now: bool) -> None:
-        pass
-
-
-async def test_about_once_a_second_the_server_is_told_what_was_heard() -> None:
-    reading, writing = os.pipe()
-    os.write(writing, b"word " * 30 + b"end. ")
+async def test_a_text_is_played_and_counted() -> None:
+    device = FakeDevice()
     async with ScriptedServer() as scripted:
-        pipe = asyncio.create_task(Pipe(Request(scripted.url), TextInput(reading), Speaker()).run())
-        await scripted.until(lambda received: sum(message["type"] == "ack" for message in received) == 2)
-        os.close(writing)
-        await pipe
-    os.close(reading)
-    assert [m["played_ms"] for m in scripted.received if m["type"] == "ack"] == [1040, 2080]
+        run = Pipe(Request(scripted.url, seed=7), text_of(["word " * 30, "end. "]), PlayerSink(Player(device)))
+        running = asyncio.create_task(run.run())
+        async with asyncio.timeout(10):
+            while not running.done():
+                if device.sample_rate_hz:
+                    device.play(10)
+                await asyncio.sleep(0)
+        await running
+    assert scripted.texts() == "word " * 30 + "end. "
+    assert scripted.received[0] == {"type": "start", "context_id": "speech-1", "format": "opus", "seed": 7}
+    assert run.stopwatch.speech_ms == 31 * 80
+    assert device.sample_rate_hz == 0  # it is closed
 
 
-def test_of_a_file_nobody_knows_what_was_heard(tmp_path: Path) -> None:
-    assert FileSink(tmp_path / "out.wav", raw=False).played_ms is None
+async def test_a_text_without_a_word_is_nothing_to_say() -> None:
+    async with ScriptedServer() as scripted:
+        with pytest.raises(NothingToSay, match="try: sayline speak"):
+            await Pipe(Request(scripted.url), text_of([" ", "\n"]), PlayerSink(Player(FakeDevice()))).run()

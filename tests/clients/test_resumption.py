@@ -147,7 +147,18 @@ async def test_a_server_that_does_not_come_back_is_given_up(scripted: ScriptedSe
         speech.feed("one hangup two")
         with pytest.raises(sayline.ConnectionLost, match=r"in 0\.2 s \(.*no more sessions.*\): connect again"):
             await all_of(speech)
-    assert len(scripted.connections) > 2
+    assert len(scripted.connections) >= 2
+
+
+async def test_a_server_that_says_when_to_come_back_is_not_asked_before(scripted: ScriptedServer) -> None:
+    scripted.resume_s = 0.5
+    async with sayline.connect(scripted.url) as server, server.context() as speech:
+        full = {"type": "error", "code": "full", "message": "no place", "final": False, "retry_after_ms": 60_000.0}
+        scripted.greeting = full
+        speech.feed("one hangup two")
+        with pytest.raises(sayline.ConnectionLost, match=r"in 0\.5 s \(.*no place.*\): connect again"):
+            await all_of(speech)
+    assert len(scripted.connections) == 2
 
 
 async def test_leaving_while_there_is_no_connection_is_quick(scripted: ScriptedServer) -> None:

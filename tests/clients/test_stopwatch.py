@@ -19,6 +19,7 @@ def test_first_audio_counts_from_the_text_that_completed_the_first_segment() -> 
     clock.now_s = 103.0
     watch.heard(80)
     watch.segment(12)
+    watch.sent(" later")
     watch.segment(21)
     assert watch.first_audio_s == 1.5
     assert watch.total_s == 3.0

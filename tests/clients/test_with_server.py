@@ -1,9 +1,11 @@
-"""Both clients and our own server, over a line that is cut in the middle. The model is fake, the sockets are real."""
+"""Every client and our own server, over a line that is cut. The model is fake, the sockets are real."""
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sayline
@@ -11,21 +13,18 @@ from sayline import backoff
 
 from server.app import make_app
 from server.settings import Settings
-from tests.clients.cut import CutLine
+from tests.clients.conformance.node_client import NodeClient
+from tests.clients.conformance.python_client import PythonClient
+from tests.clients.cut import Cut, CutLine
 from tests.server.fakes import FakeEngine
 from tests.server.peer import running
 
 TEXT = "One two three four. Five six seven. Eight nine ten eleven twelve. "
 FRAMES = 2 * 12
-CUTS = [20_000, 40_000, 2_000, 30_000]  # bytes from the server: in the middle of frames, once in that of `ready`
-PROGRAM = """
-import { connect } from '@sayline/client';
-const server = await connect('%s');
-const speech = server.context({ maxLeadMs: 60000, seed: 7 });
-speech.feed('%s');
-for await (const event of speech) console.log(event.seq, event.type, event.start_ms ?? '');
-server.close();
-"""
+WITHOUT_NODE = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+CLIENTS = [*sayline.Encoding, pytest.param("javascript", marks=WITHOUT_NODE)]
+IN_MESSAGES = [Cut(after_bytes=n) for n in (20_000, 40_000, 2_000, 30_000)]  # once in that of `ready`
+BETWEEN_THEM = [Cut(after_said=n) for n in (1, 0, 1)] + [Cut(after_heard=n) for n in (2, 9, 1, 4)]
 
 
 @pytest.fixture
@@ -37,52 +36,53 @@ async def address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncItera
         yield where
 
 
-async def speak(url: str, encoding: sayline.Encoding) -> list[sayline.Event]:
-    async with sayline.connect(url, encoding=encoding) as server, server.context(max_lead_ms=60_000, seed=7) as speech:
-        for word in TEXT.split(" "):
-            await speech.push(word + " ")
-        await speech.flush("all")
-        await speech.end()
-        return [event async for event in speech]
+@pytest.fixture(params=CLIENTS)
+async def client(request: pytest.FixtureRequest) -> AsyncIterator[NodeClient | PythonClient]:
+    async with AsyncExitStack() as stack:
+        made = NodeClient() if request.param == "javascript" else PythonClient(request.param)
+        yield await stack.enter_async_context(made)
 
 
-@pytest.mark.parametrize("encoding", sayline.Encoding)
-async def test_a_cut_line_changes_nothing_in_what_is_heard(address: str, encoding: sayline.Encoding) -> None:
-    line = CutLine(address, CUTS)
+async def speak(client: NodeClient | PythonClient, url: str) -> list[dict[str, Any]]:
+    assert await client.do("client", "connect", {"url": url}) is None
+    assert await client.do("a", "start", {"format": "pcm", "max_lead_ms": 60_000, "seed": 7}) is None
+    for word in TEXT.split(" ")[:-1]:
+        await client.do("a", "push", word + " ")
+    await client.do("a", "flush", "all")
+    await client.do("a", "end", None)
+    told = await client.do("a", "read", None)
+    await client.do("client", "close", None)
+    assert "error" not in told, told["error"]
+    events: list[dict[str, Any]] = told["events"]
+    return events
+
+
+@pytest.mark.parametrize("cuts", [IN_MESSAGES, BETWEEN_THEM], ids=["in messages", "between them"])
+async def test_a_cut_line_changes_nothing_in_what_is_heard(
+    address: str, client: NodeClient | PythonClient, cuts: list[Cut]
+) -> None:
+    line = CutLine(address, cuts)
     async with line.open() as url:
-        events = await speak(url, encoding)
-    assert line.connections == len(CUTS) + 1
-    assert [event.seq for event in events] == list(range(len(events)))
-    frames = [event for event in events if isinstance(event, sayline.Frame)]
-    assert [frame.start_ms for frame in frames] == [80 * n for n in range(FRAMES)]
-    undisturbed = await speak(f"ws://{address}", encoding)
-    assert [frame.pcm for frame in frames] == [e.pcm for e in undisturbed if isinstance(e, sayline.Frame)]
-    words = [event for event in events if isinstance(event, sayline.Word)]
-    assert [TEXT[word.start_char : word.end_char] for word in words] == TEXT.split()
+        events = await speak(client, url)
+    assert line.connections == len(cuts) + 1
+    assert [event["seq"] for event in events] == list(range(len(events)))
+    frames = [event for event in events if event["type"] == "frame"]
+    assert [frame["start_ms"] for frame in frames] == [80 * n for n in range(FRAMES)]
+    undisturbed = await speak(client, f"ws://{address}")
+    assert [frame["sha1"] for frame in frames] == [e["sha1"] for e in undisturbed if e["type"] == "frame"]
+    words = [event for event in events if event["type"] == "word"]
+    assert [TEXT[word["start_char"] : word["end_char"]] for word in words] == TEXT.split()
 
 
-async def test_what_was_heard_and_what_was_not_are_the_text(address: str) -> None:
-    async with sayline.connect(f"ws://{address}") as server, server.context(max_lead_ms=60_000) as speech:
-        await speech.push(TEXT)
-        words = []
-        while not isinstance(event := await anext(speech), sayline.Segment):
-            words += [event] if isinstance(event, sayline.Word) else []
-        heard = await speech.cancel((words[2].start_ms + words[2].end_ms) / 2)
-    assert (heard.heard_text, heard.unheard_text) == ("One two three", TEXT[13:])
-    assert heard.heard_chars == 13
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-async def test_the_javascript_client_does_the_same(address: str) -> None:
-    line = CutLine(address, CUTS)
-    async with line.open() as url:
-        process = await asyncio.create_subprocess_exec(
-            "node", "--experimental-websocket", "--no-warnings", "--input-type=module",
-            cwd=Path(__file__).parents[2] / "clients" / "js", stdin=-1, stdout=-1, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        program = PROGRAM % (url, TEXT)
-        out, _ = await asyncio.wait_for(process.communicate(program.encode()), 60)
-    events = [line.split() for line in out.decode().splitlines()]
-    assert [event[0] for event in events] == [str(n) for n in range(len(events))], out.decode()
-    assert [event[2] for event in events if event[1] == "frame"] == [str(80 * n) for n in range(FRAMES)]
-    assert line.connections == len(CUTS) + 1
+async def test_what_was_heard_and_what_was_not_are_the_text(address: str, client: NodeClient | PythonClient) -> None:
+    await client.do("client", "connect", {"url": f"ws://{address}"})
+    await client.do("a", "start", {"max_lead_ms": 60_000})
+    await client.do("a", "push", TEXT)
+    words: list[dict[str, Any]] = []
+    while len(words) < 4:
+        words += [e for e in (await client.do("a", "read", 1))["events"] if e["type"] == "word"]
+    assert all(first["end_ms"] <= second["start_ms"] for first, second in pairwise(words))
+    [heard] = (await client.do("a", "cancel", (words[2]["start_ms"] + words[2]["end_ms"]) / 2))["events"]
+    await client.do("client", "close", None)
+    assert (heard["heard_text"], heard["unheard_text"]) == ("One two three", TEXT[13:])
+    assert heard["heard_chars"] == 13

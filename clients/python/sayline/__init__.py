@@ -1,5 +1,6 @@
 """Speech while the text is still being written: the client of a Sayline server."""
 
+from sayline import sync
 from sayline.client import Session, connect
 from sayline.context import Context
 from sayline.errors import (
@@ -7,6 +8,7 @@ from sayline.errors import (
     ContextFailed,
     Full,
     Limited,
+    NoSound,
     NotRecovered,
     ProtocolError,
     Refused,
@@ -17,6 +19,9 @@ from sayline.errors import (
 from sayline.frame import Frame
 from sayline.inbox import Event
 from sayline.messages import Cancelled, Done, Flushed, Format, Mode, Queued, Ready, Segment, Word
+from sayline.player import Player
+from sayline.sound_device import Device
+from sayline.text_stream import Text, text_of
 from sayline.wire import Encoding
 
 __all__ = [
@@ -24,6 +29,7 @@ __all__ = [
     "ConnectionLost",
     "Context",
     "ContextFailed",
+    "Device",
     "Done",
     "Encoding",
     "Event",
@@ -33,7 +39,9 @@ __all__ = [
     "Full",
     "Limited",
     "Mode",
+    "NoSound",
     "NotRecovered",
+    "Player",
     "ProtocolError",
     "Queued",
     "Ready",
@@ -42,7 +50,10 @@ __all__ = [
     "Segment",
     "Session",
     "SlowConsumer",
+    "Text",
     "UnknownVoice",
     "Word",
     "connect",
+    "sync",
+    "text_of",
 ]

@@ -53,9 +53,9 @@ class Connection:
         except ConnectionClosed as error:
             raise lost(error) from error
 
-    async def close(self, code: int = 1000) -> None:
+    async def close_for(self, reason: BaseException) -> None:
         """Twice is harmless."""
-        await self._socket.close(code)
+        await self._socket.close(1002 if isinstance(reason, ProtocolError) else 1000)
 
 
 class Address:
@@ -71,8 +71,8 @@ class Address:
         connection = Connection(socket, self)
         try:
             connection.ready = await connection.expect(Ready)
-        except BaseException:
-            await connection.close()
+        except BaseException as error:
+            await connection.close_for(error)
             raise
         return connection
 

@@ -1,8 +1,8 @@
 """One stream of speech in a session: text goes in, events come out. Knows no socket; `Session` carries its messages."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +12,7 @@ from sayline.frame import Frame
 from sayline.inbox import Event, Inbox
 from sayline.sent import Sent
 from sayline.state import LEADS_TO, MAY_SEND, State
+from sayline.text_stream import Text, text_of
 from sayline.wire import speakable
 
 MAX_TEXT_CHARS = 4096  # in one message; a longer text goes out in several
@@ -27,13 +28,18 @@ class Context:
     """
 
     def __init__(
-        self, start: messages.Start, ready: messages.Ready, send: Callable[[messages.ContextMessage], Awaitable[None]]
+        self,
+        start: messages.Start,
+        ready: messages.Ready,
+        send: Callable[[messages.ContextMessage], Awaitable[None]],
+        packets: bool = False,
     ) -> None:
         self.context_id = start.context_id
+        self.sample_rate_hz = ready.sample_rate_hz
         self.state = State.NEW
         self.sent = Sent()  # for the session
         self._start, self._send_message = start, send
-        self._inbox = Inbox(start, ready)
+        self._inbox = Inbox(start, ready, packets)
         self._acked_ms: float | None = None
         self._changed = asyncio.Event()  # there is room for text, or nobody needs any
         self._feeding: asyncio.Task[None] | None = None
@@ -50,15 +56,21 @@ class Context:
             with suppress(ConnectionLost):  # then there is nothing left to cancel
                 await self._send(messages.Cancel(self.context_id))
 
-    async def say(self, text: str | AsyncIterable[str]) -> AsyncGenerator[Frame, None]:
-        """Speak all of a text, be it a string or one that is still being written, and give the frames as they come."""
+    async def say(self, text: Text) -> AsyncGenerator[Frame, None]:
+        """Speak all of a text, and give the frames as they come: a string, or what is still being written.
+
+        That is any iterator of strings, or the stream of a language model's SDK: see `text_of`.
+        """
         self.feed(text)
         async for event in self:
             if isinstance(event, Frame):
                 yield event
 
-    def feed(self, text: str | AsyncIterable[str]) -> None:
-        """Push all of a text in the background, then end. An exception in its iterator comes out of the events."""
+    def feed(self, text: Text) -> None:
+        """Push all of a text in the background, then end. An exception in its iterator comes out of the events.
+
+        Where the speech is cancelled before, so is the text.
+        """
         self._feeding = asyncio.create_task(self._push_all(text))
         self._feeding.add_done_callback(self._fed)
 
@@ -164,11 +176,9 @@ class Context:
         # Not final: a message of ours was refused, and the speech would have a hole there. The server goes on.
         self._fail(context_failed(error.code, error.message, error.retry_after_ms))
 
-    async def _push_all(self, text: str | AsyncIterable[str]) -> None:
-        if isinstance(text, str):
-            await self.push(text)
-        else:
-            async for piece in text:
+    async def _push_all(self, text: Text) -> None:
+        async with aclosing(text_of(text)) as pieces:
+            async for piece in pieces:
                 await self.push(piece)
         await self.end()
 

@@ -20,11 +20,15 @@ class Refused(SaylineError):
 
 
 class ConnectionLost(SaylineError):
-    """The session ended before its contexts did. `close_code` is None where it broke without a word."""
+    """The session ended before its contexts did. `close_code` is None where it broke without a word.
 
-    def __init__(self, message: str, close_code: int | None = None) -> None:
+    `retry_after_ms`: where it is there, another session has a chance after so long.
+    """
+
+    def __init__(self, message: str, close_code: int | None = None, retry_after_ms: float | None = None) -> None:
         super().__init__(message)
         self.close_code = close_code
+        self.retry_after_ms = retry_after_ms
 
 
 class NotRecovered(ConnectionLost):
@@ -32,6 +36,10 @@ class NotRecovered(ConnectionLost):
 
     New contexts can be opened in the same session.
     """
+
+
+class NoSound(SaylineError):
+    """There is no sound device to play on, or it is gone."""
 
 
 class ProtocolError(SaylineError):

@@ -24,6 +24,7 @@ class Start:
     language: str | None = None
     speed: float | None = None
     max_delay_ms: float | None = None
+    decode_steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ class Error:
 
     code: str
     message: str
-    final: bool = False
+    final: bool
     context_id: str | None = None
     retry_after_ms: float | None = None
     seq: int | None = None

@@ -80,7 +80,7 @@ def refusal(url: str, response: Response) -> Refused:
     status, said = response.status_code, (response.body or b"").decode(errors="replace").strip()[:200]
     match status:
         case 401:
-            return Refused(f"{url} wants an API key: pass api_key=, or set SAYLINE_API_KEY for the command line")
+            return Refused(f"{url} wants an API key: pass api_key=, or set SAYLINE_API_KEY")
         case 404:
             return Refused(f"there is a web server at {url}, but not Sayline: is it the right address?")
         case 429 | 503:

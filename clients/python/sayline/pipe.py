@@ -1,25 +1,18 @@
-"""`sayline pipe`: text from standard input to a server, its speech to a sink, both at once. Knows no command line."""
+"""A text to a server, its speech to a sink, both at once: `sayline pipe` and `sayline speak`. Knows no command line."""
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
 
 from sayline.client import connect
-from sayline.context import Context
 from sayline.errors import SaylineError
 from sayline.frame import Frame
+from sayline.inbox import Event
 from sayline.messages import Segment
-from sayline.sinks import Sink, SinkError
+from sayline.sinks import Sink
 from sayline.stopwatch import Stopwatch
-from sayline.text_input import TextInput
-
-Argument = TypeVar("Argument")
-FILE_LEAD_MS = 60_000  # a file is not listened to while it is made: let the server run
-REPORT_EVERY_MS = 1000.0  # how much is heard before the server is told again
 
 
 class NothingToSay(SaylineError):
@@ -37,87 +30,56 @@ class Request:
     speed: float | None = None
     seed: int | None = None
     temperature: float | None = None
-    max_lead_ms: float | None = None
+    decode_steps: int | None = None
 
 
 class Pipe:
     """One run. What it counted can be read afterwards, however it ended."""
 
-    def __init__(self, request: Request, text: TextInput, sink: Sink) -> None:
+    def __init__(self, request: Request, text: AsyncIterable[str], sink: Sink) -> None:
         self.stopwatch = Stopwatch()
-        self.text = text
         self._request = request
+        self._text = text
         self._sink = sink
-        self._opened = False
-        self._reported_ms = 0.0
-        self._sink_thread = ThreadPoolExecutor(1)  # one, so that nothing is closed while it is written to
+        self._frame_ms = 0.0
 
     async def run(self) -> None:
         """Raises `SaylineError`, after everything that had come was handed to the sink; cancelling does the same."""
-        heard_all = False
         stop_on_sigterm()
-        try:
-            await self._speak()
-            heard_all = True
-        finally:
-            await self._do(self._sink.close, not heard_all)
-            self._sink_thread.shutdown(wait=False)
-
-    async def _speak(self) -> None:
-        request = self._request
+        request, sink = self._request, self._sink
         async with connect(request.url, request.api_key) as server:
+            self._frame_ms = server.ready.frame_ms
             speech = server.context(
                 request.voice,
+                format=sink.format,
                 language=request.language,
                 speed=request.speed,
                 seed=request.seed,
                 temperature=request.temperature,
-                max_lead_ms=request.max_lead_ms,
+                decode_steps=request.decode_steps,
+                max_lead_ms=sink.max_lead_ms,
             )
             async with speech:
                 speech.feed(self._words())
-                await self._listen(speech, server.ready.sample_rate_hz)
+                await sink.take(speech, self._watch)
 
-    async def _listen(self, speech: Context, sample_rate_hz: int) -> None:
-        async for event in speech:
-            match event:
-                case Frame():
-                    self.stopwatch.heard(len(event.pcm) / 2 * 1000 / sample_rate_hz)
-                    await self._write(event.pcm, sample_rate_hz)
-                    await self._report(speech)
-                case Segment():
-                    self.stopwatch.segment(event.end_char)
-                case _:
-                    pass
-
-    async def _report(self, speech: Context) -> None:
-        played_ms = self._sink.played_ms
-        if played_ms is not None and played_ms >= self._reported_ms + REPORT_EVERY_MS:
-            self._reported_ms = played_ms
-            await speech.ack(played_ms)
+    def _watch(self, event: Event) -> None:
+        match event:
+            case Frame():
+                self.stopwatch.heard(self._frame_ms)
+            case Segment():
+                self.stopwatch.segment(event.end_char)
+            case _:
+                pass
 
     async def _words(self) -> AsyncIterator[str]:
         blank = True
-        async for piece in self.text:
+        async for piece in self._text:
             blank = blank and not piece.strip()
             self.stopwatch.sent(piece)
             yield piece
         if blank:
-            raise NothingToSay("nothing to say: no text on standard input, try: echo 'Hello there.' | sayline pipe")
-
-    async def _write(self, pcm: bytes, sample_rate_hz: int) -> None:
-        try:
-            if not self._opened:
-                await self._do(self._sink.open, sample_rate_hz)
-                self._opened = True
-            await self._do(self._sink.write, pcm)
-        except BrokenPipeError as error:
-            raise SinkError("the program that the speech went to has stopped reading") from error
-        except OSError as error:
-            raise SinkError(f"could not write to {self._sink.name}: {error.strerror or error}") from error
-
-    async def _do(self, call: Callable[[Argument], None], argument: Argument) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._sink_thread, call, argument)
+            raise NothingToSay("nothing to say: there is no text; try: sayline speak 'Hello there.'")
 
 
 def stop_on_sigterm() -> None:

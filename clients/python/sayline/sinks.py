@@ -1,14 +1,26 @@
-"""Where the sound goes: a file, standard output, the sound device. Knows nothing of servers. Every call may block."""
+"""Where the speech of the command line goes: a file, standard output, the sound device. Knows nothing of servers."""
 
+import asyncio
 import os
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
+from sayline.context import Context
 from sayline.errors import SaylineError
+from sayline.frame import Frame
+from sayline.inbox import Event
+from sayline.messages import Format
+from sayline.player import Player
 from sayline.wav import WavWriter, write_all
 
-OTHERWISE = "write a file instead, with -o speech.wav"
+FILE_LEAD_MS = 60_000.0  # a file is not listened to while it is made: let the server run
+RAW_SUFFIXES = (".raw", ".pcm")
+WAV_SUFFIXES = (".wav", "")
+
+OnEvent = Callable[[Event], None]
 
 
 class SinkError(SaylineError):
@@ -17,24 +29,18 @@ class SinkError(SaylineError):
 
 class Sink(Protocol):
     name: str
+    format: Format | None  # to ask of the server
+    max_lead_ms: float | None
 
-    @property
-    def played_ms(self) -> float | None:
-        """How much of what was written has been heard; None where nobody listens."""
-
-    def open(self, sample_rate_hz: int) -> None:
-        """Once, before the first frame. Nothing on disk is touched earlier."""
-
-    def write(self, pcm: bytes) -> None: ...
-
-    def close(self, now: bool) -> None:
-        """`now`: what was written and not heard yet is dropped."""
+    async def take(self, speech: Context, on_event: OnEvent) -> None:
+        """All of a context, every event of which is told. Cancelling leaves what had come."""
 
 
 class FileSink:
     """A WAV file, or the bare samples with `raw`."""
 
-    played_ms = None
+    format: Format | None = "pcm"
+    max_lead_ms: float | None = FILE_LEAD_MS
 
     def __init__(self, path: Path, raw: bool) -> None:
         self.name = str(path)
@@ -44,19 +50,38 @@ class FileSink:
         self._wav: WavWriter | None = None
         check_writable(path)
 
-    def open(self, sample_rate_hz: int) -> None:
+    async def take(self, speech: Context, on_event: OnEvent) -> None:
+        """Nothing on disk is touched before the first frame."""
+        loop = asyncio.get_running_loop()
+        thread = ThreadPoolExecutor(1)  # one, so that nothing is closed while it is written to
+        try:
+            async for event in speech:
+                on_event(event)
+                if isinstance(event, Frame):
+                    await loop.run_in_executor(thread, self._write, event.pcm, speech.sample_rate_hz)
+        finally:
+            await loop.run_in_executor(thread, self._close)
+            thread.shutdown(wait=False)
+
+    def open(self) -> BinaryIO:
         # Unbuffered: a frame is in the file as soon as it is there, whatever happens to us next.
-        self._stream = self._path.open("wb", buffering=0)
-        self._wav = None if self._raw else WavWriter(self._stream, sample_rate_hz)
+        return self._path.open("wb", buffering=0)
 
-    def write(self, pcm: bytes) -> None:
-        assert self._stream is not None
-        if self._wav is None:
-            write_all(self._stream, pcm)
-        else:
-            self._wav.write(pcm)
+    def _write(self, pcm: bytes, sample_rate_hz: int) -> None:
+        try:
+            if self._stream is None:
+                self._stream = self.open()
+                self._wav = None if self._raw else WavWriter(self._stream, sample_rate_hz)
+            if self._wav is None:
+                write_all(self._stream, pcm)
+            else:
+                self._wav.write(pcm)
+        except BrokenPipeError as error:
+            raise SinkError("the program that the speech went to has stopped reading") from error
+        except OSError as error:
+            raise SinkError(f"could not write to {self.name}: {error.strerror or error}") from error
 
-    def close(self, now: bool) -> None:
+    def _close(self) -> None:
         if self._stream is not None:
             self._stream.close()
 
@@ -68,55 +93,44 @@ class StandardOutputSink(FileSink):
         super().__init__(Path("/dev/stdout"), raw)
         self.name = "standard output"
 
-    def open(self, sample_rate_hz: int) -> None:
-        self._stream = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
-        self._wav = None if self._raw else WavWriter(self._stream, sample_rate_hz)
+    def open(self) -> BinaryIO:
+        return os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
 
 
-class SoundDeviceSink:
-    """Plays through the `sounddevice` package. Writing blocks while the device has enough."""
+class PlayerSink:
+    """The sound device, where it is heard while it comes."""
 
     name = "the sound device"
+    format: Format | None = None
+    max_lead_ms: float | None = None
 
-    def __init__(self) -> None:
-        self._stream: Any = None
-        self._sounddevice = find_sound_device()
-        self._sample_rate_hz = 0
-        self._written_samples = 0
+    def __init__(self, player: Player) -> None:
+        self._player = player
 
-    @property
-    def played_ms(self) -> float | None:
-        if self._stream is None:
-            return 0.0
-        unheard_s: float = self._stream.latency
-        return max(0.0, self._written_samples * 1000 / self._sample_rate_hz - unheard_s * 1000)
-
-    def open(self, sample_rate_hz: int) -> None:
-        try:
-            self._stream = self._sounddevice.RawOutputStream(samplerate=sample_rate_hz, channels=1, dtype="int16")
-            self._stream.start()
-            self._sample_rate_hz = sample_rate_hz
-        except self._sounddevice.PortAudioError as error:
-            raise SinkError(f"the sound device cannot be opened ({error}): {OTHERWISE}") from error
-
-    def write(self, pcm: bytes) -> None:
-        try:
-            self._stream.write(pcm)
-            self._written_samples += len(pcm) // 2
-        except self._sounddevice.PortAudioError as error:
-            raise SinkError(f"the sound device is gone ({error}): {OTHERWISE}") from error
-
-    def close(self, now: bool) -> None:
-        if self._stream is not None:
-            self._stream.abort() if now else self._stream.stop()
-            self._stream.close()
+    async def take(self, speech: Context, on_event: OnEvent) -> None:
+        async with self._player as player:
+            await player.play(speech, on_event)
 
 
 def open_sink(output: str | None, raw: bool) -> Sink:
-    """The sink for what `-o` says. Raises `SinkError`, before anything is sent to a server."""
+    """The sink for what `-o` says. Raises `SaylineError`, before anything is sent to a server."""
     if output is None:
-        return SoundDeviceSink()
-    return StandardOutputSink(raw) if output == "-" else FileSink(Path(output), raw)
+        return PlayerSink(Player())
+    if output == "-":
+        return StandardOutputSink(raw)
+    path = Path(output)
+    check_suffix(path)
+    return FileSink(path, raw or path.suffix.lower() in RAW_SUFFIXES)
+
+
+def check_suffix(path: Path) -> None:
+    suffix = path.suffix.lower()
+    if suffix not in (*WAV_SUFFIXES, *RAW_SUFFIXES):
+        example = f'curl -d \'{{"text": "Hello.", "format": "{suffix[1:]}"}}\' -H "Content-Type: application/json"'
+        raise SinkError(
+            f"this writes .wav and .raw files; other formats come from the server itself, as from "
+            f"{example} -o {path.name} http://127.0.0.1:8000/stream"
+        )
 
 
 def check_writable(path: Path) -> None:
@@ -127,18 +141,3 @@ def check_writable(path: Path) -> None:
         raise SinkError(f"there is no folder {path.parent}: make it first, or write elsewhere")
     if not os.access(target, os.W_OK):
         raise SinkError(f"{target} cannot be written to: write elsewhere with -o")
-
-
-def find_sound_device() -> Any:
-    """The `sounddevice` module, when it has a device to play on."""
-    try:
-        import sounddevice
-    except ImportError as error:
-        raise SinkError(f"playing needs the sounddevice package: pip install sounddevice, or {OTHERWISE}") from error
-    except OSError as error:  # the package is there, the library under it is not
-        raise SinkError(f"playing needs PortAudio ({error}): install libportaudio2, or {OTHERWISE}") from error
-    try:
-        sounddevice.query_devices(kind="output")
-    except (sounddevice.PortAudioError, ValueError) as error:
-        raise SinkError(f"no sound device here ({error}): {OTHERWISE}") from error
-    return sounddevice

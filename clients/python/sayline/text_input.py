@@ -1,13 +1,12 @@
 """Text from a file descriptor, as it comes: a pipe, a terminal or a plain file. Knows nothing of speech."""
 
-import asyncio
 import codecs
 import os
-import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+
+from sayline.reading import Reading
 
 PIECE_BYTES = 4096
-MAX_WAITING_PIECES = 8
 
 
 class TextInput:
@@ -20,37 +19,18 @@ class TextInput:
     def __init__(self, descriptor: int) -> None:
         self.damaged_places = 0
         self._descriptor = descriptor
-        self._pieces: asyncio.Queue[bytes | OSError] = asyncio.Queue()
-        self._room = threading.Semaphore(MAX_WAITING_PIECES)
 
     async def __aiter__(self) -> AsyncIterator[str]:
-        loop = asyncio.get_running_loop()
-        # A daemon, so that a program that is told to stop need not wait for someone to type.
-        threading.Thread(target=self._read, args=(loop,), name="text input", daemon=True).start()
         decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
-        while True:
-            piece = await self._pieces.get()
-            self._room.release()
-            if isinstance(piece, OSError):
-                raise piece
-            if text := self._without_damage(decoder.decode(piece, final=not piece)):
+        async for piece in Reading(self._pieces()):
+            if text := self._without_damage(decoder.decode(piece)):
                 yield text
-            if not piece:
-                return
+        self._without_damage(decoder.decode(b"", final=True))  # half a character, where it ended in one
+
+    def _pieces(self) -> Iterator[bytes]:
+        while piece := os.read(self._descriptor, PIECE_BYTES):
+            yield piece
 
     def _without_damage(self, text: str) -> str:
         self.damaged_places += text.count("\N{REPLACEMENT CHARACTER}")
         return text.replace("\N{REPLACEMENT CHARACTER}", "")
-
-    def _read(self, loop: asyncio.AbstractEventLoop) -> None:
-        piece: bytes | OSError = b" "
-        while isinstance(piece, bytes) and piece:
-            self._room.acquire()
-            try:
-                piece = os.read(self._descriptor, PIECE_BYTES)
-            except OSError as error:
-                piece = error
-            try:
-                loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
-            except RuntimeError:  # the loop is closed: nobody reads any more
-                return

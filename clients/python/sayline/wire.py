@@ -6,12 +6,13 @@ sample), the context's name and the payload. `sayline.v1.msgpack`: every message
 """
 
 import json
+import math
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, assert_never, get_args
+from typing import Any, get_args
 
 import msgpack
 
@@ -45,14 +46,10 @@ def encode(message: ClientMessage, encoding: Encoding) -> str | bytes:
         value = getattr(message, field.name)
         if value is not None:
             content[field.name] = speakable(value) if isinstance(value, str) else value
-    match encoding:
-        case Encoding.JSON:
-            return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-        case Encoding.MSGPACK:
-            packed: bytes = msgpack.packb(content)
-            return packed
-        case _:
-            assert_never(encoding)
+    if encoding is Encoding.JSON:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    packed: bytes = msgpack.packb(content)
+    return packed
 
 
 def speakable(text: str) -> str:
@@ -67,7 +64,9 @@ def decode(frame: str | bytes, encoding: Encoding) -> ServerMessage:
     if encoding is Encoding.MSGPACK and isinstance(frame, str):
         raise ProtocolError(f"a text frame in a session that speaks {encoding}: {excerpt(frame)}")
     try:
-        content = json.loads(frame) if isinstance(frame, str) else msgpack.unpackb(frame)
+        content = (
+            json.loads(frame, parse_constant=refuse_constant) if isinstance(frame, str) else msgpack.unpackb(frame)
+        )
     except (ValueError, RecursionError, msgpack.UnpackException) as error:
         raise ProtocolError(f"a frame that is not {encoding}: {excerpt(frame)}") from error
     if not isinstance(content, dict) or not isinstance(content.get("type"), str):
@@ -91,6 +90,11 @@ def decode_audio(frame: bytes) -> Audio | Unknown:
     except UnicodeDecodeError as error:
         raise ProtocolError(f"an audio frame of a context whose name is not UTF-8: {excerpt(frame)}") from error
     return Audio(context_id, seq, start_sample, frame[data_at:])
+
+
+def refuse_constant(name: str) -> None:
+    """Python takes NaN and Infinity, which JSON does not have."""
+    raise ValueError(name)
 
 
 def build(kind: type[KnownMessage], content: Mapping[str, Any]) -> KnownMessage:
@@ -126,7 +130,8 @@ def is_whole(value: object) -> bool:
 
 
 def is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)  # a whole one is written without a point
+    """A whole one is written without a point."""
+    return is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
 def is_data(value: object) -> bool:

@@ -1,0 +1,132 @@
+"""LiveKit Agents' text-to-speech over a Sayline server: `pip install 'sayline-client[livekit]'`.
+
+    voice = TTS("ws://127.0.0.1:8000", voice="slt")
+    session = AgentSession(tts=voice, ...)
+    voice.follow(session)
+
+Each answer of the agent is one context: tokens go in as the language model writes them, audio and timed words come out.
+With `follow`, an interruption cancels it where the listener was, and the chat context holds what was heard.
+
+Sayline reads Markdown and emoji as a person would: `AgentSession(tts_text_transforms=[])` saves the wait for LiveKit's
+own filters.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Literal
+
+from livekit.agents import APIConnectOptions, tts
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
+from livekit.agents.voice import AgentSession
+from livekit.agents.voice.io import AudioOutput, PlaybackFinishedEvent
+
+from sayline.agents.line import Line
+from sayline.agents.livekit_stream import SpeechStream
+from sayline.agents.speech import Speech
+
+PLAYOUT_S = 1.0  # an output that was silenced says by then how much it had played
+
+
+class TTS(tts.TTS[Literal["heard"]]):
+    """The event `heard` tells, after an interruption, what was heard (`sayline.Cancelled`)."""
+
+    def __init__(
+        self,
+        url: str = "ws://127.0.0.1:8000",
+        *,
+        api_key: str | None = None,
+        voice: str | None = None,
+        language: str | None = None,
+        speed: float | None = None,
+        temperature: float | None = None,
+        sample_rate_hz: int = 24_000,
+    ) -> None:
+        """What is None is the server's choice. `language` is that of numbers and dates. `sample_rate_hz` is that of the
+        server's model, which LiveKit wants to know before there is a server.
+        """
+        capabilities = tts.TTSCapabilities(streaming=True, aligned_transcript=True)
+        super().__init__(capabilities=capabilities, sample_rate=sample_rate_hz, num_channels=1)
+        self.line = Line(url, api_key)
+        self.wish: dict[str, Any] = {}
+        self.update_options(voice=voice, language=language, speed=speed, temperature=temperature)
+        self._session: AgentSession[Any] | None = None
+        self._output: AudioOutput | None = None
+        self._speaking: Speech | None = None  # whose audio came last
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def provider(self) -> str:
+        return "sayline"
+
+    def update_options(self, **wish: str | float | None) -> None:
+        """Of the next answers: `voice`, `language`, `speed`, `temperature`."""
+        self.wish |= wish
+
+    def prewarm(self) -> None:
+        self.run(self.line.connect())
+
+    def synthesize(
+        self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
+    ) -> tts.ChunkedStream:
+        return self._synthesize_with_stream(text, conn_options=conn_options)
+
+    def stream(self, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS) -> tts.SynthesizeStream:
+        self._watch()
+        return SpeechStream(self, conn_options)
+
+    def follow(self, session: AgentSession[Any]) -> None:
+        """Learn from this session's output how much was played of an answer that is interrupted."""
+        self._session = session
+
+    async def aclose(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await self.line.close()
+
+    # For its streams
+
+    def speaks(self, speech: Speech) -> None:
+        self._speaking = speech
+
+    def leave(self, speech: Speech) -> None:
+        """Nobody wants the rest of it."""
+        self.run(self._cancel_unplayed(speech))
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    # What follows
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # of the line: whoever speaks next meets it, too
+
+    def _watch(self) -> None:
+        """A session gets its output when it starts, and may change it."""
+        output = self._session.output.audio if self._session is not None else None
+        if output is not self._output:
+            if self._output is not None:
+                self._output.off("playback_finished", self._on_playback_finished)
+            if output is not None:
+                output.on("playback_finished", self._on_playback_finished)
+            self._output = output
+
+    def _on_playback_finished(self, event: PlaybackFinishedEvent) -> None:
+        speech, self._speaking = self._speaking, None
+        if event.interrupted and speech is not None:
+            played_ms = event.playback_position * 1000
+            event.synchronized_transcript = speech.heard_text(played_ms)  # this goes into the chat context
+            self.run(self._cancel(speech, played_ms))
+
+    async def _cancel_unplayed(self, speech: Speech) -> None:
+        """An output that played some of it says so; where there is none, the server goes by the clock."""
+        if self._output is not None and self._speaking is speech:
+            await asyncio.sleep(PLAYOUT_S)
+        if not speech.cancelled:
+            await self._cancel(speech, None if self._output is None else 0.0)
+
+    async def _cancel(self, speech: Speech, played_ms: float | None) -> None:
+        self.emit("heard", await speech.cancel(played_ms))
