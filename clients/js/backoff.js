@@ -5,5 +5,9 @@ const MAX_MS = 4000;
 
 /** By chance, between nothing and a limit that doubles. Without end. */
 export function* delaysMs(random = Math.random) {
-  for (let limitMs = FIRST_MS; ; limitMs = Math.min(2 * limitMs, MAX_MS)) yield random() * limitMs;
+  let limitMs = FIRST_MS;
+  while (true) {
+    yield random() * limitMs;
+    limitMs = Math.min(2 * limitMs, MAX_MS);
+  }
 }

@@ -1,6 +1,6 @@
 /** One WebSocket to a server: messages instead of frames, and our errors instead of events. Knows no context. */
 
-import { ConnectionLost } from './errors.js';
+import { ConnectionLost, ProtocolError, Refused } from './errors.js';
 import { decode, encode } from './wire.js';
 
 /** @typedef {import('./wire.js').ServerMessage} ServerMessage */
@@ -12,7 +12,7 @@ const BROKEN = 1006; // what a WebSocket says where no close code came
 export class Connection {
   /** Fulfilled with `ready`, when it is there. @type {Promise<Ready>} */
   ready;
-  /** Told of every message behind `ready`. @type {(message: ServerMessage) => void} */
+  /** Told of every message behind `ready`, which is the first. @type {(message: ServerMessage) => void} */
   onMessage = () => {};
   /** Told once, when there is no more to come. @type {(error: Error) => void} */
   onLoss = () => {};
@@ -23,6 +23,7 @@ export class Connection {
   #over = false;
   /** What the server said last of the session as a whole. @type {import('./wire.js').ErrorMessage | null} */
   #complaint = null;
+  /** @type {{fulfil: (ready: Ready) => void, reject: (error: Error) => void}} */
   #settle;
   #timer;
 
@@ -31,7 +32,7 @@ export class Connection {
     this.#socket = socket;
     this.#url = url;
     this.ready = new Promise((fulfil, reject) => (this.#settle = { fulfil, reject }));
-    this.#timer = setTimeout(() => this.close(new ConnectionLost(`no answer from ${url}: is it the right address?`)), OPEN_MS);
+    this.#timer = setTimeout(() => this.close(new Refused(`no answer from ${url}: is it the right address?`)), OPEN_MS);
     socket.binaryType = 'arraybuffer';
     socket.onmessage = (event) => this.#receive(event.data);
     socket.onclose = (event) => this.#lose(this.#explain(event));
@@ -52,24 +53,28 @@ export class Connection {
 
   /** @param {string | ArrayBuffer} frame */
   #receive(frame) {
-    if (this.#over) return;
     try {
       this.#take(decode(frame));
     } catch (error) {
-      this.close(error, 3002);
+      this.close(/** @type {Error} */ (error), 3002);
     }
   }
 
   /** @param {ServerMessage} message */
   #take(message) {
-    if (message.type === 'error' && !message.context_id) {
-      this.#complaint = message;
-    } else if (message.type === 'ready') {
+    const complaint = message.type === 'error' && !message.context_id ? message : null;
+    if (this.#open) {
+      this.#complaint = complaint ?? this.#complaint;
+      this.onMessage(message);
+    } else if (complaint) {
+      const retryAfterMs = complaint.retry_after_ms ?? undefined;
+      this.close(new Refused(`${this.#url} refused the session: ${complaint.message}`, retryAfterMs));
+    } else if (message.type !== 'ready') {
+      throw new ProtocolError(`${this.#url} said ${message.type} instead of ready`);
+    } else {
       clearTimeout(this.#timer);
       this.#open = true;
       this.#settle.fulfil(message);
-    } else {
-      this.onMessage(message);
     }
   }
 
@@ -84,13 +89,14 @@ export class Connection {
 
   /** @param {{code: number, reason: string}} event */
   #explain({ code, reason }) {
-    const why = this.#complaint?.message || reason;
-    const more = { closeCode: code === BROKEN ? undefined : code, retryAfterMs: this.#complaint?.retry_after_ms };
-    const told = this.#open
-      ? `the connection to ${this.#url} was lost (${why || `close code ${code}`})`
-      : why
-        ? `${this.#url} refused the session: ${why}`
-        : `no session with ${this.#url}: start a server with "sayline serve", and give the API key if it wants one`;
-    return new ConnectionLost(told, more);
+    const broken = code === BROKEN;
+    const why = this.#complaint?.message || reason || (broken ? 'without a word' : `close code ${code}`);
+    if (this.#open) {
+      const more = { closeCode: broken ? undefined : code, retryAfterMs: this.#complaint?.retry_after_ms ?? undefined };
+      return new ConnectionLost(`the connection to ${this.#url} was lost (${why})`, more);
+    }
+    if (!broken) return new Refused(`${this.#url} closed the session at once (${why}): try again`);
+    const advice = 'start a server with "sayline serve", and give the API key if it wants one';
+    return new Refused(`no session with ${this.#url}: ${advice}`); // browsers do not tell which of them
   }
 }

@@ -21,10 +21,11 @@ const MAX_UNSPOKEN_CHARS = 50_000; // sent and not spoken yet: most of an hour; 
  * this context up, `ConnectionLost` when the session ended, each after the events that came before.
  */
 export class Context {
+  /** In the server's log it has this name. @type {string} */
+  contextId;
   /** For the session. */
   sent = new Sent();
 
-  #id;
   #send;
   #inbox;
   /** What may still be sent: text, or only a cancel, or nothing. @type {'open' | 'ended' | 'cancelled'} */
@@ -34,12 +35,12 @@ export class Context {
 
   /**
    * @param {string} id
-   * @param {string} format
+   * @param {'pcm' | 'opus'} format
    * @param {import('./wire.js').ReadyMessage} ready
    * @param {(message: ContextMessage) => void} send
    */
   constructor(id, format, ready, send) {
-    this.#id = id;
+    this.contextId = id;
     this.#send = send;
     this.#inbox = new Inbox(id, format, ready);
   }
@@ -74,7 +75,9 @@ export class Context {
    * @param {Writing} text
    */
   feed(text) {
-    this.#pushAll(typeof text === 'string' ? [text] : text).catch((error) => this.#inbox.fail(error));
+    this.#pushAll(typeof text === 'string' ? [text] : text).catch((error) => {
+      if (this.#state !== 'cancelled') this.#inbox.fail(error); // a text that was called off, too, may end so
+    });
   }
 
   /**
@@ -82,12 +85,8 @@ export class Context {
    * @param {string} text
    */
   push(text) {
-    if (typeof text !== 'string') throw new TypeError(`text must be a string, not ${typeof text}`);
     this.#requireOpen('text');
-    const chars = [...speakable(text)]; // never half of one
-    for (let at = 0; at < chars.length; at += MAX_TEXT_CHARS) {
-      this.#send({ type: 'text', context_id: this.#id, text: chars.slice(at, at + MAX_TEXT_CHARS).join('') });
-    }
+    for (const part of parts(text)) this.#send({ type: 'text', context_id: this.contextId, text: part });
   }
 
   /**
@@ -96,14 +95,14 @@ export class Context {
    */
   flush(id) {
     this.#requireOpen('flush');
-    this.#send({ type: 'flush', context_id: this.#id, id });
+    this.#send({ type: 'flush', context_id: this.contextId, id });
   }
 
   /** No more text will come: speak the rest, then `done`. */
   end() {
     this.#requireOpen('end');
     this.#state = 'ended';
-    this.#send({ type: 'end', context_id: this.#id });
+    this.#send({ type: 'end', context_id: this.contextId });
   }
 
   /**
@@ -114,7 +113,7 @@ export class Context {
   ack(playedMs) {
     this.#ackedMs = playedMs;
     if (this.over || this.#inbox.failure || this.#state === 'cancelled') return;
-    this.#send({ type: 'ack', context_id: this.#id, played_ms: playedMs });
+    this.#send({ type: 'ack', context_id: this.contextId, played_ms: playedMs });
   }
 
   /**
@@ -129,7 +128,7 @@ export class Context {
     this.#inbox.silence();
     if (!this.over && this.#state !== 'cancelled') {
       this.#state = 'cancelled';
-      this.#send({ type: 'cancel', context_id: this.#id, played_ms: playedMs });
+      this.#send({ type: 'cancel', context_id: this.contextId, played_ms: playedMs });
     }
     while (!this.over) await this.#inbox.change();
     return this.#inbox.heard(playedMs ?? this.#ackedMs ?? Infinity);
@@ -183,22 +182,33 @@ export class Context {
   /** @param {Iterable<string> | AsyncIterable<string>} text */
   async #pushAll(text) {
     for await (const piece of text) {
-      await this.#room();
-      if (this.over || this.#state === 'cancelled') return; // which also tells the text's iterator to stop
-      this.push(piece);
+      for (const part of parts(piece)) {
+        await this.#room();
+        if (this.over || this.#state === 'cancelled') return; // which also tells the text's iterator to stop
+        this.push(part);
+      }
     }
     if (!this.over && this.#state === 'open') this.end();
   }
 
   async #room() {
-    while (this.sent.unspokenChars > MAX_UNSPOKEN_CHARS && !this.over && !this.#inbox.failure) await this.#inbox.change();
+    const inbox = this.#inbox;
+    while (this.sent.unspokenChars > MAX_UNSPOKEN_CHARS && !inbox.over && !inbox.failure) await inbox.change();
   }
 
   /** @param {string} wish */
   #requireOpen(wish) {
     if (this.#inbox.failure) throw this.#inbox.failure;
     if (this.over || this.#state !== 'open') {
-      throw new SaylineError(`${this.#id} is ${this.over ? 'over' : this.#state} and takes no ${wish}: open another context`);
+      const state = this.over ? 'over' : this.#state;
+      throw new SaylineError(`${this.contextId} is ${state} and takes no ${wish}: open another context`);
     }
   }
+}
+
+/** As much of a text as goes into one message, again and again; never half of a character. @param {string} text */
+function* parts(text) {
+  if (typeof text !== 'string') throw new TypeError(`text must be a string, not ${typeof text}`);
+  const chars = [...speakable(text)];
+  for (let at = 0; at < chars.length; at += MAX_TEXT_CHARS) yield chars.slice(at, at + MAX_TEXT_CHARS).join('');
 }

@@ -6,8 +6,22 @@ export class SaylineError extends Error {
 }
 
 /**
- * The session ended, or never began. `closeCode` is there where the server closed it, `retryAfterMs` where the same has
- * a chance after so long.
+ * No session came about: no server there, a wrong key, a full server, a wrong address. `retryAfterMs`: where it is there,
+ * the same has a chance after so long.
+ */
+export class Refused extends SaylineError {
+  name = 'Refused';
+
+  /** @param {string} message @param {number} [retryAfterMs] */
+  constructor(message, retryAfterMs) {
+    super(message);
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/**
+ * The session ended before its contexts did. `closeCode` is there where the server closed it, `retryAfterMs` where
+ * another one has a chance after so long.
  */
 export class ConnectionLost extends SaylineError {
   name = 'ConnectionLost';

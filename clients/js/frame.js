@@ -4,14 +4,22 @@ import { SaylineError } from './errors.js';
 
 /** 80 ms of audio: one Opus packet, or 16-bit PCM. */
 export class Frame {
+  /** @type {'frame'} */
   type = 'frame';
 
-  /** @param {number} seq @param {number} startMs @param {string} format @param {Uint8Array} data */
-  constructor(seq, startMs, format, data) {
+  /**
+   * @param {import('./wire.js').AudioMessage} audio
+   * @param {'pcm' | 'opus'} format
+   * @param {import('./wire.js').ReadyMessage} ready
+   */
+  constructor({ context_id, seq, start_sample, data }, format, { sample_rate_hz, opus_pre_skip }) {
+    this.context_id = context_id;
     this.seq = seq;
-    this.start_ms = startMs;
+    this.start_ms = (start_sample * 1000) / sample_rate_hz;
     this.format = format;
     this.data = data;
+    this.sample_rate_hz = sample_rate_hz;
+    this.opus_pre_skip = opus_pre_skip;
   }
 
   /** Samples, whatever byte order this machine has and wherever the bytes lie. */

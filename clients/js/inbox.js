@@ -38,7 +38,7 @@ export class Inbox {
   /** @type {(() => void)[]} */
   #wakers = [];
 
-  /** @param {string} id @param {string} format @param {import('./wire.js').ReadyMessage} ready */
+  /** @param {string} id @param {'pcm' | 'opus'} format @param {import('./wire.js').ReadyMessage} ready */
   constructor(id, format, ready) {
     this.#id = id;
     this.#format = format;
@@ -67,7 +67,7 @@ export class Inbox {
     this.#waitingFrames = 0;
   }
 
-  /** The reader gets this, after all that came before. Only the first counts. @param {Error} error */
+  /** The reader gets this, after all that came before, and nothing more. Only the first counts. @param {Error} error */
   fail(error) {
     this.failure ??= error;
     this.#wake();
@@ -109,12 +109,12 @@ export class Inbox {
   }
 
   /** @param {import('./wire.js').AudioMessage} audio */
-  #receiveAudio({ seq, start_sample, data }) {
-    const startMs = (start_sample * 1000) / this.#ready.sample_rate_hz;
-    this.durationMs = startMs + this.#ready.frame_ms;
+  #receiveAudio(audio) {
+    const frame = new Frame(audio, this.#format, this.#ready);
+    this.durationMs = frame.start_ms + this.#ready.frame_ms;
     this.place = null;
     if (this.#silent || this.failure) return;
-    this.#events.push(new Frame(seq, startMs, this.#format, data));
+    this.#events.push(frame);
     if (++this.#waitingFrames * this.#ready.frame_ms > MAX_WAITING_MS) {
       const minutes = MAX_WAITING_MS / 60_000;
       this.fail(new SlowConsumer('slow_consumer', `${minutes} min of audio wait to be read: read them sooner`));
@@ -127,7 +127,7 @@ export class Inbox {
     else if (event.type === 'word') this.transcript.tell(event);
     else if (event.type === 'done' || event.type === 'cancelled') this.durationMs = event.duration_ms;
     if (event.type === 'cancelled') this.#cancelled = event;
-    this.#events.push(event);
+    if (!this.failure) this.#events.push(event);
   }
 
   #wake() {

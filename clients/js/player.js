@@ -1,125 +1,226 @@
 /**
- * Plays PCM as it comes. `Player` decides when each frame is heard, with no more than a clock and a sink to put samples
- * in; `WebAudioSink` is that sink in a browser. Neither knows where the frames come from.
+ * One stream of speech on its way to the ear: what comes is held back until there is enough, then the audio thread lets
+ * it flow. Knows no browser: `AudioOutput` gives it a track of the audio thread, and a clock.
  */
 
-/** Heard this much later than it came, the first frame, so that a late second one leaves no hole. */
-const JITTER_MS = 120;
-const REPORT_EVERY_MS = 1000;
-const FADE_S = 0.01; // long enough not to click, too short to hear
+import { Gaps } from './gaps.js';
+import { Heard } from './heard.js';
+import { Intake } from './intake.js';
+import { JitterBuffer } from './jitter_buffer.js';
 
+/** @typedef {import('./intake.js').Samples} Samples */
+/** @typedef {Pick<import('./audio_clock.js').AudioClock, 'sentMs' | 'heardMs' | 'nowMs' | 'later'>} Clock */
 /**
- * @typedef {object} Sink
- * @property {() => number} nowS the time of what is heard right now
- * @property {(samples: Float32Array, atS: number) => void} schedule
- * @property {() => void} silence drops all that is scheduled
+ * @typedef {object} Listener
+ * @property {(playedMs: number) => void} [onPlayed] about once a second, and where the sound stops: for `speech.ack`
+ * @property {(ms: number) => void} [onUnderrun] it goes on after a gap of so long
+ * @property {(samples: Float32Array, startMs: number) => void} [onSamples] once decoded, at the output's rate
  */
 
+/** Which state may follow which. @type {Record<State, State[]>} */
+const MOVES = {
+  filling: ['playing', 'finished', 'stopped'],
+  playing: ['filling', 'finished', 'stopped'],
+  finished: [],
+  stopped: [],
+};
+/** @typedef {'filling' | 'playing' | 'finished' | 'stopped'} State */
+
+/** Made by `AudioOutput.player()`. */
 export class Player {
-  #sink;
-  #sampleRateHz;
-  #jitterS;
-  #startS = -Infinity; // when the frames that follow each other now began to be heard
-  #endS = -Infinity; // when all that was scheduled has been heard
-  #scheduledMs = 0;
-  #reportedMs = 0;
-  #onPlayed;
+  /** When all was heard, or the player stopped: with how much was heard. @type {Promise<number>} */
+  finished;
+
+  /** @type {State} */
+  #state = 'filling';
+  #paused = false;
+  #ended = false; // no more is to come
+  #whole = false; // and all of it came
+  #track;
+  #clock;
+  #listener;
+  #buffer;
+  #intake;
+  #gaps = new Gaps();
+  #heard;
+  /** @type {{fulfil: (playedMs: number) => void, reject: (error: Error) => void}} */
+  #settle;
 
   /**
-   * `onPlayed` is told how much has been heard about once a second, while frames come: `speech.ack` wants to know.
-   * @param {Sink} sink
-   * @param {{sampleRateHz?: number, jitterMs?: number, onPlayed?: (playedMs: number) => void}} [options]
+   * @param {import('./track.js').Track} track
+   * @param {Clock} clock
+   * @param {number} sampleRateHz
+   * @param {Listener} [listener]
+   * @param {import('./jitter_buffer.js').Jitter} [jitter] what other streams have learned
    */
-  constructor(sink, { sampleRateHz = 24_000, jitterMs = JITTER_MS, onPlayed = () => {} } = {}) {
-    this.#onPlayed = onPlayed;
-    this.#sink = sink;
-    this.#sampleRateHz = sampleRateHz;
-    this.#jitterS = jitterMs / 1000;
+  constructor(track, clock, sampleRateHz, listener = {}, jitter) {
+    this.#track = track;
+    this.#clock = clock;
+    this.#listener = listener;
+    this.#heard = new Heard(track, clock);
+    this.#heard.onPlayed = (playedMs) => listener.onPlayed?.(playedMs);
+    this.#buffer = new JitterBuffer(jitter);
+    const take = (/** @type {Float32Array} */ samples, /** @type {number} */ startMs) => this.#take(samples, startMs);
+    this.#intake = new Intake(sampleRateHz, take, (error) => this.#close('stopped', error));
+    this.finished = new Promise((fulfil, reject) => (this.#settle = { fulfil, reject }));
+    this.finished.catch(() => {}); // told to those who wait for it
+    track.onReport = (...news) => this.#hear(...news);
   }
 
-  /** @param {Int16Array} pcm */
-  play(pcm) {
-    const nowS = this.#sink.nowS();
-    if (this.#endS < nowS) this.#startS = this.#endS = nowS + this.#jitterS; // the first frame, or the first after a gap
-    this.#sink.schedule(Float32Array.from(pcm, (sample) => sample / 32768), this.#endS);
-    const durationS = pcm.length / this.#sampleRateHz;
-    this.#endS += durationS;
-    this.#scheduledMs += durationS * 1000;
-    this.#report();
+  /**
+   * A frame, to be heard behind those before; of a context's other events it takes what concerns it. `playedMs` begins
+   * at the first one's `start_ms`.
+   * @param {import('./inbox.js').Event | Samples} event
+   */
+  play(event) {
+    if (this.#ended || this.#over) return;
+    if ('samples' in event || event.type === 'frame') this.#intake.take(event);
+    else if (event.type === 'segment') this.#gaps.tellEnd(event.end_ms);
+    else if (event.type === 'done' || event.type === 'cancelled') this.end();
+  }
+
+  /**
+   * All of a context; the server is told what was heard. Fulfilled when all is; throws what the context throws.
+   * @param {import('./context.js').Context} speech
+   */
+  async playAll(speech) {
+    this.#heard.onPlayed = (playedMs) => {
+      speech.ack(playedMs);
+      this.#listener.onPlayed?.(playedMs);
+    };
+    try {
+      for await (const event of speech) {
+        if (this.#over) break; // which cancels it
+        this.play(event);
+      }
+    } finally {
+      this.end();
+    }
+    return this.finished;
+  }
+
+  /** No more comes: what is here is heard to its end. */
+  end() {
+    if (this.#ended || this.#over) return;
+    this.#ended = true;
+    this.#intake.end().then(() => {
+      if (this.#over) return;
+      this.#whole = true;
+      this.#track.end();
+      this.#begin();
+    });
+  }
+
+  pause() {
+    if (this.#paused || this.#over) return;
+    this.#paused = true;
+    this.#gaps.excuse();
+    if (this.#state === 'playing') this.#track.order('hold');
+  }
+
+  resume() {
+    if (!this.#paused || this.#over) return;
+    this.#paused = false;
+    this.#buffer.excuse(); // a server sends nothing to those who have enough
+    if (this.#state === 'playing') this.#track.order('flow');
+    else this.#begin();
+  }
+
+  /** Fades, is silent, and tells how much will have been heard then. */
+  stop() {
+    if (!this.#over) this.#close('stopped');
+    return this.playedMs;
+  }
+
+  /** How much was heard: silence between frames does not count. */
+  get playedMs() {
+    return this.#heard.ms;
   }
 
   /** How long the listener can go on without another frame. */
   get leadMs() {
-    return Math.max(0, this.#endS - this.#sink.nowS()) * 1000;
+    return this.#over ? 0 : this.#track.endMs - this.playedMs;
   }
 
-  /** How much has been heard: silence between frames does not count. */
-  get playedMs() {
-    const heardToS = Math.max(this.#sink.nowS(), this.#startS);
-    return this.#scheduledMs - Math.max(0, this.#endS - heardToS) * 1000;
+  /** How late a frame may be: 40 to 300, as they come evenly or not. */
+  get jitterMs() {
+    return this.#buffer.targetMs;
   }
 
-  /** Silence, now. The next frame starts anew. */
-  stop() {
-    const playedMs = this.playedMs;
-    this.#sink.silence();
-    this.#scheduledMs = playedMs;
-    this.#endS = -Infinity;
+  /** Gaps in the midst of speech; not those where a piece of text was over, and the next not written yet. */
+  get underruns() {
+    return { count: this.#gaps.count, ms: this.#gaps.ms };
   }
 
-  #report() {
-    const playedMs = this.playedMs;
-    if (playedMs < this.#reportedMs + REPORT_EVERY_MS) return;
-    this.#reportedMs = playedMs;
-    this.#onPlayed(playedMs);
-  }
-}
-
-/** The browser's sound. Make it, or `resume` it, in the handler of a click: browsers keep silent until then. */
-export class WebAudioSink {
-  #audio;
-  #gain;
-  /** @type {Set<AudioBufferSourceNode>} */
-  #sources = new Set();
-
-  /** @param {number} [sampleRateHz] the frames' own, so that nothing is resampled frame by frame */
-  constructor(sampleRateHz = 24_000) {
-    this.#audio = new AudioContext({ sampleRate: sampleRateHz, latencyHint: 'interactive' });
-    this.#gain = this.#newGain();
+  get paused() {
+    return this.#paused;
   }
 
-  resume() {
-    return this.#audio.resume();
+  get #over() {
+    return this.#state === 'stopped' || this.#state === 'finished';
   }
 
-  nowS() {
-    return this.#audio.currentTime;
+  /** @param {Float32Array} samples @param {number} startMs */
+  #take(samples, startMs) {
+    if (this.#over) return;
+    if (this.#gaps.isEnd(startMs)) this.#buffer.excuse(); // it may not have been written before
+    this.#buffer.add(this.#track.push(samples, startMs), this.#clock.nowMs);
+    this.#listener.onSamples?.(samples, startMs);
+    this.#begin();
   }
 
-  /** @param {Float32Array<ArrayBuffer>} samples @param {number} atS */
-  schedule(samples, atS) {
-    const buffer = this.#audio.createBuffer(1, samples.length, this.#audio.sampleRate);
-    buffer.copyToChannel(samples, 0);
-    const source = this.#audio.createBufferSource();
-    source.buffer = buffer;
-    source.connect(this.#gain);
-    source.onended = () => this.#sources.delete(source);
-    this.#sources.add(source);
-    source.start(atS);
+  /** If there is enough; else later. */
+  #begin() {
+    if (this.#state !== 'filling' || this.#paused) return;
+    const leadMs = this.#track.endMs - this.#track.movedMs;
+    const waitMs = this.#whole ? 0 : this.#buffer.waitMs(leadMs, this.#clock.nowMs);
+    if (waitMs > 0) {
+      this.#clock.later(() => this.#begin(), waitMs);
+    } else if (leadMs > 0) {
+      this.#become('playing');
+      this.#track.order('flow');
+    }
   }
 
-  silence() {
-    const endS = this.#audio.currentTime + FADE_S;
-    this.#gain.gain.setValueAtTime(1, this.#audio.currentTime);
-    this.#gain.gain.linearRampToValueAtTime(0, endS);
-    for (const source of this.#sources) source.stop(endS);
-    this.#sources.clear();
-    this.#gain = this.#newGain();
+  /** @param {import('./ring.js').State} state @param {number} movedMs @param {number} atMs */
+  #hear(state, movedMs, atMs) {
+    if (this.#over) return;
+    // All went out, and is heard a little later.
+    if (state === 'over') this.#clock.later(() => this.#over || this.#close('finished'), this.leadMs);
+    else if (state === 'flowing') this.#flow(movedMs, atMs);
+    else if (state === 'held') this.#hold(movedMs, atMs);
   }
 
-  #newGain() {
-    const gain = this.#audio.createGain();
-    gain.connect(this.#audio.destination);
-    return gain;
+  /** @param {number} movedMs @param {number} atMs */
+  #flow(movedMs, atMs) {
+    const gapMs = this.#gaps.end(movedMs, atMs);
+    if (gapMs > 0) this.#listener.onUnderrun?.(gapMs);
+    this.#heard.tellInTime();
+  }
+
+  /** @param {number} movedMs @param {number} atMs */
+  #hold(movedMs, atMs) {
+    this.#heard.tell();
+    if (this.#paused || this.#state !== 'playing') return;
+    this.#gaps.begin(movedMs, atMs);
+    this.#buffer.refill();
+    this.#become('filling');
+    this.#begin();
+  }
+
+  /** @param {'finished' | 'stopped'} state @param {Error} [error] */
+  #close(state, error) {
+    this.#become(state);
+    this.#intake.close();
+    if (state === 'stopped') this.#track.order('drop');
+    this.#heard.end(state);
+    if (error) this.#settle.reject(error);
+    else this.#settle.fulfil(this.playedMs);
+  }
+
+  /** @param {State} state */
+  #become(state) {
+    if (!MOVES[this.#state].includes(state)) throw new Error(`a player cannot go from ${this.#state} to ${state}`);
+    this.#state = state;
   }
 }

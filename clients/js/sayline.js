@@ -8,23 +8,23 @@
  */
 
 import { Connection } from './connection.js';
-import { SaylineError } from './errors.js';
+import { Refused, SaylineError } from './errors.js';
 import { Session } from './session.js';
 import { KEY_SUBPROTOCOL, SUBPROTOCOL } from './wire.js';
 
-export * from './errors.js';
-export { Context } from './context.js';
-export { Frame } from './frame.js';
-export { Session };
-
-/** @typedef {import('./wire.js').ReadyMessage} Ready */
+export {
+  ConnectionLost, ContextFailed, Full, Limited, NotRecovered, ProtocolError, Refused, SaylineError, SlowConsumer,
+  UnknownVoice,
+} from './errors.js';
+export { AudioOutput } from './output.js';
+export { Stopwatch } from './stopwatch.js';
 
 /**
  * Open a session.
  * @param {string} url the server's address, or its page's
  * @param {{apiKey?: string, WebSocket?: typeof globalThis.WebSocket}} [options]
  * @returns {Promise<Session>}
- * @throws {import('./errors.js').ConnectionLost} when there is none to be had
+ * @throws {Refused} when there is none to be had
  */
 export async function connect(url, { apiKey, WebSocket = globalThis.WebSocket } = {}) {
   if (!WebSocket) throw new SaylineError('no WebSocket here: use Node 22, or 20 with --experimental-websocket');
@@ -47,7 +47,7 @@ export function streamAddress(url) {
     address = null;
   }
   if (!address || !/^(ws|http)s?:$/.test(address.protocol)) {
-    throw new SaylineError(`"${url}" is not the address of a server: write it like ws://127.0.0.1:8000`);
+    throw new Refused(`"${url}" is not the address of a server: write it like ws://127.0.0.1:8000`);
   }
   address.protocol = address.protocol.replace('http', 'ws');
   if (address.pathname === '/') address.pathname = '/v1/stream';

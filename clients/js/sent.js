@@ -29,7 +29,7 @@ export class Sent {
   spoken(endChar) {
     this.#spokenChars = Math.max(this.#spokenChars, endChar);
     const first = this.#kept.findIndex((one) => one.endChar >= this.#spokenChars);
-    this.#kept.splice(0, first < 0 ? this.#kept.length : first);
+    if (first > 0) this.#kept.splice(0, first);
   }
 
   /**

@@ -2,7 +2,7 @@
 
 import { delaysMs } from './backoff.js';
 import { Context } from './context.js';
-import { ConnectionLost, NotRecovered, ProtocolError } from './errors.js';
+import { ConnectionLost, NotRecovered, ProtocolError, Refused } from './errors.js';
 
 /** @typedef {import('./connection.js').Connection} Connection */
 /** @typedef {import('./wire.js').ReadyMessage} Ready */
@@ -13,8 +13,8 @@ import { ConnectionLost, NotRecovered, ProtocolError } from './errors.js';
  * and Markdown as a person would, in `language`. `wait`: whether to queue up where the server is full (`queued` tells the
  * place), or to fail at once with `Full`.
  * @typedef {{voice?: string, format?: 'pcm' | 'opus', mode?: 'managed' | 'verbatim', cleanUp?: boolean,
- *   language?: string, speed?: number, seed?: number, temperature?: number, maxDelayMs?: number, maxLeadMs?: number,
- *   wait?: boolean}} Wish
+ *   language?: string, speed?: number, seed?: number, temperature?: number, decodeSteps?: number, maxDelayMs?: number,
+ *   maxLeadMs?: number, wait?: boolean}} Wish
  */
 
 const ANSWER_MS = 10_000;
@@ -37,6 +37,7 @@ export class Session {
   #count = 0;
   /** Why the session is over. @type {Error | null} */
   #loss = null;
+  /** @type {(why: any) => void} */
   #settle;
 
   /** @param {string} url @param {() => Connection} connect */
@@ -46,7 +47,7 @@ export class Session {
     this.closed = new Promise((over) => (this.#settle = over));
   }
 
-  /** Once, before all else. Throws `ConnectionLost` where there is no session to be had. */
+  /** Once, before all else. Throws `Refused` where there is no session to be had. */
   async open() {
     const connection = this.#connect();
     this.ready = await connection.ready;
@@ -57,12 +58,12 @@ export class Session {
    * A stream of speech.
    * @param {Wish} [wish]
    */
-  context({ format = 'pcm', cleanUp, maxDelayMs, maxLeadMs, ...wish } = {}) {
+  context({ format = 'pcm', cleanUp, decodeSteps, maxDelayMs, maxLeadMs, ...wish } = {}) {
     if (this.#loss) throw this.#loss;
     const context_id = `speech-${++this.#count}`;
     const context = new Context(context_id, format, this.ready, (message) => this.#send(message));
     this.#contexts.set(context_id, context);
-    const renamed = { clean_up: cleanUp, max_delay_ms: maxDelayMs, max_lead_ms: maxLeadMs };
+    const renamed = { clean_up: cleanUp, decode_steps: decodeSteps, max_delay_ms: maxDelayMs, max_lead_ms: maxLeadMs };
     this.#send({ type: 'start', context_id, format, ...wish, ...renamed });
     return context;
   }
@@ -75,9 +76,7 @@ export class Session {
 
   /** Now, or over the next connection. @param {import('./wire.js').ContextMessage} message */
   #send(message) {
-    if (this.#loss) throw this.#loss;
-    const context = this.#contexts.get(message.context_id);
-    if (!context) return;
+    const context = /** @type {Context} */ (this.#contexts.get(message.context_id)); // one that is over says nothing
     context.onSending(message);
     this.#connection?.send(message);
   }
@@ -91,10 +90,11 @@ export class Session {
 
   /** @param {ServerMessage} message */
   #receive(message) {
-    const context = 'context_id' in message && this.#contexts.get(message.context_id ?? '');
+    const { context_id } = /** @type {import('./wire.js').ContextEvent} */ (message);
+    const context = this.#contexts.get(context_id ?? '');
     if (!context) return;
     context.receive(/** @type {import('./wire.js').ContextEvent} */ (message));
-    if (context.over) this.#contexts.delete(/** @type {any} */ (message).context_id);
+    if (context.over) this.#contexts.delete(context.contextId);
   }
 
   /**
@@ -105,20 +105,21 @@ export class Session {
     if (this.#loss) return;
     this.#connection = null;
     if (!(loss instanceof ConnectionLost) || loss.closeCode !== undefined || !this.ready.resume_s) {
-      this.#end(loss);
+      this.#end(loss instanceof ConnectionLost ? new ConnectionLost(`${loss.message}: connect again`, loss) : loss);
       return;
     }
     this.onConnection('lost');
     const endAtMs = Date.now() + this.ready.resume_s * 1000;
     let why = loss;
     for (const delayMs of delaysMs()) {
-      await new Promise((next) => setTimeout(next, delayMs));
+      const askedMs = (why instanceof Refused && why.retryAfterMs) || 0;
+      await new Promise((next) => setTimeout(next, Math.min(delayMs + askedMs, Math.max(0, endAtMs - Date.now()))));
       if (this.#loss) return;
       try {
         await this.#resume();
         return;
       } catch (error) {
-        why = error;
+        why = /** @type {any} */ (error);
       }
       if (why instanceof ProtocolError || Date.now() > endAtMs) break;
     }
@@ -148,6 +149,7 @@ export class Session {
   /** @param {ServerMessage} answer @param {Ready} ready @param {Iterable<string>} begun @param {Connection} connection */
   #accept(answer, ready, begun, connection) {
     if (this.#loss) throw this.#loss;
+    if (answer.type === 'error') throw new Refused(answer.message);
     if (answer.type !== 'resumed') throw new ProtocolError(`${this.#url} said ${answer.type} instead of resumed`);
     if (!answer.recovered) {
       this.ready = ready;

@@ -16,8 +16,8 @@ const MAX_NAME_BYTES = 64;
 
 /**
  * @typedef {{type: 'start', context_id: string, voice?: string, format?: 'pcm' | 'opus', mode?: 'managed' | 'verbatim',
- *   clean_up?: boolean, language?: string, speed?: number, seed?: number, temperature?: number, max_delay_ms?: number,
- *   max_lead_ms?: number, wait?: boolean}} StartMessage
+ *   clean_up?: boolean, language?: string, speed?: number, seed?: number, temperature?: number, decode_steps?: number,
+ *   max_delay_ms?: number, max_lead_ms?: number, wait?: boolean}} StartMessage
  * @typedef {{type: 'text', context_id: string, text: string}} TextMessage
  * @typedef {{type: 'flush', context_id: string, id?: string}} FlushMessage
  * @typedef {{type: 'end', context_id: string}} EndMessage
@@ -51,33 +51,35 @@ const MAX_NAME_BYTES = 64;
  * @typedef {ReadyMessage | ResumedMessage | ContextEvent} ServerMessage
  */
 
-const NUMBERED = { context_id: 'string', seq: 'number' };
+const NUMBERED = { context_id: 'string', seq: 'whole' };
 const TIMED = {
-  ...NUMBERED, text: 'string', start_char: 'number', end_char: 'number', start_ms: 'number', end_ms: 'number',
+  ...NUMBERED, text: 'string', start_char: 'whole', end_char: 'whole', start_ms: 'number', end_ms: 'number',
 };
-/** The fields of each type of message; those with a question mark may be missing. */
+/**
+ * The fields of each type of message; those with a question mark may be missing.
+ * @type {Record<string, Record<string, string>>}
+ */
 const FIELDS = {
   ready: {
     protocol: 'string', server: 'string', model: 'string', voices: 'strings', default_voice: 'string',
-    sample_rate_hz: 'number', frame_ms: 'number', opus_pre_skip: 'number', session_id: 'string', token: 'string',
+    sample_rate_hz: 'whole', frame_ms: 'number', opus_pre_skip: 'whole', session_id: 'string', token: 'string',
     resume_s: 'number',
   },
   resumed: { recovered: 'boolean', session_id: 'string', contexts: 'counts', message: 'string' },
-  queued: { ...NUMBERED, place: 'number' },
+  queued: { ...NUMBERED, place: 'whole' },
   word: { ...TIMED, estimated: 'boolean' },
   segment: TIMED,
   flushed: { ...NUMBERED, at_ms: 'number', id: 'string?' },
   done: { ...NUMBERED, duration_ms: 'number' },
   cancelled: {
-    ...NUMBERED, duration_ms: 'number', generated_ms: 'number', heard_chars: 'number', heard_text: 'string',
+    ...NUMBERED, duration_ms: 'number', generated_ms: 'number', heard_chars: 'whole', heard_text: 'string',
     unheard_text: 'string',
   },
   error: {
-    code: 'string', message: 'string', final: 'boolean', context_id: 'string?', seq: 'number?',
+    code: 'string', message: 'string', final: 'boolean', context_id: 'string?', seq: 'whole?',
     retry_after_ms: 'number?',
   },
 };
-const UNKNOWN = { context_id: 'string?', seq: 'number?' };
 
 /**
  * The text frame of a message. Fields that are undefined are left out, and the server's own default holds.
@@ -117,13 +119,21 @@ function decodeText(frame) {
   if (message === null || typeof message !== 'object' || typeof message.type !== 'string') {
     throw new ProtocolError(`a message without a type: ${frame.slice(0, 60)}`);
   }
-  const known = Object.hasOwn(FIELDS, message.type);
-  for (const [name, kind] of Object.entries(known ? FIELDS[message.type] : UNKNOWN)) {
-    if (!fits(message[name], kind)) {
-      throw new ProtocolError(`${message.type}.${name} cannot be ${String(JSON.stringify(message[name])).slice(0, 60)}`);
+  if (message.type === 'audio') throw new ProtocolError('audio in a text frame');
+  if (!Object.hasOwn(FIELDS, message.type)) return unknown(message);
+  for (const [name, kind] of Object.entries(FIELDS[message.type])) {
+    const value = message[name];
+    if (!fits(value, kind)) {
+      throw new ProtocolError(`${message.type}.${name} cannot be ${String(JSON.stringify(value)).slice(0, 60)}`);
     }
   }
-  return known ? message : { ...message, type: 'unknown' };
+  return message;
+}
+
+/** Of it only what belongs to every event. @param {any} message @returns {UnknownMessage} */
+function unknown({ context_id, seq }) {
+  const known = fits(context_id, NUMBERED.context_id) && fits(seq, NUMBERED.seq);
+  return known ? { type: 'unknown', context_id, seq } : { type: 'unknown' };
 }
 
 /** @param {ArrayBuffer} frame @returns {AudioMessage | UnknownMessage} */
@@ -153,12 +163,12 @@ function decodeAudio(frame) {
   };
 }
 
-/** @param {any} value @param {string} kind */
+/** @param {any} value @param {string} kind @returns {boolean} */
 function fits(value, kind) {
   if (kind.endsWith('?')) return value === undefined || value === null || fits(value, kind.slice(0, -1));
   if (kind === 'strings') return Array.isArray(value) && value.every((item) => typeof item === 'string');
-  if (kind === 'counts') return isMap(value) && Object.values(value).every((item) => typeof item === 'number');
-  return typeof value === kind;
+  if (kind === 'counts') return isMap(value) && Object.values(value).every((item) => Number.isInteger(item));
+  return kind === 'whole' ? Number.isInteger(value) : typeof value === kind;
 }
 
 /** @param {any} value */

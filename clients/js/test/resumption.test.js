@@ -110,7 +110,7 @@ test('a server that does not come back is given up', async () => {
   scripted.resumeS = 0.3;
   server = await connect(scripted.url);
   scripted.closeWith = [1013, 'no more sessions'];
-  await assert.rejects(all(server.context().say('one hangup two')), /no other came about in 0\.3 s \(.*no more sessions\): connect again/);
+  await assert.rejects(all(server.context().say('one hangup two')), /no other came about in 0\.3 s \(.*no more sessions\): try again\): connect again/);
   assert.ok(scripted.connections > 1);
 });
 
@@ -125,4 +125,49 @@ test('a server that took what was never said is none', async () => {
     break;
   }
   assert.ok((await server.closed) instanceof ProtocolError);
+});
+
+test('who closes while another connection is looked for has closed', async () => {
+  server = await connect(scripted.url);
+  server.onConnection = () => server.close();
+  scripted.hangUp();
+  assert.match((await server.closed).message, /closed here/);
+});
+
+test('who closes while the session is resumed has closed', async () => {
+  server = await connect(scripted.url);
+  scripted.onResume = () => server.close();
+  scripted.hangUp();
+  assert.match((await server.closed).message, /closed here/);
+});
+
+test('what is begun while the session is resumed is spoken', async () => {
+  server = await connect(scripted.url);
+  const begun = new Promise((next) => {
+    scripted.onResume = () => {
+      const speech = server.context();
+      speech.feed('one two');
+      next(all(speech));
+    };
+  });
+  scripted.hangUp();
+  checkWhole(await begun, 2);
+});
+
+test('a resumption that is refused is tried again, when the server says', async () => {
+  server = await connect(scripted.url);
+  scripted.resumeAnswers = [{ type: 'error', code: 'full', message: 'not now', final: true, retry_after_ms: 1 }];
+  const back = new Promise((next) => (server.onConnection = (state) => state === 'back' && next(undefined)));
+  scripted.hangUp();
+  await back;
+  assert.equal(scripted.connections, 3);
+});
+
+test('who answers a resumption with something else is no Sayline server', async () => {
+  server = await connect(scripted.url);
+  scripted.resumeAnswers = [{ type: 'ready-made' }];
+  scripted.hangUp();
+  const why = await server.closed;
+  assert.ok(why instanceof ProtocolError);
+  assert.match(why.message, /said unknown instead of resumed/);
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import {
-  ContextFailed, Full, Limited, ProtocolError, SaylineError, UnknownVoice, connect, streamAddress,
+  ContextFailed, Full, Limited, ProtocolError, SaylineError, SlowConsumer, UnknownVoice, connect, streamAddress,
 } from '../sayline.js';
 import { READY, ScriptedServer } from './scripted_server.js';
 
@@ -80,12 +80,12 @@ test('what is wished for goes to the server', async () => {
   const server = await open();
   server.context({
     voice: 'awb', format: 'opus', mode: 'verbatim', cleanUp: false, language: 'de', speed: 1.5, seed: 7,
-    temperature: 0.5, maxDelayMs: 300, maxLeadMs: 2000, wait: true,
+    temperature: 0.5, decodeSteps: 4, maxDelayMs: 300, maxLeadMs: 2000, wait: true,
   });
   await all(server.context().say('when this is here, so is that'));
   assert.deepEqual(scripted.received[0], {
     type: 'start', context_id: 'speech-1', voice: 'awb', format: 'opus', mode: 'verbatim', clean_up: false,
-    language: 'de', speed: 1.5, seed: 7, temperature: 0.5, max_delay_ms: 300, max_lead_ms: 2000, wait: true,
+    language: 'de', speed: 1.5, seed: 7, temperature: 0.5, decode_steps: 4, max_delay_ms: 300, max_lead_ms: 2000, wait: true,
   });
 });
 
@@ -240,4 +240,57 @@ test('an address may be the server\'s or the page\'s', () => {
   assert.equal(streamAddress('https://voice.example#top'), 'wss://voice.example/v1/stream');
   assert.equal(streamAddress('wss://voice.example/proxy'), 'wss://voice.example/proxy');
   for (const url of ['', '127.0.0.1:8000', 'ftp://voice.example']) assert.throws(() => streamAddress(url), /write it like/);
+});
+
+test('a text that is very long waits until it is spoken', async () => {
+  const speech = (await open()).context();
+  speech.feed(`${'w'.repeat(59_999)} `);
+  const texts = () => scripted.received.filter(({ type }) => type === 'text').length;
+  while (texts() < 13) await new Promise((next) => setTimeout(next, 1));
+  await all((await open()).context().say('when this is here, so would be that'));
+  assert.equal(texts() - 1, 13, 'more than 50,000 characters');
+  speech.flush();
+  assert.equal((await all(speech)).at(-1).type, 'done');
+  assert.equal(texts() - 1, 15);
+});
+
+test('a text that fails because it was called off is no error', async () => {
+  const speech = (await open()).context();
+  let fail;
+  async function* aborted() {
+    yield 'Hello there. ';
+    await new Promise((_, reject) => (fail = reject));
+  }
+  speech.feed(aborted());
+  while (!fail) await new Promise((next) => setTimeout(next, 1));
+  const cancelled = speech.cancel(0);
+  fail(new Error('aborted'));
+  await cancelled;
+  assert.equal((await all(speech)).at(-1).type, 'cancelled');
+});
+
+test('what is refused behind a cancel matters no more', async () => {
+  const speech = (await open()).context();
+  speech.push('one. ');
+  const cancelled = speech.cancel(0);
+  scripted.tell({ type: 'error', code: 'text_limit', message: 'too much', final: false, context_id: speech.contextId });
+  assert.equal((await cancelled).heard_text, '');
+  assert.equal((await all(speech)).at(-1).type, 'cancelled');
+});
+
+test('what comes twice is given once', async () => {
+  const speech = (await open()).context();
+  speech.push('one. ');
+  for await (const event of speech) {
+    if (event.seq === 2) break;
+    if (event.seq === 0) scripted.tell({ type: 'flushed', context_id: speech.contextId, seq: 0, at_ms: 0 });
+    assert.notEqual(event.type, 'flushed');
+  }
+  await speech.cancel();
+});
+
+test('a reader that is too slow for the server is told so', async () => {
+  const speech = (await open()).context();
+  scripted.tell({ type: 'error', code: 'slow_consumer', message: 'not read', final: true, context_id: speech.contextId });
+  await assert.rejects(all(speech), SlowConsumer);
 });

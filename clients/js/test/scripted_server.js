@@ -25,6 +25,12 @@ export class ScriptedServer {
   /** In which every context waits before it speaks. @type {number[]} */
   places = [];
   resumeS = 30;
+  /** What is said instead of `ready`. */
+  greeting = null;
+  /** Who wants to resume gets these first, instead of what is so. @type {any[]} */
+  resumeAnswers = [];
+  /** Called when somebody wants to resume. */
+  onResume = () => {};
   /** Sessions whose socket is lost. */
   forgets = false;
   connections = 0;
@@ -45,6 +51,16 @@ export class ScriptedServer {
   stop() {
     this.hangUp();
     this.#server.close();
+  }
+
+  /** To everybody, as it is. */
+  tell(message) {
+    for (const { peer } of this.#sessions.values()) peer.sendText(JSON.stringify(message));
+  }
+
+  /** In an orderly way. */
+  close(code, reason) {
+    for (const { peer } of this.#sessions.values()) peer.close(code, reason);
   }
 
   hangUp() {
@@ -71,10 +87,16 @@ export class ScriptedServer {
     peer.greet(request);
     this.#sessions.set(session.token, session);
     if (this.closeWith) peer.close(...this.closeWith);
+    else if (this.greeting) session.say(this.greeting);
     else session.say({ ...READY, session_id: session.id, token: session.token, resume_s: this.resumeS });
   }
 
   #resume({ token, contexts: lastSeqs }, own, peer) {
+    this.onResume();
+    if (this.resumeAnswers.length) {
+      own.say(this.resumeAnswers.shift());
+      return own;
+    }
     const former = this.forgets ? undefined : this.#sessions.get(token);
     if (!former) {
       own.say({ type: 'resumed', recovered: false, session_id: own.id, contexts: {}, message: 'start its contexts anew' });

@@ -32,6 +32,7 @@ test('text goes out without lone surrogates', () => {
 test('types and kinds of a later server are unknown', () => {
   assert.deepEqual(decode('{"type":"viseme","context_id":"a","seq":3}'), { type: 'unknown', context_id: 'a', seq: 3 });
   assert.equal(decode('{"type":"constructor"}').type, 'unknown');
+  assert.deepEqual(decode('{"type":"viseme","context_id":1,"seq":"a"}'), { type: 'unknown' });
   assert.equal(decode(new Uint8Array(20).fill(2).buffer).type, 'unknown');
 });
 
@@ -44,10 +45,11 @@ const damaged = {
   'a field missing': '{"type":"done","context_id":"a"}',
   'a field of another type': '{"type":"done","context_id":"a","duration_ms":"80"}',
   'voices that are no names': JSON.stringify({ ...golden.find((entry) => entry.name === 'ready').message, voices: [1] }),
-  'counts that are none': '{"type":"resumed","recovered":true,"session_id":"a","contexts":{"a":"1"},"message":"b"}',
   'an optional field of another type': '{"type":"error","code":"a","message":"b","final":true,"seq":"1"}',
   'counts that are none': '{"type":"resumed","recovered":true,"session_id":"a","contexts":{"a":"b"},"message":""}',
   'no counts': '{"type":"resumed","recovered":true,"session_id":"a","contexts":[1],"message":""}',
+  'a count that is no whole number': '{"type":"queued","context_id":"a","seq":0,"place":1.5}',
+  'audio in a text frame': '{"type":"audio","context_id":"a","seq":0,"start_sample":0,"data":""}',
   'no bytes': new ArrayBuffer(0),
   'half a header': new Uint8Array(header(1).slice(0, 9)).buffer,
   'no name': new Uint8Array([...header(0), 97]).buffer,

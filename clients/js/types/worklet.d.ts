@@ -1,0 +1,10 @@
+/** What the audio thread has, and TypeScript's own library does not tell. */
+
+declare const currentFrame: number;
+
+declare abstract class AudioWorkletProcessor {
+  readonly port: MessagePort;
+  abstract process(inputs: Float32Array[][], outputs: Float32Array[][]): boolean;
+}
+
+declare function registerProcessor(name: string, processor: new (options: any) => AudioWorkletProcessor): void;
