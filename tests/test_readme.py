@@ -2,14 +2,19 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from server.app import make_app
+from server.settings import Settings
 from tests.clients.scripted import ScriptedServer
-from tests.clients.test_readme import run
+from tests.clients.test_readme import FRAMES, run
+from tests.server.fakes import FakeEngine
+from tests.server.peer import running
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -19,7 +24,25 @@ async def test_the_client_program_speaks(tmp_path: Path) -> None:
     async with ScriptedServer() as server:
         code = PROGRAMS[0].replace("ws://127.0.0.1:8000", server.url)
         result = await run(sys.executable, "-", text=code, folder=tmp_path)
-    assert result == (0, "".join(f"{n * 80.0} 3840\n" for n in range(6)))
+    assert result == (0, FRAMES)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+async def test_the_commands_over_http_and_in_the_shell_speak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAYLINE_DATA", str(tmp_path))
+    [over_http] = [block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "curl" in block]
+    [in_the_shell] = re.findall(r"^\$ (printf .*)$", README, re.MULTILINE)
+    (tmp_path / "sayline").write_text(f"""exec {sys.executable} -c 'from sayline.cli import main; main()' "$@"\n""")
+    (tmp_path / "sayline").chmod(0o700)
+    engine = FakeEngine()
+    async with running(await make_app(Settings(), engine.model, engine)) as address:
+        commands = over_http.replace("http://127.0.0.1:8000", f"http://{address}") + in_the_shell
+        environment = {"SAYLINE_URL": f"ws://{address}", "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+        code, out = await run("sh", "-e", text=commands, folder=tmp_path, **environment)
+    assert code == 0, out
+    assert re.search(r"s of speech, first audio after \d+ ms, all of it in", out)
+    assert (tmp_path / "hello.mp3").read_bytes()[0] == 0xFF  # a frame of MPEG audio
+    assert (tmp_path / "out.wav").read_bytes()[:4] == b"RIFF"
 
 
 def test_the_program_without_a_server_speaks_and_leaves_a_voice(tmp_path: Path) -> None:

@@ -1,19 +1,29 @@
-"""A line to a server that is cut in the middle, on real sockets."""
+"""A line to a server that is cut, on real sockets: within a message, or between two."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
 PIECE_BYTES = 1024
 
 
-class CutLine:
-    """Each connection breaks when so many bytes have come from the server; the one behind the last of them holds."""
+@dataclass(frozen=True)
+class Cut:
+    """When so much has come from the server; or when the client has said so many messages, and the next is lost."""
 
-    def __init__(self, server: str, after_bytes: list[int]) -> None:
+    after_bytes: int | None = None
+    after_heard: int | None = None
+    after_said: int | None = None
+
+
+class CutLine:
+    """Each connection breaks as its cut says; the one behind the last of them holds."""
+
+    def __init__(self, server: str, cuts: Sequence[Cut]) -> None:
         self.connections = 0
         self._host, _, self._port = server.rpartition(":")
-        self._after_bytes = after_bytes
+        self._cuts = cuts
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[str]:
@@ -26,11 +36,11 @@ class CutLine:
             await listening.wait_closed()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        left = self._after_bytes[self.connections] if self.connections < len(self._after_bytes) else None
+        cut = self._cuts[self.connections] if self.connections < len(self._cuts) else Cut()
         self.connections += 1
         up_reader, up_writer = await asyncio.open_connection(self._host, int(self._port))
-        upwards = asyncio.create_task(self._copy(reader, up_writer, None))
-        downwards = asyncio.create_task(self._copy(up_reader, writer, left))
+        upwards = asyncio.create_task(copy(reader, up_writer, None, cut.after_said, True))
+        downwards = asyncio.create_task(copy(up_reader, writer, cut.after_bytes, cut.after_heard, False))
         _, late = await asyncio.wait([upwards, downwards], return_when=asyncio.FIRST_COMPLETED)
         for task in late:
             task.cancel()
@@ -38,11 +48,44 @@ class CutLine:
         for end in (writer, up_writer):
             end.transport.abort()
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int | None) -> None:
-        with suppress(ConnectionError):
-            while piece := await reader.read(PIECE_BYTES):
-                writer.write(piece if left is None else piece[:left])
-                await writer.drain()
-                left = left if left is None else left - len(piece)
-                if left is not None and left <= 0:
-                    return
+
+async def copy(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bytes_left: int | None, messages: int | None, lose: bool
+) -> None:
+    """Until there is no more, or so much of it was copied. `lose`: what comes next has to come before it is cut."""
+    with suppress(ConnectionError, asyncio.IncompleteReadError):
+        if messages is None:
+            await copy_bytes(reader, writer, bytes_left)
+        else:
+            await copy_messages(reader, writer, messages)
+            if lose:
+                await read_frame(reader)
+
+
+async def copy_bytes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int | None) -> None:
+    while piece := await reader.read(PIECE_BYTES):
+        writer.write(piece if left is None else piece[:left])
+        await writer.drain()
+        left = left if left is None else left - len(piece)
+        if left is not None and left <= 0:
+            return
+
+
+async def copy_messages(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int) -> None:
+    """Behind the head of HTTP."""
+    writer.write(await reader.readuntil(b"\r\n\r\n"))
+    while left:
+        frame = await read_frame(reader)
+        writer.write(frame)
+        await writer.drain()
+        left -= frame[0] & 0x0F in (1, 2)  # neither a ping nor a close
+
+
+async def read_frame(reader: asyncio.StreamReader) -> bytes:
+    """One WebSocket frame as it is. Neither side cuts its messages into several."""
+    head = await reader.readexactly(2)
+    length_bytes = {126: 2, 127: 8}.get(head[1] & 0x7F, 0)
+    length = await reader.readexactly(length_bytes)
+    mask_bytes = 4 if head[1] & 0x80 else 0
+    payload_bytes = int.from_bytes(length) if length_bytes else head[1] & 0x7F
+    return head + length + await reader.readexactly(mask_bytes + payload_bytes)

@@ -19,12 +19,13 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from tests.clients.scripted_session import Session, send
-from tests.clients.speaker import FRAME_SAMPLES, TONE, Message, Speaker
+from tests.clients.speaker import Message, Speaker
+from tests.clients.tone import FRAME_SAMPLES, TONE
 
 __all__ = ["FRAME_SAMPLES", "READY", "TONE", "VOICES", "ScriptedServer", "error", "golden", "send"]
 
 VOICES = ["slt", "awb"]
-READY = {
+READY: Message = {
     "type": "ready",
     "protocol": "sayline.v1",
     "server": "scripted/1",
@@ -44,9 +45,10 @@ class ScriptedServer:
     """Use with `async with`.
 
     Each word of a text is one frame. Words with a meaning of their own: `explode` (the context fails), `refuse` (the
-    message is refused, the context goes on), `hangup` (the socket is cut), `snap` (and what was said just now is lost
-    on the way), `vanish` (so is the text itself, the first time), `damage` (a frame that is not a message). `hold`
-    stops all speech until it is set.
+    message is refused, the context goes on), both with a code of their own as in `refuse-rate_limited`; `hangup` (the
+    socket is cut), `snap` (and what was said just now is lost on the way), `vanish` (so is the text itself, the first
+    time), `damage` (a frame that is not a message), `later` (a type of a later server). `hold` stops all speech until
+    it is set.
     """
 
     def __init__(self) -> None:
@@ -59,6 +61,8 @@ class ScriptedServer:
         self.greeting: Message | None = READY
         self.resume_s = 30.0
         self.forgets = False  # sessions whose socket is lost
+        self.taken_more = 0  # messages than there were, as it says when a session is resumed
+        self.answer_resume: Message | None = None  # instead of `resumed`
         self.sessions: dict[str, Session] = {}  # by token
         self.close_with: tuple[int, str] | None = None
         self.received: list[Message] = []
@@ -177,6 +181,9 @@ class ScriptedServer:
                 speaker.say("queued", place=place)
 
     def _resume(self, message: Message, own: Session, socket: ServerConnection) -> Session:
+        if self.answer_resume is not None:
+            own.say(self.answer_resume)
+            return own
         former = None if self.forgets else self.sessions.get(message["token"])
         if former is None:
             told = "no session has this token; start its contexts anew"
@@ -185,7 +192,9 @@ class ScriptedServer:
         del self.sessions[own.token]
         former.socket = socket
         speakers = {name: former.speakers[name] for name in message["contexts"] if name in former.speakers}
-        taken = {name: speakers[name].taken if name in speakers else 0 for name in message["contexts"]}
+        taken = {
+            name: self.taken_more + (speakers[name].taken if name in speakers else 0) for name in message["contexts"]
+        }
         told = "the session goes on"
         former.say({"type": "resumed", "recovered": True, "session_id": former.id, "contexts": taken, "message": told})
         for name, speaker in speakers.items():

@@ -3,12 +3,9 @@
 import asyncio
 import math
 import re
-import struct
 from typing import Any, Protocol
 
-FRAME_SAMPLES = 1920
-FRAME_MS = 80.0
-TONE = struct.pack(f"<{FRAME_SAMPLES}h", *(round(9000 * math.sin(n * math.tau / 80)) for n in range(FRAME_SAMPLES)))
+from tests.clients.tone import FRAME_MS, FRAME_SAMPLES, TONE, packet
 
 Message = dict[str, Any]
 Place = tuple[int, int]  # of a word in the text
@@ -28,7 +25,7 @@ class Speaker:
         self.said: list[Message] = []
         self.over = False
         self._context_id = start["context_id"]
-        self._data = TONE if start.get("format", "opus") == "pcm" else b"opus packet"
+        self._format = start.get("format", "opus")
         self._hold, self._line = hold, line
         self._text, self._read_chars = "", 0
         self._heard: list[Place] = []
@@ -82,12 +79,15 @@ class Speaker:
         start_ms = self._duration_ms
         for start, end in words:
             await self._hold.wait()
-            match self._text[start:end].strip("."):
+            word, _, code = self._text[start:end].strip(".").partition("-")
+            match word:
                 case "explode":
-                    self._end({"type": "error", "code": "internal", "message": "internal", "final": True})
+                    self._end({"type": "error", "code": code or "internal", "message": "internal", "final": True})
                     return
                 case "refuse":
-                    self.say("error", code="text_limit", message="too much text waits", final=False)
+                    self.say("error", code=code or "text_limit", message="too much text waits", final=False)
+                case "later":
+                    self.say("viseme", shape="o")
                 case "hangup":
                     await self._line.hang_up()
                 case "snap":
@@ -105,7 +105,7 @@ class Speaker:
         self._heard.append((start, end))
         place = {"text": self._text[start:end], "start_char": start, "end_char": end}
         self.say("word", **place, start_ms=at_ms, end_ms=at_ms + FRAME_MS, estimated=True)
-        self.say("audio", start_sample=frames * FRAME_SAMPLES, data=self._data)
+        self.say("audio", start_sample=frames * FRAME_SAMPLES, data=TONE if self._format == "pcm" else packet(frames))
 
     def _cancelled(self, played_ms: float) -> Message:
         heard = [end for n, (_, end) in enumerate(self._heard) if (n + 0.5) * FRAME_MS <= played_ms]
