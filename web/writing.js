@@ -1,36 +1,21 @@
-/** Text as a machine writes it, how much of it has been heard, how a wait is told. Knows no page and no server. */
+/** Text as a language model writes it. Knows no page and no server. */
 
-const WORDS_PER_S = 8;
+const TOKEN_CHARS = 5;
 
 /**
- * A word at a time, as fast as a language model writes.
+ * A token at a time: words, and long words in parts.
  * @param {string} text
+ * @param {() => number} tokensPerS asked before each token, so that it can be changed on the way
  * @param {(ms: number) => Promise<unknown>} wait
  */
-export async function* likeAnLlm(text, wait = (ms) => new Promise((next) => setTimeout(next, ms))) {
-  for (const word of text.match(/\s*\S+\s*/gu) ?? []) {
-    yield word;
-    await wait(1000 / WORDS_PER_S);
+export async function* likeAnLlm(text, tokensPerS, wait = (ms) => new Promise((next) => setTimeout(next, ms))) {
+  for (const token of tokens(text)) {
+    yield token;
+    await wait(1000 / tokensPerS());
   }
 }
 
-/**
- * What somebody is told who waits.
- * @param {number} place 1 is the next
- */
-export function inLine(place) {
-  const kind = new Intl.PluralRules('en', { type: 'ordinal' }).select(place);
-  const ending = { one: 'st', two: 'nd', few: 'rd' }[kind] ?? 'th';
-  return `All voices are busy. You are ${place}${ending} in line…`;
-}
-
-/**
- * How many characters of what was written have begun to be heard, by whole words.
- * @param {string} written
- * @param {{end_char: number, start_ms: number}[]} words in code points
- * @param {number} playedMs
- */
-export function countHeard(written, words, playedMs) {
-  const newest = words.findLast(({ start_ms }) => start_ms < playedMs);
-  return newest ? [...written].slice(0, newest.end_char).join('').length : 0;
+/** Put together they are the text. @param {string} text */
+export function tokens(text) {
+  return text.match(new RegExp(`\\s*\\S{1,${TOKEN_CHARS}}(?:\\s+$)?|\\s+`, 'gu')) ?? [];
 }

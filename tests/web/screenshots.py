@@ -1,0 +1,69 @@
+"""Pictures of the page, to be looked at: `python -m tests.web.screenshots FOLDER`.
+
+Phone and desktop, light and dark: waiting, speaking, done, with the panel for a new voice open, and without a server.
+They are made with the embedded voice in a server of their own.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+SCREENS = {"phone": (360, 740), "desktop": (1280, 800)}
+SCHEMES = ("light", "dark")
+STATES = ("waiting", "speaking", "done", "cloning", "fault")
+
+
+async def take(browser: Any, address: str, folder: Path) -> None:
+    """Of every screen and scheme."""
+    for screen, (width, height) in SCREENS.items():
+        for scheme in SCHEMES:
+            context = await browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height})
+            page = await context.new_page()
+            async for state in states(page, address):
+                await page.screenshot(path=folder / f"{screen}-{scheme}-{state}.png", full_page=True)
+            await context.close()
+
+
+async def states(page: Any, address: str) -> Any:
+    """Brings the page into one state after the other, and tells its name."""
+    await page.goto(address)
+    await page.locator("#status", has_text="Ready.").wait_for()
+    yield "waiting"
+    await page.get_by_role("button", name="Speak", exact=True).click()
+    await page.locator("#captions .heard").nth(7).wait_for()
+    yield "speaking"
+    await page.locator("#status", has_text="Done.").wait_for()
+    yield "done"
+    await page.locator("#voices summary").click()
+    yield "cloning"
+    await page.locator("#voices summary").click()
+    await page.route_web_socket("**/v1/stream", lambda socket: socket.close())
+    await page.route("**/healthz", lambda route: route.abort())
+    await page.reload()
+    await page.locator("#status.fault").wait_for()
+    yield "fault"
+
+
+async def main(folder: Path) -> None:
+    from playwright.async_api import async_playwright
+
+    from engine.model import Model
+    from engine.weights import find_checkpoint
+    from server.app import make_app
+    from server.settings import Settings
+    from tests.server.peer import running
+    from tests.web.site import ARGUMENTS, CHROMIUM
+
+    app = await make_app(Settings(), Model.load(find_checkpoint("embedded")))
+    async with running(app) as where, async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        await take(browser, f"http://{where}/", folder)
+        await browser.close()
+    print(f"{len(SCREENS) * len(SCHEMES) * len(STATES)} pictures are in {folder}")
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    target.mkdir(parents=True, exist_ok=True)
+    asyncio.run(main(target))

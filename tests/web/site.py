@@ -1,0 +1,89 @@
+"""The page's files and a voice that speaks by a script, from one address, as the server gives both."""
+
+import asyncio
+import json
+import mimetypes
+import os
+import shutil
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Literal
+
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from tests.clients.scripted import VOICES, ScriptedServer
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = (ROOT / "web", ROOT / "clients/js")
+CHROMIUM = os.environ.get("SAYLINE_TEST_CHROMIUM") or shutil.which("chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+Answer = Callable[[Request], Response]
+
+
+class Site(ScriptedServer):
+    """`answers` has what is given for a path; a request with another method than GET needs the real server."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer_http = self._answer
+        self.answers: dict[str, Answer] = {
+            "/healthz": lambda _: respond(b"{}", "application/json"),
+            "/v1/voices": self._list_voices,
+        }
+        self.voices = [{"id": name, "name": name, "kind": "built_in"} for name in VOICES]
+
+    @property
+    def address(self) -> str:
+        return self.url.replace("ws:", "http:") + "/"
+
+    def _list_voices(self, request: Request) -> Response:
+        if self.api_key is not None and request.headers.get("Authorization") != f"Bearer {self.api_key}":
+            return respond(b"no key", "text/plain", HTTPStatus.UNAUTHORIZED)
+        return respond(json.dumps({"voices": self.voices}).encode(), "application/json")
+
+    def _answer(self, request: Request) -> Response | None:
+        path = request.path.split("?")[0]
+        if path in self.answers:
+            return self.answers[path](request)
+        file = ROOT / ("web/index.html" if path == "/" else path.lstrip("/"))
+        if file.is_file() and any(file.is_relative_to(folder) for folder in FOLDERS):
+            return respond(file.read_bytes(), mimetypes.guess_type(file)[0] or "application/octet-stream")
+        return None
+
+
+class After(asyncio.Event):
+    """Holds what comes after so many words."""
+
+    def __init__(self, words: int) -> None:
+        super().__init__()
+        self._left = words
+
+    async def wait(self) -> Literal[True]:
+        if self._left:
+            self._left -= 1
+            return True
+        return await super().wait()
+
+
+def respond(body: bytes, content_type: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    headers = Headers(
+        {
+            "Content-Type": content_type,
+            "Content-Length": str(len(body)),
+            "Content-Security-Policy": "default-src 'self'",
+            "Connection": "close",
+        }
+    )
+    return Response(status, status.phrase, headers, body)
