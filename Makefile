@@ -7,16 +7,22 @@ BIN := .venv/bin
 PROJECTS := pyproject.toml clients/python/pyproject.toml constraints.txt
 # Pinned versions, so that a new clone next year is the same as today's. Editable, so that the checkout is what runs.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Checks the types of JavaScript, where there is npm to get it with.
+TYPESCRIPT := $(if $(shell command -v npm),clients/js/node_modules/.package-lock.json)
+TSC := clients/js/node_modules/.bin/tsc
 
 .PHONY: run test bench bench-peer soak fuzz format clean
 
 run: .venv/ready
 	$(BIN)/sayline serve $(ARGS)
 
-test: .venv/ready-for-tests
+test: .venv/ready-for-tests .venv-agents/ready $(TYPESCRIPT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	.venv-agents/bin/mypy --cache-dir .mypy_cache/agents clients/python/sayline/agents tests/agents/*.py
+	$(if $(TYPESCRIPT),$(TSC) -p clients/js && $(TSC) -p tests/web,@echo "npm is not installed: the types of JavaScript are not checked")
+	.venv-agents/bin/python -m pytest --confcutdir=tests/agents tests/agents tests/examples/test_llm_speaks.py
 	$(BIN)/coverage run -m pytest $(ARGS)
 	$(if $(ARGS),,$(BIN)/coverage report)
 
@@ -47,6 +53,19 @@ format: .venv/ready-for-tests
 	$(INSTALL) -e clients/python -e '.[test]'
 	@touch $@
 
+# Pipecat, LiveKit and the SDKs of language models, in an environment of their own: they pin much.
+.venv-agents/ready: tests/agents/constraints.txt clients/python/pyproject.toml
+	$(PYTHON) -m venv .venv-agents
+	@echo "Installing voice agents' frameworks into .venv-agents, for the tests of their adapters ..."
+	.venv-agents/bin/python -m pip install --quiet --no-compile --disable-pip-version-check \
+		-c tests/agents/constraints.txt -e 'clients/python[livekit,pipecat]' \
+		anthropic langchain-core mypy openai opuslib pytest pytest-asyncio
+	@touch $@
+
+clients/js/node_modules/.package-lock.json: clients/js/package-lock.json
+	npm ci --silent --no-audit --no-fund --prefix clients/js
+	@touch $@
+
 # In an environment of its own, as its users have it; at the version that constraints.txt pins.
 .venv-peer/ready: constraints.txt
 	$(PYTHON) -m venv .venv-peer
@@ -54,4 +73,4 @@ format: .venv/ready-for-tests
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-peer build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-agents .venv-peer clients/js/node_modules build .mypy_cache .pytest_cache .ruff_cache .hypothesis
