@@ -22,9 +22,11 @@ from pathlib import Path
 import torch
 
 from bench.checkpoint import Staged, voice_sound
-from bench.engine_times import EngineTimes, StepTime
+from bench.engine_times import WORDS_ROWS, EngineTimes, StepTime
+from engine.alignment_heads import AlignmentHeads
 from engine.engine import Engine, FrameSpoken
 from engine.model import Model
+from engine.reading.passage import Word
 from engine.scheduler import Batch
 from engine.utterance import Segment, Utterance
 from engine.voice import Voice
@@ -38,6 +40,8 @@ PREFILL_ROWS = (1, 2, 4, 8)
 TEXT = "We came down to the water and could see no more than a word of it. "
 LEAD_MS = 400.0  # what each listener is held at: past the newcomers, far from having enough
 STUCK_S = 30.0
+PAIRS = 5
+ANY_HEADS = AlignmentHeads(((1, 0), (2, 0)))
 FRAMES = 1000  # of a segment: speech does not end while we measure
 
 
@@ -45,6 +49,8 @@ class EngineBench:
     """One engine; each measurement leaves it empty."""
 
     def __init__(self, model: Model, voice: Voice, slots: int) -> None:
+        if model.heads is None:  # any are as dear as those that follow the text
+            model = replace(model, checkpoint=replace(model.checkpoint, known_heads=ANY_HEADS))
         self._model, self._voice = model, voice
         self._engine = Engine(model, slots, apart=True)
         self._progress = threading.Event()
@@ -53,9 +59,9 @@ class EngineBench:
     def close(self) -> None:
         self._engine.close()
 
-    def steps(self, rows: int, count: int) -> StepTime:
-        """Medians over `count` steps of a batch of `rows`."""
-        utterances = [self._speaker(number) for number in range(rows)]
+    def steps(self, rows: int, count: int, words: bool = False) -> StepTime:
+        """Medians over `count` steps of a batch of `rows`, who want to know when their words are spoken, or not."""
+        utterances = [self._speaker(number, words) for number in range(rows)]
         while any(utterance.produced_ms < 2 * LEAD_MS for utterance in utterances):  # they begin by and by
             self._sound(self._step())
         flow_ms, codec_ms = [], []
@@ -72,6 +78,11 @@ class EngineBench:
         step_ms = 1000 * (time.perf_counter() - start_s) / count
         self._clear(utterances)
         return StepTime(rows, step_ms, statistics.median(flow_ms), statistics.median(codec_ms))
+
+    def words_x(self, rows: int, count: int) -> float:
+        """What words cost FlowLM: the median of some pairs, each with and without."""
+        pairs = [[self.steps(rows, count, words).flow_ms for words in (False, True)] for _ in range(PAIRS)]
+        return statistics.median(with_ms / without_ms for without_ms, with_ms in pairs)
 
     def prefill_ms(self, rows: int, count: int) -> float:
         """Until all of `rows` newcomers have their first frame's sound. Median of `count` times."""
@@ -97,7 +108,7 @@ class EngineBench:
         self._clear([utterance])
         return count * self._model.frame_ms / 1000 / took_s
 
-    def _speaker(self, seed: int) -> Utterance:
+    def _speaker(self, seed: int, words: bool = False) -> Utterance:
         """A listener who has `LEAD_MS` and never more, however much is made."""
         utterance = Utterance(
             self._voice,
@@ -105,7 +116,8 @@ class EngineBench:
             frame_ms=self._model.frame_ms,
             played_ms=lambda: max(0.0, utterance.produced_ms - LEAD_MS),
         )
-        utterance.add(_endless(self._model.segment(TEXT)))
+        asked = [Word(word, 0, 0, word) for word in TEXT.split()] if words else []
+        utterance.add(_endless(self._model.segment(TEXT, words=asked)))
         utterance.end()
         self._engine.add(utterance)
         return utterance
@@ -157,6 +169,7 @@ def measure_engine(staged: Staged, quick: bool, tell: Callable[[str], None]) -> 
             break
     prefill_ms = {rows: bench.prefill_ms(rows, 1 if quick else 5) for rows in PREFILL_ROWS}
     alone_x = bench.alone_x(10 if quick else 150)
+    words_x = bench.words_x(2 if quick else WORDS_ROWS, count)
     bench.close()
     return EngineTimes(
         model.checkpoint.name,
@@ -167,6 +180,7 @@ def measure_engine(staged: Staged, quick: bool, tell: Callable[[str], None]) -> 
         tuple(steps),
         prefill_ms,
         alone_x,
+        words_x,
     )
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+WORDS_ROWS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class StepTime:
@@ -23,6 +25,7 @@ class EngineTimes:
     steps: tuple[StepTime, ...]
     prefill_ms: dict[int, float]  # by rows that begin at once: until all of them have their first sound
     alone_x: float  # one listener, times real time
+    words_x: float  # FlowLM's part of a step of `WORDS_ROWS` that say which word they are at, against one that does not
 
     def most_rows(self, frame_ms: float = 80.0, share: float = 0.9) -> int:
         """The largest measured batch whose step stays under so much of a frame."""

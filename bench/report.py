@@ -9,7 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench.engine_times import EngineTimes
+from bench.engine_times import WORDS_ROWS, EngineTimes
 from bench.machine import Machine
 from bench.measurement import Measurement
 from bench.memory import Memory
@@ -86,6 +86,7 @@ class Report:
         yield from _row("one listener alone, times real time", self.alone_x)
         if self.engine:
             yield from _row("  in the engine, without a socket", [self.engine.alone_x])
+            yield from _row(f"words' times, cost of FlowLM's step of {WORDS_ROWS}, times", [self.engine.words_x], 3)
             for rows, first_ms in self.engine.prefill_ms.items():
                 yield from _row(f"  {rows} who begin at once, until all have their first sound, ms", [first_ms])
         if self.engine and self.engine.voice_s is not None:

@@ -10,7 +10,8 @@ is ever moved.
 import math
 import mmap
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -223,6 +224,27 @@ class Group:
     rows: Tensor | slice
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Watch:
+    """How some heads of some rows score the first `width` positions of their tails, in a pass.
+
+    What is written down are scores that are computed anyway: rows and layers that are not watched pay nothing.
+    """
+
+    heads: Mapping[int, tuple[int, ...]]  # of each layer
+    rows: Tensor  # [watched]
+    queries: Tensor  # [watched], which one of its row
+    width: int
+    scores: list[Tensor] = field(default_factory=list)  # of each head [watched, width]
+
+    def look(self, layer: int, scores: Tensor) -> None:
+        """`scores` `[rows, kv_heads, sharing, length, positions of tails]`."""
+        sharing = scores.shape[2]
+        for head in self.heads.get(layer, ()):
+            of_head = scores[:, head // sharing, head % sharing, :, : self.width]
+            self.scores.append(of_head[self.rows, self.queries].float())
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """One pass over some rows of a cache: made once, used by every layer."""
@@ -234,6 +256,7 @@ class Span:
     mask: Tensor  # [rows, length, prefix_width + tail_width], to be added
     rotation: Tensor  # [rows, length, 1, head_dim / 2], complex
     dtype: torch.dtype
+    watch: Watch | None = None
 
     def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Store keys and values `[rows, length, kv_heads, head_dim]`, then let `queries` `[rows, length, heads,
@@ -247,6 +270,8 @@ class Span:
         scores = self._scores(layer, q)
         by_query = scores.view(rows, kv_heads, -1, length, scores.shape[-1])
         by_query += self.mask[:, None, None]
+        if self.watch is not None:
+            self.watch.look(layer, by_query[..., self.prefix_width :])
         heard = self._hear(layer, torch.softmax(scores, dim=-1))
         heard = heard.view(rows, kv_heads, -1, length, dim).permute(0, 3, 1, 2, 4)
         return heard.reshape(rows, length, heads, dim)

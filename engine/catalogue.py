@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from engine.alignment_heads import AlignmentHeads
 from engine.config import Config
 from engine.errors import UnknownVariant, UnknownVoice
 
@@ -30,6 +31,12 @@ def variant_name(name: str) -> str:
 def variant_config(name: str) -> Config:
     """The whole config of a published variant, its files as `hf://` sources."""
     return _config(variant_name(name))
+
+
+def alignment_heads(variant: str) -> AlignmentHeads | None:
+    """Of a published variant, where they are known."""
+    heads = _facts()["alignment_heads"].get(variant_name(variant))
+    return AlignmentHeads.parse(heads) if heads else None
 
 
 def voice_names() -> tuple[str, ...]:

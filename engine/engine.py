@@ -22,8 +22,7 @@ from engine.runner import Output, Runner
 from engine.scheduler import Batch, Scheduler
 from engine.utterance import Segment, Silence, Status, Utterance
 from engine.voice import Voice
-from engine.word_clock import WordTime
-from engine.word_teller import WordTeller
+from engine.word_teller import Telling, WordTeller, nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +36,7 @@ class FrameSpoken:
 
     utterance: Utterance
     sound: Future[np.ndarray]
+    words: Telling = nothing  # those that begin or are over in it, where somebody asked
 
     @property
     def pcm(self) -> np.ndarray:
@@ -52,6 +52,7 @@ class SegmentSpoken:
     segment: Segment
     start_ms: float
     end_ms: float
+    words: Telling = nothing  # that no frame has told
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +64,6 @@ class SilenceSpoken:
 
 
 @dataclass(frozen=True, slots=True)
-class WordSpoken:
-    """Before the frame in which the word begins."""
-
-    utterance: Utterance
-    time: WordTime
-
-
-@dataclass(frozen=True, slots=True)
 class UtteranceEnded:
     """Exactly one for each utterance, its last event. `slot` is the one it had, if it had one."""
 
@@ -79,7 +72,7 @@ class UtteranceEnded:
     slot: int | None
 
 
-Event = FrameSpoken | SegmentSpoken | SilenceSpoken | WordSpoken | UtteranceEnded
+Event = FrameSpoken | SegmentSpoken | SilenceSpoken | UtteranceEnded
 
 
 class Engine:
@@ -108,7 +101,7 @@ class Engine:
         self._scheduler = Scheduler(slots, max_waiting, capacity, self._costs, model.frame_ms, now_s)
         self._silence = silence(model.frame_samples)
         self._relays: dict[Utterance, Relay] = {}  # of those that have begun
-        self._words = WordTeller()
+        self._words = WordTeller(model.heads.lead_ms / model.frame_ms if model.heads else 0.0)
 
     def calibrate(self) -> None:
         """Learn what steps cost here, from the disk or from seconds of real ones. Blocks; nobody else may step."""
@@ -184,10 +177,11 @@ class Engine:
         events: list[Event] = []
         if output is not None:
             self._learn(batch, output)
-            for row, is_eos, sound in zip(batch.rows, output.is_eos, output.sounds, strict=True):
+            said = zip(batch.rows, output.is_eos, output.sounds, output.attention, strict=True)
+            for row, is_eos, sound, attention in said:
                 utterance = self._scheduler.running[row.slot]
                 if not utterance.over:
-                    events += self._step(utterance, is_eos, sound)
+                    events += self._step(utterance, is_eos, sound, attention)
                 elif sound is not None:  # cancelled while the step ran
                     self._runner.codec.drop(row.slot, {sound})
         for utterance in self._scheduler.running.values():
@@ -220,16 +214,20 @@ class Engine:
         for rows, cost_ms in self._runner.codec.costs():
             self._costs.group.saw(rows, cost_ms)
 
-    def _step(self, utterance: Utterance, is_eos: bool, sound: Future[np.ndarray] | None) -> list[Event]:
+    def _step(
+        self, utterance: Utterance, is_eos: bool, sound: Future[np.ndarray] | None, attention: np.ndarray | None
+    ) -> list[Event]:
         segment, start_ms = utterance.segment, utterance.segment_start_ms
         assert segment is not None, "a step without a segment"
         kept, spoken = utterance.step(is_eos)
-        events: list[Event] = [WordSpoken(utterance, time) for time in self._words.step(utterance, segment, start_ms)]
+        words = self._words.step(utterance, segment, start_ms, attention)
+        events: list[Event] = []
         if kept:
             assert sound is not None, "runner and utterance disagree about a frame"
-            events.append(FrameSpoken(utterance, self._relay(utterance).put(sound)))
+            events.append(FrameSpoken(utterance, self._relay(utterance).put(sound), words))
+            words = nothing
         if spoken:
-            events.append(SegmentSpoken(utterance, spoken, start_ms, utterance.produced_ms))
+            events.append(SegmentSpoken(utterance, spoken, start_ms, utterance.produced_ms, words))
         return events
 
     def _be_silent(self, utterance: Utterance) -> list[Event]:

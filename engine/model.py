@@ -2,19 +2,23 @@
 
 import difflib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from engine.alignment_heads import AlignmentHeads
 from engine.audio import end_on_pause, read_audio
 from engine.config import Config
 from engine.errors import CheckpointError, InputError, TextError, UnknownVoice, VoiceError
 from engine.flow_lm import FlowLM
 from engine.layers import pack
 from engine.mimi import Mimi
+from engine.owners import owners
 from engine.precision import Precision
+from engine.reading.passage import Word
 from engine.source import fetch, is_remote
 from engine.state import FlowLMState
 from engine.tensors import read_tensors
@@ -84,6 +88,11 @@ class Model:
     def text_rules(self) -> TextRules:
         return TextRules.of(self.config)
 
+    @property
+    def heads(self) -> AlignmentHeads | None:
+        """That know which word is being spoken."""
+        return self.checkpoint.heads
+
     def sampling(self, temperature: float | None = None, decode_steps: int = 1, seed: int | None = None) -> Sampling:
         """How this model draws its latents where nothing else is asked for. `seed` None: another each time."""
         return Sampling(
@@ -94,8 +103,11 @@ class Model:
             seed=secrets.randbits(53) if seed is None else seed,
         )
 
-    def segment(self, text: str, after_eos: int | None = None) -> Segment:
-        """One piece of text as the model takes it. `after_eos`: frames to go on for once speech is over."""
+    def segment(self, text: str, after_eos: int | None = None, words: Sequence[Word] = ()) -> Segment:
+        """One piece of text as the model takes it. `after_eos`: frames to go on for once speech is over.
+
+        `words`: those of `text`, whose times somebody wants to know.
+        """
         prepared = prepare(text, self.text_rules)
         tokens = tuple(self.tokenizer.encode(prepared))
         if len(tokens) > MAX_SEGMENT_TOKENS:
@@ -108,7 +120,19 @@ class Model:
             after_eos = self.config.model_recommended_frames_after_eos
         if after_eos is None:
             after_eos = frames_after_eos(text, self.text_rules)
-        return Segment(text, tokens, int(np.ceil(seconds * self.config.mimi.frame_rate)), after_eos)
+        return Segment(
+            text,
+            tokens,
+            max_frames=int(np.ceil(seconds * self.config.mimi.frame_rate)),
+            frames_after_eos=after_eos,
+            words=tuple(words),
+            owners=self.owners(text, words) if self.heads else (),
+        )
+
+    def owners(self, text: str, words: Sequence[Word]) -> tuple[int, ...]:
+        """For each token of the segment of this text the word that it belongs to. Empty: that cannot be told."""
+        prepared = prepare(text, self.text_rules)
+        return owners(words, prepared, self.tokenizer.spans(prepared)) if words else ()
 
     def segments(self, text: str, after_eos: int | None = None) -> list[Segment]:
         """A whole text, split where the reference splits it."""

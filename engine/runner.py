@@ -31,6 +31,7 @@ class Output:
     latents: Tensor  # [rows, dim], FlowLM's scale
     is_eos: list[bool]
     sounds: list[Future[np.ndarray] | None]  # float32 [samples] in [-1, 1], once it is decoded; None: does not count
+    attention: list[np.ndarray | None]  # [tokens] each, where it was asked for: how much the frame looks at each token
     cost_ms: float  # CPU time of the engine's thread; on an accelerator, time until it was done
 
     @property
@@ -51,7 +52,7 @@ class Runner:
         now_s: Callable[[], float] = time.monotonic,
         apart: bool = False,
     ) -> None:
-        self._flow = (StaticFlow if wants_static(model.device) else FlowLMState)(model.flow_lm, slots)
+        self._flow = (StaticFlow if wants_static(model.device) else FlowLMState)(model.flow_lm, slots, model.heads)
         self.codec = Codec(model, slots, codec_threads(model.device), group_ms, on_progress, now_s, apart)
         self._clock_ns = clock_ns(model.device)
         self._noise: dict[int, torch.Generator] = {}
@@ -61,9 +62,14 @@ class Runner:
         start_ns = self._clock_ns()
         openings = [Opening(row.join.voice, row.join.tokens) for row in batch.rows if row.join is not None]
         assert len(openings) in (0, len(batch.rows)), "rows join, or rows go on"
-        spoken = self._flow.step([row.slot for row in batch.rows], openings, self._draws(batch.rows))
+        spoken = self._flow.step(
+            [row.slot for row in batch.rows],
+            openings,
+            self._draws(batch.rows),
+            [row.text_length for row in batch.rows],
+        )
         sounds = self._decode(batch.rows, spoken)
-        return Output(spoken.latents, spoken.is_eos, sounds, (self._clock_ns() - start_ns) / 1e6)
+        return Output(spoken.latents, spoken.is_eos, sounds, spoken.attention, (self._clock_ns() - start_ns) / 1e6)
 
     @torch.inference_mode()
     def snapshot(self, slot: int) -> Voice:

@@ -40,6 +40,7 @@ class Row:
     discard: bool = False
     discard_on_eos: bool = False
     due_s: float = 0.0  # when the listener has played all before this frame, by the clock
+    text_length: int = 0  # tokens of what it speaks, where somebody asks when its words are spoken
 
     @property
     def fresh(self) -> bool:
@@ -228,7 +229,10 @@ class Scheduler:
             voice = utterance.voice if fresh or not utterance.continues else None
             join = Join(segment.tokens, voice, fresh)
         due_s = now_s + chosen.lead_ms / 1000
-        return Row(chosen.slot, utterance.sampling, join, utterance.discard, utterance.discard_on_eos, due_s)
+        return Row(
+            chosen.slot, utterance.sampling, join, utterance.discard, utterance.discard_on_eos, due_s,
+            text_length=utterance.watched_tokens,
+        )  # fmt: skip
 
 
 def _positions(tokens: Sequence[int]) -> int:

@@ -5,13 +5,16 @@ segment only goes back to the voice's end. (The codec's memory is `mimi.MimiStat
 """
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from engine.cache import KeyValueCache, Prefix
+from engine.alignment_heads import AlignmentHeads
+from engine.cache import KeyValueCache, Prefix, Watch
 from engine.flow_lm import FlowLM
 from engine.voice import Voice
 
@@ -42,11 +45,17 @@ class Spoken:
     latents: Tensor  # [rows, dim], FlowLM's scale
     cues: Tensor  # [rows, dim], the codec's
     is_eos: list[bool]
+    attention: list[
+        np.ndarray | None
+    ]  # [tokens] each, adds up to 1: where the frame looks in its text; None: not asked
 
 
 class FlowLMState:
-    def __init__(self, flow_lm: FlowLM, slots: int) -> None:
-        self._flow_lm = flow_lm
+    def __init__(
+        self, flow_lm: FlowLM, slots: int, heads: AlignmentHeads | None = None, each_head: bool = False
+    ) -> None:
+        """`heads`: those that say where in its text a row is; None: nobody will ask. `each_head`: each for itself."""
+        self._flow_lm, self._heads, self._each_head = flow_lm, heads, each_head
         self.cache = KeyValueCache(flow_lm.cache_shape, slots)
         self.latents = torch.zeros(slots, len(flow_lm.bos_emb), device=flow_lm.bos_emb.device)  # the last of each
         self._prefixes: WeakKeyDictionary[Voice, Prefix] = WeakKeyDictionary()
@@ -65,22 +74,32 @@ class FlowLMState:
         whole = self.cache.whole(slot)
         return Voice(whole.keys.float().cpu(), whole.values.float().cpu())
 
-    def step(self, slots: list[int], openings: list[Opening], draws: Draws) -> Spoken:
-        """One frame more for each row: the first behind its opening, or, where there are none, the next."""
-        rows = torch.tensor(slots)
-        return self._speak(rows, self._open(slots, openings) if openings else self._go_on(rows), draws)
+    def step(self, slots: list[int], openings: list[Opening], draws: Draws, text_lengths: Sequence[int] = ()) -> Spoken:
+        """One frame more for each row: the first behind its opening, or, where there are none, the next.
 
-    def forward(self, slots: Tensor, x: Tensor, lengths: Tensor) -> Tensor:
+        `text_lengths`: tokens of the text that each row speaks, where it is asked how it looks at them; else 0.
+        """
+        rows = torch.tensor(slots)
+        ask = None
+        if self._heads is not None and any(text_lengths):
+            ask = _Question(self._heads, text_lengths, self._each_head)
+        z = self._open(slots, openings, ask) if openings else self._go_on(rows, ask)
+        return self._speak(rows, z, draws, ask.answer() if ask else [None] * len(slots))
+
+    def forward(self, slots: Tensor, x: Tensor, lengths: Tensor, ask: "_Question | None" = None) -> Tensor:
         """Go on behind the rows of `slots` with `x` `[rows, length, width]`; what the heads read at each one's end.
 
         Rows shorter than the longest are filled up at their end. What that writes lies ahead of the row's position,
         where it is overwritten before anything can see it.
         """
-        x = self._flow_lm(x, self.cache.span(slots, x.shape[1]))  # [rows, length, width]
+        span = self.cache.span(slots, x.shape[1])
+        if ask is not None:
+            span = replace(span, watch=ask.watch(lengths))
+        x = self._flow_lm(x, span)  # [rows, length, width]
         self.cache.advance(slots, lengths)
         return self._flow_lm.read(x[torch.arange(len(slots)), lengths - 1])
 
-    def _open(self, slots: list[int], openings: list[Opening]) -> Tensor:
+    def _open(self, slots: list[int], openings: list[Opening], ask: "_Question | None") -> Tensor:
         """Voices and texts; what the heads read for the first frames."""
         for slot, opening in zip(slots, openings, strict=True):
             if opening.voice is not None:
@@ -90,14 +109,14 @@ class FlowLMState:
         lengths = torch.tensor([len(text) for text in texts])
         nothing = texts[0].new_zeros(_rounded(int(lengths.max())), texts[0].shape[1])
         x = torch.nn.utils.rnn.pad_sequence([*texts, nothing], batch_first=True)[:-1]  # [rows, longest or more, width]
-        return self.forward(torch.tensor(slots), x, lengths)
+        return self.forward(torch.tensor(slots), x, lengths, ask)
 
-    def _go_on(self, slots: Tensor) -> Tensor:
+    def _go_on(self, slots: Tensor, ask: "_Question | None") -> Tensor:
         """One more frame behind the last latents; what the heads read."""
         latents = self._flow_lm.embed_latents(self.latents[slots])[:, None]  # [rows, 1, width]
-        return self.forward(slots, latents, torch.ones_like(slots))
+        return self.forward(slots, latents, torch.ones_like(slots), ask)
 
-    def _speak(self, slots: Tensor, z: Tensor, draws: Draws) -> Spoken:
+    def _speak(self, slots: Tensor, z: Tensor, draws: Draws, attention: list[np.ndarray | None]) -> Spoken:
         """Heads; rows of one number of decode steps go through them together."""
         flow_lm, noise = self._flow_lm, draws.noise.to(z.device)
         is_eos: list[bool] = (flow_lm.end_of_speech(z) > torch.tensor(draws.thresholds, device=z.device)).tolist()
@@ -108,7 +127,36 @@ class FlowLMState:
         for decode_steps, members in groups.items():
             latents[members] = flow_lm.sample(z[members], noise[members], decode_steps)
         self.latents[slots] = latents
-        return Spoken(latents, flow_lm.denormalize(latents), is_eos)
+        return Spoken(latents, flow_lm.denormalize(latents), is_eos, attention)
+
+
+class _Question:
+    """Where in their text do rows look? `lengths` in tokens; 0: this row is not asked."""
+
+    def __init__(self, heads: AlignmentHeads, lengths: Sequence[int], each_head: bool) -> None:
+        self._heads, self._lengths, self._each_head = heads, lengths, each_head
+        self._rows = [row for row, length in enumerate(lengths) if length]
+        self._watch: Watch
+
+    def watch(self, passed: Tensor) -> Watch:
+        """For a pass of so many positions in each row, of which the last one is asked."""
+        rows = torch.tensor(self._rows)
+        self._watch = Watch(self._heads.by_layer, rows, passed[rows] - 1, max(self._lengths))
+        return self._watch
+
+    def answer(self) -> list[np.ndarray | None]:
+        """After the pass, row by row, over the tokens of the text alone: the mean of the heads, `[tokens]`, or of
+        each, `[heads, tokens]`, in the order of their layers.
+        """
+        lengths = torch.tensor([self._lengths[row] for row in self._rows])
+        scores = torch.stack(self._watch.scores)  # [heads, asked, width]
+        behind = torch.arange(scores.shape[2]) >= lengths[:, None]
+        weights = scores.masked_fill_(behind, -torch.inf).softmax(dim=-1)
+        of_rows = (weights.transpose(0, 1) if self._each_head else weights.mean(dim=0)).numpy()
+        told: list[np.ndarray | None] = [None] * len(self._lengths)
+        for row, of_row in zip(self._rows, of_rows, strict=True):
+            told[row] = of_row[..., : self._lengths[row]]
+        return told
 
 
 def _rounded(length: int) -> int:

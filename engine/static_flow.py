@@ -5,12 +5,13 @@ last latents; then through the heads. One wait at its end brings latents and end
 """
 
 import logging
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from functools import partial
 from weakref import WeakKeyDictionary
 
 import torch
 
+from engine.alignment_heads import AlignmentHeads
 from engine.cache import Prefix
 from engine.flow_lm import FlowLM
 from engine.graphs import Buffer, Graphs, Work, bucket, buckets, sent
@@ -26,7 +27,7 @@ USUAL_STEPS = (1,)  # of decoding, in a batch; with others it just runs
 
 class StaticFlow:
     @torch.inference_mode()
-    def __init__(self, flow_lm: FlowLM, slots: int) -> None:
+    def __init__(self, flow_lm: FlowLM, slots: int, heads: AlignmentHeads | None = None) -> None:
         self._flow_lm, self._slots = flow_lm, slots
         self._device, dim = flow_lm.bos_emb.device, len(flow_lm.bos_emb)
         self.cache = StaticPages(flow_lm.cache_shape, slots)
@@ -51,8 +52,11 @@ class StaticFlow:
             return Voice(whole.keys.float().cpu(), whole.values.float().cpu())
 
     @torch.inference_mode()
-    def step(self, slots: list[int], openings: list[Opening], draws: Draws) -> Spoken:
-        """One frame more for each row: the first behind its opening, or, where there are none, the next."""
+    def step(self, slots: list[int], openings: list[Opening], draws: Draws, text_lengths: Sequence[int] = ()) -> Spoken:
+        """One frame more for each row: the first behind its opening, or, where there are none, the next.
+
+        How rows look at their texts is not told here: words are estimated on accelerators.
+        """
         count, rows = len(slots), bucket(len(slots), self._slots)
         with self._graphs.step():
             self._slots_in.send(torch.tensor(slots + [self.cache.scratch] * (rows - count)))
@@ -68,7 +72,7 @@ class StaticFlow:
             kinds = tuple(sorted(set(draws.decode_steps)))
             self._graphs.run(("speak", rows, kinds), partial(self._speak, rows, kinds))
             latents, cues, is_eos = (out.fetch(count) for out in (self._latents_out, self._cues_out, self._eos_out))
-        return Spoken(latents.clone(), cues.clone(), is_eos.tolist())
+        return Spoken(latents.clone(), cues.clone(), is_eos.tolist(), [None] * count)
 
     def _open(self, slots: list[int], openings: list[Opening]) -> None:
         """Voice and text, all rows at once: shorter ones are filled up at their end, as in `FlowLMState`."""

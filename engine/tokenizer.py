@@ -22,6 +22,9 @@ class Tokenizer(Protocol):
 
     def decode(self, ids: list[int]) -> str: ...
 
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Of each token that `encode` gives: the characters of `text` that it stands for."""
+
 
 class SentencePieceTokenizer:
     def __init__(self, path: Path) -> None:
@@ -37,6 +40,9 @@ class SentencePieceTokenizer:
     def decode(self, ids: list[int]) -> str:
         return str(self._pieces.decode(ids))
 
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        return list(self._pieces.encode(text, return_type="offset_mapping")["offsets"])
+
 
 class JsonTokenizer:
     def __init__(self, path: Path) -> None:
@@ -51,6 +57,9 @@ class JsonTokenizer:
 
     def decode(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids))
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        return list(self._tokenizer.encode(text).offsets)
 
 
 def load_tokenizer(path: Path, kind: str, vocab_size: int) -> Tokenizer:

@@ -43,6 +43,7 @@ class Segment:
     max_frames: int
     frames_after_eos: int
     words: tuple[Word, ...] = ()  # of which its listener wants to know when they are spoken
+    owners: tuple[int, ...] = ()  # for each token the word that it belongs to; empty: that is not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +202,11 @@ class Utterance:
     @property
     def segment(self) -> Segment | None:
         return self._segment
+
+    @property
+    def watched_tokens(self) -> int:
+        """Of the segment that is being spoken, where the model is asked which of them it looks at; else 0."""
+        return len(self._segment.owners) if self._segment else 0
 
     @property
     def segment_start_ms(self) -> float:

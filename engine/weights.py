@@ -5,11 +5,13 @@
 
 import threading
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from huggingface_hub import constants
 
 from engine import catalogue
+from engine.alignment_heads import AlignmentHeads, read_heads
 from engine.config import Config, load_config
 from engine.errors import CheckpointError, HubError, HubGated, InputError, UnknownVoice
 from engine.source import HubFile, beside, cached, fetch, is_remote
@@ -32,6 +34,12 @@ class Checkpoint:
     can_clone: bool
     reason: str
     voice_folder: Path | None = None  # None: the published voices, on the hub
+    known_heads: AlignmentHeads | None = None
+
+    @cached_property
+    def heads(self) -> AlignmentHeads | None:
+        """That say which word is being spoken. Raises `CheckpointError` for a file of them that cannot be used."""
+        return read_heads(self.weights, self.config.flow_lm.transformer) or self.known_heads
 
     def voices(self) -> tuple[str, ...]:
         if self.voice_folder is None:
@@ -104,7 +112,8 @@ def _published(name: str) -> Checkpoint:
     tokenizer = fetch(config.flow_lm.lookup_table.tokenizer_path)
     weights, obstacle = _weights(config, "")
     reason = f"Kyutai's {name}{_cloning(obstacle)}"
-    return Checkpoint(name, config, weights, tokenizer, can_clone=not obstacle, reason=reason)
+    heads = catalogue.alignment_heads(name)
+    return Checkpoint(name, config, weights, tokenizer, can_clone=not obstacle, reason=reason, known_heads=heads)
 
 
 def _weights(config: Config, near: str) -> tuple[Path, str]:
@@ -150,7 +159,10 @@ def _held(config: Config) -> Checkpoint | None:
         return None
     obstacle = "" if full else f"those weights are not in the cache; `--variant {PREFERRED}` asks the hub for them"
     reason = f"Kyutai's {PREFERRED}, found in the cache{_cloning(obstacle)}; `--variant embedded` takes the small one"
-    return Checkpoint(PREFERRED, config, weights, tokenizer, can_clone=full is not None, reason=reason)
+    heads = catalogue.alignment_heads(PREFERRED)
+    return Checkpoint(
+        PREFERRED, config, weights, tokenizer, can_clone=full is not None, reason=reason, known_heads=heads
+    )
 
 
 def hub_obstacle(config: Config) -> str:

@@ -31,12 +31,15 @@ FAR = 5.0  # deviations: from there on the tail of the normal distribution is ta
 
 @dataclass(frozen=True, slots=True)
 class WordTime:
-    """In ms of the utterance."""
+    """In ms of the utterance. Estimates are told once. What the model shows is told when the word begins, with an
+    expected end, and when it is `over`.
+    """
 
     word: Word
     start_ms: float
     end_ms: float
     estimated: bool = True
+    over: bool = True
 
 
 class Pace:

@@ -7,7 +7,7 @@ in one message nor a late cancel costs anybody anything.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from engine.errors import TextError
@@ -217,10 +217,9 @@ class Backlog:
 
     def _segment(self, passage: Passage) -> Segment | None:
         try:
-            segment = self._model.segment(passage.spoken)
+            return self._model.segment(passage.spoken, words=passage.words)
         except TextError:  # nothing to say in this one; the end shows whether there was anything at all
             return None
-        return replace(segment, words=passage.words)
 
     def _silence(self, pause: Pause) -> Silence | None:
         frames = round(pause.duration_ms * self._manner.speed / self._model.frame_ms)

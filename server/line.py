@@ -12,9 +12,10 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from engine.engine import Event, FrameSpoken, SegmentSpoken, SilenceSpoken, UtteranceEnded, WordSpoken
+from engine.engine import Event, FrameSpoken, SegmentSpoken, SilenceSpoken, UtteranceEnded
 from engine.utterance import Segment, Silence, Status, Utterance
 from engine.word_clock import WordTime
+from engine.word_teller import Telling, nothing
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Listener(Protocol[Sound]):
         """What `end_part` made. Before `on_segment` or `on_silence`."""
 
     def on_word(self, time: WordTime) -> None:
-        """It begins in the next frame, or later."""
+        """It begins, or is over, in the next frame or behind it."""
 
     def on_segment(self, segment: Segment, start_ms: float, end_ms: float) -> None: ...
 
@@ -54,15 +55,15 @@ class Listener(Protocol[Sound]):
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    sound: Future[Any]
+    made: Future[tuple[list[WordTime], Any]]  # words that are told before it, and what it was encoded to
 
 
 @dataclass(frozen=True, slots=True)
 class _PartEnd:
-    sound: Future[Any]
+    made: Future[tuple[list[WordTime], Any]]
 
 
-_News = _Frame | _PartEnd | WordSpoken | SegmentSpoken | SilenceSpoken | UtteranceEnded
+_News = _Frame | _PartEnd | SegmentSpoken | SilenceSpoken | UtteranceEnded
 
 
 class Line:
@@ -88,14 +89,14 @@ class Line:
 
     def add(self, event: Event) -> None:
         match event:
-            case FrameSpoken(sound=sound):
+            case FrameSpoken(sound=sound, words=words):
                 self._last = encoded = Future[Any]()
                 self._news.append(_Frame(encoded))
                 if self.waits_since is None:
                     self.waits_since = self._loop.time()
-                sound.add_done_callback(partial(self._encode, encoded))
+                sound.add_done_callback(partial(self._encode, encoded, words))
             case SegmentSpoken() | SilenceSpoken():
-                self._end_part()
+                self._end_part(event.words if isinstance(event, SegmentSpoken) else nothing)
                 self._news.append(event)
                 self._deliver()
             case _:
@@ -119,18 +120,19 @@ class Line:
             self.cut()
             self.listener.on_ended(status)
 
-    def _end_part(self) -> None:
+    def _end_part(self, words: Telling) -> None:
         """Behind its last frame; no other is there before that is done."""
         rest = Future[Any]()
         self._news.append(_PartEnd(rest))
+        make = partial(self._resolve, rest, lambda: (words(None), self.listener.end_part()))
         if self._last is None or self._last.done():
-            self._resolve(rest, self.listener.end_part)
+            make()
         else:
-            self._last.add_done_callback(lambda _: self._resolve(rest, self.listener.end_part))
+            self._last.add_done_callback(lambda _: make())
 
-    def _encode(self, encoded: Future[Any], sound: Future[np.ndarray]) -> None:
+    def _encode(self, encoded: Future[Any], words: Telling, sound: Future[np.ndarray]) -> None:
         """On the codec's thread, which goes on with this slot only after that; so frames are encoded in order."""
-        self._resolve(encoded, lambda: self.listener.encode(sound.result()))
+        self._resolve(encoded, lambda: (words(sound.result()), self.listener.encode(sound.result())))
 
     def _resolve(self, future: Future[Any], make: Callable[[], Any]) -> None:
         if self._over:
@@ -146,23 +148,29 @@ class Line:
     def _deliver(self) -> None:
         while self._news and not self._over:
             news = self._news[0]
-            if isinstance(news, _Frame | _PartEnd) and not news.sound.done():
+            if isinstance(news, _Frame | _PartEnd) and not news.made.done():
                 self.waits_since = self._loop.time()
                 return
             self._news.popleft()
             self._tell(news)
         self.waits_since = None
 
+    def _tell_words(self, words: list[WordTime]) -> None:
+        for time in words:
+            self.listener.on_word(time)
+
     def _tell(self, news: _News) -> None:
         listener = self.listener
         try:
             match news:
-                case _Frame(sound=sound):
-                    listener.on_frame(sound.result())
-                case _PartEnd(sound=sound):
-                    listener.on_part_end(sound.result())
-                case WordSpoken(time=time):
-                    listener.on_word(time)
+                case _Frame(made=made):
+                    words, sound = made.result()
+                    self._tell_words(words)
+                    listener.on_frame(sound)
+                case _PartEnd(made=made):
+                    words, sound = made.result()
+                    self._tell_words(words)
+                    listener.on_part_end(sound)
                 case SegmentSpoken(segment=segment, start_ms=start_ms, end_ms=end_ms):
                     listener.on_segment(segment, start_ms, end_ms)
                 case SilenceSpoken(silence=silence):

@@ -22,4 +22,5 @@ def test_steps_of_several_sizes_follow_each_other_on_one_engine(bench: EngineBen
 def test_newcomers_and_one_alone_are_measured(bench: EngineBench) -> None:
     assert bench.prefill_ms(3, count=1) > 0
     assert bench.alone_x(count=3) > 0
+    assert bench.words_x(2, count=1) > 0
     bench.close()

@@ -14,7 +14,7 @@ from bench.texts import Texts
 from tests.bench.fakes import heard
 
 ENGINE = EngineTimes("m", "bfloat16", 1, 0.5, 0.25, (StepTime(1, 5.0, 3.0, 2.5), StepTime(16, 71.0, 30.0, 60.0),
-                     StepTime(32, 90.0, 50.0, 80.0)), {1: 9.0}, 8.5)  # fmt: skip
+                     StepTime(32, 90.0, 50.0, 80.0)), {1: 9.0}, 8.5, 1.02)  # fmt: skip
 
 
 def seen(listeners: int, asked_ms: float = 0.0) -> Measurement:

@@ -238,7 +238,7 @@ class Machine(Engine):
         sounds: list[Future[np.ndarray] | None] = [
             self.codec.put(Cue(row.slot, row.fresh, row.due_s)) for row in batch.rows
         ]
-        output = Output(torch.zeros(0), [False] * len(sounds), sounds, cost_ms)
+        output = Output(torch.zeros(0), [False] * len(sounds), sounds, [None] * len(sounds), cost_ms)
         self._take_in(self.commit(batch, output))
 
     def _take_in(self, events: list[Event]) -> bool:

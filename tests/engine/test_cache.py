@@ -1,6 +1,7 @@
 """engine/cache.py: what an endless memory would hold, for every row at its own place, and attention over it."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from engine.cache import PAGE_POSITIONS, PAGE_SLOTS, CacheShape, KeyValueCache, Prefix, rotary_frequencies, rotation
+from engine.cache import (
+    PAGE_POSITIONS,
+    PAGE_SLOTS,
+    CacheShape,
+    KeyValueCache,
+    Prefix,
+    Watch,
+    rotary_frequencies,
+    rotation,
+)
 
 CPU = torch.device("cpu")
 
@@ -122,3 +132,27 @@ def test_rotation_depends_on_the_distance_alone_even_after_hours() -> None:
     turned = [pair[0, 1] * pair[0, 0].conj() for pair in (near, far)]
     torch.testing.assert_close(turned[0], turned[1], atol=1e-5, rtol=0)
     assert math.isclose(float(near.abs().max()), 1.0, rel_tol=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 3), st.lists(st.integers(1, 3), min_size=2, max_size=2), st.integers(1, 6))
+def test_a_watch_writes_down_how_the_asked_queries_score_the_first_positions(
+    prefix_positions: int, lengths: list[int], before: int
+) -> None:
+    """Two rows of different lengths behind `before` positions; heads 1 and 2 of four, two of which share a key."""
+    cache = cache_of(3, kv_heads=2)
+    prefix = Prefix(*torch.randn(2, 1, 2, prefix_positions, 2).unbind()) if prefix_positions else None
+    slots = torch.tensor([0, 2])
+    for slot in slots.tolist():
+        cache.begin(slot, prefix)
+    past, length = torch.randn(2, before, 2, 2), max(lengths)
+    cache.span(slots, before).attend(0, torch.randn(2, before, 4, 2), past, past)
+    cache.advance(slots, before)
+    ends = torch.tensor(lengths) - 1
+    watch = Watch({0: (1, 2), 1: (0,)}, torch.tensor([1, 0]), ends[[1, 0]], width=before)
+    queries, keys = torch.randn(2, length, 4, 2), torch.randn(2, length, 2, 2)
+    replace(cache.span(slots, length), watch=watch).attend(0, queries, keys, keys)
+    assert len(watch.scores) == 2
+    for head, scores in zip((1, 2), watch.scores, strict=True):
+        wanted = torch.stack([past[row, :, head // 2] @ queries[row, ends[row], head] for row in (1, 0)])
+        torch.testing.assert_close(scores, wanted)

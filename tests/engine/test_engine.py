@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.codec import Dropped
-from engine.engine import Engine, Event, FrameSpoken, SegmentSpoken, SilenceSpoken, UtteranceEnded, WordSpoken
+from engine.engine import Engine, Event, FrameSpoken, SegmentSpoken, SilenceSpoken, UtteranceEnded
 from engine.errors import Full
 from engine.model import Model
 from engine.reading.passage import Word
@@ -443,8 +443,7 @@ def test_words_are_told_before_the_frame_in_which_they_begin_and_end_in_their_se
     spoken = Utterance(voices[0], Sampling(0.3, None, -1.0, 1, 0))
     wanted: list[Segment] = []
     for text in (TEXTS[3], TEXTS[1]):
-        words = tuple(Word(each, 0, 0, each) for each in text.split())
-        wanted.append(replace(model.segment(text), words=words))
+        wanted.append(model.segment(text, words=[Word(each, 0, 0, each) for each in text.split()]))
         spoken.add(wanted[-1])
         spoken.add(Silence(3))
     spoken.end()
@@ -453,12 +452,13 @@ def test_words_are_told_before_the_frame_in_which_they_begin_and_end_in_their_se
     while not spoken.over:
         for event in step(engine):
             match event:
-                case FrameSpoken():
+                case FrameSpoken(words=words):
+                    now = words(event.pcm)
+                    assert all(time.start_ms >= made_ms - 1e-6 for time in now)
+                    times += now
                     made_ms += model.frame_ms
-                case WordSpoken(time=time):
-                    assert time.start_ms >= made_ms - 1e-6
-                    times.append(time)
-                case SegmentSpoken(start_ms=start_ms, end_ms=end_ms):
+                case SegmentSpoken(start_ms=start_ms, end_ms=end_ms, words=words):
+                    times += words(None)
                     bounds += [(start_ms, end_ms)] * (len(times) - len(bounds))
     assert [time.word for time in times] == [word for segment in wanted for word in segment.words]
     assert all(start_ms <= time.start_ms <= time.end_ms <= end_ms + 1e-6

@@ -206,6 +206,9 @@ def test_splitting_a_long_text_decodes_each_token_only_a_few_times(tokenizers: l
             self.decoded_tokens += len(ids)
             return tokenizer.decode(ids)
 
+        def spans(self, text: str) -> list[tuple[int, int]]:
+            return tokenizer.spans(text)
+
     counting = Counting()
     text = "It is now. Yes! Well..." * 5000
     pieces = split(text, counting, TextRules())

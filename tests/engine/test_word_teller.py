@@ -36,7 +36,7 @@ def speak(
     while spoken is None:
         before_ms = utterance.produced_ms
         _, spoken = utterance.step(is_eos=step == eos_step)
-        now = teller.step(utterance, segment, start_ms)
+        now = teller.step(utterance, segment, start_ms)(None)
         assert all(time.start_ms >= before_ms - 1e-6 for time in now)
         times += now
         step += 1
@@ -107,7 +107,7 @@ def test_what_was_cancelled_is_forgotten() -> None:
     gone.add(segment)
     gone.begin_segment()
     gone.step(is_eos=False)
-    assert len(teller.step(gone, segment, 0.0)) == 1
+    assert len(teller.step(gone, segment, 0.0)(None)) == 1
     gone.move(Status.CANCELLED)
     teller.forget(gone)
     teller.forget(gone)

@@ -1,9 +1,10 @@
 """A model that speaks at once and predictably, behind the real engine's books."""
 
 import asyncio
+import re
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import cast
@@ -11,12 +12,15 @@ from typing import cast
 import numpy as np
 import torch
 
+from engine.alignment_heads import AlignmentHeads
 from engine.codec import Dropped
 from engine.engine import Engine, Event
 from engine.errors import HubError, TextError, UnknownVoice
 from engine.model import Model
+from engine.owners import owners
+from engine.reading.passage import Word
 from engine.runner import Output, Runner
-from engine.scheduler import Batch
+from engine.scheduler import Batch, Row
 from engine.utterance import Segment, Utterance
 from engine.voice import Voice
 
@@ -44,6 +48,7 @@ class FakeModel:
     sample_rate_hz, frame_samples, frame_ms = 24_000, FRAME_SAMPLES, 80.0
     config = SimpleNamespace(default_temperature=0.3, default_eos_threshold=-4.0)
     tokenizer = SimpleNamespace(encode=str.split)
+    heads: AlignmentHeads | None = None  # with some, it says which word it is at
     sampling = Model.sampling
 
     def __init__(self) -> None:
@@ -52,11 +57,13 @@ class FakeModel:
         self.may_load = threading.Event()
         self.may_load.set()
 
-    def segment(self, text: str) -> Segment:
-        words = [word for word in text.split() if any(map(str.isalnum, word))]
-        if not words:
+    def segment(self, text: str, words: Sequence[Word] = ()) -> Segment:
+        said = [word for word in text.split() if any(map(str.isalnum, word))]
+        if not said:
             raise TextError("there is nothing to say in this text; send some words")
-        return Segment(text, tuple(map(len, words)), FRAMES_PER_WORD * len(words), 0)
+        spans = [match.span() for match in re.finditer(r"\S+", text)] if self.heads else []
+        frames = FRAMES_PER_WORD * len(said)
+        return Segment(text, tuple(map(len, said)), frames, 0, tuple(words), owners(words, text, spans))
 
     def segments(self, text: str) -> list[Segment]:
         return [self.segment(text)]
@@ -133,6 +140,7 @@ class FakeRunner:
         self.steps = 0
         self.codec = FakeCodec(on_progress)
         self._frames: dict[int, int] = {}
+        self._segment_steps: dict[int, int] = {}
 
     def run(self, batch: Batch) -> Output:
         assert self.may_step.wait(30)
@@ -146,7 +154,14 @@ class FakeRunner:
             self._frames[row.slot] = number
             sounds.append(self.codec.put(row.slot, self.codec_fault or frame(row.sampling.seed, number)))
         self.codec_fault = None
-        return Output(torch.zeros(len(sounds), 1), [False] * len(sounds), sounds, cost_ms=1.0)
+        attention = [self._look(row) for row in batch.rows]
+        return Output(torch.zeros(len(sounds), 1), [False] * len(sounds), sounds, attention, cost_ms=1.0)
+
+    def _look(self, row: Row) -> np.ndarray | None:
+        """At the word that it speaks, and at nothing else."""
+        step = 0 if row.join else self._segment_steps[row.slot] + 1
+        self._segment_steps[row.slot] = step
+        return np.eye(row.text_length, dtype=np.float32)[step // FRAMES_PER_WORD] if row.text_length else None
 
     def close(self) -> None:
         pass

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.engine import FrameSpoken, SegmentSpoken, SilenceSpoken, UtteranceEnded, WordSpoken
+from engine.engine import FrameSpoken, SegmentSpoken, SilenceSpoken, UtteranceEnded
 from engine.reading.passage import Word
 from engine.utterance import Sampling, Segment, Silence, Status, Utterance
 from engine.voice import Voice
@@ -138,14 +138,15 @@ async def test_a_word_comes_before_its_frame_and_a_pause_behind_its_last() -> No
     rig = Rig()
     line = Line(UTTERANCE, rig.ear, rig.over.append)
     sound = Future[np.ndarray]()
-    line.add(WordSpoken(UTTERANCE, WordTime(Word("Hello.", 0, 6, "Hello."), 0, 80)))
-    line.add(FrameSpoken(UTTERANCE, sound))
+    hello, you = (WordTime(Word(each, 0, 6, each), 0, 80) for each in ("Hello", "you."))
+    line.add(FrameSpoken(UTTERANCE, sound, lambda pcm: [hello] if pcm is not None else []))
+    line.add(SegmentSpoken(UTTERANCE, SEGMENT, 0, 80, lambda pcm: [you] if pcm is None else []))
     line.add(SilenceSpoken(UTTERANCE, Silence(1)))
     line.add(UtteranceEnded(UTTERANCE, Status.FINISHED, 0))
-    assert rig.ear.told == ["Hello."]
+    assert rig.ear.told == []
     sound.set_result(np.zeros(1))
     await rig.ear.ended.wait()
-    assert rig.ear.told == ["Hello.", 0, "rest", Silence(1), Status.FINISHED]
+    assert rig.ear.told == ["Hello", 0, "you.", "rest", "Hello.", "rest", Silence(1), Status.FINISHED]
 
 
 async def test_a_part_whose_frames_have_gone_ends_at_once() -> None:

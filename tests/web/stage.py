@@ -1,7 +1,7 @@
 """A real server with a model that speaks and clones at once, and browsers with the microphone that a test wants."""
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from engine.model import Model
+from engine.reading.passage import Word
 from engine.utterance import Segment
 from server.app import make_app
 from server.keys import KeyFile
@@ -41,9 +42,9 @@ class TalkingModel(CloningModel):
         super().__init__()
         self.spoken: list[str] = []
 
-    def segment(self, text: str) -> Segment:
+    def segment(self, text: str, words: Sequence[Word] = ()) -> Segment:
         self.spoken.append(text)
-        return super().segment(text)
+        return super().segment(text, words)
 
 
 @dataclass
