@@ -2,11 +2,12 @@
 
 import typer
 
-from server.commands import doctor, export_voice, generate, keys, serve, voices
+from server.commands import calibrate, doctor, export_voice, generate, keys, serve, voices
 from server.commands.terminal import plainly
 
 
 def register(app: typer.Typer) -> None:
+    app.command("calibrate", epilog=calibrate.EXAMPLES)(plainly(calibrate.calibrate))
     app.command("doctor", context_settings=serve.ALL_ARGUMENTS)(plainly(doctor.doctor))
     app.command("generate", epilog=generate.EXAMPLES)(plainly(generate.generate))
     app.command("export-voice", epilog=export_voice.EXAMPLES)(plainly(export_voice.export_voice))
