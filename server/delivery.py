@@ -5,6 +5,7 @@ whole frames. That is the drift, and all times here are the listener's.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -73,9 +74,14 @@ class Delivery:
         self._seq += 1
 
     def say_word(self, time: WordTime) -> None:
+        """Once, or when it begins and when it is over."""
         word, start_ms, end_ms = time.word, time.start_ms + self._drift_ms, time.end_ms + self._drift_ms
-        self.transcript.tell(WordTime(word, start_ms, end_ms, time.estimated))
-        self.say(protocol.Word(self._id, 0, word.text, word.start, word.end, start_ms, end_ms, time.estimated))
+        place = word.start, word.end
+        self.transcript.tell(replace(time, start_ms=start_ms, end_ms=end_ms))
+        if time.over and not time.estimated:
+            self.say(protocol.WordEnd(self._id, 0, *place, start_ms, end_ms))
+        else:
+            self.say(protocol.Word(self._id, 0, word.text, *place, word.spoken, start_ms, end_ms, time.estimated))
 
     def say_frames(self, sound: Sequence[bytes], engine_frames: int = 0) -> None:
         """What so many frames of the engine became."""

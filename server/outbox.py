@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from server.protocol import Audio, Segment, ServerEvent, Word
+from server.protocol import Audio, Segment, ServerEvent, Word, WordEnd
 
 MAX_ANSWERS = 64
-Speech = Audio | Segment | Word
+Speech = Audio | Segment | Word | WordEnd
 
 
 class Owner(Protocol):

@@ -144,9 +144,10 @@ class Audio(_Message, frozen=True):
 
 
 class Word(_Message, frozen=True):
-    """A word as it was written, where it stands in all text of the context, and when it is heard.
+    """A word as it was written, where it stands in all text of the context, as it is said, and when it is heard.
 
-    Comes no later than its audio. `estimated`: the times are exact for the segment only.
+    Comes no later than its audio. `estimated`: the times are exact for the segment only; otherwise its end is the one
+    that is expected, and `WordEnd` tells the true one.
     """
 
     context_id: str
@@ -154,9 +155,21 @@ class Word(_Message, frozen=True):
     text: str
     start_char: int
     end_char: int
+    spoken: str
     start_ms: float
     end_ms: float
     estimated: bool
+
+
+class WordEnd(_Message, frozen=True, tag="word_end"):
+    """A word whose times are not estimated is over. Comes no later than the audio in which it ends."""
+
+    context_id: str
+    seq: int
+    start_char: int
+    end_char: int
+    start_ms: float
+    end_ms: float
 
 
 class Segment(_Message, frozen=True):
@@ -222,7 +235,7 @@ class Error(_Message, frozen=True):
 
 ContextMessage = Start | Text | Flush | End | Cancel | Ack
 ClientMessage = ContextMessage | Resume
-ContextEvent = Queued | Audio | Word | Segment | Flushed | Done | Cancelled | Error
+ContextEvent = Queued | Audio | Word | WordEnd | Segment | Flushed | Done | Cancelled | Error
 ServerEvent = Ready | Resumed | ContextEvent
 
 

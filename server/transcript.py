@@ -29,7 +29,9 @@ class Transcript:
         self._text += text
 
     def tell(self, time: WordTime) -> None:
-        """The next word that will be heard."""
+        """The next word that will be heard; or the last one again, whose end is known now."""
+        if self._times and self._times[-1].word is time.word:
+            self._times.pop()
         self._times.append(time)
 
     def between(self, start: int, end: int) -> str:

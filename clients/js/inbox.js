@@ -8,7 +8,7 @@ import { Transcript } from './transcript.js';
 /** @typedef {import('./wire.js').CancelledMessage} Cancelled */
 /**
  * @typedef {import('./wire.js').QueuedMessage | Frame | import('./wire.js').WordMessage
- *   | import('./wire.js').SegmentMessage | import('./wire.js').FlushedMessage | import('./wire.js').DoneMessage
+ *   | import('./wire.js').WordEndMessage | import('./wire.js').SegmentMessage | import('./wire.js').FlushedMessage | import('./wire.js').DoneMessage
  *   | Cancelled} Event a `cancelled` or `done` is the last
  */
 
@@ -125,6 +125,7 @@ export class Inbox {
   #note(event) {
     if (event.type === 'queued') this.place = event.place;
     else if (event.type === 'word') this.transcript.tell(event);
+    else if (event.type === 'word_end') this.transcript.tellEnd(event.end_ms);
     else if (event.type === 'done' || event.type === 'cancelled') this.durationMs = event.duration_ms;
     if (event.type === 'cancelled') this.#cancelled = event;
     if (!this.failure) this.#events.push(event);

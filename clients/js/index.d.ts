@@ -103,7 +103,7 @@ export interface Context extends AsyncIterable<Event> {
 }
 
 /** A `done` or `cancelled` is the last. Characters are code points of all text of the context. */
-export type Event = Queued | Frame | Word | Segment | Flushed | Done | Cancelled;
+export type Event = Queued | Frame | Word | WordEnd | Segment | Flushed | Done | Cancelled;
 
 interface Numbered {
   context_id: string;
@@ -138,9 +138,18 @@ export interface Frame extends Numbered {
   readonly pcm: Int16Array;
 }
 
+/** Comes no later than its audio. */
 export interface Word extends Timed {
   type: 'word';
+  /** How it is said: "five dollars" of "$5". */
+  spoken: string;
+  /** The times lie within the exact ones of the segment; otherwise `end_ms` is expected, and a `word_end` tells it. */
   estimated: boolean;
+}
+
+/** The last word is over: one whose times are not estimated. Comes no later than the audio in which it ends. */
+export interface WordEnd extends Omit<Timed, 'text'> {
+  type: 'word_end';
 }
 
 /** A piece of text is over; its times are exact. */

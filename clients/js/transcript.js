@@ -25,6 +25,12 @@ export class Transcript {
     this.#words = this.#words.filter(({ end_char }) => end_char > start);
   }
 
+  /** Of the newest word, as it was in truth. @param {number} end_ms */
+  tellEnd(end_ms) {
+    const word = this.#words.pop();
+    if (word) this.#words.push({ ...word, end_ms });
+  }
+
   /**
    * How many characters were heard, and the text before and behind: to the last word of which half was heard.
    * @param {number} playedMs

@@ -37,7 +37,8 @@ const MAX_NAME_BYTES = 64;
  * @typedef {Numbered & {type: 'audio', start_sample: number, data: Uint8Array}} AudioMessage
  * @typedef {Numbered & {text: string, start_char: number, end_char: number, start_ms: number, end_ms: number}} Timed
  *   characters are code points of all text of the context
- * @typedef {Timed & {type: 'word', estimated: boolean}} WordMessage
+ * @typedef {Timed & {type: 'word', spoken: string, estimated: boolean}} WordMessage
+ * @typedef {Omit<Timed, 'text'> & {type: 'word_end'}} WordEndMessage
  * @typedef {Timed & {type: 'segment'}} SegmentMessage
  * @typedef {Numbered & {type: 'flushed', at_ms: number, id?: string}} FlushedMessage
  * @typedef {Numbered & {type: 'done', duration_ms: number}} DoneMessage
@@ -46,15 +47,14 @@ const MAX_NAME_BYTES = 64;
  * @typedef {{type: 'error', context_id?: string, seq?: number, code: string, message: string, final: boolean,
  *   retry_after_ms?: number}} ErrorMessage
  * @typedef {{type: 'unknown', context_id?: string, seq?: number}} UnknownMessage of a later server
- * @typedef {QueuedMessage | AudioMessage | WordMessage | SegmentMessage | FlushedMessage | DoneMessage
+ * @typedef {QueuedMessage | AudioMessage | WordMessage | WordEndMessage | SegmentMessage | FlushedMessage | DoneMessage
  *   | CancelledMessage | ErrorMessage | UnknownMessage} ContextEvent
  * @typedef {ReadyMessage | ResumedMessage | ContextEvent} ServerMessage
  */
 
 const NUMBERED = { context_id: 'string', seq: 'whole' };
-const TIMED = {
-  ...NUMBERED, text: 'string', start_char: 'whole', end_char: 'whole', start_ms: 'number', end_ms: 'number',
-};
+const PLACED = { ...NUMBERED, start_char: 'whole', end_char: 'whole', start_ms: 'number', end_ms: 'number' };
+const TIMED = { ...PLACED, text: 'string' };
 /**
  * The fields of each type of message; those with a question mark may be missing.
  * @type {Record<string, Record<string, string>>}
@@ -67,7 +67,8 @@ const FIELDS = {
   },
   resumed: { recovered: 'boolean', session_id: 'string', contexts: 'counts', message: 'string' },
   queued: { ...NUMBERED, place: 'whole' },
-  word: { ...TIMED, estimated: 'boolean' },
+  word: { ...TIMED, spoken: 'string', estimated: 'boolean' },
+  word_end: PLACED,
   segment: TIMED,
   flushed: { ...NUMBERED, at_ms: 'number', id: 'string?' },
   done: { ...NUMBERED, duration_ms: 'number' },

@@ -103,7 +103,8 @@ class Speaker:
     def _speak_word(self, start: int, end: int) -> None:
         at_ms, frames = self._duration_ms, len(self._heard)
         self._heard.append((start, end))
-        place = {"text": self._text[start:end], "start_char": start, "end_char": end}
+        text = self._text[start:end]
+        place = {"text": text, "start_char": start, "end_char": end, "spoken": text}
         self.say("word", **place, start_ms=at_ms, end_ms=at_ms + FRAME_MS, estimated=True)
         self.say("audio", start_sample=frames * FRAME_SAMPLES, data=TONE if self._format == "pcm" else packet(frames))
 

@@ -122,7 +122,7 @@ async def test_events_come_in_order_and_end_with_done(scripted: ScriptedServer) 
     kinds = [type(event).__name__ for event in events]
     spoken = ["Word", "Frame"]
     assert kinds == [*spoken * 2, "Segment", *spoken * 3, "Segment", "Done"]
-    assert events[2] == sayline.Word("speech-1", 2, "there.", 6, 12, 80, 160, True)
+    assert events[2] == sayline.Word("speech-1", 2, "there.", 6, 12, "there.", 80, 160, True)
     assert events[4] == sayline.Segment("speech-1", 4, "Hello there.", 0, 12, 0, 160)
     assert events[-1] == sayline.Done("speech-1", 12, 400)
 

@@ -4,7 +4,7 @@ from sayline.transcript import Transcript
 
 
 def word(text: str, start_char: int, start_ms: float, end_ms: float) -> Word:
-    return Word("a", 0, text, start_char, start_char + len(text), start_ms, end_ms, True)
+    return Word("a", 0, text, start_char, start_char + len(text), text, start_ms, end_ms, True)
 
 
 def told(text: str) -> Transcript:
@@ -24,6 +24,19 @@ def test_a_word_of_which_half_was_heard_was_heard() -> None:
     assert transcript.parted(149) == (5, "Grüße", " an alle 🙂 Welt.")
     assert transcript.parted(150) == (8, "Grüße an", " alle 🙂 Welt.")
     assert transcript.parted(0) == (0, "", "Grüße an alle 🙂 Welt.")
+
+
+def test_the_true_end_of_a_word_counts() -> None:
+    transcript = told("one two")
+    transcript.tell_end(400)
+    assert transcript.parted(249) == (3, "one", " two")
+    assert transcript.parted(250) == (7, "one two", "")
+
+
+def test_an_end_without_a_word_is_left_aside() -> None:
+    transcript = Transcript()
+    transcript.tell_end(100)
+    assert transcript.parted(100) == (0, "", "")
 
 
 def test_text_without_a_word_so_far_was_not_heard() -> None:

@@ -63,7 +63,8 @@ def test_audio_comes_through_in_both_encodings(context_id: str, seq: int, start_
 
 @given(
     st.builds(messages.Segment, NAMES, COUNTS, st.text(), COUNTS, COUNTS, NUMBERS, NUMBERS)
-    | st.builds(messages.Word, NAMES, COUNTS, st.text(), COUNTS, COUNTS, NUMBERS, NUMBERS, st.booleans())
+    | st.builds(messages.Word, NAMES, COUNTS, st.text(), COUNTS, COUNTS, st.text(), NUMBERS, NUMBERS, st.booleans())
+    | st.builds(messages.WordEnd, NAMES, COUNTS, COUNTS, COUNTS, NUMBERS, NUMBERS)
     | st.builds(messages.Flushed, NAMES, COUNTS, NUMBERS, st.none() | st.text())
     | st.builds(messages.Done, NAMES, COUNTS, NUMBERS | COUNTS)
     | st.builds(messages.Cancelled, NAMES, COUNTS, NUMBERS, NUMBERS, COUNTS, st.text(), st.text())
@@ -74,7 +75,7 @@ def test_audio_comes_through_in_both_encodings(context_id: str, seq: int, start_
     )
 )
 def test_a_message_comes_through_in_both_encodings(message: Any) -> None:
-    content = {"type": type(message).__name__.lower(), **dataclasses.asdict(message)}
+    content = {"type": wire.type_name(type(message)), **dataclasses.asdict(message)}
     assert wire.decode(json.dumps(content), Encoding.JSON) == message
     try:
         packed = msgpack.packb(content)

@@ -2,18 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 
+from engine.alignment_heads import AlignmentHeads
 from engine.errors import InputError
 from server.context import Context
 from server.limits import Caller, Ledger, Limits
 from server.metrics import Metrics
 from server.outbox import Outbox
 from server.playback import Playback
-from server.protocol import Audio, Done, Error, Flushed, ProtocolError, Segment, ServerEvent, Start, Word
+from server.protocol import Audio, Done, Error, Flushed, ProtocolError, Segment, ServerEvent, Start, Word, WordEnd
 from server.settings import Settings
 from server.shared import Shared
 from server.worker import Worker
@@ -198,6 +200,43 @@ async def test_words_are_told_before_their_audio_and_where_they_were_written(lin
     sent = await line.send_all()
     assert all(word.estimated for word in check_words(sent, text))
     assert [event.seq for event in sent] == list(range(len(sent)))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("speed", [1.0, 0.5, 2.0])
+async def test_words_of_a_model_that_shows_them_are_told_when_they_begin_and_when_they_are_over(
+    line: Line, engine: FakeEngine, speed: float
+) -> None:
+    engine.fake_model.heads = AlignmentHeads(((0, 0),))
+    text = "It is $5. [pause:0.4] Yes, it is."
+    await line.open("a", text, 60_000, speed=speed, seed=5)
+    sent = await line.send_all()
+    words = [event for event in sent if isinstance(event, Word)]
+    ends = [event for event in sent if isinstance(event, WordEnd)]
+    assert [(word.text, word.spoken, word.estimated) for word in words][2] == ("$5.", "five dollars.", False)
+    assert [(end.start_char, end.end_char, end.start_ms) for end in ends] == [
+        (word.start_char, word.end_char, word.start_ms) for word in words
+    ]
+    sent_ms = 0.0
+    for event in sent:
+        sent_ms += 80.0 * isinstance(event, Audio)
+        if isinstance(event, Word):
+            assert event.start_ms >= sent_ms - 1e-6
+        if isinstance(event, WordEnd):
+            assert event.end_ms >= sent_ms - 1e-6
+    assert all(a.end_ms <= b.start_ms + 1e-6 for a, b in pairwise(ends))
+    segments = [event for event in sent if isinstance(event, Segment)]
+    assert ends[3].start_ms == segments[1].start_ms
+    assert [ends[0].start_ms, ends[-1].end_ms] == [segments[0].start_ms, segments[1].end_ms]
+
+
+async def test_what_was_heard_goes_by_the_true_times_of_words(line: Line, engine: FakeEngine) -> None:
+    engine.fake_model.heads = AlignmentHeads(((0, 0),))
+    context = line.make(Start("a", seed=5), 60_000)
+    await context.open()
+    context.push("One two three four five. ")
+    while not isinstance(event := await line.send_one(), Segment):
+        assert isinstance(event, Audio | WordEnd)
+    assert [context._delivery.parted(ms).heard for ms in (79, 81, 239, 241)] == ["", "One", "One", "One two"]
 
 
 @pytest.mark.parametrize("speed", [0.5, 0.8, 1.25, 2.0])

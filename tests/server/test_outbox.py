@@ -65,7 +65,7 @@ async def test_there_is_room_until_many_answers_wait() -> None:
     outbox, speaker = Outbox(), Speaker()
     for number in range(MAX_ANSWERS):
         await outbox.room()
-        for speech in (audio(number), Word("a", 0, "x", 0, 1, 0, 80, True), Segment("a", 0, "x", 0, 1, 0, 80)):
+        for speech in (audio(number), Word("a", 0, "x", 0, 1, "x", 0, 80, True), Segment("a", 0, "x", 0, 1, 0, 80)):
             outbox.put(speech, speaker)  # which has its own bound
         outbox.put(Error("x", "y"))
     waiting = asyncio.create_task(outbox.room())

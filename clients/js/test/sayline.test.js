@@ -50,6 +50,18 @@ test('a whole text may be one string', async () => {
   assert.equal(scripted.received.filter(({ type }) => type === 'text').length, 4);
 });
 
+test('a word that is not estimated is told again when it is over', async () => {
+  const server = await open();
+  const speech = server.context();
+  speech.feed('an exact word');
+  const [, , word, , end] = await all(speech);
+  assert.deepEqual([word.type, word.spoken, word.end_ms, word.estimated], ['word', 'exact', 160, false]);
+  const place = { start_char: 3, end_char: 8, start_ms: 80, end_ms: 130 };
+  assert.deepEqual(end, { type: 'word_end', ...place, context_id: 'speech-1', seq: 4 });
+  assert.equal((await speech.cancel(105)).heard_text, 'an exact');
+  assert.equal((await speech.cancel(104)).heard_text, 'an');
+});
+
 test('events come in order and end with done', async () => {
   const server = await open();
   const speech = server.context();

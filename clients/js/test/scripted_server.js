@@ -188,10 +188,12 @@ class Session {
       const number = context.words.length;
       const start_char = codePoints(context.text.slice(0, at));
       const end_char = start_char + codePoints(text);
-      const times = { start_ms: number * FRAME_MS, end_ms: (number + 1) * FRAME_MS, estimated: true };
+      const times = { start_ms: number * FRAME_MS, end_ms: (number + 1) * FRAME_MS };
+      const estimated = text !== 'exact';
       context.words.push(end_char);
-      this.#tell(context, { type: 'word', text, start_char, end_char, ...times });
+      this.#tell(context, { type: 'word', text, start_char, end_char, spoken: text, ...times, estimated });
       this.#tell(context, { type: 'audio', start_sample: number * 1920, data: [number, 0x80] }); // one sample, number - 32768
+      if (!estimated) this.#tell(context, { type: 'word_end', start_char, end_char, ...times, end_ms: times.end_ms - 30 });
     }
   }
 

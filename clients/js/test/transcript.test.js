@@ -10,7 +10,8 @@ function told(text) {
   for (const [number, word] of text.split(/(?<=\s)/u).entries()) {
     const length = [...word.trim()].length;
     const times = { start_ms: number * 100, end_ms: number * 100 + 100, estimated: true };
-    transcript.tell({ type: 'word', context_id: 'a', seq: number, text: word, start_char: at, end_char: at + length, ...times });
+    const place = { text: word, spoken: word, start_char: at, end_char: at + length };
+    transcript.tell({ type: 'word', context_id: 'a', seq: number, ...place, ...times });
     at += [...word].length;
   }
   return transcript;
@@ -21,6 +22,16 @@ test('a word of which half was heard was heard', () => {
   assert.deepEqual(transcript.parted(149), { heard_chars: 5, heard_text: 'Grüße', unheard_text: ' an alle 🙂 Welt.' });
   assert.deepEqual(transcript.parted(350), { heard_chars: 15, heard_text: 'Grüße an alle 🙂', unheard_text: ' Welt.' });
   assert.equal(transcript.parted(0).heard_text, '');
+});
+
+test('the true end of a word counts, and without a word there is none', () => {
+  const transcript = told('one two');
+  transcript.tellEnd(400);
+  assert.equal(transcript.parted(249).heard_text, 'one');
+  assert.equal(transcript.parted(250).heard_text, 'one two');
+  const empty = new Transcript();
+  empty.tellEnd(100);
+  assert.equal(empty.parted(100).heard_chars, 0);
 });
 
 test('of long speech the end is kept', () => {

@@ -1,4 +1,4 @@
-/** The server's half of a WebSocket, as much as these tests need: one frame a message, none of 64 KB or more. */
+/** The server's half of a WebSocket, as much as these tests need: one frame a message, none of 64 KB or more taken. */
 
 import { createHash } from 'node:crypto';
 
@@ -51,8 +51,12 @@ export class WebSocketPeer {
 
   #write(opcode, payload) {
     if (this.#socket.destroyed) return;
-    const length = payload.length < 126 ? [payload.length] : [126, payload.length >> 8, payload.length & 255];
-    this.#socket.write(Buffer.concat([Buffer.from([0x80 | opcode, ...length]), payload]));
+    const head = Buffer.alloc(10);
+    head[0] = 0x80 | opcode;
+    head[1] = payload.length < 126 ? payload.length : payload.length < 0x10000 ? 126 : 127;
+    if (head[1] === 126) head.writeUInt16BE(payload.length, 2);
+    if (head[1] === 127) head.writeBigUInt64BE(BigInt(payload.length), 2);
+    this.#socket.write(Buffer.concat([head.subarray(0, { 126: 4, 127: 10 }[head[1]] ?? 2), payload]));
   }
 
   #next() {

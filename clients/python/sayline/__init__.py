@@ -18,7 +18,7 @@ from sayline.errors import (
 )
 from sayline.frame import Frame
 from sayline.inbox import Event
-from sayline.messages import Cancelled, Done, Flushed, Format, Mode, Queued, Ready, Segment, Word
+from sayline.messages import Cancelled, Done, Flushed, Format, Mode, Queued, Ready, Segment, Word, WordEnd
 from sayline.player import Player
 from sayline.sound_device import Device
 from sayline.text_stream import Text, text_of
@@ -53,6 +53,7 @@ __all__ = [
     "Text",
     "UnknownVoice",
     "Word",
+    "WordEnd",
     "connect",
     "sync",
     "text_of",

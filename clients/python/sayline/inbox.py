@@ -6,7 +6,20 @@ from collections import deque
 
 from sayline.errors import ProtocolError, SlowConsumer
 from sayline.frame import Frame
-from sayline.messages import Audio, Cancelled, ContextEvent, Done, Flushed, Queued, Ready, Segment, Start, Unknown, Word
+from sayline.messages import (
+    Audio,
+    Cancelled,
+    ContextEvent,
+    Done,
+    Flushed,
+    Queued,
+    Ready,
+    Segment,
+    Start,
+    Unknown,
+    Word,
+    WordEnd,
+)
 from sayline.opus import OpusDecoder, load_libopus
 from sayline.transcript import Transcript
 
@@ -14,7 +27,7 @@ from sayline.transcript import Transcript
 # reader that has stopped reading gets this far: 28 MB of PCM, or 4 of Opus.
 MAX_WAITING_MS = 600_000
 
-Event = Queued | Frame | Word | Segment | Flushed | Done | Cancelled
+Event = Queued | Frame | Word | WordEnd | Segment | Flushed | Done | Cancelled
 
 
 class Inbox:
@@ -44,7 +57,7 @@ class Inbox:
         match event:
             case Audio():
                 self._receive_audio(event)
-            case Queued() | Word() | Segment() | Flushed() | Done() | Cancelled():
+            case Queued() | Word() | WordEnd() | Segment() | Flushed() | Done() | Cancelled():
                 self._note(event)
                 self._put(event)
             case _:
@@ -119,12 +132,14 @@ class Inbox:
     def _start_ms(self, audio: Audio) -> float:
         return audio.start_sample * 1000 / self._ready.sample_rate_hz
 
-    def _note(self, event: Queued | Word | Segment | Flushed | Done | Cancelled) -> None:
+    def _note(self, event: Queued | Word | WordEnd | Segment | Flushed | Done | Cancelled) -> None:
         match event:
             case Queued():
                 self.place = event.place
             case Word():
                 self.transcript.tell(event)
+            case WordEnd():
+                self.transcript.tell_end(event.end_ms)
             case Done() | Cancelled():
                 self.duration_ms = event.duration_ms
                 self._last = event

@@ -120,7 +120,8 @@ class Audio:
 class Word:
     """A word as it was written, where it stands in all text of the context, and when it is heard.
 
-    Comes no later than its audio. `estimated`: the times lie within the exact ones of its segment.
+    Comes no later than its audio. `spoken` is how it is said: "five dollars" of "$5". `estimated`: the times lie within
+    the exact ones of its segment. Otherwise `end_ms` is what is expected, and `WordEnd` tells the true end.
     """
 
     context_id: str
@@ -128,9 +129,22 @@ class Word:
     text: str
     start_char: int
     end_char: int
+    spoken: str
     start_ms: float
     end_ms: float
     estimated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WordEnd:
+    """The last word is over: one whose times are not estimated. Comes no later than the audio in which it ends."""
+
+    context_id: str
+    seq: int
+    start_char: int
+    end_char: int
+    start_ms: float
+    end_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +218,6 @@ class Unknown:
     content: Mapping[str, Any] | None = None
 
 
-ContextEvent = Queued | Audio | Word | Segment | Flushed | Done | Cancelled | Error
+ContextEvent = Queued | Audio | Word | WordEnd | Segment | Flushed | Done | Cancelled | Error
 KnownMessage = Ready | Resumed | ContextEvent
 ServerMessage = KnownMessage | Unknown

@@ -1,6 +1,7 @@
 """The text of one context as it was sent, and when which word of it is heard. Pure: told both as they come."""
 
 from collections import deque
+from dataclasses import replace
 
 from sayline.messages import Word
 
@@ -24,6 +25,11 @@ class Transcript:
             self._text, self._start = self._text[start - self._start :], start
             while self._words[0].end_char <= start:
                 self._words.popleft()
+
+    def tell_end(self, end_ms: float) -> None:
+        """Of the newest word, as it was in truth."""
+        if self._words:
+            self._words[-1] = replace(self._words[-1], end_ms=end_ms)
 
     def parted(self, played_ms: float) -> tuple[int, str, str]:
         """How many characters were heard, and the text before and behind: to the last word of which half was heard."""

@@ -7,6 +7,7 @@ sample), the context's name and the payload. `sayline.v1.msgpack`: every message
 
 import json
 import math
+import re
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
@@ -31,11 +32,16 @@ class Encoding(StrEnum):
     MSGPACK = "sayline.v1.msgpack"
 
 
+def type_name(kind: type) -> str:
+    """`WordEnd` is a "word_end" on the wire."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
+
+
 TYPE_NAMES: Mapping[type[ClientMessage], str] = MappingProxyType(
-    {kind: kind.__name__.lower() for kind in get_args(ClientMessage)}
+    {kind: type_name(kind) for kind in get_args(ClientMessage)}
 )
 SERVER_TYPES: Mapping[str, type[KnownMessage]] = MappingProxyType(
-    {kind.__name__.lower(): kind for kind in get_args(KnownMessage)}
+    {type_name(kind): kind for kind in get_args(KnownMessage)}
 )
 
 

@@ -22,7 +22,10 @@ def told(event: Report) -> str:
         case "frame":
             return f"frame at {event['start_ms']:g} ms: {sound(event)}"
         case "word":
-            return f"word {timed(event)}{', estimated' if event['estimated'] else ''}"
+            spoken = "" if event["spoken"] == event["text"] else f", said {quoted(event['spoken'])}"
+            return f"word {timed(event)}{spoken}{', estimated' if event['estimated'] else ''}"
+        case "word_end":
+            return f"word end {place(event)}"
         case "segment":
             return f"segment {timed(event)}"
         case "flushed":
@@ -81,8 +84,11 @@ def digest(data: bytes) -> str:
 
 
 def timed(event: Report) -> str:
-    chars, ms = f"{event['start_char']}-{event['end_char']}", f"{event['start_ms']:g}-{event['end_ms']:g} ms"
-    return f"{quoted(event['text'])} {chars}, {ms}"
+    return f"{quoted(event['text'])} {place(event)}"
+
+
+def place(event: Report) -> str:
+    return f"{event['start_char']}-{event['end_char']}, {event['start_ms']:g}-{event['end_ms']:g} ms"
 
 
 def named(name: str | None) -> str:

@@ -92,7 +92,7 @@ class PythonClient:
     def _verdict(self, frame: dict[str, str]) -> str:
         try:
             whole = frame["text"] if "text" in frame else bytes.fromhex(frame["bytes"])
-            return type(wire.decode(whole, self.encoding)).__name__.lower()
+            return wire.type_name(type(wire.decode(whole, self.encoding)))
         except sayline.SaylineError as error:
             return type(error).__name__
 
@@ -160,7 +160,7 @@ def report_event(event: sayline.Event) -> dict[str, Any]:
     if isinstance(event, sayline.Frame):
         data = event.pcm if event.opus_data is None else event.packet
         return {"type": "frame", "seq": event.seq, "start_ms": event.start_ms, "sha1": digest(data)}
-    return {"type": type(event).__name__.lower(), **dataclasses.asdict(event)}
+    return {"type": wire.type_name(type(event)), **dataclasses.asdict(event)}
 
 
 def report_error(error: BaseException) -> dict[str, Any]:
