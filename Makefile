@@ -1,6 +1,7 @@
 # `make run` sets up and starts the server, `make test` sets up and runs every check. `make bench` measures, and
 # `make bench-peer` measures the reference implementation in turn with it. `make soak` lets strangers in for a while.
-# `make fuzz` sends rubbish for half an hour. ARGS="--help" tells what each of them takes.
+# `make fuzz` sends rubbish for half an hour, `make screenshots` takes pictures of the page. ARGS="--help" tells what each of
+# them takes.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 TYPESCRIPT := $(if $(shell command -v npm),clients/js/node_modules/.package-lock.json)
 TSC := clients/js/node_modules/.bin/tsc
 
-.PHONY: run test bench bench-peer soak fuzz format clean
+.PHONY: run test bench bench-peer soak fuzz screenshots format clean
 
 run: .venv/ready
 	$(BIN)/sayline serve $(ARGS)
@@ -37,6 +38,9 @@ soak: .venv/ready
 
 fuzz: .venv/ready-for-tests
 	FUZZ=$(or $(FUZZ),100) $(BIN)/pytest -m fuzz $(ARGS)
+
+screenshots: .venv/ready-for-tests
+	$(BIN)/python -m tests.web.screenshots $(or $(ARGS),build/screenshots)
 
 format: .venv/ready-for-tests
 	$(BIN)/ruff check --fix .
