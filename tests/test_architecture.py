@@ -7,9 +7,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FORBIDDEN = {
-    "engine": {"asyncio", "socket", "aiohttp", "websockets", "server", "sayline", "bench"},
-    "server": {"sayline", "bench", "tests"},
-    "clients/python/sayline": {"engine", "server", "bench", "torch", "numpy", "aiohttp", "msgspec"},
+    "engine": {"asyncio", "socket", "aiohttp", "websockets", "server", "sayline", "bench", "training"},
+    "server": {"sayline", "bench", "tests", "training"},
+    "training": {"server", "sayline", "bench", "tests", "asyncio"},
+    "clients/python/sayline": {"engine", "server", "bench", "training", "torch", "numpy", "aiohttp", "msgspec"},
 }
 
 

@@ -1,0 +1,36 @@
+"""A small folder of speech: two speakers and one held out, tones for words."""
+
+from pathlib import Path
+
+import numpy as np
+
+from training.files import write_array, write_arrays, write_whole
+from training.phones import PHONES
+
+FRAME_SAMPLES = 1920
+FRAMES = 20  # of a clip
+CLIPS = 4  # of a speaker
+
+
+def make(work: Path, sentences: tuple[int, ...] = (0, 1, 2, 100)) -> Path:
+    """Every clip is half a second of `ow` and the rest silence; sentence 0 is for validation."""
+    for voice, hz in (("ann", 200), ("bob", 100), ("held", 150)):
+        folder = work / "speech" / voice
+        folder.mkdir(parents=True)
+        tone = np.sin(2 * np.pi * hz / 24_000 * np.arange(FRAMES * FRAME_SAMPLES)) * 8000
+        tone[12_000:] = 0
+        starts = np.arange(len(sentences) + 1)
+        write_array(folder / "0-000.audio.npy", np.tile(tone.astype(np.int16), len(sentences)))
+        write_arrays(
+            folder / "0-000.npz",
+            {
+                "sentence": np.array(sentences, np.int32),
+                "audio_start": starts.astype(np.int64) * FRAMES * FRAME_SAMPLES,
+                "phone_start": starts.astype(np.int32) * 2,
+                "phone": np.array([PHONES.index("ow"), 0] * len(sentences), np.uint8),
+                "phone_end": np.array([0.5, 1.6] * len(sentences), np.float32),
+                "word": np.array([0, -1] * len(sentences), np.int16),
+            },
+        )
+    write_whole(work / "speech/voices.txt", b"ann\nbob\nheld")
+    return work

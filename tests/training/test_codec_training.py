@@ -1,0 +1,54 @@
+"""training/decoder.py, encoder.py, latents.py, codec.py: the whole way on a handful of clips, stopped and gone on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.training.speech_folder import FRAMES, make
+from training import codec, decoder, encoder, latents, patches, sketch
+from training.data import shards_of
+from training.files import write_array
+
+STEPS = 2
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """After all stages: two steps of each training."""
+    torch.set_num_threads(1)
+    work = make(tmp_path_factory.mktemp("work"), sentences=(0, 1))
+    for shard in shards_of(work / "speech"):
+        (work / "patches" / shard.voice).mkdir(parents=True)
+        write_array(work / "patches" / shard.voice / f"{shard.name}.npy", patches.patches_of(shard))
+    sketch.train(work, STEPS, 1e-3)
+    latents.encode_all(work)
+    decoder.train(work, STEPS, 1e-3, 1, adversary_from=1)
+    encoder.train(work, STEPS, 1e-3, 1)
+    codec.publish(work)
+    return work
+
+
+def test_latents_lie_beside_their_clips(work: Path) -> None:
+    with np.load(work / "latents/bob/0-000.npz") as file:
+        assert file["latent"].shape == (2 * FRAMES, 32)
+        assert file["start"].tolist() == [0, FRAMES, 2 * FRAMES]
+    statistics = load_file(work / "latents/statistics.safetensors")
+    assert {name: len(values) for name, values in statistics.items()} == {"mean": 32, "std": 32}
+
+
+def test_a_killed_training_goes_on(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    decoder.train(work, STEPS + 1, 1e-3, 1, adversary_from=1)
+    assert f"from step {STEPS}" in capsys.readouterr().out
+    assert torch.load(work / "codec/decoder/checkpoint.pt", weights_only=True)["step"] == STEPS + 1
+
+
+def test_both_halves_are_published_as_they_were_averaged(work: Path) -> None:
+    published = load_file(work / "codec/frozen/codec.safetensors")
+    for half in ("encoder", "decoder"):
+        for name, tensor in codec.averaged(work / "codec" / half / "checkpoint.pt").items():
+            if half == "encoder":
+                assert torch.equal(published[f"mimi.{name}"], tensor)
+            assert f"mimi.{name}" in published

@@ -1,0 +1,43 @@
+"""The table and the pictures."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from training.evaluation_report import BEGIN, END, png, table, write_table
+
+RESULT = {
+    "sentences": 2,
+    "teacher": {"word_error_rate": 0.2, "word_error_rate_by_sound": 0.1, "length_right": 1.0, "without_end": 0},
+    "usual": {"word_error_rate": 0.25, "word_error_rate_by_sound": 0.1, "length_right": 1.0, "cepstral_db": 3.14159},
+    "speed": {"times_real_time": 11.7, "first_sound_ms": 20.0},
+}
+
+
+def test_each_way_is_a_row_and_what_was_not_measured_is_blank() -> None:
+    lines = table(RESULT).splitlines()
+    assert lines[2].startswith("| teacher | 20.0% | 10.0% | 100.0% | 0 |  |")
+    assert "3.14" in lines[3]
+    assert "1.25 times the teachers', on 2 sentences. 11.7 times real time" in lines[5]
+
+
+def test_the_table_is_written_between_the_marks(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    write_table(page, RESULT)
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert "| usual |" in text
+
+
+def test_a_picture_holds_its_pixels() -> None:
+    picture = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    file = png(picture)
+    assert struct.unpack(">II", file[16:24]) == (3, 2)
+    at = file.index(b"IDAT")
+    length = struct.unpack(">I", file[at - 4 : at])[0]
+    assert zlib.decompress(file[at + 4 : at + 4 + length]) == b"\0\0\1\2\0\3\4\5"

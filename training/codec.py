@@ -1,0 +1,52 @@
+"""Stage 3f: put the codec's halves together as the engine and the reference load them.
+
+    python -m training.codec --work DIR
+
+Writes `codec/frozen/codec.safetensors` and `mimi.yaml`; may be repeated while both halves learn on.
+"""
+
+import argparse
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from training.codec_network import Decoder, Encoder
+from training.decoder import SHAPE, read_shape
+from training.files import write_whole
+
+
+def averaged(path: Path) -> dict[str, Tensor]:
+    """What a half's training has averaged so far; empty where it has not begun."""
+    if not path.exists():
+        return {}
+    state: dict[str, Tensor] = torch.load(path, weights_only=True)["average"]
+    return {name.removeprefix("network."): tensor for name, tensor in state.items()}
+
+
+def put_together(work: Path) -> dict[str, Tensor]:
+    """Both halves under the published names. One that has not been trained yet is as it was born."""
+    torch.manual_seed(0)
+    tensors: dict[str, Tensor] = {}
+    for half, folder in ((Encoder(read_shape()), "encoder"), (Decoder(read_shape()), "decoder")):
+        half.load_state_dict(averaged(work / "codec" / folder / "checkpoint.pt") or half.state_dict())
+        tensors |= {f"mimi.{name}": tensor.contiguous() for name, tensor in half.state_dict().items()}
+    return tensors
+
+
+def publish(work: Path) -> None:
+    out = work / "codec/frozen"
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / "mimi.yaml", SHAPE.read_bytes())
+    write_whole(out / "codec.safetensors", safetensors.torch.save(put_together(work)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Put the codec's halves together.")
+    parser.add_argument("--work", type=Path, required=True, help="folder of all stages")
+    publish(parser.parse_args().work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Stage 4: train FlowLM, `python -m training.flow --work DIR`. Resumable: the same command goes on where it stopped."""
+
+import argparse
+import random
+from collections import defaultdict
+from pathlib import Path
+
+import torch
+import yaml
+from safetensors.torch import load_file
+from torch import Tensor
+
+from engine.config import FlowLMConfig
+from training.average import Average
+from training.data import voices_of
+from training.flow_batches import Batch, Batches
+from training.flow_clips import Clip, for_validation, read_clips, read_names, read_sentences
+from training.flow_helpers import Helpers
+from training.flow_network import FlowNetwork
+from training.flow_objective import Plan, objective
+from training.flow_optimizer import Optimizers
+from training.pieces import PieceCutter
+from training.run import Run
+
+SHAPE = Path(__file__).parent / "flow_lm.yaml"
+LATENT_DIM = 32
+VALIDATION_STEPS = 500
+VALIDATION_BATCHES = 8
+OTHER_CUTS = 0.3  # of the batches have their texts cut in other pieces than the best
+
+
+class Training:
+    """The networks and what moves them."""
+
+    def __init__(self, folder: Path, shape: FlowLMConfig, phones: int, rate: float, muon: bool) -> None:
+        torch.manual_seed(0)
+        self.network = FlowNetwork(shape, LATENT_DIM, LATENT_DIM)
+        self.helpers = Helpers(shape.transformer.d_model, LATENT_DIM, phones)
+        self.optimizers = Optimizers(self.network, self.helpers, rate, muon)
+        self.average = Average(self.network, FlowNetwork(shape, LATENT_DIM, LATENT_DIM))
+        self.run = Run(
+            folder,
+            {
+                "network": self.network,
+                "helpers": self.helpers,
+                "optimizers": self.optimizers,
+                "average": self.average,
+            },
+        )
+
+    def scale(self, mean: Tensor, deviation: Tensor) -> None:
+        """Tell the network how the codec's latents are spread."""
+        for network in (self.network, self.average.network):
+            network.emb_mean.copy_(mean)
+            network.emb_std.copy_(deviation)
+
+    def learn(self, batch: Batch, plan: Plan, steps: int) -> None:
+        loss, parts = self._judge(self.network, batch, plan, self.run.step)
+        loss.backward()
+        self.optimizers.step(self.run.step, steps)
+        self.average.update(self.network, self.run.step)
+        self.run.advance(parts)
+
+    @torch.no_grad()
+    def validate(self, batches: list[Batch], plan: Plan) -> dict[str, float]:
+        """Of the averaged weights, always with the same noise."""
+        sums: dict[str, float] = defaultdict(float)
+        for number, batch in enumerate(batches):
+            _, parts = self._judge(self.average.network, batch, plan, number)
+            for name, part in parts.items():
+                sums[name] += part / len(batches)
+        return dict(sums)
+
+    def _judge(self, network: FlowNetwork, batch: Batch, plan: Plan, seed: int) -> tuple[Tensor, dict[str, float]]:
+        with torch.autocast("cpu", torch.bfloat16):
+            return objective(network, self.helpers, batch, plan, torch.Generator().manual_seed(seed))
+
+
+def read_shape(pieces: int) -> FlowLMConfig:
+    shape = yaml.safe_load(SHAPE.read_text(encoding="utf-8"))
+    shape["lookup_table"]["n_bins"] = pieces
+    return FlowLMConfig.model_validate(shape)
+
+
+def read_all(work: Path, voices: list[str], sentences: list[str]) -> list[Clip]:
+    """Of the model's voices, numbered from 0, and behind them of the strangers that there are."""
+    places = [(work, voice) for voice in voices]
+    strangers = work / "strangers"
+    places += [(strangers, path.name) for path in sorted((strangers / "latents").glob("*"))]
+    return [
+        clip for number, (place, voice) in enumerate(places) for clip in read_clips(place, voice, number, sentences)
+    ]
+
+
+def train(args: argparse.Namespace) -> None:
+    pieces = PieceCutter(args.work / "flow/tokenizer.model")
+    sentences, phones = read_sentences(args.work), read_names(args.work / "speech/phones.txt")
+    voices = args.voices or voices_of(args.work / "speech")
+    clips = read_all(args.work, voices, sentences)
+    learnt, unseen = ([clip for clip in clips if for_validation(clip.sentence) == kept] for kept in (False, True))
+    drawn = Batches(learnt, sentences, pieces, args.positions, len(voices))
+    own = [clip for clip in unseen if clip.voice < len(voices)]
+    held_out = Batches(own, sentences, pieces, args.positions, len(voices))
+    batches = [held_out.draw(random.Random(f"validation {number}")) for number in range(VALIDATION_BATCHES)]
+    training = Training(args.work / "flow" / args.run, read_shape(pieces.count), len(phones), args.rate, args.muon)
+    statistics = load_file(args.work / "latents/statistics.safetensors")
+    training.scale(statistics["mean"], statistics["std"])
+    plan, run = Plan(draws=args.draws, jumps=args.jumps), training.run
+    print(f"{len(clips)} clips of {', '.join(voices)}; from step {run.step}", flush=True)
+    while run.step < args.steps:
+        training.learn(drawn.draw(random.Random(run.step), OTHER_CUTS), plan, args.steps)
+        if run.step % VALIDATION_STEPS == 0:
+            run.report("validation", training.validate(batches, plan))
+    run.save()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="folder of all stages")
+    parser.add_argument("--run", default="main", help="name of this training; its files lie in DIR/flow/NAME")
+    parser.add_argument("--steps", type=int, default=24_000, help="in all; the rate falls over the last part")
+    parser.add_argument("--rate", type=float, default=2.5e-3)
+    parser.add_argument("--positions", type=int, default=1000, help="of rows in one batch")
+    parser.add_argument("--draws", type=int, default=2, help="of noise for each frame")
+    parser.add_argument("--jumps", type=float, default=0.1, help="share of frames that learn a jump")
+    parser.add_argument(
+        "--muon", action="store_true", help="for matrices of the transformer, for batches twice as large"
+    )
+    parser.add_argument("--voices", nargs="*", help="others than the model's")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    train(args)
+
+
+if __name__ == "__main__":
+    main()

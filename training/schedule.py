@@ -1,0 +1,14 @@
+"""How the learning rate goes: up, long the same, down at the end. So a run may be stopped early or made longer."""
+
+from torch.optim import Optimizer
+
+WARM_UP_STEPS = 200
+FALLING_SHARE = 0.2  # of all steps
+LEAST_SHARE = 0.02  # of the rate
+
+
+def set_rate(optimizer: Optimizer, rate: float, step: int, steps: int) -> None:
+    rising = (step + 1) / WARM_UP_STEPS
+    falling = (steps - step) / (steps * FALLING_SHARE)
+    for group in optimizer.param_groups:
+        group["lr"] = rate * max(LEAST_SHARE, min(1.0, rising, falling))
