@@ -1,4 +1,4 @@
-"""Stage 6: how well a checkpoint speaks, `python -m training.evaluate` or `make evaluate`: JSON, a table and pictures.
+"""Stage 6: how well a checkpoint speaks, `python -m training.evaluate`: JSON, a table and pictures.
 
 The teachers are the synthesizers' voices that the model learnt from. They read the same sentences, and every measure
 is given for them too.
