@@ -1,10 +1,14 @@
-"""The embedded model, loaded once for all tests."""
+"""The embedded model, loaded once for all tests; and no test that goes by the clock."""
 
 import pytest
 import torch
+from hypothesis import settings
 
 from engine.model import Model
 from engine.weights import find_checkpoint
+
+settings.register_profile("patient", deadline=None)  # a machine may be busy
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,17 @@ class CodecCrops:
             patches.append(self._patches[clip.shard][begin : begin + self._frames].astype(np.float32))
         return tuple(torch.from_numpy(np.stack(part)) for part in (sounds, latents, patches))  # type: ignore[return-value]
 
+    def openings(self, seed: int, rows: int, frames: int) -> tuple[Tensor, Tensor]:
+        """How clips begin: sound `[rows, samples]`, latents `[rows, frames, dim]`."""
+        chosen = [self._clips[place] for place in np.random.default_rng(seed).choice(len(self._clips), rows)]
+        sounds = [clip.audio[: frames * FRAME_SAMPLES] for clip in chosen]
+        firsts = [clip.first_sample // FRAME_SAMPLES for clip in chosen]
+        latents = [
+            self._latents[clip.shard][first : first + frames].astype(np.float32)
+            for clip, first in zip(chosen, firsts, strict=True)
+        ]
+        return torch.from_numpy(np.stack(sounds)), torch.from_numpy(np.stack(latents))
+
 
 def _beside(work: Path, folder: str, clip: Clip, suffix: str) -> Path:
     return work / folder / clip.voice / f"{clip.shard.name}{suffix}"

@@ -12,13 +12,22 @@ from pathlib import Path
 
 import torch
 import yaml
-from torch import nn
+from torch import Tensor, nn
 
 from engine.config import MimiConfig
 from training.average import Average
 from training.codec_crops import CodecCrops
 from training.codec_network import Decoder
-from training.decoder_objective import FRAMES, Batch, Hearer, Weights, speak
+from training.decoder_objective import (
+    FRAMES,
+    OPENING_FRAMES,
+    OPENING_ROWS,
+    Batch,
+    Hearer,
+    Weights,
+    opening_loss,
+    speak,
+)
 from training.discriminator import Discriminator
 from training.latents import load_sketch
 from training.run import Run
@@ -66,14 +75,14 @@ class Training:
         )
         torch.manual_seed(self.run.step)
 
-    def learn(self, batch: Batch, steps: int) -> None:
+    def learn(self, batch: Batch, opening: tuple[Tensor, Tensor], steps: int) -> None:
         step = self.run.step
         if step == self._adversary_from:
             self.run.save()
             shutil.copyfile(self.run.path, self.run.folder / "before_adversary.pt")
         set_rate(self._optimizer, self._rate, step, steps)
         spoken = speak(self.decoder, self.hearer, batch, MOST_NOISE)
-        parts, reported = spoken.losses(), {}
+        parts, reported = spoken.losses() | {"opening": opening_loss(self.decoder, *opening)}, {}
         if step >= self._adversary_from:
             with torch.autocast("cpu", torch.bfloat16):
                 seen_through = self._adversary.own_loss(spoken.sound, spoken.target)
@@ -105,7 +114,8 @@ def train(work: Path, steps: int, rate: float, rows: int, adversary_from: int) -
     held_out = [unseen.batch(seed) for seed in range(VALIDATION_BATCHES)]
     print(f"{len(crops)} clips, from step {training.run.step}", flush=True)
     while training.run.step < steps:
-        training.learn(crops.batch(training.run.step), steps)
+        step = training.run.step
+        training.learn(crops.batch(step), crops.openings(step, OPENING_ROWS, OPENING_FRAMES), steps)
         if training.run.step % VALIDATION_STEPS == 0:
             training.validate(held_out)
     training.run.save()

@@ -14,6 +14,8 @@ from training.spectra import MEL_VALUES, PATCH
 FRAMES = 9  # of latents that the transformer hears
 SOUND_FRAMES = 6  # of these become sound
 COUNTED_FRAMES = 5  # of these are judged: the convolutions began in silence
+OPENING_ROWS, OPENING_FRAMES = 4, 2  # of a batch besides: how clips begin
+OPENING_SAMPLES = 1200  # of these are judged, while there is silence yet
 POSITIONS = 16  # of the transformer in a frame
 
 Batch = tuple[Tensor, Tensor, Tensor]  # sound, latents, patches, as `training.codec_crops` gives them
@@ -28,6 +30,7 @@ class Weights:
     pitch: float = 0.3
     found_out: float = 0.1
     unlike: float = 0.2
+    opening: float = 5.0
 
     def total(self, parts: dict[str, Tensor]) -> Tensor:
         return torch.stack([part * getattr(self, name) for name, part in parts.items()]).sum()
@@ -85,3 +88,11 @@ def speak(decoder: Decoder, hearer: Hearer, batch: Batch, noise: float) -> Spoke
         spoken = decoder.sound(features[:, -SOUND_FRAMES * POSITIONS :])
     counted = COUNTED_FRAMES * FRAME_SAMPLES
     return Spoken(spoken[:, -counted:].float(), sound[:, -counted:], read, patches)
+
+
+def opening_loss(decoder: Decoder, sound: Tensor, latents: Tensor) -> Tensor:
+    """The decoder begins from nothing, which is not silence to it: what it then clicks has to go."""
+    with torch.autocast("cpu", torch.bfloat16):
+        spoken = decoder(latents)
+    off: Tensor = spoken[:, :OPENING_SAMPLES].float() - sound[:, :OPENING_SAMPLES]
+    return off.abs().mean()

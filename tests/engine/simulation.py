@@ -139,7 +139,7 @@ class Machine(Engine):
 
     def __init__(self, truth: Costs, slots: int = 256, max_waiting: int = 0, capacity: int | None = None) -> None:
         self.now_ms = 0.0
-        model = SimpleNamespace(frame_ms=FRAME_MS, frame_samples=1)
+        model = SimpleNamespace(frame_ms=FRAME_MS, frame_samples=1, heads=None)
         self._books(cast(Model, model), slots, max_waiting, capacity, self.now_s)
         self._costs.take(truth)
         self.truth, self.codec = truth, Codec(self)

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from tests.training.speech_folder import FRAMES, make
 from training import codec, decoder, encoder, latents, patches, sketch
+from training.codec_crops import CodecCrops
 from training.data import shards_of
 from training.files import write_array
 
@@ -52,3 +53,13 @@ def test_both_halves_are_published_as_they_were_averaged(work: Path) -> None:
             if half == "encoder":
                 assert torch.equal(published[f"mimi.{name}"], tensor)
             assert f"mimi.{name}" in published
+
+
+def test_openings_are_how_clips_begin(work: Path) -> None:
+    crops = CodecCrops(work, 4, 1)
+    sound, begun = crops.openings(1, 3, 2)
+    assert sound.shape == (3, 2 * 1920)
+    with np.load(work / "latents/bob/0-000.npz") as bob, np.load(work / "latents/ann/0-000.npz") as ann:
+        firsts = [file["latent"][FRAMES : FRAMES + 2].astype(np.float32) for file in (bob, ann)]
+    assert all(any(np.array_equal(row, first) for first in firsts) for row in begun.numpy())
+    assert torch.equal(sound, crops.openings(1, 3, 2)[0])

@@ -2,6 +2,8 @@
 
 import pytest
 
+pytest.importorskip("pocketsphinx", reason="the recogniser's wheel is not there (pip install pocketsphinx)")
+
 from training.recogniser import equal_words, most_common_mistakes, word_error_rate, word_errors, words_of
 
 
