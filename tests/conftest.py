@@ -1,5 +1,7 @@
 """The embedded model, loaded once for all tests; and no test that goes by the clock."""
 
+import signal
+
 import pytest
 import torch
 from hypothesis import settings
@@ -9,6 +11,8 @@ from engine.weights import find_checkpoint
 
 settings.register_profile("patient", deadline=None)  # a machine may be busy
 settings.load_profile("patient")
+# Where a shell runs this in the background Ctrl-C is ignored, and would be by the programs that are tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
