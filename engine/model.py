@@ -126,12 +126,14 @@ class Model:
             max_frames=int(np.ceil(seconds * self.config.mimi.frame_rate)),
             frames_after_eos=after_eos,
             words=tuple(words),
-            owners=self.owners(text, words) if self.heads else (),
+            owners=self._owners(prepared, words) if self.heads else (),
         )
 
     def owners(self, text: str, words: Sequence[Word]) -> tuple[int, ...]:
         """For each token of the segment of this text the word that it belongs to. Empty: that cannot be told."""
-        prepared = prepare(text, self.text_rules)
+        return self._owners(prepare(text, self.text_rules), words)
+
+    def _owners(self, prepared: str, words: Sequence[Word]) -> tuple[int, ...]:
         return owners(words, prepared, self.tokenizer.spans(prepared)) if words else ()
 
     def segments(self, text: str, after_eos: int | None = None) -> list[Segment]:
