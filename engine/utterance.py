@@ -15,6 +15,8 @@ FIRST_FRAME_OF_EOS = 6
 NEWCOMER_MS = 240.0
 # So near to silence nobody waits for anybody.
 SCARCE_MS = 120.0
+# Of the flow head, for one frame: what one listener may cost the others of his batch.
+MAX_DECODE_STEPS = 16
 
 
 class Status(Enum):

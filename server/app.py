@@ -22,33 +22,26 @@ from engine.engine import Engine
 from engine.errors import InputError
 from engine.model import Model
 from engine.weights import find_checkpoint
-from server import (
-    asyncapi,
-    door,
-    http_api,
-    http_docs,
-    http_errors,
-    http_health,
-    http_metrics,
-    http_voices,
-    logs,
-    protocol,
-)
+from server import logs
+from server.access import door
+from server.access.tls import make_context
+from server.audio.opus import OpusEncoder
 from server.ending import Ending
-from server.http_health import Health
+from server.http import api, docs, errors, health, voices
+from server.http import metrics as http_metrics
+from server.http.health import Health
+from server.http.openapi import document
+from server.http.operations import OPERATIONS
 from server.metrics import Metrics
-from server.openapi import document
-from server.operations import OPERATIONS
-from server.opus import OpusEncoder
-from server.protocol import CloseCode
-from server.sessions import STOPPING, Sessions
 from server.settings import Settings
 from server.shared import Shared
-from server.tls import make_context
-from server.upgrade import open_stream
-from server.voice_store import VoiceStore
-from server.watchdog import Watchdog
-from server.worker import Worker
+from server.speaking.watchdog import Watchdog
+from server.speaking.worker import Worker
+from server.voices.store import VoiceStore
+from server.websocket import asyncapi, protocol
+from server.websocket.protocol import CloseCode
+from server.websocket.sessions import STOPPING, Sessions
+from server.websocket.upgrade import open_stream
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +63,7 @@ class PortInUse(InputError):
 
 async def make_app(settings: Settings, model: Model, engine: Engine | None = None) -> web.Application:
     """Raises `SettingsError` where the settings would let strangers in, `KeyFileError` for keys that cannot be read."""
-    app = web.Application(middlewares=[http_errors.tell_errors])
+    app = web.Application(middlewares=[errors.tell_errors])
     metrics = Metrics()
     door.install(app, settings, metrics.on_reject)
     app[SETTINGS] = settings
@@ -79,10 +72,10 @@ async def make_app(settings: Settings, model: Model, engine: Engine | None = Non
     shared = Shared(worker, settings, app[door.LEDGER], metrics)
     sessions = app[SESSIONS] = Sessions(shared)
     app.add_routes([web.get("/v1/stream", _stream), web.get("/", _page)])
-    app.add_routes(http_api.routes(shared, lambda: sessions.accepting))
-    app.add_routes(http_voices.routes(worker.voices, settings))
-    http_docs.add_routes(app, document(OPERATIONS, _version()))
-    http_health.add_routes(app, Health(lambda: worker.alive, lambda: sessions.accepting, lambda: _report(app)))
+    app.add_routes(api.routes(shared, lambda: sessions.accepting))
+    app.add_routes(voices.routes(worker.voices, settings))
+    docs.add_routes(app, document(OPERATIONS, _version()))
+    health.add_routes(app, Health(lambda: worker.alive, lambda: sessions.accepting, lambda: _report(app)))
     http_metrics.add_routes(app, metrics, _watched(worker, sessions))
     asyncapi.add_routes(app, _version())
     if root := page_root():

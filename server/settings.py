@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from engine.errors import InputError
-from server import origin
+from server.access import origin
 
 
 class SettingsError(InputError):

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from server.limits import Ledger
+from server.access.limits import Ledger
 from server.metrics import Metrics
 from server.settings import Settings
-from server.worker import Worker
+from server.speaking.worker import Worker
 
 
 @dataclass(frozen=True)

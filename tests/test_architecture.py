@@ -12,16 +12,25 @@ FORBIDDEN = {
     "training": {"server", "sayline", "bench", "tests", "asyncio"},
     "clients/python/sayline": {"engine", "server", "bench", "training", "torch", "numpy", "aiohttp", "msgspec"},
 }
+# Folders of the server, and what each of them may know of the others.
+SERVER = {
+    "access": set(),
+    "audio": set(),
+    "voices": {"access"},
+    "speaking": {"access", "voices"},
+    "http": {"access", "audio", "voices", "speaking"},
+    "websocket": {"access", "audio", "voices", "speaking"},
+}
 
 
-def imported(path: Path) -> set[str]:
+def imported(path: Path, depth: int = 1) -> set[str]:
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module.split(".")[0])
-    return names
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {".".join(name.split(".")[:depth]) for name in names}
 
 
 @pytest.mark.parametrize("folder", FORBIDDEN)
@@ -32,7 +41,17 @@ def test_imports_point_one_way(folder: str) -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize("folder", SERVER)
+def test_folders_of_the_server_know_what_lies_below_them(folder: str) -> None:
+    others = {f"server.{each}" for each in (*SERVER, "app", "cli", "commands")}
+    known = {f"server.{each}" for each in SERVER[folder] | {folder}}
+    files = sorted((ROOT / "server" / folder).glob("*.py"))
+    assert files
+    wrong = {path.name: bad for path in files if (bad := imported(path, 2) & others - known)}
+    assert not wrong
+
+
 def test_the_protocol_does_no_io() -> None:
     client = ROOT / "clients/python/sayline"
-    for path in (ROOT / "server/protocol.py", client / "messages.py", client / "wire.py"):
+    for path in (ROOT / "server/websocket/protocol.py", client / "messages.py", client / "wire.py"):
         assert not imported(path) & {"asyncio", "socket", "aiohttp", "websockets", "logging", "time"}, path

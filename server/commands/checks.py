@@ -19,12 +19,12 @@ from engine.errors import InputError
 from engine.precision import Precision
 from engine.source import beside, cached, is_remote
 from engine.weights import PREFERRED, find_checkpoint, hub_obstacle
+from server.access.auth import Callers
+from server.access.tls import make_context
 from server.app import bind
-from server.auth import Callers
+from server.audio.opus import OpusEncoder, find_libopus
 from server.commands.facts import free_memory_bytes, granted_cores
-from server.opus import OpusEncoder, find_libopus
 from server.settings import Settings
-from server.tls import make_context
 
 GB = 2**30
 LITTLE_MEMORY_BYTES, TOO_LITTLE_MEMORY_BYTES = 2 * GB, GB // 2

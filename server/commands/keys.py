@@ -8,7 +8,7 @@ import typer
 from server.commands.terminal import Terminal, plainly
 
 if TYPE_CHECKING:
-    from server.keys import KeyFile
+    from server.access.keys import KeyFile
 
 EXAMPLES = """Examples:
 
@@ -66,7 +66,7 @@ def add(
 
     From then on the server asks everybody for a key.
     """
-    from server.limits import Limits
+    from server.access.limits import Limits
 
     limits = Limits(
         contexts=contexts,
@@ -108,7 +108,7 @@ def revoke(name: Name, keys_file: Place = None) -> None:
 
 
 def _file(path: Path | None) -> "KeyFile":
-    from server.keys import KeyFile
+    from server.access.keys import KeyFile
     from server.settings import Settings
 
     return KeyFile(Settings.load(keys_file=path and str(path)).keys_path)

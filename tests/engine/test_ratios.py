@@ -17,7 +17,7 @@ from engine.model import Model
 from engine.priority import step_aside
 from engine.state import Draws, FlowLMState, Opening
 from engine.utterance import Sampling, Utterance
-from server.voices import NICENESS
+from server.voices.voices import NICENESS
 from tests.engine.reference import some_audio
 
 TEXT = "Who can tell the secrets of their hearts and minds, and who would want to know them all before the day is out?"

@@ -19,14 +19,15 @@ from engine.config import FlowLMTransformerConfig
 from engine.errors import VoiceError
 from engine.model import Model
 from engine.voice import Voice, load_voice_file
-from server import door, http_voices
-from server.http_errors import tell_errors
-from server.keys import KeyFile
-from server.limits import Limits
+from server.access import door
+from server.access.keys import KeyFile
+from server.access.limits import Limits
+from server.http import voices as http_voices
+from server.http.errors import tell_errors
 from server.settings import Settings
-from server.voice_store import VoiceStore
-from server.voice_url import VoiceUrls
-from server.voices import Voices
+from server.voices.store import VoiceStore
+from server.voices.url import VoiceUrls
+from server.voices.voices import Voices
 from tests.server.fakes import FakeModel
 from tests.server.peer import running
 

@@ -11,13 +11,15 @@ import aiohttp
 from aiohttp import web
 
 from engine.engine import Engine
-from server import door, http_api, http_errors
+from server.access import door
+from server.http import api as http_api
+from server.http import errors as http_errors
 from server.metrics import Metrics
 from server.settings import Settings
 from server.shared import Shared
-from server.voice_store import VoiceStore
-from server.voice_url import VoiceUrls
-from server.worker import Worker
+from server.speaking.worker import Worker
+from server.voices.store import VoiceStore
+from server.voices.url import VoiceUrls
 from tests.server.peer import running
 
 

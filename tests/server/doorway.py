@@ -7,8 +7,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from server import door
-from server.http_errors import tell_errors
+from server.access import door
+from server.http.errors import tell_errors
 from server.settings import Settings
 from tests.server.peer import running
 

@@ -156,7 +156,7 @@ async def test_a_server_that_stops_says_so_to_every_context_and_closes(engine: F
 async def test_a_server_stops_although_somebody_does_not_read(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.connection.PATIENCE_S", 0.1)
+    monkeypatch.setattr("server.websocket.connection.PATIENCE_S", 0.1)
     stuck = asyncio.Event()
 
     async def never(socket: object, data: object) -> None:
@@ -177,7 +177,7 @@ async def test_our_own_fault_closes_one_session_with_1011(
         await other.send("start", "healthy")
         await other.send("text", "healthy", text="Hello. ")
         await other.hear_until("segment")
-        monkeypatch.setattr("server.session.Session._open", lambda *_: 1 / 0)
+        monkeypatch.setattr("server.websocket.session.Session._open", lambda *_: 1 / 0)
         await one.send("start")
         assert await closing(one) == (1011, "internal error")
         await other.send("text", "healthy", text="All is well.")

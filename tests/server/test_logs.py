@@ -164,7 +164,7 @@ async def test_a_session_leaves_neither_text_nor_key(
         engine.runner.codec_fault = ValueError(TEXT)
         await one.say(TEXT)
         await one.hear_all()
-        monkeypatch.setattr("server.session.Session.handle", lambda session, message: {}[message])
+        monkeypatch.setattr("server.websocket.session.Session.handle", lambda session, message: {}[message])
         await one.send("start", "b")
         await one.socket.wait_closed()
     said = read(lines)

@@ -14,9 +14,9 @@ import pytest
 from engine.model import Model
 from engine.reading.passage import Word
 from engine.utterance import Segment
+from server.access.keys import KeyFile
+from server.access.limits import Limits
 from server.app import make_app
-from server.keys import KeyFile
-from server.limits import Limits
 from server.settings import Settings
 from tests.engine.sounds import speech, wav
 from tests.server.cloners import CloningModel, form

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.cloning import hear
-from server.voices import Voices
+from server.voices.voices import Voices
 from tests.engine.sounds import speech
 from tests.web.stage import (
     ASKS_NOBODY,

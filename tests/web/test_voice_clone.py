@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.model import Model
-from server import voice_upload
+from server.voices import upload
 from tests.engine.sounds import speech, wav
 from tests.web.stage import AUDIO, Stage, agree, choose, enter, focused, open_panel, send, staged, told, voices_of
 from tests.web.test_access import check
@@ -64,8 +64,8 @@ async def test_the_panel_is_new_for_the_next_voice(panel: Any) -> None:
 
 
 async def test_the_words_of_the_tick_box_are_what_the_server_asks(panel: Any) -> None:
-    with pytest.raises(voice_upload.ConsentMissing) as error:
-        voice_upload._checked({"file": AUDIO})
+    with pytest.raises(upload.ConsentMissing) as error:
+        upload._checked({"file": AUDIO})
     asked = "the speaker must have agreed to this copy of the voice"
     assert str(error.value).startswith(asked)
     ticked = await panel.locator("label", has=panel.locator("#clone-consent")).inner_text()

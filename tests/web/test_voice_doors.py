@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from server.http_voices import MAX_UPLOADS_OF_ONE
-from server.limits import Limits
+from server.access.limits import Limits
+from server.http.voices import MAX_UPLOADS_OF_ONE
 from tests.web.conftest import status
 from tests.web.stage import (
     Stage,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from server.limits import Limits
+from server.access.limits import Limits
 from tests.web.conftest import status
 from tests.web.stage import Stage, enter, expect_refusal, focused, make_voice, staged, voices_of
 

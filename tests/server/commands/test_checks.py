@@ -9,9 +9,9 @@ import torch
 from huggingface_hub import constants
 
 from engine.errors import InputError
+from server.audio.opus import OpusMissing
 from server.commands import checks
 from server.commands.checks import Check, Finding, Status, examine
-from server.opus import OpusMissing
 from server.settings import Settings
 
 GB = 1 << 30

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from server.key_ring import KeyRing
-from server.keys import KeyFile
+from server.access.key_ring import KeyRing
+from server.access.keys import KeyFile
 from server.settings import Settings
 from tests.server.commands.conftest import Sayline, mistake
 

@@ -1,0 +1,1 @@
+"""Sound in every form in which it leaves."""

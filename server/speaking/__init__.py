@@ -1,0 +1,1 @@
+"""What drives the engine and tells each listener what happened; knows no wire."""

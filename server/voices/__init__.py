@@ -1,0 +1,1 @@
+"""Voices by name: those that come along and those that people made."""

@@ -1,0 +1,1 @@
+"""The door for text that is still being written: sessions and their contexts."""

@@ -1,0 +1,87 @@
+"""The native protocol as an AsyncAPI 3 document, made from its messages, so that it never says anything else.
+
+`/v1/asyncapi.json`. What is a rule and not a shape is in `docs/protocol.md`.
+"""
+
+import inspect
+from collections.abc import Iterable
+from typing import Any, get_args
+
+import msgspec
+from aiohttp import web
+
+from server.access import door
+from server.websocket import protocol
+from server.websocket.protocol import ClientMessage, CloseCode, Encoding, ServerEvent
+
+PATH = "/v1/asyncapi.json"
+DOCUMENT = web.AppKey("asyncapi", bytes)
+
+SUMMARY = "Text in while it is written, speech out while it is spoken. Any number of contexts on one WebSocket."
+ENCODINGS = (
+    f"As `{Encoding.MSGPACK.subprotocol}` every message is a map in a binary frame. As `{Encoding.JSON.subprotocol}` "
+    "it is a text frame, and audio alone a binary one: 16 bytes, big-endian (u8 1, u8 length of the context's id, "
+    "u16 0, u32 seq, u64 start_sample), then the id in UTF-8, then the data. Unknown fields are ignored."
+)
+
+
+def add_routes(app: web.Application, version: str) -> None:
+    app[DOCUMENT] = msgspec.json.encode(document(version))
+    app.add_routes([web.get(PATH, _document)])
+
+
+@door.public
+async def _document(request: web.Request) -> web.Response:
+    return web.Response(body=request.app[DOCUMENT], content_type="application/json")
+
+
+def document(version: str) -> dict[str, Any]:
+    said, heard = get_args(ClientMessage), get_args(ServerEvent)
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "Sayline", "version": version, "description": f"{SUMMARY}\n\n{ENCODINGS}"},
+        "defaultContentType": "application/json",
+        "channels": {
+            "stream": {
+                "address": "/v1/stream",
+                "description": "Close codes: " + "; ".join(f"{code.value} {code.name.lower()}" for code in CloseCode),
+                "messages": {_tag(kind): {"$ref": f"#/components/messages/{_tag(kind)}"} for kind in (*said, *heard)},
+                "bindings": {"ws": {"method": "GET", "headers": _upgrade_headers()}},
+            }
+        },
+        "operations": {
+            "receive": _operation("receive", "What a client says.", said),
+            "send": _operation("send", "What the server says.", heard),
+        },
+        "components": {
+            "messages": {_tag(kind): _message(kind) for kind in (*said, *heard)},
+            "schemas": _schemas((*said, *heard)),
+        },
+    }
+
+
+def _operation(action: str, summary: str, kinds: Iterable[type]) -> dict[str, Any]:
+    messages = [{"$ref": f"#/channels/stream/messages/{_tag(kind)}"} for kind in kinds]
+    return {"action": action, "summary": summary, "channel": {"$ref": "#/channels/stream"}, "messages": messages}
+
+
+def _message(kind: type) -> dict[str, Any]:
+    told = inspect.cleandoc(kind.__doc__ or "")
+    message = {"name": _tag(kind), "summary": told, "payload": {"$ref": f"#/components/schemas/{kind.__name__}"}}
+    if kind is protocol.Audio:
+        return {**message, "contentType": "application/octet-stream"}
+    return message
+
+
+def _schemas(kinds: Iterable[type]) -> dict[str, Any]:
+    _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    return schemas
+
+
+def _tag(kind: Any) -> str:
+    return str(kind.__struct_config__.tag)
+
+
+def _upgrade_headers() -> dict[str, Any]:
+    names = [encoding.subprotocol for encoding in Encoding]
+    return {"type": "object", "properties": {"Sec-WebSocket-Protocol": {"type": "string", "enum": names}}}

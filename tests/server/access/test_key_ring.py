@@ -1,0 +1,105 @@
+"""Keys are looked up as they are now."""
+
+import hashlib
+import logging
+from pathlib import Path
+
+import pytest
+
+from server.access.key_ring import KeyRing
+from server.access.keys import KeyFile, KeyFileError
+from server.access.limits import Limits
+
+NOTHING = Limits()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> KeyFile:
+    return KeyFile(tmp_path / "keys.json")
+
+
+def test_a_damaged_file_is_said_at_the_start(file: KeyFile) -> None:
+    file.path.write_bytes(b"{")
+    with pytest.raises(KeyFileError, match="is no file of keys"):
+        KeyRing(file)
+
+
+def test_a_key_is_found_by_itself_alone(file: KeyFile) -> None:
+    ann, bob = file.add("ann", NOTHING), file.add("bob", Limits(contexts=2))
+    ring = KeyRing(file)
+    for given_key, name in ((ann, "ann"), (bob, "bob")):
+        found = ring.find(given_key)
+        assert found is not None
+        assert found.caller.name == found.caller.account == name
+    for wrong in ("", ann[:-1], f"{ann} ", ann.upper(), "say_", "\udcff", hashlib.sha256(ann.encode()).hexdigest()):
+        assert ring.find(wrong) is None
+
+
+def test_every_key_is_compared_whichever_was_given(file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long it takes tells nothing."""
+    keys = [file.add(f"n{number}", NOTHING) for number in range(5)]
+    ring, compared = KeyRing(file), []
+
+    def compare(one: str, other: str) -> bool:
+        compared.append((one, other))
+        return one == other
+
+    monkeypatch.setattr("hmac.compare_digest", compare)
+    for given_key in (keys[0], keys[4], "wrong"):
+        compared.clear()
+        ring.find(given_key)
+        assert len(compared) == 5
+
+
+def test_what_changes_in_the_file_counts_at_once(file: KeyFile) -> None:
+    ring = KeyRing(file)
+    assert not ring.found_file
+    ann = file.add("ann", NOTHING)
+    assert ring.find(ann)
+    assert ring.found_file
+    bob = file.add("bob", NOTHING)
+    assert ring.find(bob)
+    file.revoke("ann")
+    assert ring.find(ann) is None
+    assert ring.named("ann") is None
+    assert ring.named("bob") == ring.find(bob)
+
+
+def test_a_file_that_has_not_changed_is_not_read_again(file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann = file.add("ann", NOTHING)
+    ring = KeyRing(file)
+    monkeypatch.setattr(KeyFile, "read", None)
+    assert ring.find(ann)
+
+
+def test_without_its_file_no_key_is_good_but_keys_are_asked_for(file: KeyFile) -> None:
+    ann = file.add("ann", NOTHING)
+    ring = KeyRing(file)
+    file.path.unlink()
+    assert ring.find(ann) is None
+    assert ring.found_file
+
+
+def test_a_file_that_is_damaged_while_the_server_runs_lets_nobody_in(
+    file: KeyFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    ann = file.add("ann", NOTHING)
+    whole = file.path.read_bytes()
+    ring = KeyRing(file)
+    file.path.write_bytes(b"{")
+    assert ring.find(ann) is None
+    assert ring.find(ann) is None
+    assert ring.found_file
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]  # once, not for each request
+    assert "no key is good until this is mended" in caplog.text
+    file.path.write_bytes(whole)
+    assert ring.find(ann)
+    file.path.write_bytes(b"{")
+    assert ring.find(ann) is None
+    assert len(caplog.records) == 2
+
+
+def test_a_damaged_file_that_appears_asks_for_keys(file: KeyFile, caplog: pytest.LogCaptureFixture) -> None:
+    ring = KeyRing(file)
+    file.path.write_bytes(b"{")
+    assert ring.found_file

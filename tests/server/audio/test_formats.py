@@ -1,0 +1,266 @@
+import io
+import os
+import threading
+from collections.abc import Iterator
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from engine.audio import to_int16, to_pcm
+from server.audio.formats import RECIPES, Encoder, Format, FormatError, new_encoder
+
+RATE_HZ = 24_000
+FRAME = 1920
+Samples = npt.NDArray[np.float32]
+# What of the sound is left, at least. The lossy ones are measured on a voice-like sound, so they may be coarse.
+SNR_DB = {"wav": 60, "pcm": 60, "flac": 60, "mulaw": 30, "alaw": 30, "opus": 12, "mp3": 12, "aac": 12}
+HEARD_AT_HZ = {"opus": 48_000}  # others: at the rate that was asked for
+
+
+def voice(seconds: float = 2.0) -> Samples:
+    """A gliding pitch with ten harmonics, in syllables; all below 2 kHz, so that 8 kHz can hold it."""
+    time = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
+    phase = 2 * np.pi * np.cumsum(130 + 40 * np.sin(2 * np.pi * 1.3 * time)) / RATE_HZ
+    sound = sum(np.sin(harmonic * phase) / harmonic for harmonic in range(1, 11))
+    return np.asarray(0.2 * sound * np.sin(2 * np.pi * 2 * time + 0.5) ** 2, np.float32)
+
+
+def frames(sound: Samples, size: int = FRAME) -> Iterator[Samples]:
+    return (sound[at : at + size] for at in range(0, len(sound), size))
+
+
+def encoded(encoder: Encoder, sound: Samples, size: int = FRAME) -> bytes:
+    return b"".join([encoder.encode(frame) for frame in frames(sound, size)] + [encoder.end()])
+
+
+def decoded(format: str, data: bytes, rate_hz: int) -> tuple[Samples, int]:
+    """What a player hears, and its rate."""
+    container = {"pcm": "s16le", "opus": "ogg"}.get(format, str(format))
+    options = {"sample_rate": str(rate_hz)} if format in ("pcm", "mulaw", "alaw") else {}
+    with av.open(io.BytesIO(data), "r", format=container, options=options) as file:
+        parts = [np.zeros(0, np.float32)]
+        for frame in file.decode(audio=0):
+            scale = 1 / 32768 if frame.format.packed.name == "s16" else 1
+            parts.append(frame.to_ndarray().reshape(-1).astype(np.float32) * np.float32(scale))
+        return np.concatenate(parts), file.streams.audio[0].sample_rate
+
+
+def at_rate(sound: Samples, rate_hz: int) -> Samples:
+    """By Fourier's series, so that nothing here comes from what is tested."""
+    samples = round(len(sound) * rate_hz / RATE_HZ)
+    spectrum = np.fft.rfft(sound)
+    whole = np.zeros(samples // 2 + 1, complex)
+    kept = min(len(spectrum), len(whole))
+    whole[:kept] = spectrum[:kept]
+    return np.asarray(np.fft.irfft(whole, samples) * samples / len(sound), np.float32)
+
+
+def snr_db(sent: Samples, heard: Samples, rate_hz: int) -> float:
+    """Of the second in the middle, where the two lie upon each other best: an encoder may be late."""
+    begin, length, late = rate_hz // 2, rate_hz, rate_hz // 4
+    middle = sent[begin : begin + length]
+    at = begin + int(np.argmax(np.correlate(heard[begin : begin + late + length], middle, "valid")))
+    there = heard[at : at + length]
+    return float(10 * np.log10(np.square(middle).sum() / np.square(middle - there).sum()))
+
+
+def level_db(sound: Samples) -> float:
+    return float(10 * np.log10(np.square(sound).mean()))
+
+
+def spectrum_db(sound: Samples, rate_hz: int) -> npt.NDArray[np.float64]:
+    """In bands of 250 Hz up to 2 kHz, of the part where every encoder has begun."""
+    power = np.square(np.abs(np.fft.rfft(sound[rate_hz // 4 : rate_hz * 3 // 2])))
+    hz = np.fft.rfftfreq(rate_hz * 3 // 2 - rate_hz // 4, 1 / rate_hz)
+    bands = [power[(low <= hz) & (hz < low + 250)].sum() / rate_hz**2 for low in range(0, 2000, 250)]
+    return np.asarray(10 * np.log10(np.array(bands)), np.float64)
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 16_000, 22_050, 24_000, 44_100, 48_000])
+@pytest.mark.parametrize("format", Format)
+def test_what_is_heard_is_what_was_said(format: str, rate_hz: int) -> None:
+    if rate_hz not in RECIPES[Format(format)].rates_hz:
+        pytest.skip("the format has no such rate")
+    sound = voice()
+    heard, heard_hz = decoded(format, encoded(new_encoder(format, rate_hz, RATE_HZ), sound), rate_hz)
+    assert heard_hz == HEARD_AT_HZ.get(format, rate_hz)
+    sent = at_rate(sound, heard_hz)
+    late_s = {"mp3": 3 * 1152 / rate_hz, "aac": 2 * 1024 / rate_hz}.get(format, 0)
+    assert 0 <= len(heard) / heard_hz - 2.0 <= late_s + 0.001
+    assert snr_db(sent, heard, heard_hz) > SNR_DB[format]
+    assert level_db(heard) == pytest.approx(level_db(sent), abs=1.5)
+    if format not in ("mp3", "aac"):  # these begin with a silence
+        before, after = spectrum_db(sent, heard_hz), spectrum_db(heard, heard_hz)
+        assert np.abs(before - after)[before > -60].max() < 1.5
+
+
+@pytest.mark.parametrize("format", Format)
+def test_the_first_bytes_come_with_the_first_frame(format: str) -> None:
+    encoder = new_encoder(format, None, RATE_HZ)
+    sound = voice()
+    first = encoder.encode(sound[:FRAME])
+    assert first
+    if format == "mp3":  # a file has two frames at least, a stream may have one
+        packets = av.CodecContext.create("mp3", "r").parse(first + b"\xff")
+        assert [packet.size for packet in packets] == [192]
+    else:
+        heard, heard_hz = decoded(format, first, encoder.sample_rate_hz)
+        assert len(heard) / heard_hz >= 0.02  # there is sound in them
+    for frame in frames(sound[FRAME:]):
+        assert encoder.encode(frame)  # and so it goes on
+
+
+@pytest.mark.parametrize("format", ["wav", "pcm", "flac", "opus", "mulaw", "alaw"])
+def test_what_has_no_long_frames_is_never_late(format: str) -> None:
+    """Cut off behind any frame, all but 25 ms of what was said is in the bytes that came."""
+    encoder, data = new_encoder(format, None, RATE_HZ), b""
+    for number, frame in enumerate(frames(voice(1.0)), 1):
+        data += encoder.encode(frame)
+        heard, heard_hz = decoded(format, data, encoder.sample_rate_hz)
+        assert len(heard) / heard_hz >= min(number * 0.08, 1.0) - 0.025
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 16_000, 22_050, 44_100, 48_000])
+def test_another_rate_has_no_click_where_frames_meet(rate_hz: int) -> None:
+    tone = np.asarray(0.5 * np.sin(2 * np.pi * 997 * np.arange(2 * RATE_HZ) / RATE_HZ), np.float32)
+    heard, _ = decoded("pcm", encoded(new_encoder("pcm", rate_hz, RATE_HZ), tone), rate_hz)
+    ideal = 0.5 * np.sin(2 * np.pi * 997 * np.arange(len(heard)) / rate_hz)
+    assert len(heard) == 2 * rate_hz
+    assert np.abs(heard - ideal)[rate_hz // 10 : -rate_hz // 10].max() < 3 / 32768
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 16_000])
+def test_what_a_lower_rate_cannot_hold_does_not_come_back_as_something_else(rate_hz: int) -> None:
+    high = np.asarray(0.5 * np.sin(2 * np.pi * (rate_hz / 2 + 1000) * np.arange(RATE_HZ) / RATE_HZ), np.float32)
+    heard, _ = decoded("pcm", encoded(new_encoder("pcm", rate_hz, RATE_HZ), high), rate_hz)
+    assert level_db(heard[rate_hz // 10 : -rate_hz // 10] + 1e-9) < -65
+
+
+@pytest.mark.parametrize("format", Format)
+def test_frames_may_have_any_length(format: str) -> None:
+    """Speech at another tempo comes so."""
+    sound = voice(1.0)
+    whole = decoded(format, encoded(new_encoder(format, None, RATE_HZ), sound), RATE_HZ)[0]
+    odd = decoded(format, encoded(new_encoder(format, None, RATE_HZ), sound, 1237), RATE_HZ)[0]
+    assert len(whole) == len(odd)
+    assert np.abs(whole - odd).max() < 0.02
+    none = new_encoder(format, None, RATE_HZ)
+    none.encode(np.zeros(0, np.float32))
+    none.encode(sound[:1])
+    none.encode(np.zeros(0, np.float32))
+    none.end()
+
+
+def test_pcm_and_wav_at_the_models_rate_are_the_samples_themselves() -> None:
+    sound = np.clip(np.random.default_rng(0).normal(0, 0.5, 4800), -1.2, 1.2).astype(np.float32)
+    assert encoded(new_encoder("pcm", None, RATE_HZ), sound) == to_pcm(sound)
+    wav = encoded(new_encoder("wav", None, RATE_HZ), sound)
+    assert wav == wav[:44] + to_pcm(sound)
+    assert wav[4:8] == wav[40:44] == b"\xff\xff\xff\xff"  # nobody knows yet how long it will be
+
+
+def test_g711_is_the_one_of_the_standard() -> None:
+    """Some of its points: silence, full scale, and steps that grow with the level."""
+    for format, silence, loudest, quietest in (("mulaw", 0xFF, 0x80, 0x00), ("alaw", 0xD5, 0xAA, 0x2A)):
+        said = np.array([0, 1, -1], np.float32).repeat(4)
+        assert encoded(new_encoder(format, 24_000, RATE_HZ), said)[::4] == bytes([silence, loudest, quietest])
+
+
+@pytest.mark.parametrize("format", Format)
+def test_what_is_too_loud_or_no_number_harms_nothing(format: str) -> None:
+    broken = voice(1.0)
+    broken[5000:5100] = np.nan
+    broken[6000:6100] = np.inf
+    broken[7000:7100] = -np.inf
+    bounded = np.clip(np.nan_to_num(broken, nan=0), -1, 1)
+    one, other = (
+        decoded(format, encoded(new_encoder(format, None, RATE_HZ), sound), RATE_HZ)[0] for sound in (broken, bounded)
+    )
+    assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("format", Format)
+def test_nothing_said_is_a_stream_that_ends(format: str) -> None:
+    data = new_encoder(format, None, RATE_HZ).end()
+    heard, heard_hz = decoded(format, data, RATE_HZ)
+    assert len(heard) / heard_hz < 0.2
+    assert not np.abs(heard).max(initial=0) > 0.001
+
+
+@pytest.mark.parametrize(
+    ("format", "rate_hz", "content_type", "usual_hz"),
+    [
+        ("wav", None, "audio/wav", 24_000),
+        ("pcm", 16_000, "audio/pcm;rate=16000", 16_000),
+        ("opus", None, "audio/ogg;codecs=opus", 24_000),
+        ("mp3", None, "audio/mpeg", 24_000),
+        ("aac", None, "audio/aac", 48_000),
+        ("flac", None, "audio/flac", 24_000),
+        ("mulaw", None, "audio/PCMU;rate=8000", 8_000),
+        ("alaw", None, "audio/PCMA;rate=8000", 8_000),
+    ],
+)
+def test_the_content_type_says_what_it_is(format: str, rate_hz: int | None, content_type: str, usual_hz: int) -> None:
+    encoder = new_encoder(format, rate_hz, RATE_HZ)
+    assert (encoder.content_type, encoder.sample_rate_hz) == (content_type, usual_hz)
+
+
+@pytest.mark.parametrize("format", ["opus", "mp3", "aac"])
+def test_a_bitrate_is_kept(format: str) -> None:
+    sound = voice(2.0)
+    low, high = (len(encoded(new_encoder(format, 48_000, RATE_HZ, bitrate), sound)) for bitrate in (32_000, 96_000))
+    assert 0.6 * 8_000 < low < 1.6 * 8_000
+    assert high > 1.5 * low
+
+
+@pytest.mark.parametrize(
+    ("format", "rate_hz", "told"),
+    [
+        ("ogg", None, "no format 'ogg'; there are: wav, pcm, opus"),
+        ("x" * 1000, None, "no format 'xxxxxxxxxxxxxxxxxxxx'; there are"),
+        ("pcm", 7_999, "cannot have a sample rate of 7999 Hz; it can have 8000 to 48000"),
+        ("wav", 96_000, "96000"),
+        ("opus", 44_100, "it can have 8000, 12000, 16000, 24000, 48000"),
+        ("mp3", 23_000, "it can have 8000, 11025"),
+    ],
+)
+def test_what_cannot_be_is_said_with_what_can(format: str, rate_hz: int | None, told: str) -> None:
+    with pytest.raises(FormatError, match=told):
+        new_encoder(format, rate_hz, RATE_HZ)
+
+
+def test_no_threads_are_started() -> None:
+    """FFmpeg would start one for each processor and stream."""
+    before = threads()
+    encoders = [new_encoder(format, 8_000, RATE_HZ) for format in Format for _ in range(3)]
+    for encoder in encoders:
+        encoder.encode(voice(0.08))
+    assert threads() == before
+
+
+def test_streams_in_threads_give_what_each_gives_alone() -> None:
+    sound = voice(0.5)
+    expected = encoded(new_encoder("mp3", 44_100, RATE_HZ), sound)
+    got: list[bytes] = []
+    encoder = new_encoder("mp3", 44_100, RATE_HZ)
+
+    def one_frame(frame: Samples) -> None:
+        got.append(encoder.encode(frame))
+
+    for frame in frames(sound):  # each on a thread of its own, as the codec's threads take turns
+        thread = threading.Thread(target=one_frame, args=(frame,))
+        thread.start()
+        thread.join()
+    assert b"".join([*got, encoder.end()]) == expected
+
+
+def threads() -> int:
+    return len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else threading.active_count()
+
+
+def test_a_sample_is_rounded_to_the_nearest() -> None:
+    sound = np.array([0.4, 0.6, -0.4, -0.6], np.float32) / np.float32(32768)
+    assert to_int16(sound).tolist() == [0, 1, 0, -1]
+    assert np.frombuffer(encoded(new_encoder("pcm", None, RATE_HZ), sound), "<i2").tolist() == [0, 1, 0, -1]

@@ -1,0 +1,50 @@
+import logging
+
+import pytest
+from aiohttp import ClientSession, web
+
+from engine.errors import Full, TextError
+from server.access.limits import Limited
+from server.http.errors import RequestError, tell_errors
+from tests.server.peer import running
+
+FAULTS = {
+    "text": (TextError("no words"), 400, "invalid_request_error", None, "bad_text"),
+    "param": (RequestError("too fast", "speed"), 400, "invalid_request_error", "speed", "bad_request"),
+    "full": (Full("full", 2_300), 503, "server_error", None, "full"),
+    "limited": (Limited("rate_limited", "slowly", 100), 429, "rate_limit_error", None, "rate_limited"),
+    "http": (web.HTTPForbidden(text="not you\n"), 403, "permission_error", None, "forbidden"),
+    "ours": (ZeroDivisionError("secret"), 500, "server_error", None, "internal"),
+}
+
+
+async def fail(request: web.Request) -> web.Response:
+    raise FAULTS[request.match_info["name"]][0]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_every_fault_has_one_shape(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    fault, status, kind, param, code = FAULTS[name]
+    app = web.Application(middlewares=[tell_errors])
+    app.add_routes([web.get("/{name}", fail)])
+    async with running(app) as address, ClientSession() as client, client.get(f"http://{address}/{name}") as response:
+        told = await response.json()
+        retry_after = response.headers.get("Retry-After")
+    assert response.status == status
+    message = told["error"].pop("message")
+    assert told == {"error": {"type": kind, "param": param, "code": code}}
+    assert retry_after == {"full": "3", "limited": "1"}.get(name)
+    assert message == {"ours": "internal error", "http": "not you"}.get(name, str(fault))
+    assert ("secret" in caplog.text) == (name == "ours")
+
+
+async def test_what_is_no_fault_goes_through(caplog: pytest.LogCaptureFixture) -> None:
+    async def elsewhere(request: web.Request) -> web.Response:
+        raise web.HTTPFound("/nowhere")
+
+    app = web.Application(middlewares=[tell_errors])
+    app.add_routes([web.get("/", elsewhere)])
+    async with running(app) as address, ClientSession() as client:
+        response = await client.get(f"http://{address}/", allow_redirects=False)
+        assert (response.status, response.headers["Location"]) == (302, "/nowhere")
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]

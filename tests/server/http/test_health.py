@@ -1,0 +1,30 @@
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from server.http.health import Health, add_routes
+from tests.server.peer import running
+
+
+@pytest.mark.parametrize(
+    ("alive", "accepting", "expected"),
+    [
+        (True, True, {"/health": (200, "healthy"), "/healthz": (200, "ok"), "/readyz": (200, "ready")}),
+        (True, False, {"/health": (200, "healthy"), "/healthz": (200, "ok"), "/readyz": (503, "stopping")}),
+        (False, False, {"/health": (503, "failed"), "/healthz": (503, "failed"), "/readyz": (503, "failed")}),
+    ],
+)
+async def test_who_asks_hears_whether_it_lives_and_whether_it_takes_more(
+    alive: bool, accepting: bool, expected: dict[str, Any]
+) -> None:
+    app = web.Application()
+    add_routes(app, Health(lambda: alive, lambda: accepting, lambda: {"sessions": 3}))
+    async with running(app) as address, aiohttp.ClientSession() as client:
+        for path, answer in expected.items():
+            async with client.get(f"http://{address}{path}") as response:
+                told = await response.json()
+                assert (response.status, told["status"]) == answer
+                assert ("sessions" in told) == (path == "/healthz")
+                assert response.headers["Cache-Control"] == "no-store"

@@ -1,0 +1,101 @@
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from aiohttp import web
+
+from server.app import make_app
+from server.http.docs import POLICY, add_routes
+from server.http.openapi import document
+from server.http.operations import OPERATIONS
+from server.http.requests import Speak, SpeakAsOpenAI
+from server.settings import Settings
+from tests.server.fakes import FakeEngine
+from tests.server.peer import running
+
+DOCUMENT = document(OPERATIONS, "1.2.3")
+METHODS = {"get", "post", "delete"}
+
+
+async def test_every_route_is_documented_and_nothing_else(engine: FakeEngine, tmp_path: Path) -> None:
+    app = await make_app(Settings.load(data=str(tmp_path)), engine.model, engine)
+    routes = {
+        (route.method.lower(), route.resource.canonical)
+        for route in app.router.routes()
+        if route.resource is not None and route.method != "HEAD" and not isinstance(route.resource, web.StaticResource)
+    }
+    documented = {(method, path) for path, methods in DOCUMENT["paths"].items() for method in methods}
+    assert documented == routes
+
+
+def parts(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object in it."""
+    if isinstance(value, dict):
+        yield value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from parts(each)
+
+
+def test_the_document_is_whole() -> None:
+    assert DOCUMENT["openapi"].startswith("3.1.")
+    assert json.loads(json.dumps(DOCUMENT)) == DOCUMENT
+    schemas = DOCUMENT["components"]["schemas"]
+    for each in parts(DOCUMENT):
+        if reference := each.get("$ref"):
+            assert reference.removeprefix("#/components/schemas/") in schemas
+    operations = [operation for methods in DOCUMENT["paths"].values() for operation in methods.values()]
+    assert len({operation["operationId"] for operation in operations}) == len(operations)
+    for path, methods in DOCUMENT["paths"].items():
+        assert methods.keys() <= METHODS
+        for operation in methods.values():
+            given = [parameter["name"] for parameter in operation.get("parameters", ())]
+            assert given == re.findall(r"{(\w+)}", path)
+            assert operation["summary"].endswith((".", "?"))
+            assert all(answer["description"] for answer in operation["responses"].values())
+
+
+@pytest.mark.parametrize("kind", [Speak, SpeakAsOpenAI])
+def test_requests_are_documented_as_they_are_checked(kind: type) -> None:
+    schema = DOCUMENT["components"]["schemas"][kind.__name__]
+    assert list(schema["properties"]) == [each.name for each in msgspec.structs.fields(kind)]
+    example = {name: given["examples"][0] for name, given in schema["properties"].items() if "examples" in given}
+    assert set(schema["required"]) <= set(example)
+    msgspec.json.decode(json.dumps(example), type=kind)
+
+
+def test_what_the_examples_send_can_be_asked() -> None:
+    asked = 0
+    for each in OPERATIONS:
+        for body in re.findall(r"--json '(.*)'", each.example):
+            assert each.body is not None
+            msgspec.json.decode(body, type=each.body)
+            asked += 1
+        fields = re.findall(r"-F (\w+)=", each.example)
+        assert each.form is None or set(each.form["required"]) <= set(fields) <= set(each.form["properties"])
+        assert not each.example or f"localhost:8000{each.path} " in each.example
+    assert asked >= 3
+
+
+async def test_it_is_served_with_a_page_that_needs_nothing_from_elsewhere() -> None:
+    app = web.Application()
+    add_routes(app, DOCUMENT)
+    async with running(app) as address, aiohttp.ClientSession() as client:
+        async with client.get(f"http://{address}/openapi.json") as response:
+            assert await response.json() == DOCUMENT
+        async with client.get(f"http://{address}/docs") as response:
+            assert response.content_type == "text/html"
+            assert response.headers["Content-Security-Policy"] == POLICY
+            text = await response.text()
+    for each in OPERATIONS:
+        assert f"<code>{each.path}</code>" in text
+    for kind in (Speak, SpeakAsOpenAI):
+        for given in msgspec.structs.fields(kind):
+            assert f"<code>{given.name}</code>" in text
+    assert not re.findall(r"<script|<link|<img|src=|https?://(?!host)[\w.]+/", text)
+    assert "1.2.3" in text
+    assert len(text) < 40_000

@@ -1,0 +1,28 @@
+"""`docs/protocol.md` names every message, field, close code and setting that it should."""
+
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from server.settings import Settings
+from server.websocket.protocol import ClientMessage, CloseCode, ServerEvent
+
+TEXT = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
+
+
+@pytest.mark.parametrize("kind", [*get_args(ClientMessage), *get_args(ServerEvent)])
+def test_every_message_and_field_is_explained(kind: Any) -> None:
+    for name in (kind.__struct_config__.tag, *kind.__struct_fields__):
+        assert re.search(rf"`(?:\w+\.)?{name}(?:: \w+)?`", TEXT), name
+
+
+@pytest.mark.parametrize("code", list(CloseCode))
+def test_every_close_code_is_explained(code: CloseCode) -> None:
+    assert f"| {code.value} |" in TEXT
+
+
+def test_every_setting_that_is_named_is_one() -> None:
+    for flag in re.findall(r"`--([a-z-]+)`", TEXT):
+        assert flag.replace("-", "_") in Settings.model_fields
