@@ -147,7 +147,7 @@ async def browse(address: str, rng: random.Random, tally: Tally) -> None:
 
 async def order(address: str, rng: random.Random, tally: Tally) -> None:
     """Speech over HTTP, often left in the middle."""
-    body = json.dumps({"model": "sayline", "input": text(rng, 20), "voice": "slt", "response_format": "wav"}).encode()
+    body = json.dumps({"model": "sayline", "input": text(rng, 20), "voice": "clara", "response_format": "wav"}).encode()
     await ask(address, "POST /v1/audio/speech HTTP/1.1", body, rng, tally)
 
 

@@ -17,7 +17,7 @@ from engine.errors import CheckpointError, HubError, HubGated, InputError, Unkno
 from engine.source import HubFile, beside, cached, fetch, is_remote
 
 EMBEDDED = Path(__file__).parent / "embedded"
-EMBEDDED_VOICE = "slt"
+EMBEDDED_VOICE = "clara"
 PREFERRED = "english"
 HUB_PATIENCE_S = 3.0
 KYUTAI = f"`--variant {PREFERRED}` takes Kyutai's English model"
@@ -101,9 +101,7 @@ def _own(source: str) -> Checkpoint:
 
 def _embedded(why: str) -> Checkpoint:
     own = _own(str(EMBEDDED / "config.yaml"))
-    return replace(
-        own, name="embedded", reason=f"the small voice that comes with Sayline (a prototype: it mumbles), {why}"
-    )
+    return replace(own, name="embedded", reason=f"the small voice that comes with Sayline, {why}")
 
 
 def _published(name: str) -> Checkpoint:

@@ -59,8 +59,7 @@ async function open() {
 
 /** @param {import('../clients/js/wire.js').ReadyMessage} ready */
 function showServer({ model }) {
-  const limits = model === 'embedded' ? ', a prototype that mumbles: no clear words yet' : '';
-  ui.server.textContent = `Model: ${model}${limits}.`;
+  ui.server.textContent = `Model: ${model}.`;
 }
 
 async function toggleSpeech() {

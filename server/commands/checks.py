@@ -136,7 +136,7 @@ def weights(settings: Settings) -> Iterator[Finding]:
         yield Finding("hub", Status.FINE, f"{hub} offers them")
         return
     embedded = settings.variant == "auto"
-    then = "so the embedded voice speaks, which mumbles" if embedded else "and without it the server does not start"
+    then = "so the small embedded voice speaks" if embedded else "and without it the server does not start"
     status = Status.WARNING if embedded else Status.FAILURE
     yield Finding(
         "weights", status, f"{name}: not here, {then}", "mend what is said of the hub, or take --variant embedded"
@@ -149,7 +149,7 @@ def _own_weights(settings: Settings) -> Finding:
     if settings.config is None:
         checkpoint = find_checkpoint("embedded")
         voices = ", ".join(checkpoint.voices())
-        return Finding("weights", Status.FINE, f"embedded, with the voices {voices}; a prototype: it mumbles")
+        return Finding("weights", Status.FINE, f"embedded, with the voices {voices}")
     config = load_config(cached(settings.config) or Path(settings.config).expanduser())
     if _is_here(config, settings.config):
         return Finding("weights", Status.FINE, f"{settings.config}: all its files are here")

@@ -31,7 +31,7 @@ EXAMPLES = """Examples:
 
 sayline generate "Hello there." -o hello.wav
 
-sayline generate - --voice rms --variant embedded < story.txt
+sayline generate - --voice ross --variant embedded < story.txt
 
 sayline generate "Good evening." --stream | aplay -r 24000 -f S16_LE"""
 

@@ -18,10 +18,10 @@ async def scripted() -> AsyncIterator[ScriptedServer]:
 
 async def test_there_is_one_session_however_many_speak(scripted: ScriptedServer) -> None:
     line = Line(scripted.url, None)
-    await asyncio.gather(line.open(), line.open(voice="awb"))
+    await asyncio.gather(line.open(), line.open(voice="angus"))
     assert len(scripted.connections) == 1
     await scripted.until(lambda received: len(received) == 2)
-    assert [message.get("voice") for message in scripted.received] == [None, "awb"]
+    assert [message.get("voice") for message in scripted.received] == [None, "angus"]
     assert {message["format"] for message in scripted.received} == {"pcm"}
     await line.close()
 

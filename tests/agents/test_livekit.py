@@ -28,7 +28,7 @@ async def scripted() -> AsyncIterator[ScriptedServer]:
 
 @pytest.fixture
 async def voice(scripted: ScriptedServer) -> AsyncIterator[TTS]:
-    made = TTS(scripted.url, voice="slt")
+    made = TTS(scripted.url, voice="clara")
     async with made:
         yield made
 
@@ -62,7 +62,7 @@ async def test_tokens_go_out_as_they_come_and_come_back_as_sound_and_timed_words
     assert words == ["One", " two.", " Three.", " "]
     assert [(word.start_time, word.end_time) for word in words[:3]] == [(0.0, 0.08), (0.08, 0.16), (0.16, 0.24)]
     assert kinds(scripted) == ["start", "text", "text", "text", "end"]
-    assert scripted.received[0]["voice"] == "slt"
+    assert scripted.received[0]["voice"] == "clara"
 
 
 async def test_a_flush_in_the_middle_is_passed_on(scripted: ScriptedServer, voice: TTS) -> None:
@@ -93,9 +93,9 @@ async def test_nothing_to_say_opens_nothing(scripted: ScriptedServer, voice: TTS
 
 
 async def test_options_hold_from_the_next_answer_on(scripted: ScriptedServer, voice: TTS) -> None:
-    voice.update_options(voice="awb", speed=1.5)
+    voice.update_options(voice="angus", speed=1.5)
     await voice.synthesize("One.", conn_options=ONCE).collect()
-    assert (scripted.received[0]["voice"], scripted.received[0]["speed"]) == ("awb", 1.5)
+    assert (scripted.received[0]["voice"], scripted.received[0]["speed"]) == ("angus", 1.5)
 
 
 async def test_a_session_is_there_before_the_first_word(scripted: ScriptedServer, voice: TTS) -> None:

@@ -183,15 +183,15 @@ async def test_whole_sentences_are_not_glued_together(scripted: ScriptedServer) 
 
 async def test_settings_hold_from_the_next_turn_on(scripted: ScriptedServer) -> None:
     clock = Clock()
-    made = service(scripted, clock, settings=SaylineTTSService.Settings(voice="awb", language=Language.EN_GB))
+    made = service(scripted, clock, settings=SaylineTTSService.Settings(voice="angus", language=Language.EN_GB))
     async with Talk(made, clock) as talk:
         await talk.answer("One.")
-        await talk.give(TTSUpdateSettingsFrame(delta=SaylineTTSService.Settings(voice="slt", speed=1.5)))
+        await talk.give(TTSUpdateSettingsFrame(delta=SaylineTTSService.Settings(voice="clara", speed=1.5)))
         await talk.answer("Two.")
         await talk.until_kind(TTSStoppedFrame, 2)
     first, second = (message for message in scripted.received if message["type"] == "start")
-    assert (first["voice"], first["language"], "speed" in first) == ("awb", "en", False)
-    assert (second["voice"], second["language"], second["speed"]) == ("slt", "en", 1.5)
+    assert (first["voice"], first["language"], "speed" in first) == ("angus", "en", False)
+    assert (second["voice"], second["language"], second["speed"]) == ("clara", "en", 1.5)
 
 
 async def test_a_turn_that_fails_is_told_and_the_next_one_speaks(scripted: ScriptedServer) -> None:
@@ -199,11 +199,11 @@ async def test_a_turn_that_fails_is_told_and_the_next_one_speaks(scripted: Scrip
     made = service(scripted, clock, settings=SaylineTTSService.Settings(voice="nobody"))
     async with Talk(made, clock) as talk:
         await talk.answer("One.", " Two.", " Three.")
-        await talk.give(TTSUpdateSettingsFrame(delta=SaylineTTSService.Settings(voice="slt")))
+        await talk.give(TTSUpdateSettingsFrame(delta=SaylineTTSService.Settings(voice="clara")))
         await talk.answer("Four.")
         await talk.until_kind(TTSAudioRawFrame)
-    assert talk.errors[0] == "no voice of that name; there are: slt, awb"
-    assert [message["voice"] for message in scripted.received if message["type"] == "start"] == ["nobody", "slt"]
+    assert talk.errors[0] == "no voice of that name; there are: clara, angus"
+    assert [message["voice"] for message in scripted.received if message["type"] == "start"] == ["nobody", "clara"]
 
 
 async def test_speech_that_fails_in_the_middle_leaves_the_rest_of_its_turn_unsaid(scripted: ScriptedServer) -> None:

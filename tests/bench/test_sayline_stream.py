@@ -7,7 +7,7 @@ from tests.clients.scripted import ScriptedServer
 
 async def speak(server: ScriptedServer, wish: Wish) -> Stream:
     stream = Stream(wish, 0)
-    async with Server(server.url, voice="awb").connect() as connection:
+    async with Server(server.url, voice="angus").connect() as connection:
         await connection.speak(stream)
     return stream
 
@@ -20,7 +20,7 @@ async def test_a_text_is_asked_for_and_its_audio_counted() -> None:
     assert stream.segments_ms == [160, 160]
     assert stream.ttfa_ms is not None
     start, text, end = server.received
-    assert (start["type"], start["voice"], start["wait"]) == ("start", "awb", False)
+    assert (start["type"], start["voice"], start["wait"]) == ("start", "angus", False)
     assert (text["text"], end["type"]) == ("One two. And three.", "end")
 
 

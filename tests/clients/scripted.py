@@ -24,14 +24,14 @@ from tests.clients.tone import FRAME_SAMPLES, TONE
 
 __all__ = ["FRAME_SAMPLES", "READY", "TONE", "VOICES", "ScriptedServer", "error", "golden", "send"]
 
-VOICES = ["slt", "awb"]
+VOICES = ["clara", "angus"]
 READY: Message = {
     "type": "ready",
     "protocol": "sayline.v1",
     "server": "scripted/1",
     "model": "tone",
     "voices": VOICES,
-    "default_voice": "slt",
+    "default_voice": "clara",
     "sample_rate_hz": 24000,
     "frame_ms": 80.0,
     "opus_pre_skip": 156,
@@ -170,9 +170,9 @@ class ScriptedServer:
                 await speaker.stop()
 
     def _start(self, message: Message, session: Session) -> None:
-        context_id, voice = message["context_id"], message.get("voice", "slt")
+        context_id, voice = message["context_id"], message.get("voice", "clara")
         if voice not in VOICES:
-            session.say(error("unknown_voice", "no voice of that name; there are: slt, awb", context_id))
+            session.say(error("unknown_voice", "no voice of that name; there are: clara, angus", context_id))
         elif self.places and not message.get("wait", True):
             session.say({**error("full", "all are speaking", context_id), "retry_after_ms": 1500.0})
         else:

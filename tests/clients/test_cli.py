@@ -116,11 +116,11 @@ async def test_a_terminal_may_be_the_input(scripted: ScriptedServer, tmp_path: P
 
 async def test_what_is_asked_for_goes_to_the_server(scripted: ScriptedServer, tmp_path: Path) -> None:
     scripted.api_key = "secret"
-    options = ["--voice", "awb", "--seed", "7", "--temperature", "0.5", "--speed", "1.5", "--language", "en"]
+    options = ["--voice", "angus", "--seed", "7", "--temperature", "0.5", "--speed", "1.5", "--language", "en"]
     options += ["--api-key", "secret"]
     code, _, _ = await pipe(scripted, b"Hello.", *options, "-o", str(tmp_path / "out.wav"))
     assert code == 0
-    asked = {"voice": "awb", "seed": 7, "temperature": 0.5, "speed": 1.5, "language": "en"}
+    asked = {"voice": "angus", "seed": 7, "temperature": 0.5, "speed": 1.5, "language": "en"}
     start = {"type": "start", "context_id": "speech-1", "format": "pcm", "max_lead_ms": 60_000}
     assert scripted.received[0] == start | asked
 
@@ -227,7 +227,7 @@ async def test_a_server_that_is_gone_in_the_middle_leaves_what_had_come(
 async def test_an_unknown_voice_names_the_others_and_leaves_no_file(scripted: ScriptedServer, tmp_path: Path) -> None:
     code, _, error = await pipe(scripted, b"Hello.", "--voice", "nobody", "-o", str(tmp_path / "out.wav"))
     assert (code, (tmp_path / "out.wav").exists()) == (1, False)
-    assert error.endswith("sayline: no voice of that name; there are: slt, awb\n")
+    assert error.endswith("sayline: no voice of that name; there are: clara, angus\n")
 
 
 async def test_no_server_says_how_to_start_one(scripted: ScriptedServer, tmp_path: Path, unused_tcp_port: int) -> None:

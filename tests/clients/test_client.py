@@ -39,7 +39,7 @@ async def words(*pieces: str) -> AsyncIterator[str]:
 async def test_text_goes_in_and_frames_come_out(scripted: ScriptedServer, encoding: sayline.Encoding) -> None:
     async with (
         sayline.connect(scripted.url, encoding=encoding) as server,
-        server.context("awb", format="pcm") as speech,
+        server.context("angus", format="pcm") as speech,
     ):
         frames = [frame async for frame in speech.say(words("Hel", "lo the", "re. And ", "more"))]
     assert [frame.seq for frame in frames] == [1, 3, 6, 8]
@@ -47,12 +47,12 @@ async def test_text_goes_in_and_frames_come_out(scripted: ScriptedServer, encodi
     assert all(frame.pcm == TONE for frame in frames)
     assert scripted.texts() == "Hello there. And more"
     start = scripted.received[0]
-    assert start == {"type": "start", "context_id": "speech-1", "voice": "awb", "format": "pcm"}
+    assert start == {"type": "start", "context_id": "speech-1", "voice": "angus", "format": "pcm"}
 
 
 async def test_the_session_tells_who_speaks(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server:
-        assert (server.ready.model, server.ready.voices) == ("tone", ("slt", "awb"))
+        assert (server.ready.model, server.ready.voices) == ("tone", ("clara", "angus"))
 
 
 async def test_a_whole_text_may_be_one_string(scripted: ScriptedServer) -> None:
@@ -161,9 +161,9 @@ async def test_what_is_wished_for_goes_to_the_server(scripted: ScriptedServer) -
         "mode": "verbatim", "clean_up": False, "language": "de", "speed": 1.5, "seed": 7, "temperature": 0.5,
         "decode_steps": 2, "max_delay_ms": 300.0, "max_lead_ms": 2000.0, "wait": False,
     }  # fmt: skip
-    async with sayline.connect(scripted.url) as server, server.context("awb", format="opus", **wishes) as speech:  # type: ignore[arg-type]
+    async with sayline.connect(scripted.url) as server, server.context("angus", format="opus", **wishes) as speech:  # type: ignore[arg-type]
         await speech.cancel()
-    start = {"type": "start", "context_id": "speech-1", "voice": "awb", "format": "opus"}
+    start = {"type": "start", "context_id": "speech-1", "voice": "angus", "format": "opus"}
     assert scripted.received[0] == start | wishes
 
 
@@ -273,7 +273,7 @@ async def test_a_context_that_fails_gives_its_frames_first_and_harms_no_other(sc
 
 async def test_an_unknown_voice_is_named(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context(voice="nobody") as speech:
-        with pytest.raises(sayline.UnknownVoice, match="there are: slt, awb"):
+        with pytest.raises(sayline.UnknownVoice, match="there are: clara, angus"):
             await anext(aiter(speech.say("Hello.")))
 
 

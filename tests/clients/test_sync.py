@@ -49,11 +49,11 @@ def scripted() -> Iterator[ScriptedServer]:
 
 
 def test_text_goes_in_and_frames_come_out(scripted: ScriptedServer) -> None:
-    with sayline.sync.connect(scripted.url) as server, server.context("awb", format="pcm") as speech:
+    with sayline.sync.connect(scripted.url) as server, server.context("angus", format="pcm") as speech:
         frames = list(speech.say(word for word in ["Hel", "lo the", "re."]))
     assert [frame.pcm for frame in frames] == [TONE, TONE]
     assert scripted.texts() == "Hello there."
-    assert scripted.received[0]["voice"] == "awb"
+    assert scripted.received[0]["voice"] == "angus"
     assert (server.ready.model, server.url) == ("tone", scripted.url)
 
 

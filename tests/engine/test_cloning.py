@@ -18,7 +18,8 @@ from engine.weights import EMBEDDED
 from tests.engine.sounds import encode, speech, wav
 from tests.fuzz import FUZZ, fuzz
 
-SLT = EMBEDDED / "voices" / "slt.safetensors"
+CLARA = EMBEDDED / "voices" / "clara.safetensors"
+POSITIONS = 38  # of it
 
 
 def browser_recording(seconds: float) -> bytes:
@@ -110,18 +111,18 @@ def test_weights_that_cannot_clone_say_so(model: Model) -> None:
     deaf = replace(model, checkpoint=replace(model.checkpoint, can_clone=False))
     with pytest.raises(VoiceError, match="cannot clone a voice"):
         clone(deaf, wav(speech()), "me")
-    assert clone(deaf, SLT.read_bytes(), "me").voice.positions == 49  # a voice file needs no cloning
+    assert clone(deaf, CLARA.read_bytes(), "me").voice.positions == POSITIONS  # a voice file needs no cloning
 
 
 # Voice files
 
 
 def test_a_voice_file_is_taken_as_it_is(model: Model) -> None:
-    made = clone(model, SLT.read_bytes(), "slt")
-    own = model.load_voice("slt")
+    made = clone(model, CLARA.read_bytes(), "clara")
+    own = model.load_voice("clara")
     assert torch.equal(made.voice.keys, own.keys)
     assert torch.equal(made.voice.values, own.values)
-    assert made.duration_s == pytest.approx(49 / 12.5)
+    assert made.duration_s == pytest.approx(POSITIONS / 12.5)
     assert made.advice == ()
     assert made.voice.to_bytes() == own.to_bytes()
 
@@ -131,19 +132,19 @@ def tensors_of(path: Path) -> dict[str, torch.Tensor]:
 
 
 def test_a_voice_longer_than_30_s_would_slow_down_everybody(model: Model) -> None:
-    tensors = tensors_of(SLT)
+    tensors = tensors_of(CLARA)
     for name, tensor in tensors.items():
         if name.endswith("/cache"):
-            tensors[name] = tensor.repeat(1, 1, 10, 1, 1)
+            tensors[name] = tensor.repeat(1, 1, 11, 1, 1)
         if name.endswith("/offset"):
-            tensors[name] = torch.tensor([490])
-    with pytest.raises(VoiceError, match="me: 490 positions long, 383 are allowed"):
+            tensors[name] = torch.tensor([11 * POSITIONS])
+    with pytest.raises(VoiceError, match="me: 418 positions long, 383 are allowed"):
         clone(model, safetensors.torch.save(tensors), "me")
 
 
 @pytest.mark.parametrize("value", [1e30, -1e30, 2e4, torch.inf, torch.nan])
 def test_numbers_that_would_poison_a_slot_are_refused(model: Model, value: float) -> None:
-    tensors = tensors_of(SLT)
+    tensors = tensors_of(CLARA)
     tensors["transformer.layers.2.self_attn/cache"][1, 0, 3, 1, 5] = value
     with pytest.raises(VoiceError, match="not finite, or far too large"):
         clone(model, safetensors.torch.save(tensors), "me")
@@ -151,14 +152,14 @@ def test_numbers_that_would_poison_a_slot_are_refused(model: Model, value: float
 
 @pytest.mark.parametrize("offset", [torch.tensor([torch.nan]), torch.tensor([True]), torch.tensor([1 + 1j])])
 def test_a_length_that_is_no_whole_number_is_refused(model: Model, offset: torch.Tensor) -> None:
-    tensors = tensors_of(SLT)
+    tensors = tensors_of(CLARA)
     tensors["transformer.layers.0.self_attn/offset"] = offset
     with pytest.raises(VoiceError, match="does not say how long it is"):
         clone(model, safetensors.torch.save(tensors), "me")
 
 
 def test_integers_are_no_voice(model: Model) -> None:
-    tensors = {name: tensor.to(torch.int32) for name, tensor in tensors_of(SLT).items()}
+    tensors = {name: tensor.to(torch.int32) for name, tensor in tensors_of(CLARA).items()}
     with pytest.raises(VoiceError, match="me: not a voice: layer 0 holds I32"):
         clone(model, safetensors.torch.save(tensors), "me")
 
@@ -193,7 +194,7 @@ def test_a_header_is_checked_before_anything_is_read(model: Model, data: bytes, 
 
 
 def test_nothing_is_read_of_a_file_that_does_not_fit(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    tensors = tensors_of(SLT)
+    tensors = tensors_of(CLARA)
     del tensors["transformer.layers.5.self_attn/cache"]
     data = safetensors.torch.save(tensors)
 
@@ -206,8 +207,8 @@ def test_nothing_is_read_of_a_file_that_does_not_fit(model: Model, monkeypatch: 
 
 
 def test_tensors_that_no_voice_has_are_not_read(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = safetensors.torch.save({**tensors_of(SLT), "more": torch.zeros(1000)})
-    assert clone(model, data, "me").voice.positions == 49
+    data = safetensors.torch.save({**tensors_of(CLARA), "more": torch.zeros(1000)})
+    assert clone(model, data, "me").voice.positions == POSITIONS
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\0" * 8 + b"{"[:0], wav(speech()), struct.pack("<Q", 99) + b"{}"])
@@ -223,7 +224,7 @@ SEEDS = [
     encode(speech(1, 48_000), "libopus", "webm", 48_000),
     encode(speech(1), "libmp3lame", "mp3"),
     encode(speech(1, 44_100), "aac", "ipod", 44_100),
-    SLT.read_bytes(),
+    CLARA.read_bytes(),
     announced(LAYER % ("[2,1,1,4,64]", "[0,2048]"), data_bytes=2048),
 ]
 

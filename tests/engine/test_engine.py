@@ -436,9 +436,12 @@ def test_a_pause_does_not_pass_the_speech_before_it_that_the_codec_still_has(
     assert speech.pcm.any()
 
 
+@pytest.mark.parametrize("heads", [True, False])
 def test_words_are_told_before_the_frame_in_which_they_begin_and_end_in_their_segment(
-    model: Model, voices: list[Voice]
+    model: Model, voices: list[Voice], monkeypatch: pytest.MonkeyPatch, heads: bool
 ) -> None:
+    if not heads:
+        monkeypatch.setattr(Model, "heads", None)
     engine = Engine(model, 1)
     spoken = Utterance(voices[0], Sampling(0.3, None, -1.0, 1, 0))
     wanted: list[Segment] = []
@@ -453,16 +456,27 @@ def test_words_are_told_before_the_frame_in_which_they_begin_and_end_in_their_se
         for event in step(engine):
             match event:
                 case FrameSpoken(words=words):
-                    now = words(event.pcm)
-                    assert all(time.start_ms >= made_ms - 1e-6 for time in now)
-                    times += now
+                    for time in words(event.pcm):
+                        told_ms = time.start_ms if time.estimated or not time.over else time.end_ms
+                        assert told_ms >= made_ms - 1e-6
+                        tell(times, time)
                     made_ms += model.frame_ms
                 case SegmentSpoken(start_ms=start_ms, end_ms=end_ms, words=words):
-                    times += words(None)
+                    for time in words(None):
+                        tell(times, time)
                     bounds += [(start_ms, end_ms)] * (len(times) - len(bounds))
     assert [time.word for time in times] == [word for segment in wanted for word in segment.words]
     assert all(start_ms <= time.start_ms <= time.end_ms <= end_ms + 1e-6
                for time, (start_ms, end_ms) in zip(times, bounds, strict=True))  # fmt: skip
     assert all(a.end_ms <= b.start_ms + 1e-6 for a, b in pairwise(times))
+    assert all(time.over and time.estimated is not heads for time in times)
     assert not engine._words._clocks
+    assert not engine._words._tellers
     assert not engine._relays
+
+
+def tell(times: list[WordTime], time: WordTime) -> None:
+    """The next word, or the last one again, which is over now."""
+    if times and times[-1].word is time.word:
+        times.pop()
+    times.append(time)

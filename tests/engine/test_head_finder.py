@@ -50,7 +50,7 @@ def test_where_none_follows_nothing_is_sure() -> None:
 
 
 def test_all_heads_of_a_model_are_asked(model: Model) -> None:
-    found = find_heads(model, model.load_voice("slt"), ["It is late."])
+    found = find_heads(model, model.load_voice("clara"), ["It is late."])
     shape = model.config.flow_lm.transformer
     assert sorted(head for head, _ in found.ranking) == [
         (layer, head) for layer in range(shape.num_layers) for head in range(shape.num_heads)

@@ -111,9 +111,9 @@ def test_every_frame_of_trained_weights_equals_the_reference_behind_the_same_pas
     trained: Pair, decode_steps: int
 ) -> None:
     """Trained weights amplify what rounding leaves from frame to frame, so each frame follows the reference's past."""
-    text, slt = "Who can tell the secrets of their hearts and minds? Take not a single bit! Yes.", "slt.safetensors"
+    text, clara = "Who can tell the secrets of their hearts and minds? Take not a single bit! Yes.", "clara.safetensors"
     model = trained.ours(decode_steps, -1.0)
-    voice = EMBEDDED / "voices" / slt
+    voice = EMBEDDED / "voices" / clara
     expected = trained.reference_says(trained.reference.get_state_for_audio_prompt(voice), text, decode_steps, -1.0)
     spoken = speech_of(model, model.get_state_for_audio_prompt(voice), text, past=expected.latents)
     assert spoken.frames == expected.frames

@@ -19,7 +19,11 @@ from engine.voice import Voice
 from engine.weights import find_checkpoint
 
 CPU = torch.device("cpu")
-SENTENCES = [("slt", "Who can tell the secrets of their hearts and minds?"), ("awb", "Yes."), ("rms", "Take it home.")]
+SENTENCES = [
+    ("clara", "Who can tell the secrets of their hearts and minds?"),
+    ("angus", "Yes."),
+    ("ross", "Take it home."),
+]
 FRAMES = 40  # so that there is silence behind the shorter ones
 QUIET_DB = -60  # below the peak, in float32
 WINDOW_SAMPLES = 480

@@ -30,7 +30,7 @@ LOAD = 0.5  # of the CPU time that there is; two cores that are halves of one gi
 @torch.inference_mode()
 def step_ms(model: Model, rows: int) -> float:
     """CPU time of one frame for each of so many rows."""
-    slots, voice = list(range(rows)), model.load_voice("slt")
+    slots, voice = list(range(rows)), model.load_voice("clara")
     flow, codec = FlowLMState(model.flow_lm, rows), MimiState(model.mimi, model.device, rows)
     draws = Draws(torch.randn(rows, flow.latents.shape[1]), [0.0] * rows, [1] * rows)
     flow.step(slots, [Opening(voice, model.segment(TEXT).tokens) for _ in slots], draws)
@@ -51,7 +51,7 @@ def test_a_step_of_sixteen_costs_at_most_five_times_a_step_of_one(model: Model) 
 
 def speaker(model: Model, **more: Any) -> Utterance:
     """One who never ends by himself."""
-    made = Utterance(model.load_voice("slt"), FOR_EVER, **more)
+    made = Utterance(model.load_voice("clara"), FOR_EVER, **more)
     for _ in range(2):
         made.add(model.segment(TEXT))
     return made

@@ -12,7 +12,7 @@ from engine.utterance import Sampling
 
 def test_a_step_gives_the_sound_of_each_row_that_counts_and_its_cost(model: Model) -> None:
     runner = Runner(model, 2, Costs().group)
-    voice = model.load_voice("slt")
+    voice = model.load_voice("clara")
     never = Sampling(0.3, None, float("inf"), 1, 0)
     rows = (Row(0, never, Join((1, 2), voice, fresh=True)), Row(1, never, Join((1,), voice, fresh=True), discard=True))
     output = runner.run(Batch(rows))

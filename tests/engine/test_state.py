@@ -15,7 +15,7 @@ STEPS = 4
 
 def look(model: Model, texts: list[str], asked: list[bool], slots: list[int]) -> list[list[np.ndarray | None]]:
     """What each row looks at, frame by frame."""
-    state, voice = FlowLMState(model.flow_lm, 4, HEADS), model.load_voice("slt")
+    state, voice = FlowLMState(model.flow_lm, 4, HEADS), model.load_voice("clara")
     tokens = [model.segment(text).tokens for text in texts]
     lengths = [len(each) if ask else 0 for each, ask in zip(tokens, asked, strict=True)]
     draws = Draws(torch.zeros(len(texts), len(model.flow_lm.bos_emb)), [9e9] * len(texts), [1] * len(texts))

@@ -55,7 +55,7 @@ def test_rows_speak_as_in_the_ordinary_state(model: Model) -> None:
 @torch.inference_mode()
 def test_rows_of_different_decode_steps_keep_their_own(model: Model) -> None:
     static, plain = StaticFlow(model.flow_lm, SLOTS), FlowLMState(model.flow_lm, SLOTS)
-    openings = [Opening(model.load_voice("slt"), TEXT)] * 3
+    openings = [Opening(model.load_voice("clara"), TEXT)] * 3
     for number in range(3):
         given = draws(3, number, [4, 1, 2])
         begins = openings if number == 0 else []
@@ -66,7 +66,7 @@ def test_rows_of_different_decode_steps_keep_their_own(model: Model) -> None:
 def test_a_row_longer_than_its_memory_goes_on(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.static_pages.SLOT_POSITIONS", 64)
     static, plain = StaticFlow(model.flow_lm, 1), FlowLMState(model.flow_lm, 1)
-    openings = [Opening(model.load_voice("slt"), TEXT * 20)]
+    openings = [Opening(model.load_voice("clara"), TEXT * 20)]
     for number in range(3):
         begins = openings if number == 0 else []
         assert_same(static.step([0], begins, draws(1, number)), plain.step([0], begins, draws(1, number)))
@@ -76,7 +76,7 @@ def test_a_row_longer_than_its_memory_goes_on(model: Model, monkeypatch: pytest.
 @torch.inference_mode()
 def test_the_next_step_does_not_change_what_the_last_one_said(model: Model) -> None:
     static = StaticFlow(model.flow_lm, SLOTS)
-    first = static.step([0], [Opening(model.load_voice("slt"), TEXT)], draws(1, 0))
+    first = static.step([0], [Opening(model.load_voice("clara"), TEXT)], draws(1, 0))
     before = first.latents.clone()
     static.step([0], [], draws(1, 1))
     assert torch.equal(first.latents, before)
@@ -129,5 +129,5 @@ def test_an_opening_asks_nothing_of_the_device(model: Model) -> None:
     with torch.device("meta"):
         flow_lm = FlowLM(model.config)
     pack(flow_lm.requires_grad_(False).to("meta"), Precision.BFLOAT16)
-    voice = model.load_voice("slt")
+    voice = model.load_voice("clara")
     StaticFlow(flow_lm, SLOTS)._open([3, 1], [Opening(voice, TEXT), Opening(voice, TEXT[:2])])

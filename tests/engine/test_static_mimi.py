@@ -80,7 +80,7 @@ def test_an_engine_on_a_gpu_speaks_as_the_one_on_the_processor(model: Model, mon
     """The first frames: trained weights amplify what rounding leaves. And no step waits where it should not."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     there = Model.load(model.checkpoint, "cuda", "float32")
-    voice = model.load_voice("slt")
+    voice = model.load_voice("clara")
     engine = Engine(there, 3)
     torch.cuda.set_sync_debug_mode("error")
     try:

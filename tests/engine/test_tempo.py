@@ -63,7 +63,7 @@ def spectrum(pcm: Samples) -> Samples:
 @pytest.fixture(scope="module")
 def speech(model: Model) -> Samples:
     """Of the embedded voice."""
-    spoken = utterance(model, model.load_voice("slt"), "One more thing before we go home tonight, my dear.")
+    spoken = utterance(model, model.load_voice("clara"), "One more thing before we go home tonight, my dear.")
     return np.asarray(speak(Engine(model, 1), spoken)[spoken], np.float32)
 
 

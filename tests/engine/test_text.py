@@ -212,7 +212,7 @@ def test_splitting_a_long_text_decodes_each_token_only_a_few_times(tokenizers: l
     counting = Counting()
     text = "It is now. Yes! Well..." * 5000
     pieces = split(text, counting, TextRules())
-    assert "".join("".join(pieces).split()) == "".join(text.split())
+    assert "".join("".join(pieces).split()) == "".join(text.lower().split())
     assert counting.decoded_tokens < 10 * len(tokenizer.encode(text))
 
 

@@ -23,7 +23,7 @@ def tts() -> TTSModel:
 
 @pytest.fixture(scope="module")
 def state(tts: TTSModel) -> VoiceState:
-    return tts.get_state_for_voice("slt")
+    return tts.get_state_for_voice("clara")
 
 
 def test_it_says_what_it_is(tts: TTSModel) -> None:
@@ -58,7 +58,7 @@ def test_closing_a_stream_frees_its_slot(tts: TTSModel, state: VoiceState) -> No
 
 
 def test_threads_that_generate_at_once_hear_what_they_would_alone(tts: TTSModel) -> None:
-    cases = [("slt", "Hello there.", 1), ("awb", "What a fine day it is.", 2), ("rms", "Yes. No. Perhaps.", 3)]
+    cases = [("clara", "Hello there.", 1), ("angus", "What a fine day it is.", 2), ("ross", "Yes. No. Perhaps.", 3)]
 
     def speak(case: tuple[str, str, int]) -> torch.Tensor:
         voice, text, seed = case
@@ -133,7 +133,7 @@ def test_the_next_latent_is_made_while_a_frame_is_decoded(
 
 
 def test_copy_state_keeps_the_voice_and_its_opposite_goes_on_from_what_was_said(tts: TTSModel) -> None:
-    state = tts.get_state_for_voice("slt")
+    state = tts.get_state_for_voice("clara")
     before = state.voice
     tts.generate_audio(state, "Hello.")
     assert state.voice is before
@@ -164,7 +164,7 @@ def test_samples_a_file_and_an_exported_voice_say_the_same(tts: TTSModel, tmp_pa
 
 def test_an_unknown_voice_names_those_that_there_are(tts: TTSModel) -> None:
     for ask in (tts.get_state_for_voice, tts.get_state_for_audio_prompt):
-        with pytest.raises(UnknownVoice, match=r"slt"):
+        with pytest.raises(UnknownVoice, match=r"clara"):
             ask("nobody")
 
 
@@ -203,7 +203,7 @@ def test_decode_steps_and_clamp_change_the_speech(model: Model) -> None:
     def speak(**options: Any) -> torch.Tensor:
         usual: dict[str, Any] = {"temp": 0.3, "lsd_decode_steps": 1, "noise_clamp": None, "eos_threshold": 1e9}
         tts = TTSModel(model, **usual | options)
-        return tts.generate_audio(tts.get_state_for_voice("slt"), "Yes.", seed=0)
+        return tts.generate_audio(tts.get_state_for_voice("clara"), "Yes.", seed=0)
 
     plain = speak()
     for other in (speak(lsd_decode_steps=3), speak(noise_clamp=0.1), speak(temp=0.0)):

@@ -206,19 +206,21 @@ def test_a_config_on_the_hub_brings_its_neighbours(hub: Hub, asker: Asker) -> No
 
 def test_the_embedded_checkpoint_has_all_its_files_and_three_voices() -> None:
     found = find_checkpoint("embedded")
-    assert (found.name, found.can_clone, found.voices()) == ("embedded", True, ("awb", "rms", "slt"))
-    assert found.default_voice == "slt"
+    assert (found.name, found.can_clone, found.voices()) == ("embedded", True, ("angus", "clara", "fiona", "ross"))
+    assert found.default_voice == "clara"
     assert found.weights.is_file()
     assert found.tokenizer.is_file()
     assert all(
         "transformer.layers.0.self_attn/cache" in read_tensors(Path(found.voice_source(voice)))
         for voice in found.voices()
     )
-    assert "it mumbles), as asked; `--variant english` takes" in found.reason
+    assert "comes with Sayline, as asked; `--variant english` takes" in found.reason
 
 
 def test_an_unknown_voice_is_told_the_names() -> None:
-    with pytest.raises(UnknownVoice, match="no voice 'bob' for the model embedded; there are: awb, rms, slt"):
+    with pytest.raises(
+        UnknownVoice, match="no voice 'bob' for the model embedded; there are: angus, clara, fiona, ross"
+    ):
         find_checkpoint("embedded").voice_source("bob")
 
 
@@ -229,7 +231,7 @@ def test_a_published_checkpoint_has_the_catalogues_voices() -> None:
     assert found.default_voice == "estelle"
     assert found.voice_source("alba") == voice_state("french_24l", "alba")
     with pytest.raises(UnknownVoice, match="alba"):
-        found.voice_source("slt")
+        found.voice_source("clara")
 
 
 def test_an_unknown_variant_is_refused() -> None:

@@ -8,7 +8,7 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers
 
 EMBEDDED = Path(__file__).parents[2] / "engine" / "embedded" / "tokenizer.model"
-EMBEDDED_TOKENS = 512
+EMBEDDED_TOKENS = 320
 _TINY_TOKENS = 320  # at most
 
 SENTENCES = (

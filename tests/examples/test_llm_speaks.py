@@ -66,13 +66,13 @@ async def run(*arguments: str, **environment: str) -> tuple[int | None, str, str
 
 async def test_without_an_llm_a_stand_in_is_spoken_token_by_token(scripted: ScriptedServer, tmp_path: Path) -> None:
     path = tmp_path / "answer.wav"
-    code, out, err = await run("Why?", "--server", scripted.url, "--voice", "awb", "-o", str(path))
+    code, out, err = await run("Why?", "--server", scripted.url, "--voice", "angus", "-o", str(path))
     assert (code, err) == (0, "")
     text = scripted.texts()
     assert text.startswith("There is no language model here")
     assert out.split() == text.split()
     assert sum(message["type"] == "text" for message in scripted.received) == len(text.split())
-    assert scripted.received[0]["voice"] == "awb"
+    assert scripted.received[0]["voice"] == "angus"
     with wave.open(str(path)) as file:
         assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (24_000, 1, 2)
         samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)

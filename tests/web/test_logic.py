@@ -42,7 +42,7 @@ async def scripted() -> AsyncIterator[ScriptedServer]:
 
 def written(language: str, url: str) -> str:
     """The program, as the page writes it."""
-    order = {"url": url.replace("ws:", "http:"), "text": TEXT, "voice": "awb", "wish": {"seed": 7}, "isKeyed": False}
+    order = {"url": url.replace("ws:", "http:"), "text": TEXT, "voice": "angus", "wish": {"seed": 7}, "isKeyed": False}
     code = f"""
 import {{ {language} }} from {json.dumps((ROOT / "web/copy_as.js").as_uri())};
 process.stdout.write({language}({json.dumps(order)}));
@@ -59,7 +59,7 @@ async def test_the_python_program_writes_what_was_asked(scripted: ScriptedServer
     with wave.open(str(tmp_path / "speech.wav")) as file:
         assert (file.getframerate(), file.getnframes()) == (24_000, WORDS * 1_920)
     assert scripted.texts() == TEXT
-    assert {"voice": "awb", "seed": 7}.items() <= scripted.received[0].items()
+    assert {"voice": "angus", "seed": 7}.items() <= scripted.received[0].items()
 
 
 async def test_the_javascript_program_hears_what_was_asked(scripted: ScriptedServer) -> None:
@@ -70,4 +70,4 @@ async def test_the_javascript_program_hears_what_was_asked(scripted: ScriptedSer
     )  # a package may import itself
     assert (exit_code, output) == (0, "".join(f"{80 * n} 1920\n" for n in range(WORDS)))
     assert scripted.texts() == TEXT
-    assert {"voice": "awb", "seed": 7}.items() <= scripted.received[0].items()
+    assert {"voice": "angus", "seed": 7}.items() <= scripted.received[0].items()

@@ -28,8 +28,8 @@ def started(site: Site) -> dict[str, Any]:
 
 async def test_the_page_speaks_what_is_written(site: Site, page: Any) -> None:
     await open_page(page, site)
-    assert await page.get_by_label("Voice", exact=True).input_value() == "slt"
-    await page.get_by_label("Voice", exact=True).select_option("awb")
+    assert await page.get_by_label("Voice", exact=True).input_value() == "clara"
+    await page.get_by_label("Voice", exact=True).select_option("angus")
     await speak(page)
     await status(page, "Done.")
     assert await page.locator("#whole").text_content() == "0:00.6"
@@ -37,7 +37,7 @@ async def test_the_page_speaks_what_is_written(site: Site, page: Any) -> None:
     assert float(await page.locator("#pace").text_content()) > 0
     assert await page.locator("#captions").text_content() == TEXT
     assert await page.locator("#captions .heard").all_text_contents() == TEXT.split()
-    assert started(site)["voice"] == "awb"
+    assert started(site)["voice"] == "angus"
     assert site.texts() == TEXT
 
 
@@ -230,7 +230,7 @@ async def test_a_download_asks_for_what_was_heard(site: Site, page: Any) -> None
     assert download.suggested_filename == "one-two-three-four-five-six-seven.wav"
     assert (await download.path()).read_bytes() == b"RIFF"
     seed = started(site)["seed"]
-    assert asked == [{"text": TEXT, "voice": "slt", "format": "wav", "speed": 1.25, "seed": seed}]
+    assert asked == [{"text": TEXT, "voice": "clara", "format": "wav", "speed": 1.25, "seed": seed}]
     assert await page.locator("#save-note").text_content() == f"Saved as {download.suggested_filename}."
 
 

@@ -7,7 +7,7 @@ import { clock, failed, happening, inLine, stopped } from '../../web/telling.js'
 import { likeAnLlm, tokens } from '../../web/writing.js';
 import { places } from '../../web/places.js';
 
-const ORDER = { url: 'http://127.0.0.1:8000', text: 'Hi.', voice: 'slt', wish: { seed: 7 }, isKeyed: false };
+const ORDER = { url: 'http://127.0.0.1:8000', text: 'Hi.', voice: 'clara', wish: { seed: 7 }, isKeyed: false };
 const TALK = { phase: 'speaking', place: null, isDry: false, isWritten: true, dry: { count: 0, ms: 0 } };
 
 test('tokens put together are the text, and no character is cut in two', () => {
@@ -78,8 +78,8 @@ test('a file is called by the first words of its text', () => {
 
 test('a program has the wish in it, by its language\'s names', () => {
   const wish = { seed: 7, speed: 1.5, temperature: undefined, decodeSteps: 4 };
-  assert.match(python({ ...ORDER, wish }), /context\(voice="slt", seed=7, speed=1.5, decode_steps=4, format="pcm"\)/);
-  assert.match(javascript({ ...ORDER, wish }), /\{ voice: 'slt', seed: 7, speed: 1.5, decodeSteps: 4, format: 'pcm' \}/);
+  assert.match(python({ ...ORDER, wish }), /context\(voice="clara", seed=7, speed=1.5, decode_steps=4, format="pcm"\)/);
+  assert.match(javascript({ ...ORDER, wish }), /\{ voice: 'clara', seed: 7, speed: 1.5, decodeSteps: 4, format: 'pcm' \}/);
   assert.match(curl({ ...ORDER, wish }), /"seed":7,"speed":1.5,"decode_steps":4\}'/);
 });
 

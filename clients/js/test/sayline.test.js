@@ -36,11 +36,11 @@ async function all(iterable) {
 test('text goes in and frames come out', async () => {
   const server = await open();
   assert.deepEqual(server.ready, READY);
-  const frames = await all(server.context({ voice: 'awb', seed: 7 }).say(words('Hel', 'lo the', 're. ', 'More')));
+  const frames = await all(server.context({ voice: 'angus', seed: 7 }).say(words('Hel', 'lo the', 're. ', 'More')));
   assert.deepEqual(frames.map(({ seq, start_ms }) => [seq, start_ms]), [[1, 0], [3, 80], [6, 160]]);
   assert.deepEqual([...frames[1].pcm], [1 - 32768]);
   assert.deepEqual(scripted.received[0], {
-    type: 'start', context_id: 'speech-1', voice: 'awb', format: 'pcm', seed: 7,
+    type: 'start', context_id: 'speech-1', voice: 'angus', format: 'pcm', seed: 7,
   });
 });
 
@@ -91,12 +91,12 @@ test('several contexts speak in one session', async () => {
 test('what is wished for goes to the server', async () => {
   const server = await open();
   server.context({
-    voice: 'awb', format: 'opus', mode: 'verbatim', cleanUp: false, language: 'de', speed: 1.5, seed: 7,
+    voice: 'angus', format: 'opus', mode: 'verbatim', cleanUp: false, language: 'de', speed: 1.5, seed: 7,
     temperature: 0.5, decodeSteps: 4, maxDelayMs: 300, maxLeadMs: 2000, wait: true,
   });
   await all(server.context().say('when this is here, so is that'));
   assert.deepEqual(scripted.received[0], {
-    type: 'start', context_id: 'speech-1', voice: 'awb', format: 'opus', mode: 'verbatim', clean_up: false,
+    type: 'start', context_id: 'speech-1', voice: 'angus', format: 'opus', mode: 'verbatim', clean_up: false,
     language: 'de', speed: 1.5, seed: 7, temperature: 0.5, decode_steps: 4, max_delay_ms: 300, max_lead_ms: 2000, wait: true,
   });
 });
@@ -198,7 +198,7 @@ test('what was heard is told as long as it matters', async () => {
 
 test('an unknown voice names the others', async () => {
   const speech = (await open()).context({ voice: 'nobody' });
-  await assert.rejects(all(speech.say('Hello.')), (error) => error instanceof UnknownVoice && /there are: slt, awb/.test(error.message));
+  await assert.rejects(all(speech.say('Hello.')), (error) => error instanceof UnknownVoice && /there are: clara, angus/.test(error.message));
 });
 
 test('text that the server refuses leaves no silent hole', async () => {

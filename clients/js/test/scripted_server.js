@@ -10,8 +10,8 @@ import { createServer } from 'node:http';
 import { WebSocketPeer } from './websocket_peer.js';
 
 export const READY = {
-  type: 'ready', protocol: 'sayline.v1', server: 'scripted/1', model: 'words', voices: ['slt', 'awb'],
-  default_voice: 'slt', sample_rate_hz: 24000, frame_ms: 80, opus_pre_skip: 156, session_id: 'session-1',
+  type: 'ready', protocol: 'sayline.v1', server: 'scripted/1', model: 'words', voices: ['clara', 'angus'],
+  default_voice: 'clara', sample_rate_hz: 24000, frame_ms: 80, opus_pre_skip: 156, session_id: 'session-1',
   token: 'token-1', resume_s: 30,
 };
 const FRAME_MS = 80;
@@ -145,7 +145,7 @@ class Session {
   #start(context_id, voice, wait) {
     const refused = (code, message, more = {}) => this.say({ type: 'error', code, message, final: true, context_id, ...more });
     if (wait === false && this.places.length) return refused('full', 'full', { retry_after_ms: 1500 });
-    if (voice === 'nobody') return refused('unknown_voice', 'there are: slt, awb');
+    if (voice === 'nobody') return refused('unknown_voice', 'there are: clara, angus');
     const context = { context_id, text: '', read: 0, words: [], said: [], taken: 1, over: false };
     this.contexts.set(context_id, context);
     for (const place of this.places) this.#tell(context, { type: 'queued', place });

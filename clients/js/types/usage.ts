@@ -10,7 +10,7 @@ async function* written(): AsyncGenerator<string> {
 export async function frames(writing: Writing): Promise<number> {
   const server = await connect('ws://127.0.0.1:8000', { apiKey: 'secret' });
   server.onConnection = (state) => console.log(state === 'lost' ? server.ready.model : 'back');
-  const speech = server.context({ voice: 'awb', format: 'pcm', cleanUp: false, decodeSteps: 4, wait: false });
+  const speech = server.context({ voice: 'angus', format: 'pcm', cleanUp: false, decodeSteps: 4, wait: false });
   let samples = 0;
   for await (const frame of speech.say(writing)) samples += frame.pcm.length;
   return samples;

@@ -1,7 +1,7 @@
 """What a client is told to do, and what it has to report: read from `scenarios/*.txt`.
 
     # the name of a scenario
-    a start {voice: awb}
+    a start {voice: angus}
     a push "Hello there. "
     a read 2
       0 word "Hello" 0-5, 0-80 ms

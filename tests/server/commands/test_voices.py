@@ -22,7 +22,7 @@ def test_without_a_variant_both_models_that_auto_may_take_are_listed(sayline: Sa
     listed = sayline("voices").stdout
     embedded, _, english = listed.partition("\nenglish\n")
     assert embedded.startswith("embedded\n")
-    assert "slt (default), awb, rms" in embedded
+    assert "clara (default), angus, fiona, ross" in embedded
     assert "cloning  works" in embedded
     assert "alba (default), cosette" in english
     assert "auto, which is what generate and serve take" in english

@@ -63,10 +63,10 @@ async def word_by_word(one: Peer, text: str, context_id: str, **fields: object) 
 @pytest.mark.parametrize("encoding", ["json", "msgpack"])
 async def test_pcm_is_what_the_model_says(speaking: str, model: Model, encoding: str) -> None:
     async with peer(speaking, encoding) as one:
-        await word_by_word(one, TEXT, "a", format="pcm", seed=11, voice="awb")
+        await word_by_word(one, TEXT, "a", format="pcm", seed=11, voice="angus")
         await one.hear_all()
     parts = one.of("segment")
-    expected = alone(model, "awb", [part["text"] for part in parts], 11)
+    expected = alone(model, "angus", [part["text"] for part in parts], 11)
     heard = one.pcm() / 32768
     assert len(parts) == 3
     assert heard.shape == expected.shape
@@ -82,7 +82,7 @@ async def test_opus_is_the_same_speech(speaking: str, model: Model) -> None:
         await one.say("Hello there, how are you?", seed=3)
         await one.hear_all()
     packets = [audio["data"] for audio in one.of("audio")]
-    expected = alone(model, "slt", ["Hello there, how are you?"], 3)
+    expected = alone(model, "clara", ["Hello there, how are you?"], 3)
     decoded = decode(packets)
     assert decoded.shape == expected.shape
     heard, sent = decoded[skip:], expected[:-skip]
@@ -97,10 +97,10 @@ async def test_more_decode_steps_are_taken_where_they_are_asked_for(speaking: st
     wish = {"text": "Hello there.", "format": "pcm", "seed": 5, "decode_steps": 3}
     async with aiohttp.ClientSession() as client, client.post(f"http://{speaking}/stream", json=wish) as response:
         streamed = np.frombuffer(await response.read(), "<i2") / 32768
-    expected = alone(model, "slt", ["Hello there."], 5, decode_steps=3)
+    expected = alone(model, "clara", ["Hello there."], 5, decode_steps=3)
     assert np.abs(one.pcm() / 32768 - expected).max() < ROUNDING
     assert np.abs(streamed - expected).max() < ROUNDING
-    assert np.abs(expected - alone(model, "slt", ["Hello there."], 5)[: len(expected)]).max() > 10 * ROUNDING
+    assert np.abs(expected - alone(model, "clara", ["Hello there."], 5)[: len(expected)]).max() > 10 * ROUNDING
 
 
 async def test_the_seed_fixes_the_speech(speaking: str) -> None:
@@ -124,7 +124,7 @@ async def test_twenty_sessions_speak_at_once(speaking: str, model: Model) -> Non
                 "a",
                 format="pcm",
                 seed=number,
-                voice=["awb", "rms", "slt"][number % 3],
+                voice=["angus", "ross", "clara"][number % 3],
                 clean_up=False,
             )
             await one.hear_all()
@@ -140,7 +140,7 @@ async def test_twenty_sessions_speak_at_once(speaking: str, model: Model) -> Non
     for number in (0, 7, 19):
         one = everybody[number]
         parts = [part["text"] for part in one.of("segment")]
-        expected = alone(model, ["awb", "rms", "slt"][number % 3], parts, number)
+        expected = alone(model, ["angus", "ross", "clara"][number % 3], parts, number)
         assert len(one.pcm()) == len(expected)
         assert np.abs(one.pcm() / 32768 - expected).max() < 20 * ROUNDING
 
@@ -156,6 +156,6 @@ async def test_a_voice_cut_off_leaves_no_trace_in_the_next(speaking: str, model:
             await one.say("Hello there.", f"whole{number}", format="pcm", seed=5)
             await one.hear_all(f"whole{number}")
             assert len(one.of("audio", f"cut{number}")) == frames
-    expected = alone(model, "slt", ["Hello there."], 5)
+    expected = alone(model, "clara", ["Hello there."], 5)
     for number in range(4):
         assert np.abs(one.pcm(f"whole{number}") / 32768 - expected).max() < ROUNDING

@@ -19,17 +19,17 @@ async def test_all_doors_say_the_same(model: Model, tmp_path: Path) -> None:
     async with doors(Engine(model, 4), tmp_path) as there:
         heard = {}
         for path in ("/generate", "/stream"):
-            async with there.post(path, text=TEXT, voice="awb", format="pcm", seed=11) as response:
+            async with there.post(path, text=TEXT, voice="angus", format="pcm", seed=11) as response:
                 assert response.status == 200
                 heard[path] = decoded("pcm", await response.read(), 24_000)[0]
-        async with there.post("/stream", text=TEXT, voice="awb", format="mp3", seed=11, speed=1.25) as response:
+        async with there.post("/stream", text=TEXT, voice="angus", format="mp3", seed=11, speed=1.25) as response:
             fast, rate_hz = decoded("mp3", await response.read(), 24_000)
         body = {"model": "tts-1", "input": TEXT, "voice": "nova", "response_format": "opus"}
         async with there.post("/v1/audio/speech", **body) as response:
             opus, opus_hz = decoded("opus", await response.read(), 48_000)
         async with there.client.post(there.url + "/tts", data={"text": TEXT}) as response:
             wav, _ = decoded("wav", await response.read(), 24_000)
-    expected = alone(model, "awb", ["Hello there.", "It is a fine day, is it not?"], 11)
+    expected = alone(model, "angus", ["Hello there.", "It is a fine day, is it not?"], 11)
     for sound in heard.values():
         assert sound.shape == expected.shape
         assert np.abs(sound - expected).max() < ROUNDING
@@ -43,7 +43,7 @@ async def test_a_voice_that_comes_along_speaks(model: Model, tmp_path: Path) -> 
     if not model.checkpoint.can_clone:
         pytest.skip("these weights cannot clone")
     async with doors(Engine(model, 4), tmp_path) as there:
-        async with there.post("/generate", text=TEXT * 2, voice="awb", seed=1) as response:
+        async with there.post("/generate", text=TEXT * 2, voice="angus", seed=1) as response:
             recording = await response.read()
 
         form = aiohttp.FormData({"text": "Hello there."})

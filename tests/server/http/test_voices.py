@@ -28,7 +28,7 @@ from tests.server.fakes import FakeEngine
 
 AUDIO = wav(speech(6))
 LARGE = bytes(1_100_000)
-KEYS = {"ann": Limits(), "bob": Limits(stored_voices=2), "eve": Limits(voices=("slt", "ann"), stored_voices=0)}
+KEYS = {"ann": Limits(), "bob": Limits(stored_voices=2), "eve": Limits(voices=("clara", "ann"), stored_voices=0)}
 
 
 class Urls(VoiceUrls):

@@ -1,6 +1,6 @@
 """LiveKit Agents' text-to-speech over a Sayline server: `pip install 'sayline-client[livekit]'`.
 
-    voice = TTS("ws://127.0.0.1:8000", voice="slt")
+    voice = TTS("ws://127.0.0.1:8000", voice="clara")
     session = AgentSession(tts=voice, ...)
     voice.follow(session)
 

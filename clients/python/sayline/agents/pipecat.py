@@ -1,6 +1,6 @@
 """Pipecat's text-to-speech service over a Sayline server: `pip install 'sayline-client[pipecat]'`.
 
-    tts = SaylineTTSService(url="ws://127.0.0.1:8000", settings=SaylineTTSService.Settings(voice="slt"))
+    tts = SaylineTTSService(url="ws://127.0.0.1:8000", settings=SaylineTTSService.Settings(voice="clara"))
 
 Each turn of the assistant is one context: tokens go in as the language model writes them, audio and words come out, and
 an interruption cancels it where the listener was. Words enter the language model's context as they are heard.
