@@ -1,8 +1,8 @@
-/** The text as it is written, each word of it lit when it is heard. */
+/** The text as it is written, each word of it lit while it is heard. */
 
 import { places } from './places.js';
-
-/** @typedef {{element: HTMLElement, startMs: number, endChar: number}} Lit */
+import { when } from './telling.js';
+import { WordTimes } from './word_times.js';
 
 export class Captions {
   /** Told from when somebody wants to hear it again. */
@@ -11,26 +11,35 @@ export class Captions {
   #box;
   #tail = new Text();
   #tailAt = 0; // in code points of all text, which is what the server counts
-  /** @type {Lit[]} */
-  #words = [];
-  #lit = 0; // words that have begun to be heard
+  #times = new WordTimes();
+  /** Of these words. @type {HTMLElement[]} */
+  #elements = [];
+  #begun = 0; // words
+  #spoken = -1; // which word
 
   /** @param {HTMLElement} box */
   constructor(box) {
     this.#box = box;
     box.addEventListener('click', ({ target }) => {
       if (!box.classList.contains('again')) return;
-      const word = this.#words.find(({ element }) => element === target);
-      if (word) this.onSeek(word.startMs);
+      const word = this.words[this.#elements.findIndex((element) => element === target)];
+      if (word) this.onSeek(word.start_ms);
     });
+  }
+
+  /** Told so far. */
+  get words() {
+    return this.#times.words;
   }
 
   clear() {
     this.#tail = new Text();
     this.#box.replaceChildren();
     this.#box.scrollTop = 0;
-    this.#tailAt = this.#lit = 0;
-    this.#words = [];
+    this.#tailAt = this.#begun = 0;
+    this.#spoken = -1;
+    this.#times = new WordTimes();
+    this.#elements = [];
   }
 
   /** @param {boolean} seekable */
@@ -44,8 +53,9 @@ export class Captions {
     this.#tail.appendData(piece);
   }
 
-  /** The next word that will be heard. @param {{start_char: number, end_char: number, start_ms: number}} word */
-  tell({ start_char, end_char, start_ms }) {
+  /** The next word that will be heard. @param {import('../clients/js/context.js').Word} told */
+  tell(told) {
+    const { start_char, end_char } = told;
     const place = places(this.#tail.data, start_char - this.#tailAt, end_char - this.#tailAt);
     if (!place) return;
     const word = this.#tail.splitText(place.start);
@@ -54,33 +64,42 @@ export class Captions {
     const element = document.createElement('span');
     word.replaceWith(element);
     element.append(word);
-    this.#words.push({ element, startMs: start_ms, endChar: end_char });
+    element.title = when(told);
+    this.#elements.push(element);
+    this.#times.tell(told);
+  }
+
+  /** When the newest word was over. @param {import('../clients/js/wire.js').WordEndMessage} end */
+  tellEnd(end) {
+    this.#times.tellEnd(end);
+    const word = this.words.at(-1);
+    if (word) this.#elements[this.#elements.length - 1].title = when(word);
   }
 
   /** @param {number} playedMs */
   light(playedMs) {
-    let lit = this.#lit;
-    while (lit < this.#words.length && this.#words[lit].startMs < playedMs) lit++;
-    while (lit > 0 && this.#words[lit - 1].startMs >= playedMs) lit--;
-    if (lit === this.#lit) return;
-    this.#words[this.#lit - 1]?.element.classList.remove('now');
-    for (let n = Math.min(lit, this.#lit); n < Math.max(lit, this.#lit); n++) {
-      this.#words[n].element.classList.toggle('heard', n < lit);
+    const [begun, spoken] = [this.#times.begun(playedMs), this.#times.spoken(playedMs)];
+    if (begun === this.#begun && spoken === this.#spoken) return;
+    this.rest();
+    for (let n = Math.min(begun, this.#begun); n < Math.max(begun, this.#begun); n++) {
+      this.#elements[n].classList.toggle('heard', n < begun);
     }
-    this.#lit = lit;
-    this.#point(this.#words[lit - 1]?.element);
+    this.#begun = begun;
+    this.#spoken = spoken;
+    this.#point(this.#elements[spoken]);
   }
 
   /** Silence: no word is being spoken. */
   rest() {
-    this.#words[this.#lit - 1]?.element.classList.remove('now');
+    this.#elements[this.#spoken]?.classList.remove('now');
   }
 
   /** So much had been heard when it was stopped. @param {number} chars */
   cut(chars) {
     this.rest();
-    this.#lit = this.#words.filter(({ endChar }) => endChar <= chars).length;
-    this.#words.forEach(({ element }, n) => element.classList.toggle('heard', n < this.#lit));
+    this.#spoken = -1;
+    this.#begun = this.words.filter(({ end_char }) => end_char <= chars).length;
+    this.#elements.forEach((element, n) => element.classList.toggle('heard', n < this.#begun));
   }
 
   /** @param {HTMLElement | undefined} element */

@@ -43,7 +43,10 @@ class Lane {
     this.#captions.clear();
     this.#captions.write(this.#line);
     this.#note.textContent = '';
-    this.#talk = new Talk(speech, output, frameMs, { word: (word) => this.#captions.tell(word) });
+    this.#talk = new Talk(speech, output, frameMs, {
+      word: (word) => this.#captions.tell(word),
+      wordEnd: (end) => this.#captions.tellEnd(end),
+    });
     try {
       await this.#talk.run([this.#line]);
     } catch (error) {

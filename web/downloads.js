@@ -1,30 +1,41 @@
-/** What was heard, as a file: the server speaks it again, and the same seed gives the same audio. */
+/** What was heard, as a file: the server speaks it again, and the same seed gives the same audio. And its subtitles. */
 
 import { body } from './copy_as.js';
+import { webVtt } from './subtitles.js';
 import { failed } from './telling.js';
 
 const NAME_CHARS = 40;
+const SUBTITLES = 'vtt';
 
 export class Downloads {
   #order;
   #headers;
+  #words;
   #note = /** @type {HTMLElement} */ (document.getElementById('save-note'));
   #buttons = [...document.querySelectorAll('#downloads button')].map((each) => /** @type {HTMLButtonElement} */ (each));
 
-  /** @param {() => import('./copy_as.js').Order} order @param {() => Record<string, string>} headers */
-  constructor(order, headers) {
+  /**
+   * @param {() => import('./copy_as.js').Order} order
+   * @param {() => Record<string, string>} headers
+   * @param {() => import('./word_times.js').TimedWord[]} words of what was heard
+   */
+  constructor(order, headers, words) {
     this.#order = order;
     this.#headers = headers;
+    this.#words = words;
     for (const button of this.#buttons) button.addEventListener('click', () => this.#give(button));
   }
 
   /** @param {boolean} isConnected */
   show(isConnected) {
-    for (const button of this.#buttons) button.disabled = !isConnected;
+    for (const button of this.#buttons) {
+      button.disabled = button.dataset.format === SUBTITLES ? !this.#words().length : !isConnected;
+    }
   }
 
   /** @param {HTMLButtonElement} button */
   async #give(button) {
+    if (button.dataset.format === SUBTITLES) return this.#giveSubtitles();
     const order = this.#order();
     const name = fileName(order.text, button.dataset.format ?? '');
     button.disabled = true;
@@ -36,6 +47,13 @@ export class Downloads {
       this.#tell(failed(/** @type {Error} */ (error)), true);
     }
     button.disabled = false;
+  }
+
+  #giveSubtitles() {
+    const words = this.#words();
+    const name = fileName(words.map(({ text }) => text).join(' '), SUBTITLES);
+    save(new Blob([webVtt(words)], { type: 'text/vtt' }), name);
+    this.#tell(`Saved as ${name}.`);
   }
 
   #tell(message, fault = false) {

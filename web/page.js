@@ -24,7 +24,7 @@ const ui = {
 const [link, stage, options, crowd] = [new Link(), new Stage(), new Options(), new Crowd(element('lanes'))];
 const performer = new Performer(link, stage, options, crowd, tell);
 const programs = new Programs(order);
-const downloads = new Downloads(order, () => link.headers());
+const downloads = new Downloads(order, () => link.headers(), () => stage.words);
 const buttons = new Buttons({ speak: toggleSpeech, pause: () => performer.pause(), crowd: toggleCrowd });
 const voices = installVoices({
   root: element('voices'),

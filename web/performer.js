@@ -149,7 +149,7 @@ export class Performer {
     const step = () => {
       if (this.act && this.act !== act) return;
       if (act.phase !== 'stopped') draw(); // what had been heard by then is told by who stops it
-      if (act.isOver) return;
+      if (act.isOver) return this.#stage.rest();
       const { message, fault } = told();
       this.#tell(message, fault);
       if (phase !== act.phase) this.onChange();

@@ -37,6 +37,11 @@ export class Stage {
     this.#waveform.setSeekable(can);
   }
 
+  /** Of the newest talk, as far as it has come. */
+  get words() {
+    return this.#captions.words;
+  }
+
   /** A new talk. @param {number} sampleRateHz @returns {import('./talk.js').Ear} */
   begin(sampleRateHz) {
     const recording = (this.recording = new Recording(sampleRateHz));
@@ -46,6 +51,7 @@ export class Stage {
     return {
       written: (piece) => this.#captions.write(piece),
       word: (word) => this.#captions.tell(word),
+      wordEnd: (end) => this.#captions.tellEnd(end),
       samples: (samples, startMs) => recording.add(samples, startMs),
     };
   }

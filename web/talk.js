@@ -20,6 +20,7 @@ const MOVES = {
  * @typedef {object} Ear
  * @property {(piece: string) => void} [written]
  * @property {(word: import('../clients/js/context.js').Word) => void} [word]
+ * @property {(end: import('../clients/js/wire.js').WordEndMessage) => void} [wordEnd]
  * @property {(samples: Float32Array, startMs: number) => void} [samples]
  */
 
@@ -131,6 +132,8 @@ export class Talk {
       this.pace.heard(this.#frameMs);
     } else if (event.type === 'word') {
       this.#ear.word?.(event);
+    } else if (event.type === 'word_end') {
+      this.#ear.wordEnd?.(event);
     } else if (event.type === 'segment') {
       this.stopwatch.segment(event.end_char);
     }

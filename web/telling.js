@@ -21,6 +21,12 @@ export function seconds(ms) {
   return `${(ms / 1000).toFixed(1)} s`;
 }
 
+/** When a word is heard. @param {{start_ms: number, end_ms: number, estimated: boolean}} word */
+export function when({ start_ms, end_ms, estimated }) {
+  const [start, end] = [start_ms, end_ms].map((ms) => (ms / 1000).toFixed(2));
+  return `${start} to ${end} s${estimated ? ', estimated' : ''}`;
+}
+
 /**
  * What had been heard when it was stopped.
  * @param {number} playedMs

@@ -1,18 +1,25 @@
 """A browser, a page in it that may not complain, and what serves it. Skipped, with the reason, where there is none."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.web.site import ARGUMENTS, CHROMIUM, Site
-
-PATIENCE_MS = 20_000  # a busy machine is slow; nothing here is decided by it
+from tests.web.stage import Stage, open_panel, staged
+from tests.web.watching import PATIENCE_MS, complaints
 
 
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
     async with Site() as running:
+        yield running
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with staged(tmp_path) as running:
         yield running
 
 
@@ -37,24 +44,13 @@ async def page(browser: Any) -> AsyncIterator[Any]:
     """Fails the test afterwards when the console had anything to complain about."""
     page = await browser.new_page()
     page.set_default_timeout(PATIENCE_MS)
-    page.complaints = listen(page)
+    page.complaints = complaints(page)
     yield page
     assert page.complaints == []
 
 
-def listen(page: Any) -> list[str]:
-    complaints: list[str] = []
-    page.on(
-        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
-    )
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    return complaints
-
-
-async def status(page: Any, text: str) -> None:
-    """Until the page says so."""
-    try:
-        await page.locator("#status", has_text=text).wait_for()
-    except Exception as error:
-        told = await page.locator("#status").text_content()
-        raise AssertionError(f"instead of {text!r} it says {told!r}") from error
+@pytest.fixture
+async def panel(stage: Stage, page: Any) -> Any:
+    """The page of the stage's server, where voices are cloned."""
+    await open_panel(page, stage)
+    return page

@@ -172,19 +172,21 @@ class Speech {
 
 const FRAME = { type: 'frame' };
 const WORD = { type: 'word', text: 'One' };
+const WORD_END = { type: 'word_end', end_ms: 60 };
 
 test('a talk plays all that comes and tells of words and text', async () => {
   const [output, words, written] = [new Output(), [], []];
-  const speech = new Speech([WORD, FRAME, { type: 'segment', end_char: 3 }, { type: 'done' }]);
-  const talk = new Talk(speech, output, 80, { word: (each) => words.push(each), written: (each) => written.push(each) });
+  const speech = new Speech([WORD, WORD_END, FRAME, { type: 'segment', end_char: 3 }, { type: 'done' }]);
+  const note = (each) => words.push(each);
+  const talk = new Talk(speech, output, 80, { word: note, wordEnd: note, written: (each) => written.push(each) });
   const running = talk.run(['One', ' two']);
   assert.equal(await speech.fed, 'One two');
   assert.equal(talk.isWritten, true);
   output.listener.onPlayed(1000);
   output.over();
   await running;
-  assert.deepEqual(output.played.map(({ type }) => type), ['word', 'frame', 'segment', 'done']);
-  assert.deepEqual([words, written, speech.acks], [[WORD], ['One', ' two'], [1000]]);
+  assert.deepEqual(output.played.map(({ type }) => type), ['word', 'word_end', 'frame', 'segment', 'done']);
+  assert.deepEqual([words, written, speech.acks], [[WORD, WORD_END], ['One', ' two'], [1000]]);
   assert.deepEqual([talk.phase, talk.stopwatch.speechMs], ['done', 80]);
 });
 

@@ -22,8 +22,8 @@ from tests.engine.sounds import speech, wav
 from tests.server.cloners import CloningModel, form
 from tests.server.fakes import FakeEngine, FakeRunner
 from tests.server.peer import running
-from tests.web.conftest import PATIENCE_MS, listen, status
 from tests.web.site import ARGUMENTS, CHROMIUM
+from tests.web.watching import PATIENCE_MS, complaints, status
 
 AUDIO = wav(speech(6))
 MICROPHONE_RATE_HZ = 48_000
@@ -89,7 +89,7 @@ async def browsing(*more: str, without: tuple[str, ...] = (), sound: np.ndarray 
             browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
             page = await browser.new_page()
             page.set_default_timeout(PATIENCE_MS)
-            page.complaints = listen(page)
+            page.complaints = complaints(page)
             yield page
             await browser.close()
             assert page.complaints == []

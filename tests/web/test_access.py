@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.web.conftest import status
 from tests.web.site import Site
+from tests.web.watching import status
 
 TEXT = "One two three. Four five six seven. " * 10
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.clients.scripted import VOICES
-from tests.web.conftest import status
 from tests.web.site import After, Site, respond
+from tests.web.watching import status
 
 TEXT = "One two three. Four five six seven."
 

@@ -1,6 +1,5 @@
 """Recording a voice on the page, in real Chromium with a microphone that is a file, or missing, or forbidden."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,6 @@ from tests.web.stage import (
 )
 
 VOICE = speech(4, MICROPHONE_RATE_HZ)
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with staged(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

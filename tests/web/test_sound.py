@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.web.conftest import status
 from tests.web.listening import WINDOW_MS, Heard, listen
 from tests.web.site import ARGUMENTS, CHROMIUM, After, Site
+from tests.web.watching import status
 
 WORDS = 30
 WORD_MS = 80

@@ -1,6 +1,5 @@
 """Cloning on the page in real Chromium, from files; the microphone has its own tests."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,6 @@ from server.voices import upload
 from tests.engine.sounds import speech, wav
 from tests.web.stage import AUDIO, Stage, agree, choose, enter, focused, open_panel, send, staged, told, voices_of
 from tests.web.test_access import check
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with staged(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-async def panel(stage: Stage, page: Any) -> Any:
-    """The page, with the panel open."""
-    await open_panel(page, stage)
-    return page
 
 
 async def test_a_file_becomes_a_voice_that_is_chosen_and_speaks(stage: Stage, panel: Any) -> None:

@@ -1,7 +1,6 @@
 """What the server refuses is told by the page, in real Chromium, in words."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import pytest
 
 from server.access.limits import Limits
 from server.http.voices import MAX_UPLOADS_OF_ONE
-from tests.web.conftest import status
 from tests.web.stage import (
     Stage,
     agree,
@@ -22,19 +20,7 @@ from tests.web.stage import (
     staged,
     told,
 )
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with staged(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-async def panel(stage: Stage, page: Any) -> Any:
-    """The page, with the panel open."""
-    await open_panel(page, stage)
-    return page
+from tests.web.watching import status
 
 
 async def test_what_the_server_cannot_read_is_told_in_its_words(panel: Any) -> None:

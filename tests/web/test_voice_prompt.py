@@ -1,7 +1,5 @@
 """What a voice shall be made from, judged in real Chromium before it is sent."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,22 +7,9 @@ import pytest
 
 from tests.engine.sounds import encode, speech, wav
 from tests.server.cloners import some_voice
-from tests.web.stage import Stage, agree, choose, focused, open_panel, send, staged, told
+from tests.web.stage import Stage, agree, choose, focused, send, told
 
 LONG = wav(speech(40))
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with staged(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-async def panel(stage: Stage, page: Any) -> Any:
-    """The page, with the panel open."""
-    await open_panel(page, stage)
-    return page
 
 
 async def test_what_was_chosen_can_be_heard_before_it_is_sent(panel: Any) -> None:

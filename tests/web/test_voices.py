@@ -1,22 +1,13 @@
 """The choice of a voice in real Chromium, with a real server behind it."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from server.access.limits import Limits
-from tests.web.conftest import status
 from tests.web.stage import Stage, enter, expect_refusal, focused, make_voice, staged, voices_of
+from tests.web.watching import status
 
 PHRASE = "Hello, this is how I sound."
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with staged(tmp_path) as running:
-        yield running
 
 
 async def test_the_models_voices_are_there_and_its_own_choice_is_chosen(stage: Stage, page: Any) -> None:

@@ -15,7 +15,7 @@ from engine.model import Model
 from server.app import make_app
 from server.settings import Settings
 from tests.server.peer import running
-from tests.web.conftest import status
+from tests.web.watching import status
 
 TEXT = "Hello there. How are you?"
 HEADER_BYTES = 16

@@ -3,7 +3,9 @@ import { test } from 'node:test';
 
 import { curl, javascript, python } from '../../web/copy_as.js';
 import { fileName } from '../../web/downloads.js';
-import { clock, failed, happening, inLine, stopped } from '../../web/telling.js';
+import { webVtt } from '../../web/subtitles.js';
+import { clock, failed, happening, inLine, stopped, when } from '../../web/telling.js';
+import { WordTimes } from '../../web/word_times.js';
 import { likeAnLlm, tokens } from '../../web/writing.js';
 import { places } from '../../web/places.js';
 
@@ -67,6 +69,98 @@ test('a word is found by code points in a text that counts halves', () => {
   assert.equal(places('ab', 1, 3), null);
   assert.equal(places('ab', -1, 1), null);
   assert.equal(places('ab', 1, 1), null);
+});
+
+// When words are spoken
+
+/** Of a speech that is told whole: `[text, start_ms, end_ms]`, true unless they are estimated. */
+function told(times, estimated = false) {
+  const words = new WordTimes();
+  let at = 0;
+  for (const [text, start_ms, end_ms] of times) {
+    const place = { start_char: at, end_char: at + [...text].length };
+    words.tell({ type: 'word', text, spoken: text, ...place, start_ms, end_ms: start_ms + 100, estimated });
+    if (!estimated) words.tellEnd({ type: 'word_end', ...place, start_ms, end_ms });
+    at = place.end_char + 1;
+  }
+  return words;
+}
+
+/** The same numbers each time. */
+function* chance() {
+  for (let state = 1; ; state = (state * 48_271) % 2_147_483_647) yield state / 2_147_483_647;
+}
+
+test('at any moment the word that is spoken is the one, and in a pause there is none', () => {
+  const numbers = chance();
+  const upTo = (most) => Math.floor(numbers.next().value * (most + 1));
+  for (let speech = 0; speech < 50; speech++) {
+    let ms = upTo(200);
+    const times = Array.from({ length: upTo(8) }, (_, n) => {
+      const start_ms = ms + upTo(1) * upTo(300); // most follow at once
+      ms = start_ms + upTo(3) * upTo(200); // some have no length: the model left them out
+      return [`word${n}`, start_ms, ms];
+    });
+    const [exact, estimated] = [told(times), told(times, true)];
+    for (let playedMs = 0; playedMs <= ms + 100; playedMs++) {
+      const spoken = times.flatMap(([, start, end], n) => (start < playedMs && playedMs <= end ? [n] : []));
+      assert.ok(spoken.length <= 1);
+      assert.equal(exact.spoken(playedMs), spoken[0] ?? -1, `${JSON.stringify(times)} at ${playedMs} ms`);
+      const begun = times.filter(([, start]) => start < playedMs).length;
+      assert.deepEqual([exact.begun(playedMs), estimated.begun(playedMs)], [begun, begun]);
+      assert.equal(estimated.spoken(playedMs), begun - 1);
+    }
+  }
+});
+
+test('a word is spoken until its true end is told, whatever was expected', () => {
+  const words = told([['One', 0, 80]]);
+  const place = { start_char: 4, end_char: 7, start_ms: 200 };
+  words.tell({ type: 'word', text: 'two', spoken: 'two', ...place, end_ms: 300, estimated: false });
+  assert.deepEqual([150, 250, 350].map((ms) => words.spoken(ms)), [-1, 1, 1]);
+  words.tellEnd({ type: 'word_end', ...place, end_ms: 320 });
+  assert.deepEqual([320, 321].map((ms) => words.spoken(ms)), [1, -1]);
+});
+
+test('the end of a word that is not shown is nobody else\'s', () => {
+  const words = told([['One', 0, 80]]);
+  words.tellEnd({ type: 'word_end', start_char: 4, end_char: 7, start_ms: 200, end_ms: 300 });
+  new WordTimes().tellEnd({ type: 'word_end', start_char: 4, end_char: 7, start_ms: 200, end_ms: 300 });
+  assert.equal(words.words[0].end_ms, 80);
+});
+
+test('when a word is heard is told, and whether that is estimated', () => {
+  assert.equal(when({ start_ms: 480, end_ms: 1822.5, estimated: false }), '0.48 to 1.82 s');
+  assert.equal(when({ start_ms: 0, end_ms: 90, estimated: true }), '0.00 to 0.09 s, estimated');
+});
+
+test('subtitles are sentences with the moments of their words, and end where these end', () => {
+  const { words } = told([['R&D', 0, 80], ['<one>', 100.4, 380], ['two.', 400, 499.6], ['More', 3_723_004, 3_723_010]]);
+  assert.equal(
+    webVtt(words),
+    `WEBVTT
+
+00:00:00.000 --> 00:00:00.500
+R&amp;D <00:00:00.100>&lt;one&gt; <00:00:00.400>two.
+
+01:02:03.004 --> 01:02:03.010
+More
+`,
+  );
+});
+
+test('subtitles say that they are estimated, and break a long sentence between words', () => {
+  const times = Array.from({ length: 40 }, (_, n) => [`word${n}`, 100 * n, 100 * n + 90]);
+  const [head, note, ...cues] = webVtt(told(times, true).words).trim().split('\n\n');
+  assert.deepEqual([head, note], ['WEBVTT', 'NOTE Some of these times are estimated.']);
+  const lines = cues.map((cue) => cue.split('\n')[1].replace(/<[^>]*>/g, ''));
+  assert.ok(lines.every((line) => line.length <= 42));
+  assert.equal(lines.join(' '), times.map(([text]) => text).join(' '));
+});
+
+test('a subtitle without length is seen all the same', () => {
+  assert.match(webVtt(told([['One', 80, 80]]).words), /00:00:00.080 --> 00:00:00.081\nOne/);
+  assert.equal(webVtt([]), 'WEBVTT\n');
 });
 
 test('a file is called by the first words of its text', () => {
