@@ -121,6 +121,8 @@ class Aligner:
 
 
 def _audible(pcm: np.ndarray) -> np.ndarray:
-    """Of each hop, whether it is more than silence."""
+    """Of each hop, whether it is more than silence. One alone is a click, as decoders make when they begin."""
     parts = pcm.reshape(HOPS, -1)
-    return np.asarray(np.einsum("ij,ij->i", parts, parts) / parts.shape[1] > SILENCE**2)
+    loud = np.einsum("ij,ij->i", parts, parts) / parts.shape[1] > SILENCE**2
+    before, behind = np.append(False, loud[:-1]), np.append(loud[1:], True)  # the next frame is not there yet
+    return np.asarray(loud & (before | behind))

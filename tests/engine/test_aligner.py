@@ -91,6 +91,20 @@ def test_a_word_begins_with_its_first_sound_and_the_pause_before_belongs_to_none
     assert intervals(align(Aligner(2, [0, 1], 0, FRAME_MS, 20), frames)) == [(20, 100), (270, 400)]
 
 
+def test_a_click_is_no_word() -> None:
+    frames = [
+        (looks_at(1), sound("#...####")),
+        (looks_at(1), LOUD),
+        (looks_at(1), sound("...#....")),
+    ]
+    assert intervals(align(Aligner(1, [0], 0, FRAME_MS, 0), frames)) == [(40, 160)]
+
+
+def test_a_sound_that_the_frame_only_begins_is_heard() -> None:
+    frames = [(looks_at(1), sound(".......#")), (looks_at(1), LOUD)]
+    assert intervals(align(Aligner(1, [0], 0, FRAME_MS, 0), frames)) == [(70, 160)]
+
+
 def test_tokens_add_up_to_words() -> None:
     frames = [(looks_at(0.3, 0.3, 0.4), LOUD), (looks_at(0.2, 0.2, 0.6), LOUD)]
     assert intervals(align(Aligner(2, [0, 0, 1], 0, FRAME_MS, 0), frames)) == [(0, 80), (80, 160)]
