@@ -37,6 +37,17 @@ def word_errors(said: Sequence[str], heard: Sequence[str]) -> int:
     return row[-1]
 
 
+def listen(decoder: pocketsphinx.Decoder, audio: NDArray[np.float32], rate_hz: int) -> None:
+    """The decoder hears a clip, with `SILENCE_S` before and behind it."""
+    common = math.gcd(rate_hz, HEARD_HZ)
+    heard = resample_poly(audio, HEARD_HZ // common, rate_hz // common)
+    heard = np.pad(heard, round(SILENCE_S * HEARD_HZ))
+    decoder.reinit_feat()  # each clip by itself: what was heard before adapts the features
+    decoder.start_utt()
+    decoder.process_raw((np.clip(heard, -1, 1) * 32767).astype("<i2").tobytes(), full_utt=True)
+    decoder.end_utt()
+
+
 class Recogniser:
     """`own_words`: the only words there are, all equally likely; None: the recogniser's own English."""
 
@@ -51,13 +62,7 @@ class Recogniser:
                 self._decoder = pocketsphinx.Decoder(lm=str(model), **quiet)
 
     def hear(self, audio: NDArray[np.float32], rate_hz: int) -> list[str]:
-        common = math.gcd(rate_hz, HEARD_HZ)
-        heard = resample_poly(audio, HEARD_HZ // common, rate_hz // common)
-        heard = np.pad(heard, round(SILENCE_S * HEARD_HZ))
-        self._decoder.reinit_feat()  # each clip by itself: what was heard before adapts the features
-        self._decoder.start_utt()
-        self._decoder.process_raw((np.clip(heard, -1, 1) * 32767).astype("<i2").tobytes(), full_utt=True)
-        self._decoder.end_utt()
+        listen(self._decoder, audio, rate_hz)
         found = self._decoder.hyp()
         return words_of(found.hypstr) if found else []
 

@@ -4,15 +4,13 @@ The recogniser is `pocketsphinx`; it looks for words that it knows in speech, ev
 (forced alignment). Its own error against the synthesizer's times is the floor of whatever is measured by it.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import pocketsphinx
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
-from training.recogniser import HEARD_HZ, SILENCE_S, words_of
+from training.recogniser import HEARD_HZ, SILENCE_S, listen, words_of
 from training.speakers import Clip
 
 STEP_MS = 10.0
@@ -51,14 +49,8 @@ class ForcedAligner:
         return [(heard[end - len(word)][0], heard[end - 1][1]) for word, end in zip(parts, behind, strict=True)]
 
     def _align(self, audio: NDArray[np.float32], rate_hz: int, words: Sequence[str]) -> list[Time]:
-        common = math.gcd(rate_hz, HEARD_HZ)
-        sound = resample_poly(audio, HEARD_HZ // common, rate_hz // common)
-        sound = np.pad(sound, round(SILENCE_S * HEARD_HZ))
         self._decoder.set_align_text(" ".join(words))
-        self._decoder.reinit_feat()  # each clip by itself: what was heard before adapts the features
-        self._decoder.start_utt()
-        self._decoder.process_raw((np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes(), full_utt=True)
-        self._decoder.end_utt()
+        listen(self._decoder, audio, rate_hz)
         lead_ms = 1000 * SILENCE_S
         return [
             (each.start_frame * STEP_MS - lead_ms, (each.end_frame + 1) * STEP_MS - lead_ms)
