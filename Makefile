@@ -1,7 +1,7 @@
 # `make run` sets up and starts the server, `make test` sets up and runs every check. `make bench` measures, and
 # `make bench-peer` measures the reference implementation in turn with it. `make soak` lets strangers in for a while.
-# `make fuzz` sends rubbish for half an hour, `make screenshots` takes pictures of the page. ARGS="--help" tells what each of
-# them takes.
+# `make fuzz` sends rubbish for half an hour, `make screenshots` takes pictures of the page, `make evaluate` measures how well
+# the embedded voice speaks. ARGS="--help" tells what each of them takes.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 TYPESCRIPT := $(if $(shell command -v npm),clients/js/node_modules/.package-lock.json)
 TSC := clients/js/node_modules/.bin/tsc
 
-.PHONY: run test bench bench-peer soak fuzz screenshots format clean
+.PHONY: run test bench bench-peer evaluate soak fuzz screenshots format clean
 
 run: .venv/ready
 	$(BIN)/sayline serve $(ARGS)
@@ -32,6 +32,12 @@ bench: .venv/ready
 
 bench-peer: .venv/ready .venv-peer/ready
 	$(BIN)/python -m bench.peer --reference .venv-peer/bin/pocket-tts $(ARGS)
+
+evaluate: .venv/ready-for-tests
+	$(BIN)/python -m training.evaluate --out docs/embedded-voice --table docs/embedded-voice.md $(ARGS)
+	$(BIN)/python -m training.word_truth --out docs/word-timing --table docs/word-timing.md
+	$(BIN)/python -m training.new_speaker --work build/new-speaker --out docs/embedded-voice/new-speaker.json \
+		--page docs/embedded-voice.md
 
 soak: .venv/ready
 	$(BIN)/python -m bench.soak $(ARGS)

@@ -17,19 +17,18 @@ import torch
 
 from engine.weights import EMBEDDED
 from training import measures
-from training.evaluation_report import write_pictures, write_table
+from training.evaluation_report import table, write_pictures
 from training.measures import Sound
+from training.page import fill
 from training.recogniser import hear_all, most_common_mistakes, word_error_rate, words_of
-from training.speakers import HELD_OUT, SAMPLE_RATE, SPEAKERS, speaker
+from training.speakers import SAMPLE_RATE, SPEAKERS, speaker
 from training.spoken import WAYS, Spoken, Way
-from training.timbre import Classifier, timbre, usual_pitch_hz
+from training.timbre import Classifier
 
 SENTENCES = Path(__file__).parent / "held_out.txt"
 PRACTICE = Path(__file__).parent / "practice.txt"  # what the classifier of voices learns from
 LENGTH_WITHIN = 0.15
 TOO_LONG, TOO_SHORT = 1.6, 0.6  # of the teacher's length: without end, cut short
-CLONED_SENTENCES = 20
-CLONE_PROMPT = "The people who live by the river walk to the market every morning, and come home late."
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,33 +118,6 @@ def speed(config: Path, cases: Sequence[Case]) -> dict[str, float]:
     }
 
 
-def cloning(config: Path, cases: Sequence[Case]) -> dict[str, float]:
-    """A voice that no training heard, from one sentence of it. How far does that move timbre and pitch towards it?
-
-    The way from the nearest of the model's own voices is 1 when the clone is the speaker himself, 0 when it is no
-    nearer to him than that.
-    """
-    spoken = Spoken(config, Way("cloning"))
-    texts = [case.text for case in cases[:CLONED_SENTENCES]]
-    clone = spoken.model.get_state_for_audio_prompt(torch.from_numpy(taught(HELD_OUT.name, CLONE_PROMPT))[None])
-    sounds = spoken.say_all(texts, [clone] * len(texts))
-    wanted = [taught(HELD_OUT.name, text) for text in texts]
-    own = {name: spoken.say_all(texts, [state] * len(texts))
-           for name, state in spoken.voices([one.name for one in SPEAKERS]).items()}  # fmt: skip
-    aim = np.mean([timbre(sound, SAMPLE_RATE) for sound in wanted], axis=0)
-
-    def apart(of: Sequence[Sound]) -> float:
-        return float(np.linalg.norm(np.mean([timbre(sound, SAMPLE_RATE) for sound in of], axis=0) - aim))
-
-    nearest = min(own, key=lambda name: apart(own[name]))
-    return {
-        "timbre_way": 1 - apart(sounds) / apart(own[nearest]),
-        "pitch_hz": usual_pitch_hz(sounds, SAMPLE_RATE),
-        "pitch_wanted_hz": usual_pitch_hz(wanted, SAMPLE_RATE),
-        "pitch_nearest_hz": usual_pitch_hz(own[nearest], SAMPLE_RATE),
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", type=Path, default=EMBEDDED / "config.yaml", help="of the checkpoint")
@@ -169,11 +141,10 @@ def main() -> None:
             _tell(way.name, result[way.name])
     if not args.quick:
         result["speed"] = speed(args.config, cases)
-        result["cloning"] = cloning(args.config, cases)
         write_pictures(args.out, [(case.text, case.teacher, sound) for case, sound in zip(cases, usual, strict=True)])
     (args.out / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if args.table:
-        write_table(args.table, result)
+        fill(args.table, "measured", table(result))
 
 
 def _tell(name: str, measured: dict[str, Any]) -> None:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from training.measures import Sound, log_mel
 from training.speakers import SAMPLE_RATE
 
-BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
 PICTURES = 4
 ZOOM = 3  # pixels for each band
 GAP = 6  # pixels between teacher and model
@@ -46,21 +45,7 @@ def table(result: dict[str, Any]) -> str:
         speed = result["speed"]
         text += f" {speed['times_real_time']:.1f} times real time for one listener on two cores,"
         text += f" first sound after {speed['first_sound_ms']:.0f} ms."
-    if "cloning" in result:
-        clone = result["cloning"]
-        text += (
-            f"\n\nA clone of a speaker that no training heard: timbre goes {clone['timbre_way']:.0%} of the way from "
-            f"the nearest own voice to his; his pitch is {clone['pitch_wanted_hz']:.0f} Hz, the clone's "
-            f"{clone['pitch_hz']:.0f} Hz, that voice's {clone['pitch_nearest_hz']:.0f} Hz."
-        )
     return text
-
-
-def write_table(page: Path, result: dict[str, Any]) -> None:
-    """Between the marks of the page."""
-    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    page.write_text(f"{before}{BEGIN}\n{table(result)}\n{END}{after}", encoding="utf-8")
 
 
 def write_pictures(folder: Path, spoken: Sequence[tuple[str, Sound, Sound]]) -> None:

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from engine.weights import EMBEDDED
 from training.evaluate import PRACTICE, SENTENCES
+from training.page import fill
 from training.speakers import SPEAKERS, speaker
 from training.spoken_words import SpokenWords, WordSpeaker
 from training.word_times import ForcedAligner, Time, flite_times
-from training.word_truth_report import write_pictures, write_table
+from training.word_truth_report import table, write_pictures
 
 FAR_MS = 200.0
 LEADS_MS = range(-60, 61, 5)
@@ -129,7 +130,7 @@ def main() -> None:
     (args.out / "word-timing.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     write_pictures(args.out, known, truth.rate_hz)
     if args.table:
-        write_table(args.table, result)
+        fill(args.table, "measured", table(result))
     print(json.dumps(result, indent=1))
 
 

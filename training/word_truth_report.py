@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training.evaluation_report import BEGIN, END
 from training.spoken_words import SpokenWords
 from training.word_picture import draw_words
 from training.word_times import Time
@@ -39,12 +38,6 @@ def _cells(measured: dict[str, Any]) -> list[str]:
     forms = (("median_ms", "{:.0f}"), ("p95_ms", "{:.0f}"), ("bias_ms", "{:+.0f}"), ("far", "{:.1%}"))
     pairs = [" / ".join(form.format(side[name]) for side in sides) for name, form in forms]
     return [f"{each['mean_ms']:.0f}" for each in (measured, *sides)] + pairs
-
-
-def write_table(page: Path, result: dict[str, Any]) -> None:
-    """Between the marks of the page."""
-    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    page.write_text(f"{before}{BEGIN}\n{table(result)}\n{END}{rest.split(END)[1]}", encoding="utf-8")
 
 
 def write_pictures(folder: Path, known: Sequence[tuple[SpokenWords, Sequence[Time]]], rate_hz: int) -> None:

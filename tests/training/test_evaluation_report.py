@@ -2,11 +2,10 @@
 
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 
-from training.evaluation_report import BEGIN, END, png, table, write_table
+from training.evaluation_report import png, table
 
 RESULT = {
     "sentences": 2,
@@ -21,17 +20,6 @@ def test_each_way_is_a_row_and_what_was_not_measured_is_blank() -> None:
     assert lines[2].startswith("| teacher | 20.0% | 10.0% | 100.0% | 0 |  |")
     assert "3.14" in lines[3]
     assert "1.25 times the teachers', on 2 sentences. 11.7 times real time" in lines[5]
-
-
-def test_the_table_is_written_between_the_marks(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
-    write_table(page, RESULT)
-    text = page.read_text(encoding="utf-8")
-    assert text.startswith("before\n")
-    assert text.endswith("after\n")
-    assert "old" not in text
-    assert "| usual |" in text
 
 
 def test_a_picture_holds_its_pixels() -> None:
