@@ -145,18 +145,23 @@ class _Question:
         return self._watch
 
     def answer(self) -> list[np.ndarray | None]:
-        """After the pass, row by row, over the tokens of the text alone: the mean of the heads, `[tokens]`, or of
-        each, `[heads, tokens]`, in the order of their layers.
-        """
-        lengths = torch.tensor([self._lengths[row] for row in self._rows])
-        scores = torch.stack(self._watch.scores)  # [heads, asked, width]
-        behind = torch.arange(scores.shape[2]) >= lengths[:, None]
-        weights = scores.masked_fill_(behind, -torch.inf).softmax(dim=-1)
-        of_rows = (weights.transpose(0, 1) if self._each_head else weights.mean(dim=0)).numpy()
-        told: list[np.ndarray | None] = [None] * len(self._lengths)
-        for row, of_row in zip(self._rows, of_rows, strict=True):
-            told[row] = of_row[..., : self._lengths[row]]
-        return told
+        """After the pass, row by row, as `attention`; heads are in the order of their layers."""
+        return attention(torch.stack(self._watch.scores), self._lengths, self._each_head)
+
+
+def attention(scores: Tensor, lengths: Sequence[int], each_head: bool = False) -> list[np.ndarray | None]:
+    """Row by row, over the tokens of the text alone: the mean of the heads, `[tokens]`, or of each, `[heads, tokens]`.
+
+    `lengths` in tokens; 0: this row was not asked. `scores` `[heads, asked, width]`, of the others.
+    """
+    rows = [row for row, length in enumerate(lengths) if length]
+    behind = torch.arange(scores.shape[2]) >= torch.tensor([lengths[row] for row in rows])[:, None]
+    weights = scores.masked_fill(behind, -torch.inf).softmax(dim=-1)
+    of_rows = (weights.transpose(0, 1) if each_head else weights.mean(dim=0)).numpy()
+    told: list[np.ndarray | None] = [None] * len(lengths)
+    for row, of_row in zip(rows, of_rows, strict=True):
+        told[row] = of_row[..., : lengths[row]]
+    return told
 
 
 def _rounded(length: int) -> int:

@@ -5,6 +5,7 @@ numbers alone, and the host is never waited for. One more slot than there are, t
 bucket: it is always at its beginning, and what they write there nobody reads.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -44,11 +45,15 @@ class StaticCache:
         return StaticSpan(
             cache=self,
             pages=table.flatten(),
-            into=(table.gather(1, places // size) * size + places % size).flatten(),
+            into=self.places(table, places).flatten(),
             mask=self._mask(queries, table.shape[1] * size),
             rotation=rotation(queries, self._frequencies),
             dtype=self.shape.dtype,
         )
+
+    def places(self, table: Tensor, positions: Tensor) -> Tensor:
+        """Where `positions` `[rows, any]` of rows with these pages `[rows, columns]` lie, counted through all pages."""
+        return table.gather(1, positions // self.page_positions) * self.page_positions + positions % self.page_positions
 
     def advance(self, slots: Tensor, lengths: Tensor | int) -> None:
         self.positions[slots] += lengths
@@ -89,9 +94,12 @@ class StaticSpan:
     mask: Tensor  # [rows, 1, length, columns * page_positions]
     rotation: Tensor  # [rows, length, 1, head_dim / 2], complex
     dtype: torch.dtype
+    keep: Callable[[int, Tensor], None] | None = None  # is shown the queries of each layer
 
     def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """As `cache.Span.attend`: `queries` `[rows, length, heads, head_dim]`, scaled already, hear what they may."""
+        if self.keep is not None:
+            self.keep(layer, queries)
         rows, length, heads, dim = queries.shape
         sharing = heads // keys.shape[2]  # queries that share a key are as good as more queries of it
         q = queries.unflatten(2, (-1, sharing)).permute(0, 2, 3, 1, 4).flatten(2, 3)

@@ -1,7 +1,8 @@
 """FlowLM's memory and steps in static shapes: what `state.FlowLMState` is, for accelerators.
 
 A step is two pieces of work: through the backbone, behind texts (which have any length, so it just runs) or behind the
-last latents; then through the heads. One wait at its end brings latents and ends of speech to the host.
+last latents; then through the heads. Where it is asked how rows look at their texts, that is a third piece. One wait
+at its end brings latents, ends of speech and that to the host.
 """
 
 import logging
@@ -9,14 +10,16 @@ from collections.abc import Hashable, Iterator, Sequence
 from functools import partial
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 
 from engine.alignment_heads import AlignmentHeads
 from engine.cache import Prefix
 from engine.flow_lm import FlowLM
 from engine.graphs import Buffer, Graphs, Work, bucket, buckets, sent
-from engine.state import Draws, Opening, Spoken
+from engine.state import Draws, Opening, Spoken, attention
 from engine.static_pages import StaticPages
+from engine.static_watch import StaticWatch
 from engine.voice import Voice
 
 log = logging.getLogger(__name__)
@@ -39,6 +42,8 @@ class StaticFlow:
         self._noise_in, self._thresholds_in = buffer((dim,), torch.float32), buffer((), torch.float32)
         self._latents_out, self._cues_out = buffer((dim,), torch.float32), buffer((dim,), torch.float32)
         self._eos_out = buffer((), torch.bool)
+        query_heads = flow_lm.config.transformer.num_heads
+        self._watch = StaticWatch(heads, query_heads, self.cache, self._slots_in.there)
         self._graphs = Graphs(self._device)
         self._slots_in.send(torch.full((slots,), self.cache.scratch))
         self._graphs.capture(self._usual_works())
@@ -55,7 +60,7 @@ class StaticFlow:
     def step(self, slots: list[int], openings: list[Opening], draws: Draws, text_lengths: Sequence[int] = ()) -> Spoken:
         """One frame more for each row: the first behind its opening, or, where there are none, the next.
 
-        How rows look at their texts is not told here: words are estimated on accelerators.
+        `text_lengths`: tokens of the text that each row speaks, where it is asked how it looks at them; else 0.
         """
         count, rows = len(slots), bucket(len(slots), self._slots)
         with self._graphs.step():
@@ -71,8 +76,14 @@ class StaticFlow:
             self._steps_in.send(torch.tensor(draws.decode_steps))
             kinds = tuple(sorted(set(draws.decode_steps)))
             self._graphs.run(("speak", rows, kinds), partial(self._speak, rows, kinds))
+            if width := self._watch.width(text_lengths):
+                self._graphs.run(("look", rows, width), partial(self._watch.look, rows, width))
+                scores = self._watch.fetch(count, width)
             latents, cues, is_eos = (out.fetch(count) for out in (self._latents_out, self._cues_out, self._eos_out))
-        return Spoken(latents.clone(), cues.clone(), is_eos.tolist(), [None] * count)
+        looks: list[np.ndarray | None] = [None] * count
+        if width:
+            looks = attention(scores[:, torch.tensor(text_lengths) > 0], text_lengths)
+        return Spoken(latents.clone(), cues.clone(), is_eos.tolist(), looks)
 
     def _open(self, slots: list[int], openings: list[Opening]) -> None:
         """Voice and text, all rows at once: shorter ones are filled up at their end, as in `FlowLMState`."""
@@ -89,7 +100,9 @@ class StaticFlow:
         places, rows = self._slots_in.there[: len(slots)], torch.arange(len(slots), device=self._device)
         x = flow_lm.conditioner(tokens)  # [rows, longest, width]
         x[rows, ends - 1] = flow_lm.embed_latents(flow_lm.bos_emb).to(x.dtype)
-        x = flow_lm(x.to(flow_lm.dtype), cache.span(places, x.shape[1], columns))
+        self._watch.begin(len(slots))
+        span = self._watch.over(cache.span(places, x.shape[1], columns), (rows, ends - 1))
+        x = flow_lm(x.to(flow_lm.dtype), span)
         cache.advance(places, ends)
         self._z[: len(slots)] = flow_lm.read(x[rows, ends - 1])
 
@@ -97,7 +110,7 @@ class StaticFlow:
         """Behind the last latents."""
         slots = self._slots_in.there[:rows]
         x = self._flow_lm.embed_latents(self.latents.index_select(0, slots))[:, None]  # [rows, 1, width]
-        x = self._flow_lm(x, self.cache.span(slots, 1, columns))
+        x = self._flow_lm(x, self._watch.over(self.cache.span(slots, 1, columns), (slice(None), 0)))
         self.cache.advance(slots, 1)
         self._z[:rows].copy_(self._flow_lm.read(x[:, 0]))
 
@@ -132,3 +145,5 @@ class StaticFlow:
             for columns in USUAL_COLUMNS:
                 yield ("go on", rows, columns), partial(self._go_on, rows, columns)
             yield ("speak", rows, USUAL_STEPS), partial(self._speak, rows, USUAL_STEPS)
+            if usual := self._watch.width([1]):
+                yield ("look", rows, usual), partial(self._watch.look, rows, usual)

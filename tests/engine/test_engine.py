@@ -436,12 +436,14 @@ def test_a_pause_does_not_pass_the_speech_before_it_that_the_codec_still_has(
     assert speech.pcm.any()
 
 
-@pytest.mark.parametrize("heads", [True, False])
+@pytest.mark.parametrize(("heads", "static"), [(True, False), (True, True), (False, False)])
 def test_words_are_told_before_the_frame_in_which_they_begin_and_end_in_their_segment(
-    model: Model, voices: list[Voice], monkeypatch: pytest.MonkeyPatch, heads: bool
+    model: Model, voices: list[Voice], monkeypatch: pytest.MonkeyPatch, heads: bool, static: bool
 ) -> None:
     if not heads:
         monkeypatch.setattr(Model, "heads", None)
+    if static:  # as on an accelerator
+        monkeypatch.setattr("engine.runner.wants_static", lambda device: True)
     engine = Engine(model, 1)
     spoken = Utterance(voices[0], Sampling(0.3, None, -1.0, 1, 0))
     wanted: list[Segment] = []
