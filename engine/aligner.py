@@ -78,8 +78,8 @@ class Aligner:
         """When the one began to outweigh the other: between the middles of the last frame and of this one."""
         if from_word < 0:
             return self._end_ms
-        before = self._before[from_word] - self._before[to_word]
-        now = weights[to_word] - weights[from_word]
+        before = float(self._before[from_word] - self._before[to_word])
+        now = float(weights[to_word] - weights[from_word])
         share = before / (before + now) if before > 0 else 0.0
         return self._end_ms + (share - 0.5) * self._frame_ms + self._lead_ms
 

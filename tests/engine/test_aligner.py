@@ -59,6 +59,7 @@ def test_whatever_is_looked_at_and_heard_every_word_has_one_interval_in_order_an
     for number, frame in enumerate(frames):
         now = aligner.step(*frame)
         from_ms = start_ms + number * FRAME_MS
+        assert all(type(moment.at_ms) is float for moment in now), "the wire takes nothing of numpy"
         assert all(from_ms - 1e-6 <= moment.at_ms <= from_ms + FRAME_MS + 1e-6 for moment in now)
         told += now
     rest = aligner.finish()

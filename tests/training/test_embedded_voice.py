@@ -24,7 +24,7 @@ SENTENCES = (
     ("You have been selected for a secret mission.", "clara", 2.40),
 )
 MOST_WORD_ERRORS = 0.25
-LENGTH_WITHIN = 0.2
+LENGTH_WITHIN = 0.3
 
 
 @pytest.fixture(scope="module")
