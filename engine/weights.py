@@ -14,7 +14,7 @@ from engine import catalogue
 from engine.alignment_heads import AlignmentHeads, read_heads
 from engine.config import Config, load_config
 from engine.errors import CheckpointError, HubError, HubGated, InputError, UnknownVoice
-from engine.source import HubFile, beside, cached, fetch, is_remote
+from engine.source import beside, cached, fetch, is_remote
 
 EMBEDDED = Path(__file__).parent / "embedded"
 EMBEDDED_VOICE = "clara"
@@ -176,6 +176,8 @@ def hub_obstacle(config: Config) -> str:
 
 
 def _ask(config: Config) -> str:
+    from engine.hub import HubFile
+
     sources = [config.weights_path, config.weights_path_without_voice_cloning]
     files = [HubFile.parse(source) for source in sources if source]
     for file in files:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import logging
 import multiprocessing
 import os
@@ -106,7 +107,10 @@ def serve(settings: Settings) -> None:
         sys.setswitchinterval(GIL_TURN_S)
         checkpoint = find_checkpoint(settings.variant, settings.config)
         print(f"Loading the model {checkpoint.name} ...", flush=True)
-        asyncio.run(_serve(settings, Model.load(checkpoint, settings.device, settings.precision), listener, context))
+        model = Model.load(checkpoint, settings.device, settings.precision)
+        gc.freeze()  # looking for garbage in all that holds up everybody for 0.1 s, here and in the codec's processes
+        gc.enable()
+        asyncio.run(_serve(settings, model, listener, context))
 
 
 def bind(settings: Settings) -> socket.socket:

@@ -3,6 +3,7 @@
 What is not given is left to its `SAYLINE_*` variable, and after that to the default of `server.settings`.
 """
 
+import gc
 import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -81,9 +82,14 @@ def _option(setting: "Setting") -> Any:
 
 
 def _serve(**options: Any) -> None:
-    from server.settings import Settings
+    # What is loaded from here on stays, so looking for garbage in it again and again is in vain: a sixth of its time.
+    gc.disable()
+    try:
+        from server.settings import Settings
 
-    settings = Settings.load(**options)
-    from server.app import serve as run  # after the settings: it takes seconds, and a mistake in them shows at once
+        settings = Settings.load(**options)
+        from server.app import serve as run  # after the settings: it takes seconds, and a mistake in them shows at once
 
-    run(settings)
+        run(settings)
+    finally:
+        gc.enable()

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import ParamSpec
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from engine.errors import InputError
 
@@ -70,7 +68,11 @@ class Terminal:
     @contextmanager
     def bar(self, title: str, total: float, unit: str) -> Iterator[Callable[[float], None]]:
         """A progress bar; gives what takes it forward. Nothing where nobody watches a terminal."""
-        columns: tuple[ProgressColumn, ...] = (
+        # Here, because every command, the client's too, loads this module, and few show a bar.
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = (
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),

@@ -65,7 +65,8 @@ def _print_voices(variant: str) -> None:
 
 
 def _cloning(config: "Config") -> str:
-    from engine.source import HubFile, cached
+    from engine.hub import HubFile
+    from engine.source import cached
 
     if config.weights_path is None:
         return "does not work"

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from server.voices.voices import Voices
 log = logging.getLogger(__name__)
 
 SOON_S = 0.02
+WARM_UP_FRAMES = 3  # the first is prefilled, the next are stepped; more of them cost what those do
 
 
 class Worker:
@@ -149,7 +151,7 @@ class Worker:
     async def warm_up(self) -> None:
         """Before the first listener, who shall not pay for what is done but once.
 
-        The engine learns what steps cost here, and speaks a sentence to nobody.
+        The engine learns what steps cost here, and speaks the beginning of a sentence to nobody.
         """
         await self._loop.run_in_executor(self._engine_thread, self._engine.calibrate)
         if not (name := self.model.checkpoint.default_voice):
@@ -159,7 +161,7 @@ class Worker:
         reader = Reader(lambda text: len(self.model.tokenizer.encode(text)))
         for passage in reader.push("Ready to speak, Dr. Smith. ") + reader.flush():
             assert isinstance(passage, Passage)
-            utterance.add(self.model.segment(passage.spoken))
+            utterance.add(replace(self.model.segment(passage.spoken), max_frames=WARM_UP_FRAMES))
         utterance.end()
         deaf = _DeafListener()
         self.speak(utterance, deaf)

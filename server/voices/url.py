@@ -23,11 +23,9 @@ from aiohttp import (
     ThreadedResolver,
 )
 from aiohttp.abc import AbstractResolver
-from huggingface_hub import hf_hub_url
 from yarl import URL
 
 from engine.errors import InputError
-from engine.source import HubFile
 from server.voices.public_address import is_public
 
 MAX_URL_CHARS = 2_048
@@ -98,8 +96,9 @@ class VoiceUrls:
             raise VoiceUrlError(f"that address has more than {MAX_URL_CHARS} characters; send the file itself")
         try:
             if origin is None and source.startswith("hf://"):
-                file = HubFile.parse(source)
-                source = hf_hub_url(file.repo, file.path, revision=file.revision)
+                from engine.hub import HubFile  # here, for what it takes to load
+
+                source = HubFile.parse(source).url
             url = URL(source) if origin is None else origin.join(URL(source))
             port = url.port
         except (ValueError, InputError) as error:

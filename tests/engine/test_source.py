@@ -8,7 +8,7 @@ from huggingface_hub import constants
 
 from engine import source
 from engine.errors import CheckpointError, HubError, InputError
-from engine.source import HubFile, beside, cached, fetch
+from engine.source import beside, cached, fetch
 from tests.engine.hub import COMMIT, Asker, Hub, running_hub
 
 PINNED = "a" * 40
@@ -40,30 +40,6 @@ def web_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     return tmp_path / "sayline"
-
-
-def test_a_hub_source_has_repository_path_and_revision() -> None:
-    assert HubFile.parse("hf://kyutai/voices/a/b.wav@main") == HubFile("kyutai/voices", "a/b.wav", "main")
-    assert HubFile.parse("hf://kyutai/voices/b.wav") == HubFile("kyutai/voices", "b.wav", None)
-    assert str(HubFile("kyutai/voices", "a/b.wav", "main")) == "hf://kyutai/voices/a/b.wav@main"
-    assert str(HubFile("kyutai/voices", "b.wav", None)) == "hf://kyutai/voices/b.wav"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "hf://",
-        "hf://kyutai",
-        "hf://kyutai/voices",
-        "hf://kyutai/voices@main",
-        "hf://kyutai/--voices--/a.wav",
-        "hf://kyutai/voices/../../secret.wav",
-        "hf://kyutai/voices/a.wav@../../main",
-    ],
-)
-def test_a_malformed_hub_source_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="write it as hf://"):
-        fetch(text)
 
 
 def test_a_pinned_file_is_downloaded_once_and_never_asked_about_again(hub: Hub, asker: Asker) -> None:

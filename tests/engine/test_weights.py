@@ -8,7 +8,7 @@ import pytest
 
 from engine.catalogue import variant_config, voice_names, voice_state
 from engine.errors import CheckpointError, ConfigError, InputError, UnknownVariant, UnknownVoice
-from engine.source import HubFile
+from engine.hub import HubFile
 from engine.tensors import read_tensors
 from engine.weights import EMBEDDED, Checkpoint, find_checkpoint
 from tests.engine.hub import Asker, Hub, running_hub

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import gc
 import re
 import signal
 import socket
@@ -15,6 +16,7 @@ from aiohttp.test_utils import TestServer
 from websockets.exceptions import ConnectionClosed
 
 from engine.errors import InputError
+from engine.model import Model
 from server import app as app_module
 from server.app import PortInUse, bind, make_app, page_root, serve
 from server.settings import Settings, SettingsError
@@ -184,6 +186,35 @@ async def test_our_own_fault_closes_one_session_with_1011(
         await other.send("end", "healthy")
         await other.hear_all("healthy")
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_server_of_weights_on_this_machine_loads_nothing_that_it_does_not_need() -> None:
+    code = (
+        "import sys; from server.app import Model, find_checkpoint; Model.load(find_checkpoint('embedded'));"
+        "print(sorted({'engine.hub', 'huggingface_hub.file_download', 'nupunkt', 'rich', 'scipy', 'typer'}"
+        " & sys.modules.keys()))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"
+
+
+def test_what_was_loaded_is_never_looked_through_for_garbage(monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
+    async def look(*_: object) -> None:
+        looked.append((gc.isenabled(), gc.get_freeze_count() > 0))
+
+    looked: list[tuple[bool, bool]] = []
+    monkeypatch.setattr(app_module, "_serve", look)
+    monkeypatch.setattr("server.logs.set_up", lambda *_: None)
+    monkeypatch.setattr(Model, "load", lambda *_: model)
+    interval_s = sys.getswitchinterval()
+    gc.disable()
+    try:
+        serve(Settings.load(port=0, variant="embedded", threads=1))
+    finally:
+        gc.enable()
+        gc.unfreeze()
+        sys.setswitchinterval(interval_s)
+    assert looked == [(True, True)]
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """`sayline serve`: what is typed becomes settings."""
 
+import gc
 import os
 import sys
 from types import SimpleNamespace
@@ -115,3 +116,15 @@ def test_what_stops_the_server_is_one_line(
 
     monkeypatch.setitem(sys.modules, "server.app", SimpleNamespace(serve=fail))
     assert "port 8000 is in use" in mistake(sayline("serve"))
+
+
+def test_nobody_looks_for_garbage_while_the_server_is_loaded(
+    sayline: Sayline, served: list[Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[bool] = []
+    monkeypatch.setitem(sys.modules, "server.app", SimpleNamespace(serve=lambda _: looked.append(gc.isenabled())))
+    sayline("serve")
+    assert looked == [False]
+    assert gc.isenabled()
+    sayline("serve", "--port", "70000")
+    assert gc.isenabled()

@@ -7,7 +7,7 @@ import pytest
 from engine.errors import Full
 from engine.utterance import Sampling, Segment, Silence, Status, Utterance
 from engine.word_clock import WordTime
-from server.speaking.worker import Worker
+from server.speaking.worker import WARM_UP_FRAMES, Worker
 from tests.server.fakes import FakeEngine, frame
 
 
@@ -278,5 +278,5 @@ async def test_stopping_waits_for_the_step_and_tells_everybody(engine: FakeEngin
 async def test_warming_up_measures_and_speaks_to_nobody(worker: Worker, engine: FakeEngine) -> None:
     await worker.warm_up()
     assert engine.calibrations == 1
-    assert engine.runner.steps == 10  # five words
+    assert engine.runner.steps == WARM_UP_FRAMES  # not the ten of its five words
     assert worker.listeners == 0

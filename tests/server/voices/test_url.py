@@ -299,9 +299,7 @@ async def test_other_addresses_are_refused_without_asking_anybody(dialled: list[
 
 
 async def test_a_file_on_the_hub_is_fetched_by_its_address_there(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "server.voices.url.hf_hub_url", lambda repo, path, revision: site.url(f"/{repo}/{revision}/{path}")
-    )
+    monkeypatch.setattr("engine.hub.hf_hub_url", lambda repo, path, revision: site.url(f"/{repo}/{revision}/{path}"))
     site.redirects = {"/kyutai/voices/main/a/b.wav": "/voice.wav"}
     assert await site.fetcher().fetch("hf://kyutai/voices/a/b.wav@main") == AUDIO
 
