@@ -2,13 +2,15 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.web.site import ARGUMENTS, CHROMIUM, Site
-from tests.web.stage import Stage, open_panel, staged
 from tests.web.watching import PATIENCE_MS, complaints
+
+if TYPE_CHECKING:  # it takes the engine, which is not everywhere where a browser is wanted
+    from tests.web.stage import Stage
 
 
 @pytest.fixture
@@ -18,7 +20,9 @@ async def site() -> AsyncIterator[Site]:
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(tmp_path: Path) -> AsyncIterator["Stage"]:
+    from tests.web.stage import staged
+
     async with staged(tmp_path) as running:
         yield running
 
@@ -50,7 +54,9 @@ async def page(browser: Any) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-async def panel(stage: Stage, page: Any) -> Any:
+async def panel(stage: "Stage", page: Any) -> Any:
     """The page of the stage's server, where voices are cloned."""
+    from tests.web.stage import open_panel
+
     await open_panel(page, stage)
     return page
