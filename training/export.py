@@ -24,7 +24,7 @@ from training.pieces import PieceCutter
 
 END_THRESHOLD = -0.5
 FRAMES_AFTER_END = 2
-TEMPERATURE = 0.3
+TEMPERATURE = 0.0  # the teachers always say the same; noise only makes words less clear
 KEPT_WHOLE = ("emb_mean", "emb_std", "out_eos", "bos_emb", "final_layer.linear", "layer_scale", "freqs")
 # Which attention head looks at the word that is being spoken, as `flow_helpers` taught it: "layer.head".
 ALIGNMENT = {"heads": f"{LOOKING_LAYERS[-1]}.0", "lead_ms": 0.0, "score": None}

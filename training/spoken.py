@@ -23,7 +23,7 @@ class Way:
     name: str
     precision: str = "float32"
     decode_steps: int = 1
-    temperature: float = 0.3
+    temperature: float | None = None  # the model's own
     word_by_word: bool = False
 
 
@@ -31,6 +31,7 @@ WAYS = (
     Way("usual"),
     Way("bfloat16", precision="bfloat16"),
     Way("5 decode steps", decode_steps=5),
+    Way("temperature 0.3", temperature=0.3),
     Way("temperature 0.7", temperature=0.7),
     Way("5 decode steps, temperature 0.7", decode_steps=5, temperature=0.7),
     Way("word by word", word_by_word=True),
