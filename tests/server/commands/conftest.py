@@ -75,7 +75,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> CountingModel:
 @pytest.fixture(scope="session")
 def loaded() -> TTSModel:
     torch.set_num_threads(1)
-    return TTSModel.load_model("embedded", precision="float32")
+    return TTSModel.load_model("embedded", temp=0.7, precision="float32")
 
 
 @pytest.fixture
