@@ -37,7 +37,7 @@ evaluate: .venv/ready-for-tests
 	$(BIN)/python -m training.evaluate --out docs/embedded-voice --table docs/embedded-voice.md $(ARGS)
 	$(BIN)/python -m training.word_truth --out docs/word-timing --table docs/word-timing.md
 	$(BIN)/python -m training.new_speaker --work build/new-speaker --out docs/embedded-voice/new-speaker.json \
-		--page docs/embedded-voice.md
+		--table docs/embedded-voice.md
 
 soak: .venv/ready
 	$(BIN)/python -m bench.soak $(ARGS)

@@ -19,6 +19,7 @@ from engine.mimi import Mimi
 from engine.owners import owners
 from engine.precision import Precision
 from engine.reading.passage import Word
+from engine.reading.reader import Reader
 from engine.source import fetch, is_remote
 from engine.state import FlowLMState
 from engine.tensors import read_tensors
@@ -102,6 +103,10 @@ class Model:
             decode_steps=decode_steps,
             seed=secrets.randbits(53) if seed is None else seed,
         )
+
+    def reader(self, language: str = "en", clean_up: bool = True) -> Reader:
+        """What makes passages that this model can speak of text that comes in pieces."""
+        return Reader(lambda text: len(self.tokenizer.encode(text)), language, clean_up)
 
     def segment(self, text: str, after_eos: int | None = None, words: Sequence[Word] = ()) -> Segment:
         """One piece of text as the model takes it. `after_eos`: frames to go on for once speech is over.

@@ -135,12 +135,11 @@ class _Question:
 
     def __init__(self, heads: AlignmentHeads, lengths: Sequence[int], each_head: bool) -> None:
         self._heads, self._lengths, self._each_head = heads, lengths, each_head
-        self._rows = [row for row, length in enumerate(lengths) if length]
         self._watch: Watch
 
     def watch(self, passed: Tensor) -> Watch:
         """For a pass of so many positions in each row, of which the last one is asked."""
-        rows = torch.tensor(self._rows)
+        rows = torch.tensor(asked_rows(self._lengths))
         self._watch = Watch(self._heads.by_layer, rows, passed[rows] - 1, max(self._lengths))
         return self._watch
 
@@ -149,12 +148,16 @@ class _Question:
         return attention(torch.stack(self._watch.scores), self._lengths, self._each_head)
 
 
+def asked_rows(lengths: Sequence[int]) -> list[int]:
+    return [row for row, length in enumerate(lengths) if length]
+
+
 def attention(scores: Tensor, lengths: Sequence[int], each_head: bool = False) -> list[np.ndarray | None]:
     """Row by row, over the tokens of the text alone: the mean of the heads, `[tokens]`, or of each, `[heads, tokens]`.
 
     `lengths` in tokens; 0: this row was not asked. `scores` `[heads, asked, width]`, of the others.
     """
-    rows = [row for row, length in enumerate(lengths) if length]
+    rows = asked_rows(lengths)
     behind = torch.arange(scores.shape[2]) >= torch.tensor([lengths[row] for row in rows])[:, None]
     weights = scores.masked_fill(behind, -torch.inf).softmax(dim=-1)
     of_rows = (weights.transpose(0, 1) if each_head else weights.mean(dim=0)).numpy()

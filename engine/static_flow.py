@@ -17,7 +17,7 @@ from engine.alignment_heads import AlignmentHeads
 from engine.cache import Prefix
 from engine.flow_lm import FlowLM
 from engine.graphs import Buffer, Graphs, Work, bucket, buckets, sent
-from engine.state import Draws, Opening, Spoken, attention
+from engine.state import Draws, Opening, Spoken, asked_rows, attention
 from engine.static_pages import StaticPages
 from engine.static_watch import StaticWatch
 from engine.voice import Voice
@@ -82,7 +82,7 @@ class StaticFlow:
             latents, cues, is_eos = (out.fetch(count) for out in (self._latents_out, self._cues_out, self._eos_out))
         looks: list[np.ndarray | None] = [None] * count
         if width:
-            looks = attention(scores[:, torch.tensor(text_lengths) > 0], text_lengths)
+            looks = attention(scores[:, asked_rows(text_lengths)], text_lengths)
         return Spoken(latents.clone(), cues.clone(), is_eos.tolist(), looks)
 
     def _open(self, slots: list[int], openings: list[Opening]) -> None:

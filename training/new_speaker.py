@@ -8,7 +8,6 @@ import argparse
 import json
 import subprocess
 import sys
-import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.tts_model import TTSModel, VoiceState
+from engine.tts_model import VoiceState
+from engine.wav import WavWriter
 from engine.weights import EMBEDDED
 from training.evaluate import PRACTICE, SENTENCES, taught
 from training.measures import Sound
@@ -63,18 +63,17 @@ def write_clips(folder: Path, texts: Sequence[str]) -> None:
     """What somebody would bring along: recordings and what is said in them."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, text in enumerate(texts):
-        with wave.open(str(folder / f"{number:03}.wav"), "wb") as file:
-            file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
-            file.writeframes((taught(HELD_OUT.name, text) * 2**15).astype("<i2").tobytes())
+        with WavWriter(folder / f"{number:03}.wav", SAMPLE_RATE) as file:
+            file.write(taught(HELD_OUT.name, text))
         (folder / f"{number:03}.txt").write_text(text + "\n", encoding="utf-8")
 
 
-def finetuned(config: Path, clips: Path, out: Path, what: str, steps: int) -> tuple[TTSModel, VoiceState]:
+def finetuned(config: Path, clips: Path, out: Path, what: str, steps: int) -> tuple[Spoken, VoiceState]:
     """By the command that a user has."""
     command = [sys.executable, "-m", "training.finetune", "--config", config, "--clips", clips, "--name", HELD_OUT.name]
     subprocess.run([*map(str, command), "--out", str(out), "--what", what, "--steps", str(steps)], check=True)
-    model = TTSModel.load_model(config=out / "config.yaml" if what == "all" else config)
-    return model, model.get_state_for_audio_prompt(out / "voices" / f"{HELD_OUT.name}.safetensors")
+    spoken = Spoken(out / "config.yaml" if what == "all" else config, Way(what))
+    return spoken, spoken.model.get_state_for_audio_prompt(out / "voices" / f"{HELD_OUT.name}.safetensors")
 
 
 def measure(config: Path, work: Path, steps: int) -> dict[str, Any]:
@@ -92,8 +91,8 @@ def measure(config: Path, work: Path, steps: int) -> dict[str, Any]:
         "cloned": spoken.say_all(texts, [spoken.model.get_state_for_audio_prompt(prompt)] * COUNT),
     }
     for what in ("voice", "all"):
-        model, state = finetuned(config, work / "clips", work / what, what, steps)
-        sounds[what] = [model.generate_audio(state, text, seed=1).numpy() for text in texts]
+        tuned, state = finetuned(config, work / "clips", work / what, what, steps)
+        sounds[what] = tuned.say_all(texts, [state] * COUNT)
     measured = {name: aim.judge(said, aim.apart(nearest)) for name, said in sounds.items()}
     return {"sentences": COUNT, "clips": len(learnt), "steps": steps, **measured}
 
@@ -112,13 +111,13 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=EMBEDDED / "config.yaml", help="of the checkpoint")
     parser.add_argument("--work", type=Path, required=True, help="folder for clips, voices and weights")
     parser.add_argument("--out", type=Path, default=Path("new-speaker.json"))
-    parser.add_argument("--page", type=Path, help="whose table is written anew, docs/embedded-voice.md")
+    parser.add_argument("--table", type=Path, help="the page whose table is written anew, docs/embedded-voice.md")
     parser.add_argument("--steps", type=int, default=400)
     args = parser.parse_args()
     result = measure(args.config, args.work, args.steps)
     args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    if args.page:
-        fill(args.page, "new speaker", table(result))
+    if args.table:
+        fill(args.table, "new speaker", table(result))
     print(json.dumps(result, indent=1))
 
 

@@ -24,6 +24,11 @@ class Clip:
     samples: NDArray[np.int16]
     phones: list[Phone]
 
+    @property
+    def sound(self) -> NDArray[np.float32]:
+        """Full scale is 1."""
+        return self.samples.astype(np.float32) / np.float32(2**15)
+
 
 @dataclass(frozen=True)
 class Speaker:

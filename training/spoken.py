@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.reading.passage import Passage
-from engine.reading.reader import Reader
 from engine.tts_model import TTSModel, VoiceState
 
 AT_ONCE = 16  # texts that are spoken side by side; they share the model's steps
@@ -62,6 +61,6 @@ class Spoken:
             return list(pool.map(self.say, states, texts))
 
     def _passages(self, text: str) -> list[str]:
-        reader = Reader(lambda part: len(self.model._model.tokenizer.encode(part)))
+        reader = self.model._model.reader()
         read = [item for word in text.split() for item in reader.push(word + " ")] + reader.flush()
         return [passage.spoken for passage in read if isinstance(passage, Passage)]

@@ -18,7 +18,6 @@ from engine.engine import Engine, FrameSpoken, SegmentSpoken
 from engine.errors import CheckpointError
 from engine.model import Model
 from engine.reading.passage import Passage, Pause, Word
-from engine.reading.reader import Reader
 from engine.state import Draws, FlowLMState, Opening
 from engine.utterance import Segment, Utterance
 from engine.voice import Voice
@@ -26,9 +25,8 @@ from engine.weights import find_checkpoint
 from engine.word_clock import WordTime
 from engine.word_teller import WordTeller
 from training.measures import Sound
+from training.spoken import SEED
 from training.word_times import Time
-
-SEED = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +98,7 @@ class WordSpeaker:
 
     def say(self, voice: str, text: str) -> SpokenWords:
         """As the server reads and speaks it."""
-        reader, utterance = self._reader(), self._utterance(voice)
+        reader, utterance = self.model.reader(), self._utterance(voice)
         segments = [self._segment(passage) for passage in _passages(reader.push(text) + reader.flush())]
         for segment in segments:
             utterance.add(segment)
@@ -113,7 +111,7 @@ class WordSpeaker:
     def repeat(self, voice: str, text: str, audio: Sound) -> SpokenWords:
         """A teacher's audio at `rate_hz`, a whole number of frames; the text as one segment."""
         model, flow_lm = self.model, self.model.flow_lm
-        (passage,) = _passages(self._reader().whole(text))
+        (passage,) = _passages(self.model.reader().whole(text))
         segment = self._segment(passage)
         latents = (model.mimi.encode(torch.from_numpy(audio)) - flow_lm.emb_mean) / flow_lm.emb_std  # [frames, dim]
         state, attention = FlowLMState(flow_lm, 1, model.heads), []
@@ -165,9 +163,6 @@ class WordSpeaker:
         if name not in self._voices:
             self._voices[name] = self.model.load_voice(name)
         return self._voices[name]
-
-    def _reader(self) -> Reader:
-        return Reader(lambda part: len(self.model.tokenizer.encode(part)))
 
 
 def _passages(read: Sequence[Passage | Pause]) -> list[Passage]:

@@ -69,10 +69,9 @@ class Truth:
         of_model, of_recogniser = [], []
         for voice, text in _by_turns(texts):
             clip = speaker(voice).speak(text)
-            audio = clip.samples.astype(np.float32) / np.float32(2**15)
-            said = self._speaker.repeat(voice, text, audio)
+            said = self._speaker.repeat(voice, text, clip.sound)
             truth = flite_times(clip, len(said.words))
-            heard = self._aligner.times(audio, self.rate_hz, said.spoken)
+            heard = self._aligner.times(clip.sound, self.rate_hz, said.spoken)
             if truth and heard:
                 of_model.append(errors(said.told, truth))
                 of_recogniser.append(errors(heard, truth))

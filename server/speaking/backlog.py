@@ -13,7 +13,6 @@ from enum import Enum, auto
 from engine.errors import TextError
 from engine.model import Model
 from engine.reading.passage import Passage, Pause
-from engine.reading.reader import Reader
 from engine.utterance import Segment, Silence, Utterance
 from server.settings import Settings
 
@@ -77,7 +76,7 @@ class Backlog:
         self._loop = asyncio.get_running_loop()
         self._items: deque[_Item] = deque()
         language = manner.language or LANGUAGES.get(model.checkpoint.name.partition("_")[0], "en")
-        self._reader = Reader(lambda text: len(model.tokenizer.encode(text)), language, manner.clean_up)
+        self._reader = model.reader(language, manner.clean_up)
         self._utterance: Utterance | None = None
         self._ahead: deque[tuple[Segment | Silence, int] | Flush] = deque()  # with the character that each ends at
         self._spoke = False

@@ -15,7 +15,6 @@ import numpy as np
 from engine.engine import Engine, Event
 from engine.model import Model
 from engine.reading.passage import Passage
-from engine.reading.reader import Reader
 from engine.runner import Output
 from engine.scheduler import Batch
 from engine.utterance import Segment, Silence, Status, Utterance
@@ -158,7 +157,7 @@ class Worker:
             return
         voice = await self.voice(name)
         utterance = Utterance(voice, self.model.sampling(seed=0))
-        reader = Reader(lambda text: len(self.model.tokenizer.encode(text)))
+        reader = self.model.reader()
         for passage in reader.push("Ready to speak, Dr. Smith. ") + reader.flush():
             assert isinstance(passage, Passage)
             utterance.add(replace(self.model.segment(passage.spoken), max_frames=WARM_UP_FRAMES))

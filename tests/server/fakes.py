@@ -49,7 +49,7 @@ class FakeModel:
     config = SimpleNamespace(default_temperature=0.3, default_eos_threshold=-4.0)
     tokenizer = SimpleNamespace(encode=str.split)
     heads: AlignmentHeads | None = None  # with some, it says which word it is at
-    sampling = Model.sampling
+    sampling, reader = Model.sampling, Model.reader
 
     def __init__(self) -> None:
         self.checkpoint = FakeCheckpoint()
