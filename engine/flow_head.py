@@ -87,8 +87,7 @@ class FlowHead(Packs):
         self._modulation: Linear
 
     def pack(self, precision: Precision) -> None:
-        if precision is Precision.BFLOAT16:
-            self.dtype = precision.dtype
+        self.dtype = precision.dtype
         parts = []
         for user in (*self.res_blocks, self.final_layer):
             parts.append(user.adaLN_modulation[1])

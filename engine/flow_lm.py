@@ -25,8 +25,7 @@ class TextTable(Packs):
         self.proj = nn.Identity() if rank is None else Linear(rank, dim, bias=False)
 
     def pack(self, precision: Precision) -> None:
-        if precision is Precision.BFLOAT16:
-            self.embed.to(precision.dtype)
+        self.embed.to(precision.dtype)
 
     def forward(self, tokens: Tensor) -> Tensor:
         out: Tensor = self.proj(self.embed(tokens))
@@ -60,9 +59,7 @@ class FlowLM(Packs):
         self.out_eos = nn.Linear(config.output_dim, 1)  # decides, so it stays in float32
 
     def pack(self, precision: Precision) -> None:
-        self.cache_dtype = precision.dtype
-        if precision is Precision.BFLOAT16:
-            self.dtype = precision.dtype  # of activations; int8 rounds them for itself, row by row
+        self.dtype, self.cache_dtype = precision.dtype, precision.cache_dtype
 
     @property
     def cache_shape(self) -> CacheShape:

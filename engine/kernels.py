@@ -1,21 +1,26 @@
 """Products with weights that never change, by the library that is fastest here, and the codec's activation.
 
-A `Product` is made once from float32 weights. oneDNN keeps them in the order of its registers and adds bias, activation
-and a residual on the way out; FBGEMM keeps them in int8. What is measured of them: docs/performance.md.
+A `Product` is made once from float32 weights. oneDNN keeps them in the order of its registers; in float32 and bfloat16
+it adds bias, activation and a residual on the way out, in int8 our own loops do. What is measured of them:
+docs/performance.md.
 """
 
-import warnings
+import math
 from collections.abc import Callable
 from typing import Literal, Protocol
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.precision import Precision
+from engine import loops
+from engine.precision import Precision, adds_int8_exactly
 
 LOG2_E = 1.4426950408889634
 ELU_ROWS = 4  # more at once, and what is between would be mapped anew at each call
+NARROW = 16  # inputs or outputs
+SMALL = 500_000  # products of two numbers: fewer are made sooner than oneDNN has begun, which takes it 45 us
 ROWS = 16  # for which oneDNN lays out its weights; others are as fast
 
 
@@ -28,7 +33,7 @@ class Product(Protocol):
 
 def linear(weight: Tensor, bias: Tensor | None, activation: Activation, precision: Precision) -> Product:
     """`[..., in]` to `[..., out]`: x times weight `[out, in]`, plus bias, activated, plus the residual."""
-    if precision is Precision.INT8:
+    if precision is Precision.INT8 and _pays(weight):
         return _Int8Linear(weight, bias, activation)
     kind = _OneDnnLinear if _has_onednn(weight) else _PlainLinear
     return kind(weight.to(precision.dtype), None if bias is None else bias.to(precision.dtype), activation)
@@ -36,12 +41,36 @@ def linear(weight: Tensor, bias: Tensor | None, activation: Activation, precisio
 
 def convolution(weight: Tensor, bias: Tensor | None, dilation: int, precision: Precision) -> Product:
     """`[rows, time + (taps - 1) * dilation, in]` to `[rows, time, out]` by weight `[out, in, taps]`."""
+    if precision is Precision.INT8 and _pays(weight):
+        return _Int8Linear(weight, bias, None, dilation)
     kind = _OneDnnConvolution if _has_onednn(weight) else _PlainConvolution
     return kind(weight.to(precision.dtype), None if bias is None else bias.to(precision.dtype), dilation)
 
 
-def elu(x: Tensor, out: Tensor) -> None:
-    """max(x, e^x - 1), in float32 whatever x is. torch's own takes twice as long on a CPU for its careful expm1."""
+def elu(x: Tensor) -> Tensor:
+    """max(x, e^x - 1)."""
+    if _loops(x):
+        return joined(x.new_empty(len(x), 0, x.shape[2]), x, True)
+    out = torch.empty_like(x)
+    _elu(x, out)
+    return out
+
+
+def joined(before: Tensor, x: Tensor, activated: bool) -> Tensor:
+    """`[rows, before, channels]`, then `x` `[rows, time, channels]`, through `elu` if so wanted, in one."""
+    rows, time, channels = x.shape
+    tail = before.shape[1]
+    whole = x.new_empty(rows, tail + time, channels)
+    if _loops(x):
+        loops.join(before.contiguous().numpy(), x.contiguous().numpy(), whole.numpy(), activated)
+        return whole
+    whole[:, :tail] = before
+    _elu(x, whole[:, tail:]) if activated else whole[:, tail:].copy_(x)
+    return whole
+
+
+def _elu(x: Tensor, out: Tensor) -> None:
+    """In float32 whatever x is. torch's own takes twice as long on a CPU for its careful expm1."""
     if x.device.type != "cpu":
         torch.ops.aten.elu.out(x, out=out)
         return
@@ -49,6 +78,10 @@ def elu(x: Tensor, out: Tensor) -> None:
         wide = part.float()
         low = (wide * LOG2_E).clamp_max_(0.0).exp2_().sub_(1.0)
         into.copy_(torch.maximum(wide, low, out=low))
+
+
+def _loops(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.dtype is torch.float32
 
 
 class _PlainLinear:
@@ -81,26 +114,53 @@ class _OneDnnLinear:
 
 
 class _Int8Linear:
-    """Weights with a scale for each output, activations with one for each row: a row never depends on its company."""
+    """Weights in int8 with a scale for each output; each row of activations in 256 levels of its own, from its least
+    number to its greatest, so that a row never depends on its company and silence is not measured by speech.
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, activation: Activation) -> None:
-        scales = weight.abs().amax(dim=1).clamp_min(1e-12) / 127
-        zeros = torch.zeros(len(scales), dtype=torch.long)
-        with warnings.catch_warnings():  # torch means to move this way to int8 weights; FBGEMM knows no other yet
-            warnings.simplefilter("ignore")
-            quantized = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
-        self._weight = torch.ops.quantized.linear_prepack(quantized, None)
-        self._bias, self._activate = bias, _ACTIVATIONS[activation]
+    `weight` `[out, in]` or, for a convolution, `[out, in, taps]`: what its taps see lies in one row then.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, activation: Activation, dilation: int = 1) -> None:
+        if weight.dim() == 2:
+            weight = weight[:, :, None]
+        outputs, _, self._taps = weight.shape
+        self._dilation, self._activation = dilation, loops.ACTIVATIONS[activation]
+        rows = weight.transpose(1, 2).flatten(1)  # [out, taps * in]
+        self._scales = rows.abs().amax(dim=1).clamp_min(1e-12) / (127 if adds_int8_exactly() else 63)
+        levels = (rows / self._scales[:, None]).round().to(torch.int8)
+        self._sums = (levels.sum(dim=1) * self._scales).numpy()
+        self._bias = np.zeros(outputs, np.float32) if bias is None else bias.numpy()
+        self._zeros = torch.zeros(outputs, dtype=torch.int32)
+        self._weight = torch.ops.onednn.qlinear_prepack(levels, [ROWS, rows.shape[1]])
+        self._small = levels.numpy() if levels.numel() <= SMALL else None
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        rows = x.float().flatten(0, -2)
-        scale = rows.abs().amax(dim=-1, keepdim=True).clamp_min_(1e-12) / 127
-        y: Tensor = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
-            rows / scale, 1.0, 128, self._weight
+        *rows, time, channels = x.shape
+        reach = (self._taps - 1) * self._dilation
+        shape = (*rows, time - reach, len(self._bias))
+        outputs = math.prod(shape[:-1])
+        levels = torch.empty(outputs, self._taps * channels, dtype=torch.uint8)
+        scales, lows = np.empty(outputs, np.float32), np.empty(outputs, np.float32)
+        seen = x.contiguous().view(-1, time, channels).numpy()
+        loops.windows(seen, self._taps, self._dilation, levels.numpy(), scales, lows)
+        y = self._multiply(levels)
+        if residual is None:
+            loops.finish(y.numpy(), scales, lows, self._sums, self._bias, self._activation)
+        else:
+            onto = residual.contiguous().view(outputs, -1).numpy()
+            loops.finish_onto(y.numpy(), scales, lows, self._sums, self._bias, onto)
+        return y.view(shape)
+
+    def _multiply(self, levels: Tensor) -> Tensor:
+        y: Tensor
+        if self._small is not None and len(levels) * self._small.size <= SMALL:
+            y = torch.empty(len(levels), len(self._bias))
+            loops.multiply(levels.numpy(), self._small, self._scales.numpy(), y.numpy())
+            return y
+        y = torch.ops.onednn.qlinear_pointwise(
+            levels, 1.0, 0, self._weight, self._scales, self._zeros, None, 1.0, 0, torch.float32, "none", [], ""
         )
-        y = y.mul_(scale) if self._bias is None else torch.addcmul(self._bias, y, scale)
-        y = self._activate(y).unflatten(0, x.shape[:-1]).to(x.dtype)
-        return y if residual is None else y.add_(residual)
+        return y
 
 
 class _PlainConvolution:
@@ -139,6 +199,11 @@ _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "gelu": lambda x: F.gelu(x, approximate="tanh"),
     "silu": F.silu,
 }
+
+
+def _pays(weight: Tensor) -> bool:
+    """Is it worth less exact numbers? Where sound goes in and comes out there is little to compute."""
+    return min(weight.shape[:2]) >= NARROW
 
 
 def _has_onednn(weight: Tensor) -> bool:

@@ -57,8 +57,7 @@ class Linear(Packs):
 
 class LayerNorm(nn.LayerNorm, Packs):
     def pack(self, precision: Precision) -> None:
-        if precision is Precision.BFLOAT16:
-            self.to(precision.dtype)
+        self.to(precision.dtype)
 
 
 class Attention(Packs):
@@ -159,15 +158,12 @@ class Streaming(Packs):
     def _behind_tail(self, x: Tensor, tails: Tails) -> Tensor:
         """The activated input with what was before it."""
         if not self.tail_length:
-            return _elu(x) if self.elu else x
-        rows, time, channels = x.shape
-        whole = x.new_empty(rows, self.tail_length + time, channels)
+            return kernels.elu(x) if self.elu else x
         before = tails.take(self)
         if before is None:
             before = x[:, :1] if self.replicate else x.new_zeros(())
-        whole[:, : self.tail_length] = before
-        new = whole[:, self.tail_length :]
-        kernels.elu(x, out=new) if self.elu else new.copy_(x)
+            before = before.expand(len(x), self.tail_length, x.shape[2])
+        whole = kernels.joined(before, x, self.elu)
         tails.put(self, whole[:, -self.tail_length :])
         return whole
 
@@ -246,12 +242,6 @@ def _taps(weight: Tensor, bias: Tensor | None, dilation: int, precision: Precisi
     if weight.shape[2] == 1:
         return kernels.linear(weight[:, :, 0], bias, None, precision)
     return kernels.convolution(weight, bias, dilation, precision)
-
-
-def _elu(x: Tensor) -> Tensor:
-    out = torch.empty_like(x)
-    kernels.elu(x, out)
-    return out
 
 
 def _rotate(x: Tensor, rotation: Tensor) -> Tensor:

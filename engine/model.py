@@ -60,7 +60,7 @@ class Model:
         whole.requires_grad_(False).eval().to(place)
         numbers = Precision.choose(precision, place)
         pack(flow_lm, numbers)
-        pack(mimi, numbers.of_codec)
+        pack(mimi, numbers)
         table = config.flow_lm.lookup_table
         tokenizer = load_tokenizer(checkpoint.tokenizer, table.tokenizer, table.n_bins)
         return cls(checkpoint, tokenizer, flow_lm, mimi, numbers)

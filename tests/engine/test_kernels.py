@@ -63,7 +63,7 @@ def test_a_linear_product_is_that_of_float64(
 
 
 @pytest.mark.usefixtures("library")
-@pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.BFLOAT16])
+@pytest.mark.parametrize("precision", Precision)
 @pytest.mark.parametrize(("taps", "dilation", "outputs"), [(2, 1, 40), (3, 1, 1), (3, 2, 24), (7, 1, 40), (3, 4, 16)])
 @pytest.mark.parametrize(("rows", "time"), [(1, 1), (2, 16), (9, 5)])
 @pytest.mark.parametrize("onto", [False, True])
@@ -94,16 +94,36 @@ def test_int8_of_silence_is_the_bias() -> None:
     torch.testing.assert_close(product(torch.zeros(2, 72)), bias.expand(2, -1), atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("rows", [1, 5])
+def test_int8_is_the_same_by_our_own_loop_and_by_onednn(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    product = kernels.linear(some(48, 72), some(48, seed=1), "silu", Precision.INT8)
+    x = some(rows, 72, seed=2)
+    by_loop = product(x)
+    monkeypatch.setattr(kernels, "SMALL", 0)
+    torch.testing.assert_close(product(x), by_loop, atol=1e-6, rtol=1e-6)
+
+
+def test_int8_sums_are_not_cut_off_where_the_processor_adds_in_16_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two products of 255 and 63 are the most that fits."""
+    monkeypatch.setattr(kernels, "adds_int8_exactly", lambda: False)
+    weight, x = some(48, 72), some(5, 72, seed=2)
+    found = kernels.linear(weight, None, None, Precision.INT8)(x)
+    expected = x.double() @ weight.double().T
+    assert (found - expected).square().mean().sqrt() / expected.square().mean().sqrt() < 2e-2
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("tail", [0, 2])
 @pytest.mark.parametrize("rows", [1, kernels.ELU_ROWS, 3 * kernels.ELU_ROWS + 1])
 def test_the_activation_is_that_of_torch_and_goes_behind_a_tail_without_touching_it(
-    dtype: torch.dtype, rows: int
+    dtype: torch.dtype, tail: int, rows: int
 ) -> None:
     x = (some(rows, 33, 8) * torch.logspace(-4, 2, 33)[:, None]).to(dtype)
     x[0, 0] = torch.tensor([0.0, -1e4, 1e4, -100.0, 100.0, -1e-30, 1e-30, -0.5])
-    before = x.clone()
-    whole = torch.full((rows, 35, 8), 7.0, dtype=dtype)
-    kernels.elu(x, out=whole[:, 2:])
-    torch.testing.assert_close(whole[:, 2:], F.elu(x), atol=2e-7, rtol=1e-6 if dtype == torch.float32 else 8e-3)
-    torch.testing.assert_close(x, before, atol=0, rtol=0)
-    assert whole[:, :2].eq(7.0).all()
+    before, kept = torch.full((rows, tail, 8), 7.0, dtype=dtype), x.clone()
+    whole = kernels.joined(before, x, True) if tail else kernels.elu(x)
+    torch.testing.assert_close(whole[:, tail:], F.elu(x), atol=2e-7, rtol=1e-6 if dtype == torch.float32 else 8e-3)
+    torch.testing.assert_close(x, kept, atol=0, rtol=0)
+    assert whole[:, :tail].eq(7.0).all()
+    if tail:
+        torch.testing.assert_close(kernels.joined(before, x, False)[:, tail:], kept, atol=0, rtol=0)
