@@ -10,11 +10,14 @@ is ever moved.
 import math
 import mmap
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from engine.glance import Glance, Parts
+from engine.watch import Watch
 
 PAGE_SLOTS = 32
 NEAR = 3  # slots so near are read with those between them: cheaper than one more product for each page and layer
@@ -87,9 +90,11 @@ class KeyValueCache:
             keys, values = torch.cat([prefix.keys, keys], dim=2), torch.cat([prefix.values, values], dim=2)
         return Prefix(keys.clone(), values.clone())
 
-    def span(self, slots: Tensor, length: int) -> "Span":
+    def span(self, slots: Tensor, length: int) -> "Span | Glance":
         """The next `length` positions of `slots` `[rows]`: where they go, and what each of them may look at."""
         first = self.positions[slots] - self._origins[slots]  # [rows]
+        if length == 1 and self._glances:
+            return self._glance(slots, first)
         queries = first[:, None] + torch.arange(length)  # [rows, length], in the tail
         end = int(queries[:, -1].max()) + 1
         listed = slots.tolist()
@@ -105,6 +110,37 @@ class KeyValueCache:
             rotation=rotation(queries + self._origins[slots, None], self._frequencies).to(self.shape.device),
             dtype=self.shape.dtype,
         )
+
+    def _glance(self, slots: Tensor, first: Tensor) -> Glance:
+        """The next position of each, behind `first` `[rows]` of its tail."""
+        prefixes = [self._prefixes[slot] for slot in slots.tolist()]
+        columns, places = np.divmod(slots.numpy(), PAGE_SLOTS)
+        pages = [self._pages(column, int(first.max()) + 1) for column in range(int(columns.max()) + 1)]
+        starts = PAGE_POSITIONS * np.arange(len(pages[0]))
+        in_prefix = np.array([[prefix.positions if prefix else 0] for prefix in prefixes])
+        of_tail = np.clip(first.numpy()[:, None] + 1 - starts, 0, PAGE_POSITIONS)
+        head = self.shape.head_dim * self.shape.dtype.itemsize
+        slot = self.shape.kv_heads * PAGE_POSITIONS * head
+
+        def addresses(part: str) -> np.ndarray:
+            shared = [[getattr(prefix, part).data_ptr() if prefix else 0] for prefix in prefixes]
+            of_pages = np.array([[getattr(page, part).data_ptr() for page in column] for column in pages])
+            return np.hstack([np.array(shared), of_pages[columns] + slot * places[:, None]])
+
+        parts = Parts(
+            keys=addresses("keys"),
+            values=addresses("values"),
+            counts=np.hstack([in_prefix, of_tail]),
+            layer_steps=np.hstack([self.shape.kv_heads * head * in_prefix, np.full_like(of_tail, PAGE_SLOTS * slot)]),
+            head_steps=np.hstack([head * in_prefix, np.full_like(of_tail, PAGE_POSITIONS * head)]),
+        )
+        turned = rotation(self.positions[slots, None], self._frequencies)
+        return Glance(parts, (prefixes, pages), turned)
+
+    @property
+    def _glances(self) -> bool:
+        shape = self.shape
+        return self._ring is None and shape.device.type == "cpu" and shape.dtype is torch.bfloat16
 
     def advance(self, slots: Tensor, lengths: Tensor | int) -> None:
         self.positions[slots] += lengths
@@ -222,27 +258,6 @@ class Group:
 
     prefix: Prefix
     rows: Tensor | slice
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Watch:
-    """How some heads of some rows score the first `width` positions of their tails, in a pass.
-
-    What is written down are scores that are computed anyway: rows and layers that are not watched pay nothing.
-    """
-
-    heads: Mapping[int, tuple[int, ...]]  # of each layer
-    rows: Tensor  # [watched]
-    queries: Tensor  # [watched], which one of its row
-    width: int
-    scores: list[Tensor] = field(default_factory=list)  # of each head [watched, width]
-
-    def look(self, layer: int, scores: Tensor) -> None:
-        """`scores` `[rows, kv_heads, sharing, length, positions of tails]`."""
-        sharing = scores.shape[2]
-        for head in self.heads.get(layer, ()):
-            of_head = scores[:, head // sharing, head % sharing, :, : self.width]
-            self.scores.append(of_head[self.rows, self.queries].float())
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from engine.cache import CacheShape, Span
 from engine.config import Config
 from engine.flow_head import FlowHead
+from engine.glance import Glance
 from engine.layers import LayerNorm, Linear, Packs, Transformer
 from engine.precision import Precision
 
@@ -82,7 +83,7 @@ class FlowLM(Packs):
         out: Tensor = self.input_linear(latents.to(self.dtype))
         return out
 
-    def forward(self, x: Tensor, span: Span) -> Tensor:
+    def forward(self, x: Tensor, span: Span | Glance) -> Tensor:
         """Vectors `[rows, length, width]` through the transformer."""
         out: Tensor = self.transformer(x, span)
         return out

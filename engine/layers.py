@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from engine import kernels
 from engine.cache import Span
+from engine.glance import Glance
 from engine.kernels import Activation, Product
 from engine.precision import Precision
 
@@ -73,7 +74,7 @@ class Attention(Packs):
     def pack(self, precision: Precision) -> None:
         self.in_proj.scale(slice(0, self.heads * self.head_dim), self.head_dim**-0.5)  # of the scores
 
-    def forward(self, x: Tensor, span: Span, layer: int, residual: Tensor) -> Tensor:
+    def forward(self, x: Tensor, span: Span | Glance, layer: int, residual: Tensor) -> Tensor:
         projected = self.in_proj(x).unflatten(-1, (-1, self.head_dim))  # [rows, length, heads + 2 * kv_heads, head_dim]
         turning = self.heads + self.kv_heads
         turned = _rotate(projected[:, :, :turning], span.rotation).to(span.dtype)
@@ -111,7 +112,7 @@ class TransformerBlock(Packs):
                 product.scale(slice(None), gain.scale.data[:, None])
         self.layer_scale_1 = self.layer_scale_2 = None
 
-    def forward(self, x: Tensor, span: Span, layer: int) -> Tensor:
+    def forward(self, x: Tensor, span: Span | Glance, layer: int) -> Tensor:
         x = self.self_attn(self.norm1(x), span, layer, residual=x)
         out: Tensor = self.linear2(self.linear1(self.norm2(x)), residual=x)
         return out
@@ -127,7 +128,7 @@ class Transformer(nn.Module):
             TransformerBlock(d_model, attention_dim, heads, kv_heads, feedforward_dim, scaled) for _ in range(layers)
         )
 
-    def forward(self, x: Tensor, span: Span) -> Tensor:
+    def forward(self, x: Tensor, span: Span | Glance) -> Tensor:
         for index, block in enumerate(self.layers):
             x = block(x, span, index)
         return x

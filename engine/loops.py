@@ -33,16 +33,17 @@ _rows, _numbers, _bytes = float32[:, ::1], float32[::1], uint8[:, ::1]
 _Loop = TypeVar("_Loop", bound=Callable[..., Any])
 
 
-def _compiled(*signature: Any, inline: str = "never") -> Callable[[_Loop], _Loop]:
+def compiled(*signature: Any, inline: str = "never") -> Callable[[_Loop], _Loop]:
     """Now, for arguments of these types; without: within whoever calls it."""
-    compiled: Callable[[_Loop], _Loop] = numba.njit(
+    njit: Any = numba.njit
+    made: Callable[[_Loop], _Loop] = njit(
         *signature, inline=inline, cache=True, nogil=True, fastmath=True, error_model="numpy"
     )
-    return compiled
+    return made
 
 
-@_compiled(inline="always")
-def _exp(x: Any) -> Any:
+@compiled(inline="always")
+def exp(x: Any) -> Any:
     x = min(max(x, LOWEST), HIGHEST) * LOG2_E
     whole = np.floor(x + HALF)
     part = x - whole
@@ -56,14 +57,14 @@ def _exp(x: Any) -> Any:
     return np.int32((np.int32(whole) + EXPONENT_BIAS) << MANTISSA_BITS).view(np.float32) * power
 
 
-@_compiled(inline="always")
+@compiled(inline="always")
 def _ordered(bits: Any) -> Any:
     """The bits of a float32 as an integer that is larger where the number is; and back. LLVM finds the least of whole
     vectors of integers, of floating point numbers it does not."""
     return np.int32(bits ^ (np.int32(bits >> SIGN) & MAGNITUDE))
 
 
-@_compiled(void(float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], boolean))
+@compiled(void(float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], boolean))
 def join(before: Any, x: Any, whole: Any, elu: Any) -> None:
     """`whole` `[rows, tail + time, channels]`: what was before, then `x`, through ELU if that is asked."""
     tail = before.shape[1]
@@ -72,12 +73,12 @@ def join(before: Any, x: Any, whole: Any, elu: Any) -> None:
         new, into = x[row].ravel(), whole[row, tail:].ravel()
         if elu:
             for i in range(new.size):
-                into[i] = max(new[i], _exp(min(new[i], ZERO)) - ONE)
+                into[i] = max(new[i], exp(min(new[i], ZERO)) - ONE)
         else:
             into[:] = new
 
 
-@_compiled(void(float32[:, :, ::1], int64, int64, _bytes, _numbers, _numbers))
+@compiled(void(float32[:, :, ::1], int64, int64, _bytes, _numbers, _numbers))
 def windows(x: Any, taps: Any, dilation: Any, levels: Any, scales: Any, lows: Any) -> None:
     """What each output of a convolution over `x` `[rows, time, channels]` sees, in 256 levels of its own.
 
@@ -116,7 +117,7 @@ def windows(x: Any, taps: Any, dilation: Any, levels: Any, scales: Any, lows: An
                     into[i] = np.uint8(min(np.int32((step[i] - start) * finer + HALF), np.int32(255)))
 
 
-@_compiled(void(_bytes, int8[:, ::1], _numbers, _rows))
+@compiled(void(_bytes, int8[:, ::1], _numbers, _rows))
 def multiply(levels: Any, weights: Any, scales: Any, y: Any) -> None:
     """`levels` `[n, in]` times `weights` `[out, in]`, times the `scales` of these: `y` `[n, out]`."""
     for n in range(levels.shape[0]):
@@ -128,7 +129,7 @@ def multiply(levels: Any, weights: Any, scales: Any, y: Any) -> None:
             y[n, output] = np.float32(total) * scales[output]
 
 
-@_compiled(void(_rows, _numbers, _numbers, _numbers, _numbers, int64))
+@compiled(void(_rows, _numbers, _numbers, _numbers, _numbers, int64))
 def finish(y: Any, scales: Any, lows: Any, sums: Any, bias: Any, activation: Any) -> None:
     """A product of levels, `y` `[n, outputs]`, to one of what was there; in place. `sums` are those of the weights."""
     for n in range(y.shape[0]):
@@ -139,13 +140,13 @@ def finish(y: Any, scales: Any, lows: Any, sums: Any, bias: Any, activation: Any
             for i in range(row.size):
                 value = row[i]
                 slope = GELU_SLOPE * (value + GELU_CUBIC * value * value * value)
-                row[i] = value / (ONE + _exp(-slope))
+                row[i] = value / (ONE + exp(-slope))
         elif activation == SILU:
             for i in range(row.size):
-                row[i] = row[i] / (ONE + _exp(-row[i]))
+                row[i] = row[i] / (ONE + exp(-row[i]))
 
 
-@_compiled(void(_rows, _numbers, _numbers, _numbers, _numbers, _rows))
+@compiled(void(_rows, _numbers, _numbers, _numbers, _numbers, _rows))
 def finish_onto(y: Any, scales: Any, lows: Any, sums: Any, bias: Any, residual: Any) -> None:
     """The same, without an activation, plus `residual` `[n, outputs]`."""
     for n in range(y.shape[0]):

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from engine.alignment_heads import AlignmentHeads
-from engine.cache import KeyValueCache, Prefix, Watch
+from engine.cache import KeyValueCache, Prefix
 from engine.flow_lm import FlowLM
 from engine.voice import Voice
+from engine.watch import Watch
 
 LENGTH_STEP = 4  # tokens
 
@@ -64,7 +65,8 @@ class FlowLMState:
         """Put the row behind the end of `voice`."""
         if voice not in self._prefixes:
             keys, values = (
-                part.to(self.cache.shape.device, self.cache.shape.dtype) for part in (voice.keys, voice.values)
+                part.to(self.cache.shape.device, self.cache.shape.dtype).contiguous()
+                for part in (voice.keys, voice.values)
             )
             self._prefixes[voice] = Prefix(keys, values)
         self.cache.begin(slot, self._prefixes[voice])

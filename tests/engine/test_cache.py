@@ -15,10 +15,10 @@ from engine.cache import (
     CacheShape,
     KeyValueCache,
     Prefix,
-    Watch,
     rotary_frequencies,
     rotation,
 )
+from engine.watch import Watch
 
 CPU = torch.device("cpu")
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from engine.alignment_heads import AlignmentHeads
-from engine.cache import Prefix, Watch
+from engine.cache import Prefix
 from engine.static_pages import StaticPages
 from engine.static_watch import USUAL_TOKENS, StaticWatch
+from engine.watch import Watch
 from tests.engine.test_static_cache import ordinary, shape_of, some
 
 SLOTS, QUERY_HEADS, KV_HEADS = 4, 6, 2
