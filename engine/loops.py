@@ -5,6 +5,7 @@ meanwhile. Loading this module compiles them, or finds them compiled beside it o
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import numba
@@ -35,11 +36,18 @@ _Loop = TypeVar("_Loop", bound=Callable[..., Any])
 
 def compiled(*signature: Any, inline: str = "never") -> Callable[[_Loop], _Loop]:
     """Now, for arguments of these types; without: within whoever calls it."""
-    njit: Any = numba.njit
-    made: Callable[[_Loop], _Loop] = njit(
-        *signature, inline=inline, cache=True, nogil=True, fastmath=True, error_model="numpy"
-    )
-    return made
+
+    def compile_(loop: _Loop) -> _Loop:
+        njit: Any = partial(
+            numba.njit, *signature, inline=inline, nogil=True, fastmath=True, error_model="numpy", boundscheck=False
+        )
+        try:
+            made: _Loop = njit(cache=True)(loop)
+        except RuntimeError:  # nowhere may be written: it takes its seconds at each start
+            made = njit()(loop)
+        return made
+
+    return compile_
 
 
 @compiled(inline="always")
