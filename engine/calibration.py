@@ -20,8 +20,9 @@ from typing import Any
 import torch
 
 from engine.capacity import SHARE, Costs, Curve
+from engine.codec import GROUP, Cue
 from engine.model import Model
-from engine.runner import Output, Runner, cores
+from engine.runner import Output, Runner, codec_threads, cores
 from engine.scheduler import Batch, Join, Row
 from engine.utterance import Sampling
 from engine.voice import Voice
@@ -58,8 +59,10 @@ def calibrated(model: Model, slots: int, runner: Runner, folder: Path | None = N
 
 def measure(model: Model, slots: int, runner: Runner, budget_s: float = BUDGET_S) -> tuple[Costs, bool]:
     """Steps of more and more rows, up to those that fill a frame's time. And whether the machine was ours alone."""
-    start_s, most = time.perf_counter(), min((slots - 1) * NEIGHBOURS // (NEIGHBOURS + 1) + 1, MOST_ROWS)
+    most = min((slots - 1) * NEIGHBOURS // (NEIGHBOURS + 1) + 1, MOST_ROWS)
     trial, steps = _Trial(model, runner), list[tuple[int, float]]()
+    trial.warm_up(most)
+    start_s = time.perf_counter()
     trial.prefill(min(most, 3))
     rows: int | None = 1
     while rows is not None:
@@ -83,7 +86,7 @@ class _Trial:
     """Rows that speak to nobody. Who gets their slots begins anew in them."""
 
     def __init__(self, model: Model, runner: Runner) -> None:
-        self._runner = runner
+        self._runner, self._device, self._latent_dim = runner, model.device, len(model.flow_lm.bos_emb)
         self._alone = model.device.type == "cpu" and torch.get_num_threads() == 1
         shape = model.config.flow_lm.transformer
         each = shape.kv_heads, PAST_POSITIONS, shape.head_dim
@@ -94,6 +97,15 @@ class _Trial:
         self._join: list[tuple[int, float]] = []
         self._groups: dict[int, list[float]] = defaultdict(list)
         self.quiet = True
+
+    def warm_up(self, most: int) -> None:
+        """Groups of each size: what is compiled when a size comes for the first time is not what it costs."""
+        threads = codec_threads(self._device)
+        for rows in range(threads, min(most, threads * GROUP) + 1, threads):
+            cues = [Cue(_slot(row), fresh=True, due_s=0.0) for row in range(rows)]
+            for sound in self._runner.codec.put(cues, torch.zeros(rows, self._latent_dim)):
+                sound.result()
+        self._runner.codec.costs()
 
     def prefill(self, most: int) -> None:
         """Of usual segments; the first time is dearer than all others and is not counted."""

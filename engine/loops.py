@@ -137,6 +137,18 @@ def multiply(levels: Any, weights: Any, scales: Any, y: Any) -> None:
             y[n, output] = np.float32(total) * scales[output]
 
 
+@compiled(void(float32[:, :, ::1], _numbers, float32, _rows))
+def weigh(x: Any, weights: Any, bias: Any, y: Any) -> None:
+    """A convolution with one output: `x` `[rows, time, channels]` to `y` `[rows, outputs]`; weights tap after tap."""
+    for row in range(x.shape[0]):
+        flat = x[row].ravel()
+        for output in range(y.shape[1]):
+            seen, total = flat[output * x.shape[2] :], ZERO
+            for i in range(weights.size):
+                total += seen[i] * weights[i]
+            y[row, output] = total + bias
+
+
 @compiled(void(_rows, _numbers, _numbers, _numbers, _numbers, int64))
 def finish(y: Any, scales: Any, lows: Any, sums: Any, bias: Any, activation: Any) -> None:
     """A product of levels, `y` `[n, outputs]`, to one of what was there; in place. `sums` are those of the weights."""

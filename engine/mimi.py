@@ -147,7 +147,7 @@ class Mimi(Packs):
     def __init__(self, config: MimiConfig) -> None:
         super().__init__()
         self.config = config
-        self.dtype = self.cache_dtype = torch.float32  # of activations; of keys and values
+        self.dtype = torch.float32  # of activations, keys and values
         dimension, decoder_dimension = config.seanet.dimension, config.decoder_conv.dimension
         hop = math.prod(config.seanet.ratios)
         self.stride = config.frame_samples // hop  # positions of the codec's transformers in one frame
@@ -162,7 +162,7 @@ class Mimi(Packs):
         self.decoder = SEANet.decoder(config.decoder_conv)
 
     def pack(self, precision: Precision) -> None:
-        self.dtype, self.cache_dtype = precision.dtype, precision.cache_dtype
+        self.dtype = precision.dtype
 
     def decode(self, latents: Tensor, state: "MimiState", slots: Tensor) -> Tensor:
         """One frame for each row: latents `[rows, dim]`, slots `[rows]`, PCM in [-1, 1] `[rows, samples]`, float32.
@@ -186,7 +186,7 @@ class Mimi(Packs):
         frame = self.config.frame_samples
         x = F.pad(audio, (0, -audio.shape[-1] % frame)).to(self.dtype)[None, :, None]  # [1, samples, 1]
         positions = ENCODER_BLOCK_FRAMES * self.stride
-        cache = self.encoder_transformer.new_cache(1, positions, self.cache_dtype, x.device)
+        cache = self.encoder_transformer.new_cache(1, positions, self.dtype, x.device)
         slot, tails = torch.zeros(1, dtype=torch.long), _OwnTails()
         latents = []
         for block in x.split(ENCODER_BLOCK_FRAMES * frame, dim=1):
@@ -204,7 +204,7 @@ class MimiState:
     """
 
     def __init__(self, mimi: Mimi, device: torch.device, slots: int, shared: bool = False) -> None:
-        self.cache = mimi.decoder_transformer.new_cache(slots, mimi.stride, mimi.cache_dtype, device, shared)
+        self.cache = mimi.decoder_transformer.new_cache(slots, mimi.stride, mimi.dtype, device, shared)
         self._places: dict[nn.Module, tuple[slice, int]] = {}  # of each layer in a slot's row, and its channels
         end = 0
         for layer in (*mimi.upsample.modules(), *mimi.decoder.modules()):

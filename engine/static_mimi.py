@@ -19,7 +19,7 @@ class StaticMimiState(MimiState):
     def __init__(self, mimi: Mimi, device: torch.device, slots: int) -> None:
         super().__init__(mimi, device, slots + 1)
         transformer = mimi.decoder_transformer
-        shape = transformer.cache_shape(mimi.cache_dtype, device)
+        shape = transformer.cache_shape(mimi.dtype, device)
         self.cache = StaticRings(shape, slots, transformer.shape.context, mimi.stride)
         self._fresh: list[int] = []
 

@@ -73,8 +73,9 @@ def test_what_cannot_be_is_refused_with_what_can(monkeypatch: pytest.MonkeyPatch
 
 
 def test_int8_keeps_activations_whole(models: dict[Precision, Model]) -> None:
-    for network in (models[Precision.INT8].flow_lm, models[Precision.INT8].mimi):
-        assert (network.dtype, network.cache_dtype) == (torch.float32, torch.bfloat16)
+    model = models[Precision.INT8]
+    assert model.flow_lm.dtype == model.mimi.dtype == torch.float32
+    assert model.flow_lm.cache_dtype == torch.bfloat16
 
 
 # How it sounds, with trained weights
