@@ -29,11 +29,11 @@ from engine.voice import Voice
 
 log = logging.getLogger(__name__)
 
-BUDGET_S = 1.5
+BUDGET_S = 2.5
 MOST_ROWS = 4096
 GROWTH = 4  # times the size before, at most
 NEAR = 0.1  # sizes that differ by less are the same
-STEPS = 3  # measured of each size
+STEPS = 6  # measured of each size: every other one can be twice as long, as the groups of the codec fall
 TEXT_TOKENS = 39
 PAST_POSITIONS = 150  # what a row looks back on in the middle of a usual segment: voice, text, speech
 NEIGHBOURS = 3  # rows whose slots lie side by side

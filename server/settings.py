@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     config: str | None = Field(default=None, description="YAML file of a model of your own, path or URL")
     device: str = Field(default="cpu", description="cpu or cuda")
     precision: str = Field(
-        default="auto", description="float32, bfloat16, int8, or auto: what the processor is built for"
+        default="auto", description="float32, bfloat16, int8, or auto: the fastest here of those that sound alike"
     )
     threads: int = Field(default=1, ge=1, description="threads for one pass of a network")
     slots: int = Field(default=256, ge=1, le=4096, description="contexts that have a place in memory")
