@@ -115,7 +115,8 @@ class KeyValueCache:
         """The next position of each, behind `first` `[rows]` of its tail."""
         prefixes = [self._prefixes[slot] for slot in slots.tolist()]
         columns, places = np.divmod(slots.numpy(), PAGE_SLOTS)
-        pages = [self._pages(column, int(first.max()) + 1) for column in range(int(columns.max()) + 1)]
+        used, of_used = np.unique(columns, return_inverse=True)
+        pages = [self._pages(column, int(first.max()) + 1) for column in used.tolist()]
         starts = PAGE_POSITIONS * np.arange(len(pages[0]))
         in_prefix = np.array([[prefix.positions if prefix else 0] for prefix in prefixes])
         of_tail = np.clip(first.numpy()[:, None] + 1 - starts, 0, PAGE_POSITIONS)
@@ -125,7 +126,7 @@ class KeyValueCache:
         def addresses(part: str) -> np.ndarray:
             shared = [[getattr(prefix, part).data_ptr() if prefix else 0] for prefix in prefixes]
             of_pages = np.array([[getattr(page, part).data_ptr() for page in column] for column in pages])
-            return np.hstack([np.array(shared), of_pages[columns] + slot * places[:, None]])
+            return np.hstack([np.array(shared), of_pages[of_used] + slot * places[:, None]])
 
         parts = Parts(
             keys=addresses("keys"),

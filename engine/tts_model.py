@@ -63,7 +63,8 @@ class TTSModel:
         `variant`: a published name, "embedded", or "auto" (Kyutai's English model where it can be had, else the
         embedded one). `temp`: deviation of the noise squared, 0 or more; None takes the model's own, as for
         `eos_threshold` (a logit). `lsd_decode_steps`: integration steps of the flow head, 1 or more. `noise_clamp`:
-        bound of the noise. `precision`: "float32", "bfloat16" or "int8"; "auto" is the fastest here of those that sound alike.
+        bound of the noise. `precision`: "float32", "bfloat16" or "int8"; "auto" is the fastest here of those that
+        sound alike.
         Raises `InputError` (`engine.errors`) with what to do when something does not fit.
         """
         _check(temp is None or 0 <= temp < float("inf"), f"temp is {temp}: give 0 or more, 0.3 is usual")

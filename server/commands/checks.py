@@ -30,7 +30,7 @@ GB = 2**30
 LITTLE_MEMORY_BYTES, TOO_LITTLE_MEMORY_BYTES = 2 * GB, GB // 2
 LITTLE_DISK_BYTES = GB
 FASTER = "one with VNNI or AMX (AMD Zen 4, Intel Ice Lake or Alder Lake, or later) speaks for more than twice as many"
-FEATURES = ("amx_int8", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_f", "avx2", "sve_bf16", "bf16", "i8mm", "neon")
+FEATURES = ("amx_int8", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_f", "avx2", "i8mm", "neon")
 
 
 class Status(Enum):

@@ -30,7 +30,9 @@ Threads = Annotated[
 ]
 Precision = Annotated[
     str,
-    typer.Option(metavar="NAME", help="Compute in float32, bfloat16 or int8; auto: the fastest here of those that sound alike."),
+    typer.Option(
+        metavar="NAME", help="Compute in float32, bfloat16 or int8; auto: the fastest here of those that sound alike."
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 

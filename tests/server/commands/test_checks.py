@@ -31,9 +31,9 @@ def on_a_processor_with(monkeypatch: pytest.MonkeyPatch, **features: object) -> 
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
 
 
-def test_a_processor_that_multiplies_bfloat16_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
-    on_a_processor_with(monkeypatch, avx2=True, avx512_bf16=True)
-    assert find(checks.processor) == Finding("processor", Status.FINE, "AVX512_BF16, AVX2; computes in bfloat16")
+def test_a_processor_that_multiplies_int8_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_a_processor_with(monkeypatch, avx2=True, avx512_vnni=True)
+    assert find(checks.processor) == Finding("processor", Status.FINE, "AVX512_VNNI, AVX2; computes in int8")
 
 
 @pytest.mark.parametrize("avx2", [True, False])
