@@ -20,7 +20,7 @@ from engine.precision import Precision, adds_int8_exactly
 LOG2_E = 1.4426950408889634
 ELU_ROWS = 4  # more at once, and what is between would be mapped anew at each call
 NARROW = 16  # inputs or outputs
-SMALL = 500_000  # products of two numbers: fewer are made sooner than oneDNN has begun, which takes it 45 us
+SMALL = 800_000  # products of two numbers: fewer are made sooner than oneDNN has begun, which takes it 45 us
 ROWS = 16  # for which oneDNN lays out its weights; others are as fast
 
 

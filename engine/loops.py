@@ -125,16 +125,33 @@ def windows(x: Any, taps: Any, dilation: Any, levels: Any, scales: Any, lows: An
                     into[i] = np.uint8(min(np.int32((step[i] - start) * finer + HALF), np.int32(255)))
 
 
+@compiled(inline="always")
+def _times(level: Any, weight: Any, total: Any) -> Any:
+    return np.int32(total + np.int32(np.int32(level) * np.int32(weight)))
+
+
 @compiled(void(_bytes, int8[:, ::1], _numbers, _rows))
 def multiply(levels: Any, weights: Any, scales: Any, y: Any) -> None:
-    """`levels` `[n, in]` times `weights` `[out, in]`, times the `scales` of these: `y` `[n, out]`."""
+    """`levels` `[n, in]` times `weights` `[out, in]`, times the `scales` of these: `y` `[n, out]`.
+
+    Four outputs at once, so that levels are read a quarter as often; where there are fewer left, the last again.
+    """
+    outputs = weights.shape[0]
     for n in range(levels.shape[0]):
         row = levels[n]
-        for output in range(weights.shape[0]):
-            weight, total = weights[output], np.int32(0)
+        for output in range(0, outputs, 4):
+            b, c, d = min(output + 1, outputs - 1), min(output + 2, outputs - 1), min(output + 3, outputs - 1)
+            weight_a, weight_b, weight_c, weight_d = weights[output], weights[b], weights[c], weights[d]
+            sum_a = sum_b = sum_c = sum_d = np.int32(0)
             for i in range(row.size):
-                total = np.int32(total + np.int32(np.int32(row[i]) * np.int32(weight[i])))
-            y[n, output] = np.float32(total) * scales[output]
+                sum_a = _times(row[i], weight_a[i], sum_a)
+                sum_b = _times(row[i], weight_b[i], sum_b)
+                sum_c = _times(row[i], weight_c[i], sum_c)
+                sum_d = _times(row[i], weight_d[i], sum_d)
+            y[n, output] = np.float32(sum_a) * scales[output]
+            y[n, b] = np.float32(sum_b) * scales[b]
+            y[n, c] = np.float32(sum_c) * scales[c]
+            y[n, d] = np.float32(sum_d) * scales[d]
 
 
 @compiled(void(float32[:, :, ::1], _numbers, float32, _rows))
