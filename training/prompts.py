@@ -20,7 +20,7 @@ from training.flow_clips import for_validation, read_clips, read_sentences
 from training.recogniser import hear_all, word_error_rate
 from training.spoken import Spoken, Way
 
-ROUNDS = ((12, 16), (4, 60))  # candidates, and the sentences that each of them reads
+ROUNDS = ((6, 16), (2, 48))  # candidates, and the sentences that each of them reads
 WORDS = range(5, 15)  # of a sentence that judges
 
 
