@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="of the new voice")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--what", choices=("voice", "all"), default="voice")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--rate", type=float)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()

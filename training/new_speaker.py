@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for clips, voices and weights")
     parser.add_argument("--out", type=Path, default=Path("new-speaker.json"))
     parser.add_argument("--table", type=Path, help="the page whose table is written anew, docs/embedded-voice.md")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=120)
     args = parser.parse_args()
     result = measure(args.config, args.work, args.steps)
     args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
