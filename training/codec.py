@@ -2,7 +2,8 @@
 
     python -m training.codec --work DIR
 
-Writes `codec/frozen/codec.safetensors` and `mimi.yaml`; may be repeated while both halves learn on.
+`--from CONFIG`: a half that has no training here is this checkpoint's. Writes `codec/frozen/codec.safetensors` and
+`mimi.yaml`; may be repeated while both halves learn on.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from training import published
 from training.codec_network import Decoder, Encoder
 from training.decoder import SHAPE, read_shape
 from training.files import write_whole
@@ -25,27 +27,31 @@ def averaged(path: Path) -> dict[str, Tensor]:
     return {name.removeprefix("network."): tensor for name, tensor in state.items()}
 
 
-def put_together(work: Path) -> dict[str, Tensor]:
-    """Both halves under the published names. One that has not been trained yet is as it was born."""
+def put_together(work: Path, checkpoint: Path | None = None) -> dict[str, Tensor]:
+    """Both halves under the published names. One that has not been trained is the checkpoint's, or as it was born."""
     torch.manual_seed(0)
     tensors: dict[str, Tensor] = {}
-    for half, folder in ((Encoder(read_shape()), "encoder"), (Decoder(read_shape()), "decoder")):
+    encoder = published.encoder(checkpoint) if checkpoint else Encoder(read_shape())
+    decoder = published.decoder(checkpoint) if checkpoint else Decoder(read_shape())
+    for half, folder in ((encoder, "encoder"), (decoder, "decoder")):
         half.load_state_dict(averaged(work / "codec" / folder / "checkpoint.pt") or half.state_dict())
         tensors |= {f"mimi.{name}": tensor.contiguous() for name, tensor in half.state_dict().items()}
     return tensors
 
 
-def publish(work: Path) -> None:
+def publish(work: Path, checkpoint: Path | None = None) -> None:
     out = work / "codec/frozen"
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "mimi.yaml", SHAPE.read_bytes())
-    write_whole(out / "codec.safetensors", safetensors.torch.save(put_together(work)))
+    write_whole(out / "codec.safetensors", safetensors.torch.save(put_together(work, checkpoint)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Put the codec's halves together.")
     parser.add_argument("--work", type=Path, required=True, help="folder of all stages")
-    publish(parser.parse_args().work)
+    parser.add_argument("--from", dest="checkpoint", type=Path, help="config of the checkpoint that was begun with")
+    options = parser.parse_args()
+    publish(options.work, options.checkpoint)
 
 
 if __name__ == "__main__":

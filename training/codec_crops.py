@@ -1,21 +1,22 @@
 """What the codec's halves learn from: stretches of sound with the latents and patches that belong to them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from training.data import FRAME_SAMPLES, Clip, read_clips, voices_of
+from training.data import FRAME_SAMPLES, Clip, read_clips, strangers_of, voices_of
 
 
 class CodecCrops:
-    """Random stretches of clips that have latents; the same seed gives the same ones."""
+    """Random stretches of clips of these voices that have latents; the same seed gives the same ones."""
 
-    def __init__(self, work: Path, frames: int, rows: int, validation: bool = False) -> None:
+    def __init__(self, work: Path, voices: Sequence[str], frames: int, rows: int, validation: bool = False) -> None:
         there = [
             clip
-            for clip in read_clips(work / "speech", voices_of(work / "speech"), validation)
+            for clip in read_clips(work / "speech", voices, validation)
             if _beside(work, "latents", clip, ".npz").exists() and clip.samples >= frames * FRAME_SAMPLES
         ]
         self._frames, self._rows, self._clips = frames, rows, there
@@ -56,6 +57,20 @@ class CodecCrops:
             for clip, first in zip(chosen, firsts, strict=True)
         ]
         return torch.from_numpy(np.stack(sounds)), torch.from_numpy(np.stack(latents))
+
+
+def own_and_strange(work: Path, frames: int, rows: int, strange_rows: int) -> tuple[CodecCrops, CodecCrops]:
+    """The model's speakers, and strangers, so that whoever is cloned is understood too; the former where are none."""
+    own = voices_of(work / "speech")
+    return CodecCrops(work, own, frames, rows), CodecCrops(
+        work, strangers_of(work / "speech") or own, frames, strange_rows
+    )
+
+
+def joined(one: Sequence[Tensor], other: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows of two batches as one."""
+    sound, latents, patches = (torch.cat(both) for both in zip(one, other, strict=True))
+    return sound, latents, patches
 
 
 def _beside(work: Path, folder: str, clip: Clip, suffix: str) -> Path:

@@ -1,4 +1,4 @@
-"""The speech that was made, as training reads it: crops of clips, with their sounds."""
+"""The speech that was made, as training reads it: clips, with their sounds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from training.speakers import STRANGER
 
 SAMPLE_RATE = 24_000
 FRAME_SAMPLES = 1920
@@ -99,36 +101,6 @@ def voices_of(folder: Path) -> list[str]:
     return (folder / "voices.txt").read_text(encoding="utf-8").split()[:-1]
 
 
-class Crops:
-    """Random stretches of random clips, for ever: the same seed and step give the same ones."""
-
-    def __init__(self, clips: Sequence[Clip], frames: int, rows: int, changed_speakers: float = 0.0) -> None:
-        self._clips, self._samples, self._rows = clips, frames * FRAME_SAMPLES, rows
-        self._changed = changed_speakers  # this share is played faster or slower, for voices that are not there
-        lengths = np.array([clip.samples for clip in clips], dtype=np.float64)
-        self._chances = lengths / lengths.sum()
-
-    def batch(self, step: int, label_hop_s: float) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Sound `[rows, samples]` and the phone in the middle of each `label_hop_s`, `[rows, labels]`."""
-        chance = np.random.default_rng(step)
-        chosen = chance.choice(len(self._clips), self._rows, p=self._chances)
-        crops = [self._crop(self._clips[place], chance, label_hop_s) for place in chosen]
-        sounds, phones = zip(*crops, strict=True)
-        return np.stack(sounds), np.stack(phones)
-
-    def _crop(
-        self, clip: Clip, chance: np.random.Generator, label_hop_s: float
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        speed = chance.uniform(0.85, 1.18) if chance.random() < self._changed else 1.0
-        most = max(1, clip.samples - int(self._samples * speed) + 2 * FRAME_SAMPLES)
-        first = int(chance.integers(most)) - FRAME_SAMPLES  # silence is before and behind a clip
-        at = first + np.arange(self._samples) * speed
-        audio = clip.audio
-        if speed == 1.0:
-            sound = np.zeros(self._samples, np.float32)
-            heard = audio[max(0, first) : first + self._samples]
-            sound[max(0, -first) : max(0, -first) + len(heard)] = heard
-        else:
-            sound = np.interp(at, np.arange(len(audio)), audio, left=0.0, right=0.0).astype(np.float32)
-        hop = round(label_hop_s * SAMPLE_RATE)
-        return sound, clip.phones_at(at[hop // 2 :: hop] / SAMPLE_RATE)
+def strangers_of(folder: Path) -> list[str]:
+    """The speakers who are not there (`training.speakers`)."""
+    return sorted(path.name for path in folder.glob(f"{STRANGER}*"))

@@ -15,9 +15,11 @@ import yaml
 from torch import Tensor, nn
 
 from engine.config import MimiConfig
+from training import published
 from training.average import Average
-from training.codec_crops import CodecCrops
+from training.codec_crops import CodecCrops, joined, own_and_strange
 from training.codec_network import Decoder
+from training.data import voices_of
 from training.decoder_objective import (
     FRAMES,
     OPENING_FRAMES,
@@ -34,6 +36,7 @@ from training.run import Run
 from training.schedule import set_rate
 
 SHAPE = Path(__file__).parent / "codec.yaml"
+STRANGE_ROWS = 2  # more in a batch are of strangers
 MOST_NOISE = 0.3  # on latents, in their deviations
 MOST_GRADIENT = 5.0
 ADVERSARY_RATE = 3e-4
@@ -49,11 +52,11 @@ def read_shape() -> MimiConfig:
 class Training:
     """Everything that a checkpoint holds, and one step."""
 
-    def __init__(self, work: Path, rate: float, adversary_from: int) -> None:
+    def __init__(self, work: Path, rate: float, adversary_from: int, checkpoint: Path | None = None) -> None:
         torch.manual_seed(0)
         shape, sketch = read_shape(), load_sketch(work)
         self._rate, self._adversary_from = rate, adversary_from
-        self.decoder = Decoder(shape)
+        self.decoder = published.decoder(checkpoint) if checkpoint else Decoder(shape)
         self.hearer = Hearer(shape.decoder_attention.d_model, sketch.mean, sketch.deviation)
         self.average = Average(self.decoder, Decoder(shape))
         self._learning = [*self.decoder.parameters(), *self.hearer.parameters()]
@@ -108,14 +111,17 @@ class Training:
         self.run.report("validation", means)
 
 
-def train(work: Path, steps: int, rate: float, rows: int, adversary_from: int) -> None:
-    training = Training(work, rate, adversary_from)
-    crops, unseen = CodecCrops(work, FRAMES, rows), CodecCrops(work, FRAMES, rows, validation=True)
+def train(work: Path, steps: int, rate: float, rows: int, adversary_from: int, checkpoint: Path | None = None) -> None:
+    training = Training(work, rate, adversary_from, checkpoint)
+    crops, strange = own_and_strange(work, FRAMES, rows, STRANGE_ROWS)
+    unseen = CodecCrops(work, voices_of(work / "speech"), FRAMES, rows, validation=True)
     held_out = [unseen.batch(seed) for seed in range(VALIDATION_BATCHES)]
     print(f"{len(crops)} clips, from step {training.run.step}", flush=True)
     while training.run.step < steps:
         step = training.run.step
-        training.learn(crops.batch(step), crops.openings(step, OPENING_ROWS, OPENING_FRAMES), steps)
+        training.learn(
+            joined(crops.batch(step), strange.batch(step)), crops.openings(step, OPENING_ROWS, OPENING_FRAMES), steps
+        )
         if training.run.step % VALIDATION_STEPS == 0:
             training.validate(held_out)
     training.run.save()
@@ -129,9 +135,10 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--rows", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--from", dest="checkpoint", type=Path, help="config of the checkpoint to begin with")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    train(options.work, options.steps, options.rate, options.rows, options.adversary_from)
+    train(options.work, options.steps, options.rate, options.rows, options.adversary_from, options.checkpoint)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python -m training.encoder --work DIR
 
-Only cloning needs it. Nothing waits for it, as all speech is encoded by the sketch.
+Only cloning and fine-tuning need it. Nothing waits for it, as all speech is encoded by the sketch.
 """
 
 import argparse
@@ -11,20 +11,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from training import published
 from training.average import Average
-from training.codec_crops import CodecCrops
+from training.codec_crops import CodecCrops, joined, own_and_strange
 from training.codec_network import Encoder
-from training.data import Crops, read_clips, voices_of
+from training.data import voices_of
 from training.decoder import read_shape
-from training.latents import load_sketch
 from training.run import Run
 from training.schedule import set_rate
-from training.sketch_network import PAST_PATCHES, Sketch
-from training.spectra import patches
 
 FRAMES = 13
-STRANGE_ROWS = 3  # more in a batch, played faster or slower: whoever is cloned is somebody else
-LABEL_HOP_S = 0.02
+STRANGE_ROWS = 3  # more in a batch are of strangers: whoever is cloned is somebody else
 VALIDATION_STEPS = 500
 VALIDATION_BATCHES = 8
 
@@ -37,31 +34,20 @@ def error(encoder: Encoder, sound: Tensor, latents: Tensor) -> Tensor:
     return off[:, 1:].square().mean()
 
 
-@torch.no_grad()
-def strange(crops: Crops, sketch: Sketch, seed: int) -> tuple[Tensor, Tensor]:
-    """Sound `[rows, samples]` of speakers that are not there, and their latents."""
-    sound = torch.from_numpy(crops.batch(seed, LABEL_HOP_S)[0])
-    seen = patches(sound)
-    return sound, sketch.encode(torch.cat([seen[:, :PAST_PATCHES], seen], 1))
-
-
-def train(work: Path, steps: int, rate: float, rows: int) -> None:
+def train(work: Path, steps: int, rate: float, rows: int, checkpoint: Path | None = None) -> None:
     torch.manual_seed(0)
-    shape, sketch = read_shape(), load_sketch(work)
-    encoder = Encoder(shape)
-    average = Average(encoder, Encoder(shape))
+    encoder = published.encoder(checkpoint) if checkpoint else Encoder(read_shape())
+    average = Average(encoder, Encoder(read_shape()))
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=rate, betas=(0.9, 0.98))
     run = Run(work / "codec/encoder", {"encoder": encoder, "average": average, "optimizer": optimizer})
-    crops, others = CodecCrops(work, FRAMES, rows), read_clips(work / "speech", voices_of(work / "speech"))
-    changed = Crops(others, FRAMES, STRANGE_ROWS, changed_speakers=1.0)
-    unseen = CodecCrops(work, FRAMES, 2 * rows, validation=True)
+    crops, strange = own_and_strange(work, FRAMES, rows, STRANGE_ROWS)
+    unseen = CodecCrops(work, voices_of(work / "speech"), FRAMES, 2 * rows, validation=True)
     held_out = [unseen.batch(seed) for seed in range(VALIDATION_BATCHES)]
     print(f"{len(crops)} clips, from step {run.step}", flush=True)
     while run.step < steps:
         set_rate(optimizer, rate, run.step, steps)
-        sound, latents, _ = crops.batch(run.step)
-        more_sound, more_latents = strange(changed, sketch, run.step)
-        loss = error(encoder, torch.cat([sound, more_sound]), torch.cat([latents, more_latents]))
+        sound, latents, _ = joined(crops.batch(run.step), strange.batch(run.step))
+        loss = error(encoder, sound, latents)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
@@ -82,9 +68,10 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--rows", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--from", dest="checkpoint", type=Path, help="config of the checkpoint to begin with")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    train(options.work, options.steps, options.rate, options.rows)
+    train(options.work, options.steps, options.rate, options.rows, options.checkpoint)
 
 
 if __name__ == "__main__":

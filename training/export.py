@@ -4,7 +4,7 @@ What only helped training is left out. Weights are kept in half precision; those
 """
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import safetensors.torch
@@ -61,9 +61,9 @@ def write_checkpoint(folder: Path, flow_lm: dict[str, Tensor], shape: dict[str, 
     return path
 
 
-def prompt_of(clips: Iterable[Clip]) -> Tensor:
-    """The latents `[frames, dim]` that a speaker's voice is made from: his first clip of a usual length."""
-    return next(torch.from_numpy(clip.latents).float() for clip in clips if clip.frames in PROMPT_FRAMES)
+def prompts_of(clips: Iterable[Clip]) -> Iterator[Tensor]:
+    """The latents `[frames, dim]` that a speaker's voice may be made from: those of clips of a usual length."""
+    return (torch.from_numpy(clip.latents).float() for clip in clips if clip.frames in PROMPT_FRAMES)
 
 
 def write_voice(model: Model, vectors: Tensor, path: Path) -> None:
@@ -87,7 +87,7 @@ def export(work: Path, run: str, out: Path) -> None:
     sentences = read_sentences(work)
     for voice in voices_of(work / "speech"):
         with torch.inference_mode():
-            vectors = model.flow_lm.embed_voice(prompt_of(read_clips(work, voice, 0, sentences)))
+            vectors = model.flow_lm.embed_voice(next(prompts_of(read_clips(work, voice, 0, sentences))))
         write_voice(model, vectors, out / "voices" / f"{voice}.safetensors")
     megabytes = sum(file.stat().st_size for file in out.rglob("*") if file.is_file()) / 1e6
     write_whole(out / "alignment.yaml", yaml.safe_dump(ALIGNMENT, sort_keys=False).encode())

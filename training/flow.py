@@ -1,8 +1,14 @@
-"""Stage 4: train FlowLM, `python -m training.flow --work DIR`. Resumable: the same command goes on where it stopped."""
+"""Stage 4: train FlowLM, `python -m training.flow --work DIR`. Resumable: the same command goes on where it stopped.
+
+`--from CONFIG` begins with the weights of a published checkpoint, whose latents must mean what those in DIR do.
+"""
 
 import argparse
 import random
+import shutil
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,8 +17,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from engine.config import FlowLMConfig
+from engine.weights import find_checkpoint
+from training import published
 from training.average import Average
-from training.data import voices_of
+from training.data import strangers_of, voices_of
 from training.flow_batches import Batch, Batches
 from training.flow_clips import Clip, for_validation, read_clips, read_names, read_sentences
 from training.flow_helpers import Helpers
@@ -21,22 +29,24 @@ from training.flow_objective import Plan, objective
 from training.flow_optimizer import Optimizers
 from training.pieces import PieceCutter
 from training.run import Run
+from training.schedule import FALLING_SHARE, set_rate
 
 SHAPE = Path(__file__).parent / "flow_lm.yaml"
 LATENT_DIM = 32
 VALIDATION_STEPS = 500
 VALIDATION_BATCHES = 8
+HELPERS_ALONE_STEPS, HELPERS_ALONE_RATE = 300, 3e-3  # before a published network goes on: its helpers are new
 OTHER_CUTS = 0.3  # of the batches have their texts cut in other pieces than the best
 
 
 class Training:
     """The networks and what moves them."""
 
-    def __init__(self, folder: Path, shape: FlowLMConfig, phones: int, rate: float, muon: bool) -> None:
-        torch.manual_seed(0)
-        self.network = FlowNetwork(shape, LATENT_DIM, LATENT_DIM)
+    def __init__(self, folder: Path, network: FlowNetwork, phones: int, optimizers: Callable[..., Optimizers]) -> None:
+        shape = network.shape
+        self.network = network
         self.helpers = Helpers(shape.transformer.d_model, LATENT_DIM, phones)
-        self.optimizers = Optimizers(self.network, self.helpers, rate, muon)
+        self.optimizers = optimizers(self.network, self.helpers)
         self.average = Average(self.network, FlowNetwork(shape, LATENT_DIM, LATENT_DIM))
         self.run = Run(
             folder,
@@ -53,6 +63,20 @@ class Training:
         for network in (self.network, self.average.network):
             network.emb_mean.copy_(mean)
             network.emb_std.copy_(deviation)
+
+    def acquaint(self, draw: Callable[[random.Random], Batch], plan: Plan) -> None:
+        """The helpers get to know a network that has learnt already."""
+        optimizer = torch.optim.AdamW(self.helpers.parameters(), HELPERS_ALONE_RATE)
+        self.network.requires_grad_(False)
+        for step in range(HELPERS_ALONE_STEPS):
+            set_rate(optimizer, HELPERS_ALONE_RATE, step, HELPERS_ALONE_STEPS)
+            loss, parts = self._judge(self.network, draw(random.Random(f"helpers {step}")), plan, step)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        self.network.requires_grad_(True)
+        self.run.report("helpers alone", parts)
+        self.run.save()
 
     def learn(self, batch: Batch, plan: Plan, steps: int) -> None:
         loss, parts = self._judge(self.network, batch, plan, self.run.step)
@@ -84,16 +108,28 @@ def read_shape(pieces: int) -> FlowLMConfig:
 
 def read_all(work: Path, voices: list[str], sentences: list[str]) -> list[Clip]:
     """Of the model's voices, numbered from 0, and behind them of the strangers that there are."""
-    places = [(work, voice) for voice in voices]
-    strangers = work / "strangers"
-    places += [(strangers, path.name) for path in sorted((strangers / "latents").glob("*"))]
-    return [
-        clip for number, (place, voice) in enumerate(places) for clip in read_clips(place, voice, number, sentences)
-    ]
+    everybody = [*voices, *strangers_of(work / "speech")]
+    return [clip for number, voice in enumerate(everybody) for clip in read_clips(work, voice, number, sentences)]
+
+
+def begun(args: argparse.Namespace, pieces: PieceCutter) -> FlowNetwork:
+    torch.manual_seed(0)
+    if args.checkpoint:
+        return published.flow_network(args.checkpoint)
+    return FlowNetwork(read_shape(pieces.count), LATENT_DIM, LATENT_DIM)
+
+
+def tokenizer_of(work: Path, checkpoint: Path | None) -> Path:
+    """Whoever goes on with a checkpoint keeps its pieces, which its network has learnt."""
+    own = work / "flow/tokenizer.model"
+    if checkpoint:
+        own.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(find_checkpoint(config=checkpoint).tokenizer, own)
+    return own
 
 
 def train(args: argparse.Namespace) -> None:
-    pieces = PieceCutter(args.work / "flow/tokenizer.model")
+    pieces = PieceCutter(tokenizer_of(args.work, args.checkpoint))
     sentences, phones = read_sentences(args.work), read_names(args.work / "speech/phones.txt")
     voices = args.voices or voices_of(args.work / "speech")
     clips = read_all(args.work, voices, sentences)
@@ -102,11 +138,16 @@ def train(args: argparse.Namespace) -> None:
     own = [clip for clip in unseen if clip.voice < len(voices)]
     held_out = Batches(own, sentences, pieces, args.positions, len(voices))
     batches = [held_out.draw(random.Random(f"validation {number}")) for number in range(VALIDATION_BATCHES)]
-    training = Training(args.work / "flow" / args.run, read_shape(pieces.count), len(phones), args.rate, args.muon)
-    statistics = load_file(args.work / "latents/statistics.safetensors")
-    training.scale(statistics["mean"], statistics["std"])
+    optimizers = partial(Optimizers, rate=args.rate, muon=args.muon, falling_share=args.falling)
+    training = Training(args.work / "flow" / args.run, begun(args, pieces), len(phones), optimizers)
+    if not args.checkpoint:
+        statistics = load_file(args.work / "latents/statistics.safetensors")
+        training.scale(statistics["mean"], statistics["std"])
     plan, run = Plan(draws=args.draws, jumps=args.jumps), training.run
     print(f"{len(clips)} clips of {', '.join(voices)}; from step {run.step}", flush=True)
+    if args.checkpoint and run.step == 0:
+        training.acquaint(drawn.draw, plan)
+        run.report("validation", training.validate(batches, plan))
     while run.step < args.steps:
         training.learn(drawn.draw(random.Random(run.step), OTHER_CUTS), plan, args.steps)
         if run.step % VALIDATION_STEPS == 0:
@@ -126,6 +167,8 @@ def main() -> None:
     parser.add_argument(
         "--muon", action="store_true", help="for matrices of the transformer, for batches twice as large"
     )
+    parser.add_argument("--falling", type=float, default=FALLING_SHARE, help="share of the steps over which it falls")
+    parser.add_argument("--from", dest="checkpoint", type=Path, help="config of the checkpoint to begin with")
     parser.add_argument("--voices", nargs="*", help="others than the model's")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()

@@ -17,8 +17,8 @@ from torch import Tensor
 from training.flow_clips import Clip
 
 BUCKET_POSITIONS = 8  # rows of a batch differ by fewer than this in length, as far as possible
-STRANGE = 0.25  # of the groups are of voices that are not the model's own
-PROMPT_FRAMES = (14, 50)  # 1.1 to 4 s
+STRANGE = 1 / 3  # of the groups are of voices that are not the model's own
+PROMPT_FRAMES = (14, 75)  # 1.1 to 6 s
 
 
 class Pieces(Protocol):

@@ -18,6 +18,7 @@ from training.flow_network import FlowNetwork
 TIME_MEAN, TIME_DEVIATION = 0.4, 1.0
 TIMES = 32  # in a batch
 MOST_NOISE = 0.7  # on the latents of the past, so that FlowLM forgives itself small mistakes
+MOST_PROMPT_NOISE = 0.3  # on prompts: a clip that is cloned is written down by the codec's encoder, with errors
 END_WEIGHT = 0.3
 
 
@@ -35,7 +36,7 @@ def objective(network: FlowNetwork, helpers: Helpers, batch: Batch, plan: Plan, 
               voice: Tensor | None = None) -> tuple[Tensor, dict[str, float]]:  # fmt: skip
     """The loss of a batch, and its parts to look at. `voice`: prompts `[groups, prompt, width]` other than its own."""
     latents = (batch.latents - network.emb_mean) / network.emb_std
-    prompts = network.embed_prompts(batch.prompts) if voice is None else voice
+    prompts = network.embed_prompts(_noisy(batch.prompts, generator)) if voice is None else voice
     heard = network(prompts, _rows(network, batch, latents, generator))
     z = network.out_norm(heard.x.flatten(0, 1)[batch.speaks])
     parts = helpers.losses(batch, heard, z, latents)
@@ -62,6 +63,11 @@ def _rows(network: FlowNetwork, batch: Batch, latents: Tensor, generator: torch.
     parts = torch.cat([text.to(frames.dtype), frames, frames.new_zeros(1, frames.shape[1])])
     placed: Tensor = parts.index_select(0, batch.source.flatten()).unflatten(0, batch.source.shape)
     return placed
+
+
+def _noisy(prompts: Tensor, generator: torch.Generator) -> Tensor:
+    amount = torch.rand(len(prompts), 1, 1, generator=generator) * MOST_PROMPT_NOISE
+    return prompts + amount * torch.randn(prompts.shape, generator=generator)
 
 
 def _times(rows: int, generator: torch.Generator) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from training.schedule import set_rate
+from training.schedule import FALLING_SHARE, set_rate
 
 MOST_GRADIENT = 1.0
 ADAM_SHARE = 0.6  # of the rate, where the weights are no matrices of the transformer
@@ -15,7 +15,8 @@ class Optimizers:
     """Muon makes each matrix's step equally large in all directions. It takes fewer steps than AdamW and more time for
     each: with small batches on one core AdamW is ahead."""
 
-    def __init__(self, network: nn.Module, helpers: nn.Module, rate: float, muon: bool) -> None:
+    def __init__(self, network: nn.Module, helpers: nn.Module, rate: float, muon: bool,
+                 falling_share: float = FALLING_SHARE) -> None:  # fmt: skip
         matrices = [
             parameter
             for name, parameter in network.named_parameters()
@@ -23,7 +24,7 @@ class Optimizers:
         ]
         chosen = set(map(id, matrices))
         others = [part for part in [*network.parameters(), *helpers.parameters()] if id(part) not in chosen]
-        self._rate = rate
+        self._rate, self._falling_share = rate, falling_share
         self._parameters = matrices + others
         self._optimizers: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(others, rate, betas=(0.9, 0.98), weight_decay=0.01)
@@ -37,7 +38,7 @@ class Optimizers:
         torch.nn.utils.clip_grad_norm_(self._parameters, MOST_GRADIENT)
         for optimizer in self._optimizers:
             share = 1 if isinstance(optimizer, torch.optim.Muon) else ADAM_SHARE
-            set_rate(optimizer, self._rate * share, step, steps)
+            set_rate(optimizer, self._rate * share, step, steps, self._falling_share)
             optimizer.step()
             optimizer.zero_grad()
 

@@ -19,7 +19,7 @@ import torch
 from engine.tts_model import VoiceState
 from engine.wav import WavWriter
 from engine.weights import EMBEDDED
-from training.evaluate import PRACTICE, SENTENCES, taught
+from training.evaluate import SENTENCES, taught
 from training.measures import Sound
 from training.page import fill
 from training.recogniser import hear_all, word_error_rate
@@ -27,6 +27,7 @@ from training.speakers import HELD_OUT, SAMPLE_RATE, SPEAKERS
 from training.spoken import Spoken, Way
 from training.timbre import timbre, usual_pitch_hz
 
+CLIPS = Path(__file__).parent / "new_speaker.txt"  # what is said in the clips to learn from
 PROMPT = "The people who live by the river walk to the market every morning, and come home late."
 COUNT = 20  # sentences that judge
 ROWS = {
@@ -59,13 +60,16 @@ class Aim:
         }
 
 
-def write_clips(folder: Path, texts: Sequence[str]) -> None:
-    """What somebody would bring along: recordings and what is said in them."""
+def write_clips(folder: Path, texts: Sequence[str]) -> float:
+    """What somebody would bring along: recordings and what is said in them. Returns how many minutes it is."""
     folder.mkdir(parents=True, exist_ok=True)
+    samples = 0
     for number, text in enumerate(texts):
         with WavWriter(folder / f"{number:03}.wav", SAMPLE_RATE) as file:
-            file.write(taught(HELD_OUT.name, text))
+            file.write(sound := taught(HELD_OUT.name, text))
+        samples += len(sound)
         (folder / f"{number:03}.txt").write_text(text + "\n", encoding="utf-8")
+    return samples / SAMPLE_RATE / 60
 
 
 def finetuned(config: Path, clips: Path, out: Path, what: str, steps: int) -> tuple[Spoken, VoiceState]:
@@ -79,8 +83,8 @@ def finetuned(config: Path, clips: Path, out: Path, what: str, steps: int) -> tu
 def measure(config: Path, work: Path, steps: int) -> dict[str, Any]:
     texts = SENTENCES.read_text(encoding="utf-8").splitlines()[:COUNT]
     aim = Aim(texts, [taught(HELD_OUT.name, text) for text in texts])
-    learnt = PRACTICE.read_text(encoding="utf-8").splitlines()
-    write_clips(work / "clips", learnt)
+    learnt = CLIPS.read_text(encoding="utf-8").splitlines()
+    minutes = write_clips(work / "clips", learnt)
     spoken = Spoken(config, Way("new speaker"))
     own = [spoken.say_all(texts, [state] * COUNT) for state in spoken.voices([one.name for one in SPEAKERS]).values()]
     nearest = min(own, key=aim.apart)
@@ -94,7 +98,7 @@ def measure(config: Path, work: Path, steps: int) -> dict[str, Any]:
         tuned, state = finetuned(config, work / "clips", work / what, what, steps)
         sounds[what] = tuned.say_all(texts, [state] * COUNT)
     measured = {name: aim.judge(said, aim.apart(nearest)) for name, said in sounds.items()}
-    return {"sentences": COUNT, "clips": len(learnt), "steps": steps, **measured}
+    return {"sentences": COUNT, "clips": len(learnt), "minutes": minutes, "steps": steps, **measured}
 
 
 def table(result: dict[str, Any]) -> str:
@@ -102,7 +106,8 @@ def table(result: dict[str, Any]) -> str:
     for name, heading in ROWS.items():
         one = result[name]
         lines.append(f"| {heading} | {one['timbre_way']:.0%} | {one['pitch_hz']:.0f} | {one['word_error_rate']:.1%} |")
-    text = f"{result['sentences']} sentences; {result['clips']} clips to learn from, {result['steps']} steps."
+    text = f"{result['sentences']} sentences; {result['clips']} clips, {result['minutes']:.1f} minutes, to learn from, "
+    text += f"{result['steps']} steps."
     return "\n".join(lines) + "\n\n" + text
 
 
@@ -112,7 +117,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for clips, voices and weights")
     parser.add_argument("--out", type=Path, default=Path("new-speaker.json"))
     parser.add_argument("--table", type=Path, help="the page whose table is written anew, docs/embedded-voice.md")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=120)
     args = parser.parse_args()
     result = measure(args.config, args.work, args.steps)
     args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

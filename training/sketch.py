@@ -1,10 +1,14 @@
 """Stage 3b: learn the sketch (`training.sketch_network`), minutes on one core.
 
-python -m training.sketch --work DIR
+    python -m training.sketch --work DIR
+
+`--as CONFIG`: its latents shall mean what those of this published checkpoint mean.
 """
 
 import argparse
 import math
+import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +17,18 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.data import FRAME_SAMPLES, Clip, Crops, read_clips, voices_of
+from training.anchor import FRAME_S, Anchor
+from training.data import FRAME_SAMPLES, Clip, read_clips, strangers_of, voices_of
 from training.run import Run
 from training.schedule import set_rate
 from training.sketch_network import PAST_LATENTS, PAST_PATCHES, PHONES_PER_FRAME, Sketch
-from training.spectra import FLOOR, MEL_VALUES, PATCH, patches
+from training.spectra import FLOOR, MEL_VALUES, PATCH
 
-FRAME_S = 0.08
 PAST = PAST_PATCHES + PAST_LATENTS  # frames of a crop that only are seen
 FRAMES = 16  # of a crop that count
 ROWS = 16  # of a batch
-STRANGE_ROWS = 4  # more in a batch are played faster or slower, so that latents hold voices that are not there
+STRANGE_ROWS = 4  # more in a batch are of strangers, so that latents have room for voices that are not there
+ANCHOR_ROWS, ANCHOR_CLIPS, ANCHOR_WEIGHT = 12, 600, 1.0  # where latents shall mean what a checkpoint's mean
 MOST_NOISE = 0.3  # of a latent's deviation: FlowLM will not hit it exactly
 VALIDATION_STEPS = 500
 VALIDATION_ROWS = 256
@@ -60,51 +65,53 @@ class PatchCrops:
         return crop, clip.phones_at(times_s).reshape(FRAMES, PHONES_PER_FRAME)
 
 
-def losses(sketch: Sketch, batch: Tensor, phones: Tensor, noise: float, random: torch.Generator) -> dict[str, Tensor]:
-    """`noise`: the most of it, in deviations of a latent."""
+def losses(sketch: Sketch, batch: Tensor, phones: Tensor, noise: float, generator: torch.Generator,
+           anchored: Tensor | None = None) -> dict[str, Tensor]:  # fmt: skip
+    """`noise`: the most of it, in deviations of a latent. `anchored`: what the latents of the last rows shall be."""
     latents = sketch.encode(batch)  # [rows, PAST_LATENTS + FRAMES, LATENT]
-    amount = torch.rand(len(batch), 1, 1, generator=random) * noise
-    noisy = latents + torch.randn(latents.shape, generator=random) * amount
+    amount = torch.rand(len(batch), 1, 1, generator=generator) * noise
+    noisy = latents + torch.randn(latents.shape, generator=generator) * amount
     error = (sketch.decode(noisy) - sketch.normal(batch[:, PAST:])).abs()
     named = sketch.name_phones(noisy[:, PAST_LATENTS:])
-    return {
+    parts = {
         "mel": error[..., :MEL_VALUES].mean(),
         "pitch": error[..., MEL_VALUES:].mean(),
         "phones": F.cross_entropy(named.flatten(0, 2), phones.flatten()),
         "phones_right": (named.argmax(-1) == phones).float().mean(),
     }
+    if anchored is not None:
+        parts["anchor"] = F.mse_loss(latents[-len(anchored) :, PAST_LATENTS:], anchored)
+    return parts
 
 
-def train(work: Path, steps: int, rate: float) -> None:
+def train(work: Path, steps: int, rate: float, checkpoint: Path | None = None) -> None:
     sketch = Sketch()
     optimizer = torch.optim.AdamW(sketch.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
     run = Run(work / "codec/sketch", {"sketch": sketch, "optimizer": optimizer})
-    voices = voices_of(work / "speech")
-    there = [
-        clip
-        for clip in read_clips(work / "speech", voices)
-        if (work / "patches" / clip.voice / f"{clip.shard.name}.npy").exists()
-    ]
+    voices, strangers = voices_of(work / "speech"), strangers_of(work / "speech")
+    there = _with_patches(work, voices)
     crops = PatchCrops(work / "patches", there, ROWS)
-    strange = Crops(there, PAST + FRAMES, STRANGE_ROWS, changed_speakers=1.0)
-    unseen = [
-        clip
-        for clip in read_clips(work / "speech", voices, validation=True)
-        if (work / "patches" / clip.voice / f"{clip.shard.name}.npy").exists()
-    ]
-    held_out = PatchCrops(work / "patches", unseen, VALIDATION_ROWS).batch(0)
+    strange = PatchCrops(work / "patches", _with_patches(work, strangers) or there, STRANGE_ROWS)
+    held_out = PatchCrops(work / "patches", _with_patches(work, voices, validation=True), VALIDATION_ROWS).batch(0)
+    anchor = Anchor(checkpoint, _some(there, ANCHOR_CLIPS), PAST, FRAMES) if checkpoint else None
     if run.step == 0:
-        sample = torch.cat([crops.batch(-seed)[0] for seed in range(-20, 0)]).flatten(0, 1)
+        sample = torch.cat([crops.batch(seed)[0] for seed in range(20)]).flatten(0, 1)
         sketch.mean.copy_(sample.mean(0))
         sketch.deviation.copy_(sample.std(0).clamp_min(0.1))
     print(f"{len(there)} clips, from step {run.step}", flush=True)
     while run.step < steps:
         set_rate(optimizer, rate, run.step, steps)
-        batch, phones = _joined(crops.batch(run.step), strange.batch(run.step, FRAME_S / PHONES_PER_FRAME))
-        random = torch.Generator().manual_seed(run.step)
+        batch, phones = _joined(crops.batch(run.step), strange.batch(run.step))
+        anchored = None
+        if anchor:
+            *known, anchored = anchor.batch(run.step, ANCHOR_ROWS)
+            batch, phones = _joined((batch, phones), known)
+        generator = torch.Generator().manual_seed(run.step)
         with torch.autocast("cpu", torch.bfloat16):
-            parts = losses(sketch, batch, phones, MOST_NOISE, random)
-            loss = parts["mel"] + 0.6 * parts["pitch"] + 0.1 * parts["phones"]
+            parts = losses(sketch, batch, phones, MOST_NOISE, generator, anchored)
+        loss = parts["mel"] + 0.6 * parts["pitch"] + 0.1 * parts["phones"]
+        if anchored is not None:
+            loss = loss + ANCHOR_WEIGHT * parts["anchor"]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -115,6 +122,18 @@ def train(work: Path, steps: int, rate: float) -> None:
     run.save()
 
 
+def _with_patches(work: Path, voices: Sequence[str], validation: bool = False) -> list[Clip]:
+    return [
+        clip
+        for clip in read_clips(work / "speech", voices, validation)
+        if (work / "patches" / clip.voice / f"{clip.shard.name}.npy").exists()
+    ]
+
+
+def _some(clips: Sequence[Clip], most: int) -> list[Clip]:
+    return random.Random(0).sample(clips, min(most, len(clips)))
+
+
 @torch.no_grad()
 def judge(sketch: Sketch, held_out: tuple[Tensor, Tensor], noise: float) -> dict[str, float]:
     sketch.eval()
@@ -123,12 +142,9 @@ def judge(sketch: Sketch, held_out: tuple[Tensor, Tensor], noise: float) -> dict
     return {name: float(part) for name, part in parts.items()}
 
 
-def _joined(
-    cached: tuple[Tensor, Tensor], strange: tuple[NDArray[np.float32], NDArray[np.int64]]
-) -> tuple[Tensor, Tensor]:
-    sounds, phones = strange
-    named = torch.from_numpy(phones).unflatten(1, (-1, PHONES_PER_FRAME))[:, PAST:]
-    return torch.cat([cached[0], patches(torch.from_numpy(sounds))]), torch.cat([cached[1], named])
+def _joined(one: Sequence[Tensor], other: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Rows of both: patches and phones."""
+    return torch.cat([one[0], other[0]]), torch.cat([one[1], other[1]])
 
 
 def main() -> None:
@@ -137,9 +153,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--as", dest="checkpoint", type=Path, help="config of the checkpoint that they shall be like")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    train(options.work, options.steps, options.rate)
+    train(options.work, options.steps, options.rate, options.checkpoint)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     python -m training.speech --text text --out speech
 
 Speech lies in shards, which are written whole: killed at any moment, the same command goes on. In round r, speaker v
-reads the sentences i with (i + r) % speakers == v; the held-out speaker reads the first sentences of all.
+reads the sentences i with (i + r) % speakers == v; the held-out speaker reads the first sentences of all. Strangers
+(`training.speakers`) read a few sentences each, every stranger others.
 """
 
 import argparse
@@ -17,9 +18,10 @@ from tqdm import tqdm
 
 from training.files import write_array, write_arrays, write_whole
 from training.phones import PHONES
-from training.speakers import HELD_OUT, SPEAKERS, Clip, speaker
+from training.speakers import HELD_OUT, SPEAKERS, Clip, speaker, stranger
 
 SHARD_SENTENCES = 1000
+STRANGER_SENTENCES = 30
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,13 @@ def shards(folder: Path, sentences: Sequence[str], rounds: int, held_out: int) -
                     yield Shard(folder, name, one.name, mine)
 
 
+def strangers_shards(folder: Path, sentences: Sequence[str], count: int) -> Iterator[Shard]:
+    """What each of so many strangers reads."""
+    for number in range(count):
+        ids = range(number, len(sentences), count)[:STRANGER_SENTENCES]
+        yield Shard(folder, "0-000", stranger(number).name, {i: sentences[i] for i in ids})
+
+
 def _labels(clips: dict[int, Clip]) -> dict[str, np.ndarray]:
     phones = [phone for clip in clips.values() for phone in clip.phones]
     return {
@@ -82,6 +91,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the speech")
     parser.add_argument("--rounds", type=int, default=1, help="so many speakers read each sentence")
     parser.add_argument("--held-out-sentences", type=int, default=1000, help="so many are read by the held-out speaker")
+    parser.add_argument("--strangers", type=int, default=160, help="so many people who are not there are made up")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     sentences = (options.text / "sentences.txt").read_text(encoding="utf-8").splitlines()
@@ -89,6 +99,7 @@ def main() -> None:
     write_whole(options.out / "phones.txt", "\n".join(PHONES).encode())
     write_whole(options.out / "voices.txt", "\n".join(one.name for one in (*SPEAKERS, HELD_OUT)).encode())
     wanted = list(shards(options.out, sentences, options.rounds, options.held_out_sentences))
+    wanted += strangers_shards(options.out, sentences, options.strangers)
     missing = [shard for shard in wanted if not shard.path.exists()]
     with (
         ProcessPoolExecutor(options.processes) as pool,

@@ -1,5 +1,6 @@
 """training/decoder.py, encoder.py, latents.py, codec.py: the whole way on a handful of clips, stopped and gone on."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from engine.weights import EMBEDDED
 from tests.training.speech_folder import FRAMES, make
 from training import codec, decoder, encoder, latents, patches, sketch
 from training.codec_crops import CodecCrops
@@ -56,10 +58,20 @@ def test_both_halves_are_published_as_they_were_averaged(work: Path) -> None:
 
 
 def test_openings_are_how_clips_begin(work: Path) -> None:
-    crops = CodecCrops(work, 4, 1)
+    crops = CodecCrops(work, ["ann", "bob"], 4, 1)
     sound, begun = crops.openings(1, 3, 2)
     assert sound.shape == (3, 2 * 1920)
     with np.load(work / "latents/bob/0-000.npz") as bob, np.load(work / "latents/ann/0-000.npz") as ann:
         firsts = [file["latent"][FRAMES : FRAMES + 2].astype(np.float32) for file in (bob, ann)]
     assert all(any(np.array_equal(row, first) for first in firsts) for row in begun.numpy())
     assert torch.equal(sound, crops.openings(1, 3, 2)[0])
+
+
+def test_halves_begin_with_a_checkpoints_and_the_other_half_stays_its(work: Path, tmp_path: Path) -> None:
+    for part in ("speech", "patches", "latents", "codec/sketch"):
+        shutil.copytree(work / part, tmp_path / part)
+    encoder.train(tmp_path, 1, 0.0, 1, EMBEDDED / "config.yaml")
+    codec.publish(tmp_path, EMBEDDED / "config.yaml")
+    published = load_file(tmp_path / "codec/frozen/codec.safetensors")
+    known = load_file(EMBEDDED / "model.safetensors")
+    assert all(torch.equal(tensor, known[name].float()) for name, tensor in published.items())

@@ -1,12 +1,13 @@
-"""training/data.py: clips, the sounds in them, and crops."""
+"""training/data.py: clips and the sounds in them."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.training.speech_folder import FRAMES, make
-from training.data import Crops, read_clips, voices_of
+from training.data import read_clips, strangers_of, voices_of
 from training.phones import PHONES
 
 OW = PHONES.index("ow")
@@ -38,17 +39,8 @@ def test_a_clip_is_whole(work: Path) -> None:
     assert clip.voice == "bob"
 
 
-@pytest.mark.parametrize("changed", [0.0, 1.0])
-def test_labels_stay_with_their_sounds(work: Path, changed: float) -> None:
-    crops = Crops(read_clips(work / "speech", ["ann", "bob"]), 6, 32, changed_speakers=changed)
-    sound, phones = crops.batch(3, 0.02)
-    loud = np.abs(sound.reshape(32, -1, 480)).max(-1) > 0.05
-    assert sound.shape == (32, 6 * 1920)
-    assert phones.shape == loud.shape
-    assert (loud == (phones == OW)).mean() > 0.99
-
-
-def test_the_same_seed_gives_the_same(work: Path) -> None:
-    crops = Crops(read_clips(work / "speech", ["ann"]), 6, 4, changed_speakers=0.5)
-    assert np.array_equal(crops.batch(1, 0.02)[0], crops.batch(1, 0.02)[0])
-    assert not np.array_equal(crops.batch(1, 0.02)[0], crops.batch(2, 0.02)[0])
+def test_strangers_are_none_of_the_models_speakers(work: Path) -> None:
+    assert strangers_of(work / "speech") == []
+    shutil.copytree(work / "speech/ann", work / "speech/stranger-000")
+    assert strangers_of(work / "speech") == ["stranger-000"]
+    assert voices_of(work / "speech") == ["ann", "bob"]

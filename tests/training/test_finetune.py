@@ -9,7 +9,8 @@ import torch
 
 from engine.tts_model import TTSModel
 from engine.weights import EMBEDDED
-from training.finetune import finetune, read_recordings
+from training import published
+from training.finetune import READING, finetune, read_recordings
 
 CONFIG = EMBEDDED / "config.yaml"
 
@@ -44,6 +45,12 @@ def test_a_voice_alone_speaks_with_the_checkpoint_as_it_is(clips: Path, tmp_path
 def test_weights_that_were_tuned_are_a_checkpoint_with_this_voice(clips: Path, tmp_path: Path) -> None:
     finetune(options(clips, tmp_path, "all", 2))
     model = TTSModel.load_model(config=tmp_path / "config.yaml", precision="float32")
+    tuned, known = published.flow_network(tmp_path / "config.yaml"), published.flow_network(CONFIG)
+    changed = {
+        name for (name, one), two in zip(tuned.named_parameters(), known.parameters(), strict=True) if one.ne(two).any()
+    }
+    assert "transformer.layers.5.linear1.weight" in changed
+    assert not any(name.startswith(READING) for name in changed)
     assert model.voices == ("new",)
     assert len(model.generate_audio(model.get_state_for_voice("new"), "Yes.", seed=1))
 

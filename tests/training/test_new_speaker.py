@@ -36,7 +36,7 @@ def test_the_way_to_a_speaker_is_whole_for_himself_and_half_between(monkeypatch:
 
 def test_clips_lie_beside_what_is_said_in_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(new_speaker, "taught", lambda name, text: np.full(240, len(text) / 100, np.float32))
-    write_clips(tmp_path, ["One.", "And two."])
+    assert write_clips(tmp_path, ["One.", "And two."]) == 2 * 240 / SAMPLE_RATE / 60
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["000.txt", "000.wav", "001.txt", "001.wav"]
     assert (tmp_path / "001.txt").read_text(encoding="utf-8") == "And two.\n"
     with wave.open(str(tmp_path / "001.wav")) as file:
@@ -46,5 +46,7 @@ def test_clips_lie_beside_what_is_said_in_them(tmp_path: Path, monkeypatch: pyte
 
 def test_each_way_to_a_voice_is_a_row() -> None:
     one = {"timbre_way": 0.5, "pitch_hz": 88.6, "word_error_rate": 0.25}
-    lines = table({"sentences": 20, "clips": 24, "steps": 400, **dict.fromkeys(new_speaker.ROWS, one)}).splitlines()
+    lines = table(
+        {"sentences": 20, "clips": 24, "minutes": 1.25, "steps": 400, **dict.fromkeys(new_speaker.ROWS, one)}
+    ).splitlines()
     assert lines[2:7] == [f"| {heading} | 50% | 89 | 25.0% |" for heading in new_speaker.ROWS.values()]

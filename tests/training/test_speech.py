@@ -11,7 +11,8 @@ from training import speech
 from training.data import read_clips
 from training.flite import Flite, Phone
 from training.phones import PHONES
-from training.speakers import FRAME_SAMPLES, LOUDNESS, SPEAKERS, TAIL_S, Clip, Speaker
+from training.speakers import FRAME_SAMPLES, LOUDNESS, SPEAKERS, TAIL_S, Clip, Speaker, _toned, stranger
+from training.speakers import speaker as named
 
 
 class Tone:
@@ -88,3 +89,23 @@ def test_flite_tells_words_and_keeps_voices_apart() -> None:
     assert {phone.name for phone in phones} <= set(PHONES)
     assert len(slow) > 1.3 * len(first)
     assert len(plain.speak("Well, don't stop the twenty-two.")[0]) == pytest.approx(len(first), rel=0.02)
+
+
+def test_a_stranger_is_always_the_same_and_no_two_are_alike() -> None:
+    assert stranger(7) == stranger(7) == named("stranger-007")
+    assert len({(one.flite_voice, one.faster, one.tone_db) for one in map(stranger, range(50))}) == 50
+    assert {one.flite_voice for one in map(stranger, range(50))} == {one.flite_voice for one in SPEAKERS}
+
+
+def test_every_stranger_reads_other_sentences(tmp_path: Path) -> None:
+    read = list(speech.strangers_shards(tmp_path, [f"Sentence {number}." for number in range(1000)], 3))
+    assert [len(shard.sentences) for shard in read] == [speech.STRANGER_SENTENCES] * 3
+    assert len({sentence for shard in read for sentence in shard.sentences}) == 3 * speech.STRANGER_SENTENCES
+
+
+def test_a_speakers_tone_is_louder_where_it_is_told() -> None:
+    at_s = np.arange(24_000) / 24_000
+    low, high = np.sin(2 * np.pi * 300 * at_s), np.sin(2 * np.pi * 4000 * at_s)
+    toned = _toned(low + high, (0.0, 0.0, 0.0, 0.0, 0.0, -20.0, -20.0, -20.0, -20.0))[2000:-2000]
+    assert np.mean(toned * low[2000:-2000]) * 2 == pytest.approx(1, rel=0.05)
+    assert np.mean(toned * high[2000:-2000]) * 2 == pytest.approx(0.1, rel=0.1)
