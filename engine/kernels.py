@@ -127,10 +127,11 @@ class _Int8Linear:
             weight = weight[:, :, None]
         outputs, _, self._taps = weight.shape
         self._dilation, self._activation = dilation, loops.ACTIVATIONS[activation]
-        rows = weight.transpose(1, 2).flatten(1)  # [out, taps * in]
-        self._scales = rows.abs().amax(dim=1).clamp_min(1e-12) / (127 if adds_int8_exactly() else 63)
-        levels = (rows / self._scales[:, None]).round().to(torch.int8)
-        self._sums = (levels.sum(dim=1) * self._scales).numpy()
+        rows = weight.transpose(1, 2).flatten(1).contiguous()  # [out, taps * in]
+        levels, self._scales = torch.empty(rows.shape, dtype=torch.int8), torch.empty(outputs)
+        self._sums = np.empty(outputs, np.float32)
+        most = 127.0 if adds_int8_exactly() else 63.0
+        loops.quantize(rows.numpy(), most, levels.numpy(), self._scales.numpy(), self._sums)
         self._bias = np.zeros(outputs, np.float32) if bias is None else bias.numpy()
         self._zeros = torch.zeros(outputs, dtype=torch.int32)
         self._weight = torch.ops.onednn.qlinear_prepack(levels, [ROWS, rows.shape[1]])

@@ -125,6 +125,24 @@ def windows(x: Any, taps: Any, dilation: Any, levels: Any, scales: Any, lows: An
                     into[i] = np.uint8(min(np.int32((step[i] - start) * finer + HALF), np.int32(255)))
 
 
+@compiled(void(_rows, float32, int8[:, ::1], _numbers, _numbers))
+def quantize(weights: Any, most: Any, levels: Any, scales: Any, sums: Any) -> None:
+    """`weights` `[out, in]` to `levels`, `most` at most, times `scales` `[out]`; `sums` of these products."""
+    bits = weights.view(np.int32)
+    for output in range(len(weights)):
+        of, greatest, total = bits[output], np.int32(0), np.int32(0)
+        for i in range(of.size):
+            greatest = max(greatest, np.int32(of[i] & MAGNITUDE))
+        scale = max(np.int32(greatest).view(np.float32) / most, TINY)
+        finer = ONE / scale
+        row, into = weights[output], levels[output]
+        for i in range(row.size):
+            level = np.int32(np.floor(row[i] * finer + HALF))
+            into[i] = np.int8(level)
+            total = np.int32(total + level)
+        scales[output], sums[output] = scale, scale * np.float32(total)
+
+
 @compiled(inline="always")
 def _times(level: Any, weight: Any, total: Any) -> Any:
     return np.int32(total + np.int32(np.int32(level) * np.int32(weight)))

@@ -100,9 +100,9 @@ def evaluate_way(config: Path, way: Way, cases: Sequence[Case], judge: Judge) ->
 
 
 def speed(config: Path, cases: Sequence[Case]) -> dict[str, float]:
-    """Of one listener on two cores: speech made in a second, and what the first sound takes."""
-    torch.set_num_threads(2)
-    spoken = Spoken(config, Way("speed"))
+    """Of one listener: speech made in a second, and what the first sound takes. A pass of a network has a core."""
+    torch.set_num_threads(1)
+    spoken = Spoken(config, Way("speed", precision="auto"))
     state = spoken.voices([cases[0].voice])[cases[0].voice]
     spoken.say(state, cases[0].text)
     begun_s, made_s, firsts_ms = time.perf_counter(), 0.0, []

@@ -27,7 +27,8 @@ class Way:
 
 
 WAYS = (
-    Way("usual"),
+    Way("usual", precision="auto"),
+    Way("float32"),
     Way("bfloat16", precision="bfloat16"),
     Way("5 decode steps", decode_steps=5),
     Way("temperature 0.3", temperature=0.3),

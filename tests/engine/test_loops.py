@@ -79,6 +79,17 @@ def test_finishing_onto_adds_the_residual() -> None:
     np.testing.assert_allclose(y, expected, atol=2e-6, rtol=2e-6)
 
 
+@pytest.mark.parametrize("most", [127, 63])
+def test_weights_use_all_their_levels_and_keep_their_signs(most: int) -> None:
+    weights = some(7, 33) * np.logspace(-6, 6, 7, dtype=np.float32)[:, None]
+    weights[3] = 0
+    levels, scales, sums = np.empty((7, 33), np.int8), np.empty(7, np.float32), np.empty(7, np.float32)
+    loops.quantize(weights, most, levels, scales, sums)
+    assert np.abs(levels).max(axis=1).tolist() == [most, most, most, 0, most, most, most]
+    assert (np.abs(levels * scales[:, None] - weights) <= 0.501 * scales[:, None]).all()
+    np.testing.assert_allclose(sums, (levels.astype(np.float64) * scales[:, None]).sum(axis=1), rtol=1e-5)
+
+
 def test_multiplying_levels_is_exact() -> None:
     rng = np.random.default_rng(0)
     levels = rng.integers(0, 256, (3, 1031), np.uint8)
