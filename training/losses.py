@@ -62,5 +62,6 @@ def _fft(window: int) -> int:
 
 
 @cache
+@torch.inference_mode(mode=False)  # what is kept may be learnt through, whoever asks first
 def hann(window: int) -> Tensor:
     return torch.hann_window(window)

@@ -37,6 +37,7 @@ def log_mel(audio: Tensor, window: int, hop: int, fft: int, mels: int) -> Tensor
 
 
 @cache
+@torch.inference_mode(mode=False)  # what is kept may be learnt through, whoever asks first
 def mel_bank(fft: int, mels: int, top_hz: float = MEL_TOP_HZ) -> Tensor:
     """`[fft / 2 + 1, mels]`: triangles that are evenly spaced by ear, each of sum 1."""
     ear = torch.linspace(0, 2595 * math.log10(1 + top_hz / 700), mels + 2)
@@ -56,6 +57,7 @@ def _amplitudes(audio: Tensor, window: int, hop: int, fft: int) -> Tensor:
 
 
 @cache
+@torch.inference_mode(mode=False)  # what is kept may be learnt through, whoever asks first
 def _hann(window: int) -> Tensor:
     return torch.hann_window(window)
 
