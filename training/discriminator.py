@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.losses import TOP_BIN, hann
+from training.losses import TOP_BIN
+from training.spectra import hann
 
 WINDOWS = (480, 1024)  # samples; what is wrong with phases shows in short ones, what hums in long ones
 WIDTH = 20

@@ -5,12 +5,11 @@ tell these.
 """
 
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor
 
-from training.spectra import mel_bank
+from training.spectra import hann, mel_bank
 
 WINDOWS = (480, 1024, 2048)  # samples at 24 kHz: 20 to 85 ms
 LONGEST_FOR_ENVELOPE, BANDS = 1024, 80
@@ -59,9 +58,3 @@ def _apart(heard: Tensor, wanted: Tensor) -> Tensor:
 
 def _fft(window: int) -> int:
     return 1 << (window - 1).bit_length()
-
-
-@cache
-@torch.inference_mode(mode=False)  # what is kept may be learnt through, whoever asks first
-def hann(window: int) -> Tensor:
-    return torch.hann_window(window)

@@ -51,14 +51,14 @@ def mel_bank(fft: int, mels: int, top_hz: float = MEL_TOP_HZ) -> Tensor:
 
 def _amplitudes(audio: Tensor, window: int, hop: int, fft: int) -> Tensor:
     """`[rows, time, fft / 2 + 1]`: a sine of full scale gives 1."""
-    shape = _hann(window)
+    shape = hann(window)
     spectrum: Tensor = torch.fft.rfft(audio.unfold(1, window, hop) * shape, fft)
     return spectrum.abs() * (2 / shape.sum())
 
 
 @cache
 @torch.inference_mode(mode=False)  # what is kept may be learnt through, whoever asks first
-def _hann(window: int) -> Tensor:
+def hann(window: int) -> Tensor:
     return torch.hann_window(window)
 
 
