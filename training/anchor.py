@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from training import published
 from training.data import Clip
+from training.products import quick_products
 from training.sketch_network import LATENT, PHONES_PER_FRAME
 from training.spectra import FRAME_SAMPLES, patches
 
@@ -27,7 +28,7 @@ class Anchor:
         self._past, self._frames = past, frames
         self._clips = [clip for clip in clips if clip.samples >= (past + frames) * FRAME_SAMPLES]
         encoder, decoder = published.encoder(config).eval(), published.decoder(config).eval()
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with torch.inference_mode(), quick_products():
             self._known = [_witnesses(encoder, decoder, clip) for clip in tqdm(self._clips)]
 
     def batch(self, seed: int, rows: int) -> tuple[Tensor, Tensor, Tensor]:

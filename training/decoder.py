@@ -32,6 +32,7 @@ from training.decoder_objective import (
 )
 from training.discriminator import Discriminator
 from training.latents import load_sketch
+from training.products import quick_products
 from training.run import Run
 from training.schedule import set_rate
 
@@ -87,7 +88,7 @@ class Training:
         spoken = speak(self.decoder, self.hearer, batch, MOST_NOISE)
         parts, reported = spoken.losses() | {"opening": opening_loss(self.decoder, *opening)}, {}
         if step >= self._adversary_from:
-            with torch.autocast("cpu", torch.bfloat16):
+            with quick_products():
                 seen_through = self._adversary.own_loss(spoken.sound, spoken.target)
             self._adversary_optimizer.zero_grad(set_to_none=True)
             seen_through.backward()

@@ -9,6 +9,7 @@ from training.codec_network import Decoder
 from training.data import FRAME_SAMPLES
 from training.discriminator import Discriminator
 from training.losses import spectral_distance
+from training.products import quick_products
 from training.spectra import MEL_VALUES, PATCH
 
 FRAMES = 9  # of latents that the transformer hears
@@ -73,7 +74,7 @@ class Spoken:
         }
 
     def losses_by(self, adversary: Discriminator) -> dict[str, Tensor]:
-        with torch.autocast("cpu", torch.bfloat16):
+        with quick_products():
             found_out, unlike = adversary.losses_for(self.sound, self.target)
         return {"found_out": found_out, "unlike": unlike}
 
@@ -82,7 +83,7 @@ def speak(decoder: Decoder, hearer: Hearer, batch: Batch, noise: float) -> Spoke
     """`noise`: the most of it on latents, in their deviations."""
     sound, latents, patches = batch
     amount = torch.rand(len(latents), 1, 1) * noise
-    with torch.autocast("cpu", torch.bfloat16):
+    with quick_products():
         features = decoder.features(latents + torch.randn_like(latents) * amount)
         read = hearer(features)
         spoken = decoder.sound(features[:, -SOUND_FRAMES * POSITIONS :])
@@ -92,7 +93,7 @@ def speak(decoder: Decoder, hearer: Hearer, batch: Batch, noise: float) -> Spoke
 
 def opening_loss(decoder: Decoder, sound: Tensor, latents: Tensor) -> Tensor:
     """The decoder begins from nothing, which is not silence to it: what it then clicks has to go."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with quick_products():
         spoken = decoder(latents)
     off: Tensor = spoken[:, :OPENING_SAMPLES].float() - sound[:, :OPENING_SAMPLES]
     return off.abs().mean()

@@ -17,6 +17,7 @@ from training.codec_crops import CodecCrops, joined, own_and_strange
 from training.codec_network import Encoder
 from training.data import voices_of
 from training.decoder import read_shape
+from training.products import quick_products
 from training.run import Run
 from training.schedule import set_rate
 
@@ -28,7 +29,7 @@ VALIDATION_BATCHES = 8
 
 def error(encoder: Encoder, sound: Tensor, latents: Tensor) -> Tensor:
     """Mean square, in a latent's variance. The first frame knows nothing of what was before and does not count."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with quick_products():
         heard = encoder(sound)
         off: Tensor = heard.float() - latents
     return off[:, 1:].square().mean()

@@ -35,6 +35,7 @@ from training.flow_network import FlowNetwork
 from training.flow_objective import Plan, objective
 from training.measures import spoken_span
 from training.pieces import PieceCutter
+from training.products import quick_products
 from training.run import Run
 from training.schedule import set_rate
 
@@ -108,7 +109,7 @@ def tune(tuned: Tuned, average: Average[Tuned], batches: Batches, run: Run, opti
     helpers = Helpers(network.shape.transformer.d_model, len(network.bos_emb), 1)
     while run.step < steps:
         batch = batches.draw(random.Random(run.step), OTHER_CUTS)
-        with torch.autocast("cpu", torch.bfloat16):
+        with quick_products():
             generator = torch.Generator().manual_seed(run.step)
             loss, told = objective(network, helpers, batch, PLAN, generator, tuned.vectors)
         set_rate(optimizer, rate, run.step, steps, FALLING_SHARE)

@@ -28,6 +28,7 @@ from training.flow_network import FlowNetwork
 from training.flow_objective import Plan, objective
 from training.flow_optimizer import Optimizers
 from training.pieces import PieceCutter
+from training.products import quick_products
 from training.run import Run
 from training.schedule import FALLING_SHARE, set_rate
 
@@ -96,7 +97,7 @@ class Training:
         return dict(sums)
 
     def _judge(self, network: FlowNetwork, batch: Batch, plan: Plan, seed: int) -> tuple[Tensor, dict[str, float]]:
-        with torch.autocast("cpu", torch.bfloat16):
+        with quick_products():
             return objective(network, self.helpers, batch, plan, torch.Generator().manual_seed(seed))
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from training.anchor import FRAME_S, Anchor
 from training.data import FRAME_SAMPLES, Clip, read_clips, strangers_of, voices_of
+from training.products import quick_products
 from training.run import Run
 from training.schedule import set_rate
 from training.sketch_network import PAST_LATENTS, PAST_PATCHES, PHONES_PER_FRAME, Sketch
@@ -107,7 +108,7 @@ def train(work: Path, steps: int, rate: float, checkpoint: Path | None = None) -
             *known, anchored = anchor.batch(run.step, ANCHOR_ROWS)
             batch, phones = _joined((batch, phones), known)
         generator = torch.Generator().manual_seed(run.step)
-        with torch.autocast("cpu", torch.bfloat16):
+        with quick_products():
             parts = losses(sketch, batch, phones, MOST_NOISE, generator, anchored)
         loss = parts["mel"] + 0.6 * parts["pitch"] + 0.1 * parts["phones"]
         if anchored is not None:

@@ -171,13 +171,14 @@ def test_voices_are_cloned_while_sixteen_are_spoken_and_no_listener_notices(mode
         listeners[each.utterance].hear(each.sound)
     frame_s = (time.process_time() - start_s) / (sum(each.frames for each in listeners.values()) - before)
     had_ms = max(each.heard_ms for each in listeners.values())
+    clip = some_audio(20.0)[0].numpy()
     with ThreadPoolExecutor(1, initializer=step_aside, initargs=(NICENESS,)) as pool:
         clock.start(LOAD * model.frame_ms / 1000 / (frame_s * len(listeners)))
-        cloned = [pool.submit(model.encode_voice, some_audio(20.0, seed)[0].numpy()) for seed in range(3)]
-        while not all(each.done() for each in cloned):
+        cloned = [pool.submit(model.encode_voice, clip)]
+        while 1000 * clock() < 2 * had_ms or not cloned[-1].done():  # for as long as what they had cannot hide it
+            if cloned[-1].done():
+                cloned.append(pool.submit(model.encode_voice, clip))
             go_on()
-        clock_ms = 1000 * clock()
     engine.close()
     assert all(each.result().positions > 200 for each in cloned)
-    assert clock_ms > had_ms, "too short to tell: they had so much before"
     assert min(each.least_ms for each in listeners.values()) > 0
