@@ -7,11 +7,10 @@ then latents, each of which is made from everything before it. Knows nothing of 
 import torch
 from torch import Tensor, nn
 
-from engine.cache import CacheShape, Span
+from engine.cache import CacheShape
 from engine.config import Config
 from engine.flow_head import FlowHead
-from engine.glance import Glance
-from engine.layers import LayerNorm, Linear, Packs, Transformer
+from engine.layers import LayerNorm, Linear, Packs, Span, Transformer
 from engine.precision import Precision
 
 
@@ -83,8 +82,8 @@ class FlowLM(Packs):
         out: Tensor = self.input_linear(latents.to(self.dtype))
         return out
 
-    def forward(self, x: Tensor, span: Span | Glance) -> Tensor:
-        """Vectors `[rows, length, width]` through the transformer."""
+    def forward(self, x: Tensor, span: Span) -> Tensor:
+        """Vectors `[..., width]` through the transformer."""
         out: Tensor = self.transformer(x, span)
         return out
 

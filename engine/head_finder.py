@@ -86,7 +86,7 @@ def _speak(model: Model, voice: Voice, text: str, heads: AlignmentHeads) -> Iter
     frames = []
     with torch.inference_mode():
         for frame in range(segment.max_frames):
-            openings = [] if frame else [Opening(voice, segment.tokens)]
+            openings = [None if frame else Opening(voice, segment.tokens)]
             spoken = state.step([0], openings, draws, [len(segment.tokens)])
             if spoken.is_eos[0] and frame > len(words):
                 break

@@ -11,8 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from engine import kernels
-from engine.cache import Span
-from engine.glance import Glance
 from engine.kernels import Activation, Product
 from engine.precision import Precision
 
@@ -61,6 +59,15 @@ class LayerNorm(nn.LayerNorm, Packs):
         self.to(precision.dtype)
 
 
+class Span(Protocol):
+    """A pass over some rows of a cache, which keeps keys and values of all layers."""
+
+    def attend(self, layer: int, projected: Tensor, heads: int) -> Tensor:
+        """`[..., heads + 2 * kv_heads, head_dim]`, queries, keys and values, which it turns by their positions, to what
+        the queries hear, `[..., heads, head_dim]`.
+        """
+
+
 class Attention(Packs):
     """Causal self-attention with rotary positions and grouped key/value heads."""
 
@@ -74,12 +81,9 @@ class Attention(Packs):
     def pack(self, precision: Precision) -> None:
         self.in_proj.scale(slice(0, self.heads * self.head_dim), self.head_dim**-0.5)  # of the scores
 
-    def forward(self, x: Tensor, span: Span | Glance, layer: int, residual: Tensor) -> Tensor:
-        projected = self.in_proj(x).unflatten(-1, (-1, self.head_dim))  # [rows, length, heads + 2 * kv_heads, head_dim]
-        turning = self.heads + self.kv_heads
-        turned = _rotate(projected[:, :, :turning], span.rotation).to(span.dtype)
-        values = projected[:, :, turning:].to(span.dtype)
-        heard = span.attend(layer, turned[:, :, : self.heads], turned[:, :, self.heads :], values)
+    def forward(self, x: Tensor, span: Span, layer: int, residual: Tensor) -> Tensor:
+        projected = self.in_proj(x).unflatten(-1, (-1, self.head_dim))  # [..., heads + 2 * kv_heads, head_dim]
+        heard = span.attend(layer, projected, self.heads)
         out: Tensor = self.out_proj(heard.flatten(-2).to(x.dtype), residual)
         return out
 
@@ -112,14 +116,14 @@ class TransformerBlock(Packs):
                 product.scale(slice(None), gain.scale.data[:, None])
         self.layer_scale_1 = self.layer_scale_2 = None
 
-    def forward(self, x: Tensor, span: Span | Glance, layer: int) -> Tensor:
+    def forward(self, x: Tensor, span: Span, layer: int) -> Tensor:
         x = self.self_attn(self.norm1(x), span, layer, residual=x)
         out: Tensor = self.linear2(self.linear1(self.norm2(x)), residual=x)
         return out
 
 
 class Transformer(nn.Module):
-    """A stack of blocks over one cache: `[rows, length, d_model]` in and out."""
+    """A stack of blocks over one cache: `[..., d_model]` in and out, for all the positions of a pass."""
 
     def __init__(self, layers: int, d_model: int, attention_dim: int, heads: int, kv_heads: int,
                  feedforward_dim: int, scaled: bool = False) -> None:  # fmt: skip
@@ -128,7 +132,7 @@ class Transformer(nn.Module):
             TransformerBlock(d_model, attention_dim, heads, kv_heads, feedforward_dim, scaled) for _ in range(layers)
         )
 
-    def forward(self, x: Tensor, span: Span | Glance) -> Tensor:
+    def forward(self, x: Tensor, span: Span) -> Tensor:
         for index, block in enumerate(self.layers):
             x = block(x, span, index)
         return x
@@ -243,12 +247,6 @@ def _taps(weight: Tensor, bias: Tensor | None, dilation: int, precision: Precisi
     if weight.shape[2] == 1:
         return kernels.linear(weight[:, :, 0], bias, None, precision)
     return kernels.convolution(weight, bias, dilation, precision)
-
-
-def _rotate(x: Tensor, rotation: Tensor) -> Tensor:
-    """Turn neighbouring pairs of `[rows, length, heads, head_dim]` by their position's angle. float32."""
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * rotation).flatten(-2)
 
 
 def _data(parameter: Tensor | None) -> Tensor | None:

@@ -10,19 +10,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.cache import CacheShape, KeyValueCache, Span, zeros
+from engine.cache import CacheShape, KeyValueCache, zeros
 from engine.config import MimiConfig, MimiTransformerConfig, SEANetConfig
+from engine.graphs import wants_static
 from engine.layers import (
     CausalConv1d,
     CausalConvTranspose1d,
     DepthwiseUpsample,
     Linear,
     Packs,
+    Span,
     Streaming,
     Tails,
     Transformer,
 )
 from engine.precision import Precision
+from engine.static_cache import StaticRings
 
 ENCODER_BLOCK_FRAMES = 8  # of a voice prompt encoded at once: what a pass needs stays in the caches
 
@@ -107,7 +110,9 @@ class MimiTransformer(nn.Module):
 
     def new_cache(
         self, slots: int, pass_length: int, dtype: torch.dtype, device: torch.device, shared: bool = False
-    ) -> KeyValueCache:
+    ) -> KeyValueCache | StaticRings:
+        if wants_static(device):
+            return StaticRings(self.cache_shape(dtype, device), slots, self.shape.context, pass_length)
         return KeyValueCache(self.cache_shape(dtype, device), slots, self.shape.context, pass_length, shared)
 
 
@@ -147,7 +152,7 @@ class Mimi(Packs):
     def __init__(self, config: MimiConfig) -> None:
         super().__init__()
         self.config = config
-        self.dtype = torch.float32  # of activations, keys and values
+        self.dtype = self.cache_dtype = torch.float32  # of activations; of keys and values
         dimension, decoder_dimension = config.seanet.dimension, config.decoder_conv.dimension
         hop = math.prod(config.seanet.ratios)
         self.stride = config.frame_samples // hop  # positions of the codec's transformers in one frame
@@ -162,7 +167,7 @@ class Mimi(Packs):
         self.decoder = SEANet.decoder(config.decoder_conv)
 
     def pack(self, precision: Precision) -> None:
-        self.dtype = precision.dtype
+        self.dtype, self.cache_dtype = precision.dtype, precision.cache_dtype
 
     def decode(self, latents: Tensor, state: "MimiState", slots: Tensor) -> Tensor:
         """One frame for each row: latents `[rows, dim]`, slots `[rows]`, PCM in [-1, 1] `[rows, samples]`, float32.
@@ -186,8 +191,8 @@ class Mimi(Packs):
         frame = self.config.frame_samples
         x = F.pad(audio, (0, -audio.shape[-1] % frame)).to(self.dtype)[None, :, None]  # [1, samples, 1]
         positions = ENCODER_BLOCK_FRAMES * self.stride
-        cache = self.encoder_transformer.new_cache(1, positions, self.dtype, x.device)
-        slot, tails = torch.zeros(1, dtype=torch.long), _OwnTails()
+        cache = self.encoder_transformer.new_cache(1, positions, self.cache_dtype, x.device)
+        slot, tails = torch.zeros(1, dtype=torch.long, device=x.device), _OwnTails()
         latents = []
         for block in x.split(ENCODER_BLOCK_FRAMES * frame, dim=1):
             y = self.encoder(block, tails)  # [1, time, dimension]
@@ -204,7 +209,7 @@ class MimiState:
     """
 
     def __init__(self, mimi: Mimi, device: torch.device, slots: int, shared: bool = False) -> None:
-        self.cache = mimi.decoder_transformer.new_cache(slots, mimi.stride, mimi.dtype, device, shared)
+        self.cache = self._new_cache(mimi, device, slots, shared)
         self._places: dict[nn.Module, tuple[slice, int]] = {}  # of each layer in a slot's row, and its channels
         end = 0
         for layer in (*mimi.upsample.modules(), *mimi.decoder.modules()):
@@ -212,6 +217,9 @@ class MimiState:
                 start, end = end, end + layer.tail_length * layer.tail_channels
                 self._places[layer] = slice(start, end), layer.tail_channels
         self._tails = zeros((slots, end), mimi.dtype, device, shared)
+
+    def _new_cache(self, mimi: Mimi, device: torch.device, slots: int, shared: bool) -> KeyValueCache | StaticRings:
+        return mimi.decoder_transformer.new_cache(slots, mimi.stride, mimi.cache_dtype, device, shared)
 
     def reset(self, slot: int) -> None:
         """Begin at silence, whatever this slot spoke before."""

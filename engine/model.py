@@ -11,9 +11,11 @@ import torch
 
 from engine.alignment_heads import AlignmentHeads
 from engine.audio import end_on_pause, read_audio
+from engine.cache import KeyValueCache
 from engine.config import Config
 from engine.errors import CheckpointError, InputError, TextError, UnknownVoice, VoiceError
 from engine.flow_lm import FlowLM
+from engine.graphs import wants_static
 from engine.layers import pack
 from engine.mimi import Mimi
 from engine.owners import owners
@@ -21,7 +23,7 @@ from engine.precision import Precision
 from engine.reading.passage import Word
 from engine.reading.reader import Reader
 from engine.source import fetch, is_remote
-from engine.state import FlowLMState
+from engine.static_pages import StaticPages
 from engine.tensors import read_tensors
 from engine.text import TextRules, clean, frames_after_eos, prepare, split
 from engine.tokenizer import Tokenizer, load_tokenizer
@@ -158,10 +160,23 @@ class Model:
                 f"take one of its own voices ({names}), or accept the terms of kyutai/pocket-tts and log in"
             )
         prompt = torch.from_numpy(end_on_pause(audio, self.sample_rate_hz)).to(self.device)
-        vectors = self.flow_lm.embed_voice(self.mimi.encode(prompt))  # [positions, width]
-        state = FlowLMState(self.flow_lm, 1)
-        state.forward(torch.tensor([0]), vectors[None], torch.tensor([len(vectors)]))
-        return state.snapshot(0)
+        return self.remember(self.flow_lm.embed_voice(self.mimi.encode(prompt)))
+
+    @torch.inference_mode()
+    def remember(self, vectors: torch.Tensor) -> Voice:
+        """What FlowLM holds behind a prompt of these vectors, `[positions, width]`."""
+        shape, slot, length = self.flow_lm.cache_shape, torch.tensor([0], device=self.device), len(vectors)
+        if wants_static(self.device):
+            pages = StaticPages(shape, 1)
+            columns = pages.reserve([0], [length])
+            self.flow_lm(vectors[None], pages.span(slot, length, columns))
+            whole = pages.whole(0)
+        else:
+            cache = KeyValueCache(shape, 1)
+            self.flow_lm(vectors, cache.span(slot, length))
+            cache.advance(slot, length)
+            whole = cache.whole(0)
+        return Voice(whole.keys.float().cpu(), whole.values.float().cpu())
 
     def load_voice(self, source: str | Path, truncate: bool = False) -> Voice:
         """A voice by name, or from a `.safetensors` or audio file: a path, `https://` or `hf://`."""

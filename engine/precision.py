@@ -14,12 +14,12 @@ class Precision(Enum):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of activations, and of the codec's keys and values."""
+        """Of activations."""
         return torch.bfloat16 if self is Precision.BFLOAT16 else torch.float32
 
     @property
     def cache_dtype(self) -> torch.dtype:
-        """Of FlowLM's keys and values: reading them is what limits it."""
+        """Of keys and values: reading them is what limits attention."""
         return torch.float32 if self is Precision.FLOAT32 else torch.bfloat16
 
     @classmethod

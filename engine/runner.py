@@ -60,8 +60,7 @@ class Runner:
     @torch.inference_mode()
     def run(self, batch: Batch) -> Output:
         start_ns = self._clock_ns()
-        openings = [Opening(row.join.voice, row.join.tokens) for row in batch.rows if row.join is not None]
-        assert len(openings) in (0, len(batch.rows)), "rows join, or rows go on"
+        openings = [None if row.join is None else Opening(row.join.voice, row.join.tokens) for row in batch.rows]
         spoken = self._flow.step(
             [row.slot for row in batch.rows],
             openings,

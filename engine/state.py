@@ -1,4 +1,4 @@
-"""FlowLM's memory for a number of slots, and its steps: keys and values, the last latent.
+"""FlowLM's memory for a number of slots on a processor, and its steps: keys and values, the last latent.
 
 A slot's past is the voice, which all who speak with it share, then the segment's text, then its frames. The next
 segment only goes back to the voice's end. (The codec's memory is `mimi.MimiState`.)
@@ -19,8 +19,6 @@ from engine.flow_lm import FlowLM
 from engine.voice import Voice
 from engine.watch import Watch
 
-LENGTH_STEP = 4  # tokens
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Opening:
@@ -38,6 +36,11 @@ class Draws:
     thresholds: list[float]
     decode_steps: list[int]
 
+    def of(self, rows: list[int]) -> "Draws":
+        """Of these alone."""
+        thresholds, decode_steps = [self.thresholds[row] for row in rows], [self.decode_steps[row] for row in rows]
+        return Draws(self.noise[rows], thresholds, decode_steps)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spoken:
@@ -50,6 +53,18 @@ class Spoken:
         np.ndarray | None
     ]  # [tokens] each, adds up to 1: where the frame looks in its text; None: not asked
 
+    @classmethod
+    def joined(cls, parts: "list[Spoken]", rows: list[list[int]]) -> "Spoken":
+        """Of passes over some rows each, in the order of all."""
+        place = {row: (part, at) for part, of in zip(parts, rows, strict=True) for at, row in enumerate(of)}
+        each = [place[row] for row in range(len(place))]
+        return cls(
+            torch.stack([part.latents[at] for part, at in each]),
+            torch.stack([part.cues[at] for part, at in each]),
+            [part.is_eos[at] for part, at in each],
+            [part.attention[at] for part, at in each],
+        )
+
 
 class FlowLMState:
     def __init__(
@@ -58,16 +73,13 @@ class FlowLMState:
         """`heads`: those that say where in its text a row is; None: nobody will ask. `each_head`: each for itself."""
         self._flow_lm, self._heads, self._each_head = flow_lm, heads, each_head
         self.cache = KeyValueCache(flow_lm.cache_shape, slots)
-        self.latents = torch.zeros(slots, len(flow_lm.bos_emb), device=flow_lm.bos_emb.device)  # the last of each
+        self.latents = torch.zeros(slots, len(flow_lm.bos_emb))  # the last of each
         self._prefixes: WeakKeyDictionary[Voice, Prefix] = WeakKeyDictionary()
 
     def load_voice(self, slot: int, voice: Voice) -> None:
         """Put the row behind the end of `voice`."""
         if voice not in self._prefixes:
-            keys, values = (
-                part.to(self.cache.shape.device, self.cache.shape.dtype).contiguous()
-                for part in (voice.keys, voice.values)
-            )
+            keys, values = (part.to(self.cache.shape.dtype).contiguous() for part in (voice.keys, voice.values))
             self._prefixes[voice] = Prefix(keys, values)
         self.cache.begin(slot, self._prefixes[voice])
 
@@ -76,8 +88,14 @@ class FlowLMState:
         whole = self.cache.whole(slot)
         return Voice(whole.keys.float().cpu(), whole.values.float().cpu())
 
-    def step(self, slots: list[int], openings: list[Opening], draws: Draws, text_lengths: Sequence[int] = ()) -> Spoken:
-        """One frame more for each row: the first behind its opening, or, where there are none, the next.
+    def step(
+        self,
+        slots: list[int],
+        openings: Sequence[Opening | None],
+        draws: Draws,
+        text_lengths: Sequence[int] = (),
+    ) -> Spoken:
+        """One frame more for each row: the first behind its opening or, where that is None, the next.
 
         `text_lengths`: tokens of the text that each row speaks, where it is asked how it looks at them; else 0.
         """
@@ -85,43 +103,34 @@ class FlowLMState:
         ask = None
         if self._heads is not None and any(text_lengths):
             ask = _Question(self._heads, text_lengths, self._each_head)
-        z = self._open(slots, openings, ask) if openings else self._go_on(rows, ask)
+        z = self.forward(rows, *self._input(slots, openings), ask)
         return self._speak(rows, z, draws, ask.answer() if ask else [None] * len(slots))
 
     def forward(self, slots: Tensor, x: Tensor, lengths: Tensor, ask: "_Question | None" = None) -> Tensor:
-        """Go on behind the rows of `slots` with `x` `[rows, length, width]`; what the heads read at each one's end.
-
-        Rows shorter than the longest are filled up at their end. What that writes lies ahead of the row's position,
-        where it is overwritten before anything can see it.
+        """Go on behind the rows of `slots` with `x` `[positions, width]`, `lengths` of them for each row, packed; what
+        the heads read at each one's end.
         """
-        span = self.cache.span(slots, x.shape[1])
+        span = self.cache.span(slots, lengths)
         if ask is not None:
-            span = replace(span, watch=ask.watch(lengths))
-        x = self._flow_lm(x, span)  # [rows, length, width]
+            span = replace(span, watch=ask.watch)
+        x = self._flow_lm(x, span)  # [positions, width]
         self.cache.advance(slots, lengths)
-        return self._flow_lm.read(x[torch.arange(len(slots)), lengths - 1])
+        return self._flow_lm.read(x[lengths.cumsum(0) - 1])
 
-    def _open(self, slots: list[int], openings: list[Opening], ask: "_Question | None") -> Tensor:
-        """Voices and texts; what the heads read for the first frames."""
-        for slot, opening in zip(slots, openings, strict=True):
-            if opening.voice is not None:
-                self.load_voice(slot, opening.voice)
-        device = self.latents.device
-        texts = [self._flow_lm.embed_text(torch.tensor(opening.tokens, device=device)) for opening in openings]
-        lengths = torch.tensor([len(text) for text in texts])
-        nothing = texts[0].new_zeros(_rounded(int(lengths.max())), texts[0].shape[1])
-        x = torch.nn.utils.rnn.pad_sequence([*texts, nothing], batch_first=True)[:-1]  # [rows, longest or more, width]
-        return self.forward(torch.tensor(slots), x, lengths, ask)
-
-    def _go_on(self, slots: Tensor, ask: "_Question | None") -> Tensor:
-        """One more frame behind the last latents; what the heads read."""
-        latents = self._flow_lm.embed_latents(self.latents[slots])[:, None]  # [rows, 1, width]
-        return self.forward(slots, latents, torch.ones_like(slots), ask)
+    def _input(self, slots: list[int], openings: Sequence[Opening | None]) -> tuple[Tensor, Tensor]:
+        """All rows' vectors `[positions, width]`, and how many each has: a text behind a voice, or the last latent."""
+        vectors = list(self._flow_lm.embed_latents(self.latents[slots]).split(1))  # of who goes on; [1, width] each
+        for row, (slot, opening) in enumerate(zip(slots, openings, strict=True)):
+            if opening is not None:
+                if opening.voice is not None:
+                    self.load_voice(slot, opening.voice)
+                vectors[row] = self._flow_lm.embed_text(torch.tensor(opening.tokens, dtype=torch.long))
+        return torch.cat(vectors), torch.tensor([len(each) for each in vectors])
 
     def _speak(self, slots: Tensor, z: Tensor, draws: Draws, attention: list[np.ndarray | None]) -> Spoken:
         """Heads; rows of one number of decode steps go through them together."""
-        flow_lm, noise = self._flow_lm, draws.noise.to(z.device)
-        is_eos: list[bool] = (flow_lm.end_of_speech(z) > torch.tensor(draws.thresholds, device=z.device)).tolist()
+        flow_lm, noise = self._flow_lm, draws.noise
+        is_eos: list[bool] = (flow_lm.end_of_speech(z) > torch.tensor(draws.thresholds)).tolist()
         groups = defaultdict(list)
         for row, decode_steps in enumerate(draws.decode_steps):
             groups[decode_steps].append(row)
@@ -136,18 +145,12 @@ class _Question:
     """Where in their text do rows look? `lengths` in tokens; 0: this row is not asked."""
 
     def __init__(self, heads: AlignmentHeads, lengths: Sequence[int], each_head: bool) -> None:
-        self._heads, self._lengths, self._each_head = heads, lengths, each_head
-        self._watch: Watch
-
-    def watch(self, passed: Tensor) -> Watch:
-        """For a pass of so many positions in each row, of which the last one is asked."""
-        rows = torch.tensor(asked_rows(self._lengths))
-        self._watch = Watch(self._heads.by_layer, rows, passed[rows] - 1, max(self._lengths))
-        return self._watch
+        self._lengths, self._each_head = lengths, each_head
+        self.watch = Watch(heads.by_layer, asked_rows(lengths), max(lengths))
 
     def answer(self) -> list[np.ndarray | None]:
         """After the pass, row by row, as `attention`; heads are in the order of their layers."""
-        return attention(torch.stack(self._watch.scores), self._lengths, self._each_head)
+        return attention(torch.stack(self.watch.scores), self._lengths, self._each_head)
 
 
 def asked_rows(lengths: Sequence[int]) -> list[int]:
@@ -167,8 +170,3 @@ def attention(scores: Tensor, lengths: Sequence[int], each_head: bool = False) -
     for row, of_row in zip(rows, of_rows, strict=True):
         told[row] = of_row[..., : lengths[row]]
     return told
-
-
-def _rounded(length: int) -> int:
-    """oneDNN compiles its products for each length anew: 5 ms and 3.5 MB the first time. So there are few lengths."""
-    return -(-length // LENGTH_STEP) * LENGTH_STEP

@@ -5,6 +5,7 @@ numbers alone, and the host is never waited for. One more slot than there are, t
 bucket: it is always at its beginning, and what they write there nobody reads.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.cache import CacheShape, added_to_scores, rotary_frequencies, rotation, visible_places
+from engine.cache import CacheShape
+from engine.rotary import rotary_frequencies, rotate, rotation
 
 ALIGNMENT = 16  # of a ring's places: kernels of attention want masks so
 
@@ -86,26 +88,30 @@ class StaticRings(StaticCache):
 
 @dataclass(frozen=True, slots=True)
 class StaticSpan:
-    """One pass over some slots: what `cache.Span` is to layers."""
+    """One pass over some slots: what `attention.Span` is to layers."""
 
     cache: StaticCache
     pages: Tensor  # [rows * columns]
     into: Tensor  # [rows * length]: where the new positions go, counted through all pages
     mask: Tensor  # [rows, 1, length, columns * page_positions]
-    rotation: Tensor  # [rows, length, 1, head_dim / 2], complex
+    rotation: Tensor  # [rows, length, head_dim / 2], complex
     dtype: torch.dtype
     keep: Callable[[int, Tensor], None] | None = None  # is shown the queries of each layer
 
-    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """As `cache.Span.attend`: `queries` `[rows, length, heads, head_dim]`, scaled already, hear what they may."""
+    def attend(self, layer: int, projected: Tensor, heads: int) -> Tensor:
+        """As `attention.Span.attend`; `projected` `[rows, length, heads + 2 * kv_heads, head_dim]`."""
+        rows, length, every, dim = projected.shape
+        kv_heads = (every - heads) // 2
+        turned = rotate(projected[:, :, : heads + kv_heads], self.rotation).to(self.dtype)
+        queries, new_keys = turned.split([heads, kv_heads], dim=2)
+        new_values = projected[:, :, heads + kv_heads :].to(self.dtype)
         if self.keep is not None:
             self.keep(layer, queries)
-        rows, length, heads, dim = queries.shape
-        sharing = heads // keys.shape[2]  # queries that share a key are as good as more queries of it
+        sharing = heads // kv_heads  # queries that share a key are as good as more queries of it
         q = queries.unflatten(2, (-1, sharing)).permute(0, 2, 3, 1, 4).flatten(2, 3)
         k, v = (
             self._renewed(all_layers[layer], new).unflatten(0, (rows, -1)).flatten(1, 2).transpose(1, 2)
-            for all_layers, new in ((self.cache.keys, keys), (self.cache.values, values))
+            for all_layers, new in ((self.cache.keys, new_keys), (self.cache.values, new_values))
         )  # [rows, kv_heads, width, head_dim]
         mask = self.mask if sharing == 1 or length == 1 else self.mask.repeat(1, 1, sharing, 1)
         heard = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
@@ -116,3 +122,24 @@ class StaticSpan:
         """Store what is new; all pages of this pass, `[rows * columns, page_positions, kv_heads, head_dim]`."""
         stored.flatten(0, 1).index_copy_(0, self.into, new.flatten(0, 1))
         return stored.index_select(0, self.pages)
+
+
+def visible_places(queries: Tensor, width: int, ring: int | None, context: int | None) -> Tensor:
+    """Which of `width` places each of the newest positions `queries` `[rows, length]` may look at.
+
+    `[rows, length, width]`, where the queries are. With a `ring` of so many places, a place holds the last position
+    that came there.
+    """
+    held = torch.arange(width, device=queries.device)
+    if ring is not None:
+        newest = queries[:, -1:]
+        held = newest - (newest - held) % ring  # [rows, width]: the position that each place holds
+    age = queries[:, :, None] - held.view(-1, 1, width)  # [rows, length, width]
+    visible = (age >= 0) & (age <= queries[:, :, None])
+    return visible if context is None else visible & (age < context)
+
+
+def added_to_scores(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where visible, else minus infinity."""
+    mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+    return mask.masked_fill_(~visible, -math.inf)

@@ -57,11 +57,32 @@ class StaticFlow:
             return Voice(whole.keys.float().cpu(), whole.values.float().cpu())
 
     @torch.inference_mode()
-    def step(self, slots: list[int], openings: list[Opening], draws: Draws, text_lengths: Sequence[int] = ()) -> Spoken:
-        """One frame more for each row: the first behind its opening, or, where there are none, the next.
+    def step(
+        self,
+        slots: list[int],
+        openings: Sequence[Opening | None],
+        draws: Draws,
+        text_lengths: Sequence[int] = (),
+    ) -> Spoken:
+        """As `FlowLMState.step`. Those who open and those who go on are passes of their own."""
+        parts = [
+            [row for row, opening in enumerate(openings) if (opening is None) is goes_on] for goes_on in (True, False)
+        ]
+        if not all(parts):
+            return self._step(slots, [each for each in openings if each is not None], draws, text_lengths)
+        spoken = [
+            self._step(
+                [slots[row] for row in rows],
+                [opening for row in rows if (opening := openings[row]) is not None],
+                draws.of(rows),
+                [text_lengths[row] for row in rows] if text_lengths else (),
+            )
+            for rows in parts
+        ]
+        return Spoken.joined(spoken, parts)
 
-        `text_lengths`: tokens of the text that each row speaks, where it is asked how it looks at them; else 0.
-        """
+    def _step(self, slots: list[int], openings: list[Opening], draws: Draws, text_lengths: Sequence[int]) -> Spoken:
+        """All open, or all go on."""
         count, rows = len(slots), bucket(len(slots), self._slots)
         with self._graphs.step():
             self._slots_in.send(torch.tensor(slots + [self.cache.scratch] * (rows - count)))

@@ -14,14 +14,16 @@ from engine.static_cache import StaticRings
 class StaticMimiState(MimiState):
     """Of one slot more than there are: see `static_cache`."""
 
-    cache: StaticRings  # type: ignore[assignment]  # does the same for whoever asks
+    cache: StaticRings
 
     def __init__(self, mimi: Mimi, device: torch.device, slots: int) -> None:
         super().__init__(mimi, device, slots + 1)
-        transformer = mimi.decoder_transformer
-        shape = transformer.cache_shape(mimi.dtype, device)
-        self.cache = StaticRings(shape, slots, transformer.shape.context, mimi.stride)
         self._fresh: list[int] = []
+
+    def _new_cache(self, mimi: Mimi, device: torch.device, slots: int, shared: bool) -> StaticRings:
+        transformer = mimi.decoder_transformer
+        shape = transformer.cache_shape(mimi.cache_dtype, device)
+        return StaticRings(shape, slots - 1, transformer.shape.context, mimi.stride)
 
     def reset(self, slot: int) -> None:
         """When the next frames are decoded: that has a stream of its own."""

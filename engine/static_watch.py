@@ -1,4 +1,4 @@
-"""How rows look at their texts, in static shapes: what `cache.Watch` is, for accelerators.
+"""How rows look at their texts, in static shapes: what `watch.Watch` is, for accelerators.
 
 Fused attention tells no scores. So a pass keeps the queries that are asked, of the heads that matter, which costs a
 small copy; and as the keys of a text stay where they are, its scores are work of their own, behind the pass, done only

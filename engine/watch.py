@@ -1,6 +1,6 @@
 """Where some attention heads look, written down on the way."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -8,20 +8,16 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Watch:
-    """How some heads of some rows score the first `width` positions of their tails, in a pass.
+    """How some heads score the first `width` positions of some rows' tails, for the last position of each in a pass.
 
-    What is written down are scores that are computed anyway: rows and layers that are not watched pay nothing.
+    What is written down are scores that are computed anyway: layers that are not watched pay nothing.
     """
 
     heads: Mapping[int, tuple[int, ...]]  # of each layer
-    rows: Tensor  # [watched]
-    queries: Tensor  # [watched], which one of its row
+    rows: Sequence[int]  # that are watched
     width: int
     scores: list[Tensor] = field(default_factory=list)  # of each head [watched, width]
 
     def look(self, layer: int, scores: Tensor) -> None:
-        """`scores` `[rows, kv_heads, sharing, length, positions of tails]`."""
-        sharing = scores.shape[2]
-        for head in self.heads.get(layer, ()):
-            of_head = scores[:, head // sharing, head % sharing, :, : self.width]
-            self.scores.append(of_head[self.rows, self.queries].float())
+        """`scores` `[rows, heads, width]`; behind what a row holds they mean nothing."""
+        self.scores.extend(scores[self.rows, head] for head in self.heads[layer])

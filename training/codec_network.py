@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.cache import rotary_frequencies, rotation
 from engine.config import MimiConfig, MimiTransformerConfig, SEANetConfig
+from engine.rotary import rotary_frequencies, rotation
 from training.convolutions import CausalConv1d, CausalConvTranspose1d, DepthwiseUpsample
 
 LAYER_SCALE = 0.3  # to begin with; the published 0.01 starves a small codec's transformers
@@ -115,7 +115,7 @@ class MimiTransformer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         places = torch.arange(x.shape[1])
-        turn = rotation(places[None], self._frequencies)[0, :, 0]  # [time, head_dim / 2]
+        turn = rotation(places, self._frequencies)  # [time, head_dim / 2]
         age = places[:, None] - places
         mask = torch.zeros(age.shape).masked_fill((age < 0) | (age >= self.shape.context), -torch.inf)
         for block in self.transformer.layers:

@@ -13,7 +13,6 @@ import yaml
 from torch import Tensor
 
 from engine.model import Model
-from engine.state import FlowLMState
 from engine.weights import find_checkpoint
 from training.data import voices_of
 from training.files import write_whole
@@ -70,9 +69,7 @@ def write_voice(model: Model, vectors: Tensor, path: Path) -> None:
     """What FlowLM holds behind a prompt of these vectors, `[positions, width]`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with torch.inference_mode():
-        state = FlowLMState(model.flow_lm, 1)
-        state.forward(torch.tensor([0]), vectors[None], torch.tensor([len(vectors)]))
-        write_whole(path, state.snapshot(0).to_bytes())  # float32: the reference takes nothing else
+        write_whole(path, model.remember(vectors).to_bytes())  # float32: the reference takes nothing else
 
 
 def export(work: Path, run: str, out: Path) -> None:

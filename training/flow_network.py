@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.cache import rotary_frequencies, rotation
 from engine.config import FlowLMConfig, FlowLMTransformerConfig
+from engine.rotary import rotary_frequencies, rotate, rotation
 from training.flow_head import FlowHead
 
 INIT_DEVIATION = 0.02
@@ -38,7 +38,7 @@ class Sight:
     """What all layers share: rotation by position, and who may look at whom."""
 
     layout: Layout
-    rotation: Tensor  # [positions, 1, head_dim / 2], complex, flat
+    rotation: Tensor  # [positions, head_dim / 2], complex, flat
     mask: Tensor  # [length, prompt + length], added to the scores
     prompt_mask: Tensor  # [prompt, prompt]
 
@@ -46,9 +46,9 @@ class Sight:
     def of(cls, layout: Layout, factors: Tensor, dtype: torch.dtype) -> "Sight":
         """`factors`: the rotation of each position there is."""
         prompt, length = layout.prompt, layout.length
-        of_rows = factors[prompt : prompt + length].repeat(layout.rows, 1, 1)
+        of_rows = factors[prompt : prompt + length].repeat(layout.rows, 1)
         mask = torch.full((length, prompt + length), -torch.inf, dtype=dtype).triu(prompt + 1)
-        flat = torch.cat([factors[:prompt].repeat(layout.groups, 1, 1), of_rows])
+        flat = torch.cat([factors[:prompt].repeat(layout.groups, 1), of_rows])
         return cls(layout, flat, mask, mask.new_full((prompt, prompt), -torch.inf).triu(1))
 
 
@@ -64,7 +64,7 @@ class Attention(nn.Module):
         """Flat `[positions, width]` in and out, and where the rows looked, `[rows, heads, length, keys]`."""
         turning = self.heads + self.kv_heads
         projected = self.in_proj(x).unflatten(-1, (-1, self.head_dim))  # [positions, heads + 2 * kv_heads, head_dim]
-        turned = _rotate(projected[:, :turning], sight.rotation).to(projected.dtype)
+        turned = rotate(projected[:, :turning], sight.rotation).to(projected.dtype)
         queries, keys, values = turned[:, : self.heads], turned[:, self.heads :], projected[:, turning:]
         layout = sight.layout
         (q_prompt, q), (k_prompt, k), (v_prompt, v) = (_cut(part, layout) for part in (queries, keys, values))
@@ -138,7 +138,7 @@ class FlowNetwork(nn.Module):
         self.flow_net = FlowHead(shape.flow, latent_dim, width)
         self.out_eos = nn.Linear(width, 1)
         frequencies = rotary_frequencies(shape.transformer.head_dim, shape.transformer.max_period)
-        self._factors = rotation(torch.arange(MAX_POSITIONS), frequencies)  # [positions, 1, head_dim / 2], complex
+        self._factors = rotation(torch.arange(MAX_POSITIONS), frequencies)  # [positions, head_dim / 2], complex
 
     def embed_prompts(self, voices: Tensor) -> Tensor:
         """Latents of voice prompts on the codec's scale `[groups, frames, voice_dim]`."""
@@ -178,9 +178,3 @@ def _attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tupl
     scores = queries * queries.shape[-1] ** -0.5 @ keys.transpose(2, 3) + mask
     weights = scores.softmax(dim=-1)
     return weights @ values, weights
-
-
-def _rotate(x: Tensor, factors: Tensor) -> Tensor:
-    """Turn neighbouring pairs of `[positions, heads, head_dim]`."""
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * factors).flatten(-2)

@@ -117,7 +117,7 @@ class WordSpeaker:
         state, attention = FlowLMState(flow_lm, 1, model.heads), []
         draws = Draws(torch.zeros(1, latents.shape[1]), [model.config.default_eos_threshold], [1])
         for frame, latent in enumerate(latents):
-            openings = [] if frame else [Opening(self._voice(voice), segment.tokens)]
+            openings = [None if frame else Opening(self._voice(voice), segment.tokens)]
             attention += state.step([0], openings, draws, [len(segment.owners)]).attention
             state.latents[0] = latent
         looks = [each for each in attention if each is not None]

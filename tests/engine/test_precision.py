@@ -132,15 +132,15 @@ def speak(model: Model, voice: Voice, text: str, seed: int, past: Tensor | None 
     state = FlowLMState(flow_lm, rows)
     for slot in range(rows):
         state.load_voice(slot, voice)
-    x = flow_lm.embed_text(torch.tensor(model.segment(text).tokens)).expand(rows, -1, -1)
+    x = flow_lm.embed_text(torch.tensor(model.segment(text).tokens)).repeat(rows, 1)  # [positions, width]
     made: list[tuple[Tensor, Tensor, Tensor]] = []
     while len(made) < FRAMES:
-        z = state.forward(slots, x.contiguous(), torch.full_like(slots, x.shape[1]))  # [rows, width]
+        z = state.forward(slots, x, torch.full_like(slots, len(x) // rows))  # [rows, width]
         noise = torch.randn(len(flow_lm.bos_emb), generator=generator) * TEMPERATURE**0.5
         latents = flow_lm.sample(z, noise.expand(rows, -1), 1)
         made.append((latents[-1], flow_lm.end_of_speech(z)[-1], z[-1]))
         next_past = latents if past is None else past[len(made) - 1].expand(rows, -1)
-        x = flow_lm.embed_latents(next_past)[:, None]
+        x = flow_lm.embed_latents(next_past)
     return Speech(*(torch.stack(parts) for parts in zip(*made, strict=True)))
 
 

@@ -37,7 +37,7 @@ def step_ms(model: Model, rows: int) -> float:
     costs_ms = []
     for _ in range(REPETITIONS):
         start_s = time.thread_time()
-        spoken = flow.step(slots, [], draws)
+        spoken = flow.step(slots, [None] * len(slots), draws)
         for group in torch.arange(rows).split(GROUP):
             model.mimi.decode(spoken.cues[group], codec, group)
         costs_ms.append(1000 * (time.thread_time() - start_s))

@@ -19,9 +19,10 @@ def look(model: Model, texts: list[str], asked: list[bool], slots: list[int]) ->
     tokens = [model.segment(text).tokens for text in texts]
     lengths = [len(each) if ask else 0 for each, ask in zip(tokens, asked, strict=True)]
     draws = Draws(torch.zeros(len(texts), len(model.flow_lm.bos_emb)), [9e9] * len(texts), [1] * len(texts))
-    openings = [Opening(voice, each) for each in tokens]
+    openings: list[Opening | None] = [Opening(voice, each) for each in tokens]
     with torch.inference_mode():
-        steps = [state.step(slots, openings if step == 0 else [], draws, lengths) for step in range(STEPS)]
+        steps = [state.step(slots, openings, draws, lengths)]
+        steps += [state.step(slots, [None] * len(texts), draws, lengths) for _ in range(STEPS - 1)]
     return [[step.attention[row] for step in steps] for row in range(len(texts))]
 
 

@@ -1,7 +1,7 @@
 """engine/static_flow.py: what `state.FlowLMState` says, in static shapes, and without asking the host for anything."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
 
 import numpy as np
@@ -47,19 +47,21 @@ def test_rows_speak_as_in_the_ordinary_state(model: Model) -> None:
     they look at their texts."""
     static, plain = StaticFlow(model.flow_lm, SLOTS, HEADS), FlowLMState(model.flow_lm, SLOTS, HEADS)
     voices = [model.load_voice(name) for name in model.checkpoint.voices()]
-    steps: list[tuple[list[int], list[Opening], list[int]]] = [
+    steps: list[tuple[list[int], Sequence[Opening | None], list[int]]] = [
         (
             [4, 0, 2],
             [Opening(voices[0], TEXT), Opening(voices[1], TEXT[:1]), Opening(voices[0], TEXT * 12)],
             [6, 1, 72],
         ),
-        *[([0, 2, 4], [], [1, 72, 6])] * 2,
-        ([2, 0], [], [0, 1]),
-        ([4], [], []),
+        *[([0, 2, 4], [None] * 3, [1, 72, 6])] * 2,
+        ([2, 0], [None] * 2, [0, 1]),
+        ([4], [None], []),
         ([1], [Opening(voices[2], TEXT)], [0]),
-        *[([4, 1, 0], [], [6, 0, 1])] * 2,
+        *[([4, 1, 0], [None] * 3, [6, 0, 1])] * 2,
+        ([1, 3, 4], [None, Opening(voices[1], TEXT * 3), None], [6, 18, 0]),
+        ([2, 1], [Opening(voices[0], TEXT), None], []),
         ([4, 0], [Opening(voices[1], TEXT * 2), Opening(None, TEXT)], [12, 0]),
-        *[([0, 1, 2, 4], [], [0, 6, 0, 12])] * 2,
+        *[([0, 1, 2, 4], [None] * 4, [0, 6, 0, 12])] * 2,
     ]
     for number, (slots, openings, asked) in enumerate(steps):
         given = draws(len(slots), number)
@@ -73,10 +75,10 @@ def test_rows_speak_as_in_the_ordinary_state(model: Model) -> None:
 @torch.inference_mode()
 def test_rows_of_different_decode_steps_keep_their_own(model: Model) -> None:
     static, plain = StaticFlow(model.flow_lm, SLOTS), FlowLMState(model.flow_lm, SLOTS)
-    openings = [Opening(model.load_voice("clara"), TEXT)] * 3
+    openings: list[Opening | None] = [Opening(model.load_voice("clara"), TEXT)] * 3
     for number in range(3):
         given = draws(3, number, [4, 1, 2])
-        begins = openings if number == 0 else []
+        begins = openings if number == 0 else [None] * 3
         assert_same(static.step([0, 1, 3], begins, given), plain.step([0, 1, 3], begins, given))
 
 
@@ -87,7 +89,7 @@ def test_a_row_longer_than_its_memory_goes_on(model: Model, monkeypatch: pytest.
     static, plain = StaticFlow(model.flow_lm, 1, HEADS), FlowLMState(model.flow_lm, 1, HEADS)
     voice = model.load_voice("clara")
     for number, times in enumerate((1, 0, 20, 0, 0)):
-        begins = [Opening(voice, TEXT * times)] if times else []
+        begins = [Opening(voice, TEXT * times) if times else None]
         asked = [len(TEXT) * (1 if number < 2 else 20)]
         given = draws(1, number)
         assert_same(static.step([0], begins, given, asked), plain.step([0], begins, given, asked))
@@ -100,9 +102,9 @@ def test_a_text_behind_another_is_looked_at_where_it_lies(model: Model) -> None:
     """As in an ordinary state to which all before it is the voice."""
     static, plain = StaticFlow(model.flow_lm, SLOTS, HEADS), FlowLMState(model.flow_lm, 1, HEADS)
     static.step([3], [Opening(model.load_voice("clara"), TEXT * 2)], draws(1, 0), [12])
-    static.step([3], [], draws(1, 1), [12])
+    static.step([3], [None], draws(1, 1), [12])
     for number, voice in ((2, static.snapshot(3)), (3, None)):
-        ours, theirs = ([Opening(each, TEXT)] if voice else [] for each in (None, voice))
+        ours, theirs = ([Opening(each, TEXT) if voice else None] for each in (None, voice))
         given = draws(1, number)
         assert_same(static.step([3], ours, given, [6]), plain.step([0], theirs, given, [6]))
 
@@ -112,7 +114,7 @@ def test_the_next_step_does_not_change_what_the_last_one_said(model: Model) -> N
     static = StaticFlow(model.flow_lm, SLOTS)
     first = static.step([0], [Opening(model.load_voice("clara"), TEXT)], draws(1, 0))
     before = first.latents.clone()
-    static.step([0], [], draws(1, 1))
+    static.step([0], [None], draws(1, 1))
     assert torch.equal(first.latents, before)
 
 
@@ -188,7 +190,7 @@ def test_who_does_not_ask_pays_for_a_copy_of_each_head_alone(model: Model, rows:
         static, slots = StaticFlow(model.flow_lm, SLOTS, heads), list(range(rows))
         static.step(slots, [Opening(voice, TEXT)] * rows, draws(rows, 0), [length] * rows)
         with Counted() as counted:
-            static.step(slots, [], draws(rows, 1), [length] * rows)
+            static.step(slots, [None] * rows, draws(rows, 1), [length] * rows)
         counts.append(+counted.of)
     nobody_can, nobody_is_told, nobody_asks, somebody_asks = counts
     assert nobody_can == nobody_is_told
@@ -206,7 +208,7 @@ def test_rows_look_at_their_texts_on_a_gpu_as_on_the_processor(model: Model) -> 
     voice = model.load_voice("clara")
     for times in (2, 20):
         for number in range(3):
-            begins = [Opening(voice, TEXT * times), Opening(voice, TEXT), Opening(voice, TEXT)] if number == 0 else []
+            begins = [None if number else Opening(voice, TEXT * count) for count in (times, 1, 1)]
             given, asked = draws(3, number), [6 * times, 0, 6]
             found, wanted = (each.step([1, 4, 0], begins, given, asked).attention for each in (static, plain))
             for ours, theirs in zip(found, wanted, strict=True):

@@ -1,4 +1,4 @@
-"""engine/static_watch.py: what `cache.Watch` writes down of the same passes, wherever the texts lie."""
+"""engine/static_watch.py: what `watch.Watch` writes down of the same passes, wherever the texts lie."""
 
 from dataclasses import replace
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from engine.alignment_heads import AlignmentHeads
 from engine.cache import Prefix
+from engine.rotary import rotary_frequencies, rotate, rotation
 from engine.static_pages import StaticPages
 from engine.static_watch import USUAL_TOKENS, StaticWatch
 from engine.watch import Watch
@@ -44,13 +45,14 @@ def test_scores_are_those_that_the_ordinary_cache_writes_down(rows: list[tuple[i
     assert width >= max(lengths)
     watch.begin(len(rows))
     for number, passed in enumerate((ends, torch.ones_like(ends))):
-        asked = Watch(HEADS.by_layer, torch.arange(len(rows)), passed - 1, max(lengths))
+        asked = Watch(HEADS.by_layer, range(len(rows)), max(lengths))
         longest = int(passed.max())
-        theirs = replace(plain.span(torch.tensor(chosen), longest), watch=asked)
+        theirs = replace(plain.span(torch.tensor(chosen), passed), watch=asked)
         ours = pages.span(torch.tensor(chosen), longest, pages.reserve(chosen, passed.tolist()))
         passing = some(len(rows), longest, QUERY_HEADS, KV_HEADS, number)
-        watch.over(ours, (torch.arange(len(rows)), passed - 1)).attend(0, *passing)
-        theirs.attend(0, *passing)
+        watch.over(ours, (torch.arange(len(rows)), passed - 1)).attend(0, passing, QUERY_HEADS)
+        packed = torch.cat([row[:length] for row, length in zip(passing, passed.tolist(), strict=True)])
+        theirs.attend(0, packed, QUERY_HEADS)
         for cache in (pages, plain):
             cache.advance(torch.tensor(chosen), passed)
         watch.look(SLOTS, width)
@@ -65,9 +67,9 @@ def test_other_layers_are_not_kept() -> None:
     slots[0] = 2
     watch.begin(1)
     span = watch.over(pages.span(slots[:1], 1, pages.reserve([2], [1])), (slice(None), 0))
-    queries, keys, values = some(1, 1, QUERY_HEADS, KV_HEADS, 0)
-    span.attend(0, queries, keys, values)
-    kept = watch._queries.clone()
+    projected = some(1, 1, QUERY_HEADS, KV_HEADS, 0)
+    span.attend(0, projected, QUERY_HEADS)  # at position 0 nothing turns
+    queries, kept = projected[:, :, :QUERY_HEADS], watch._queries.clone()
     assert kept[0].equal(queries[0, 0, [head for _, head in HEADS.heads]])
     assert span.keep is not None
     span.keep(1, -queries)
@@ -79,11 +81,14 @@ def test_a_text_at_the_end_of_all_that_its_row_can_have_is_looked_at() -> None:
     pages.begin(0, Prefix(*torch.randn(2, 1, KV_HEADS, pages.page_positions - 2, 2)))
     slots[0] = 0
     watch.begin(1)
-    queries, keys, values = some(1, 2, QUERY_HEADS, KV_HEADS, 0)
-    watch.over(pages.span(slots[:1], 2, pages.reserve([0], [2])), (slice(None), 1)).attend(0, queries, keys, values)
+    projected, at = some(1, 2, QUERY_HEADS, KV_HEADS, 0), pages.page_positions - 2 + torch.arange(2)
+    span = pages.span(slots[:1], 2, pages.reserve([0], [2]))
+    watch.over(span, (slice(None), 1)).attend(0, projected, QUERY_HEADS)
     assert pages.columns == 1
     watch.look(1, watch.width([2]))
-    wanted = torch.stack([keys[0, :, head // 3] @ queries[0, 1, head] for _, head in HEADS.heads])
+    turned = rotate(projected[0, :, :-KV_HEADS], rotation(at, rotary_frequencies(2, 10000.0)))
+    queries, keys = turned[1, :QUERY_HEADS], turned[:, QUERY_HEADS:]
+    wanted = torch.stack([keys[:, head // 3] @ queries[head] for _, head in HEADS.heads])
     torch.testing.assert_close(watch.fetch(1, watch.width([2]))[:, 0, :2], wanted)
 
 

@@ -42,12 +42,12 @@ def spoken_by(engine: FlowLM, prompt: torch.Tensor, noise: torch.Tensor, decode_
     """What the engine says behind a voice prompt `[frames, dim]`: latents `[frames, dim]` of FlowLM's scale."""
     state = FlowLMState(engine, 1)
     vectors = engine.embed_voice(prompt)
-    state.forward(torch.tensor([0]), vectors[None], torch.tensor([len(vectors)]))
-    openings = [Opening(None, TOKENS)]
+    state.forward(torch.tensor([0]), vectors, torch.tensor([len(vectors)]))
+    openings: list[Opening | None] = [Opening(None, TOKENS)]
     said = []
     for frame in noise:
         said.append(state.step([0], openings, Draws(frame[None], [1e9], [decode_steps])).latents[0].clone())
-        openings = []
+        openings = [None]
     return torch.stack(said)
 
 

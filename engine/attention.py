@@ -1,0 +1,353 @@
+"""Attention of some rows over keys and values where these lie: no copy together, no mask, no position in vain.
+
+A pass takes new positions of each row, as many as it has, packed one behind the other. One loop does a whole layer: it
+turns queries and keys, writes what is new, scores, weighs and sums, and each row hears the same in any company. What
+counts for a single query is to read each key and value once; more of them go in blocks of sixteen, side by side in
+one register, through products of eight positions at once. Knows addresses, not slots.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from llvmlite import ir
+from numba import float32, int64, types, uint16, void
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+from numba.np.numpy_support import carray
+from torch import Tensor
+
+from engine.loops import ONE, ZERO, compiled, exp
+from engine.watch import Watch
+
+HALF_WORD, ROUNDING, ODD = np.uint32(16), np.uint32(0x7FFF), np.uint32(1)
+FAR, UNSEEN = np.float32(-1e30), np.float32(-1e29)
+COLUMNS, ROWS = 16, 8  # of a product in registers
+FEW = 4  # queries of one position that share a key: more of them pay for a block
+TILE = 64  # positions of float32 that stay in the nearest cache
+
+
+class Parts(NamedTuple):
+    """Where the past of each row and its new positions lie, in parts that follow each other: `[rows, parts]` each.
+
+    Of layer 0 and its first head; the others follow at fixed distances. Distances are in bytes; counts may be 0.
+    """
+
+    keys: np.ndarray  # int64, addresses
+    values: np.ndarray
+    counts: np.ndarray  # int64, positions; the last of them are the new ones
+    layer_steps: np.ndarray  # int64
+    head_steps: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One pass over some rows of a cache: made once, used by every layer."""
+
+    parts: Parts
+    lengths: np.ndarray  # int64 [rows], new positions of each
+    free: np.ndarray  # int64 [rows], of them so many still see the first position; then each sees one fewer
+    owners: tuple[object, ...]  # of that memory, so that it stays
+    kind: np.ndarray  # of the stored numbers: float32, or uint16, which are bfloat16
+    rotation: np.ndarray  # float32 [positions, head_dim], a cosine and a sine for each pair
+    watch: Watch | None = None
+
+    def attend(self, layer: int, projected: Tensor, heads: int) -> Tensor:
+        """What was made of new positions, packed: `[positions..., heads + 2 * kv_heads, head_dim]`, queries (scaled
+        already), keys and values. The last two are stored. Returns what the queries hear, `[positions..., heads,
+        head_dim]`.
+        """
+        dim = projected.shape[-1]
+        flat = projected.float().contiguous().view(len(self.rotation), -1, dim)
+        heard = torch.empty(len(flat), heads, dim)
+        watch = self.watch if self.watch and layer in self.watch.heads else None
+        scores = torch.empty(len(self.lengths), heads, watch.width if watch else 0)
+        _attend(
+            flat.numpy(), self.rotation, layer, *self.parts, self.lengths, self.free, self.kind, heard.numpy(),
+            scores.numpy(),
+        )  # fmt: skip
+        if watch:
+            watch.look(layer, scores)
+        return heard.view(*projected.shape[:-2], heads, dim)
+
+
+def _typed(context: Any, address: Any) -> Any:
+    """For Numba: a number as the address that it is."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), generate
+
+
+def _product(context: Any, a: Any, a_row: Any, a_step: Any, b: Any, b_step: Any, c: Any, c_row: Any, count: Any) -> Any:
+    """For Numba: `c[row, :16] += sum of a[row, step] * b[step, :16]` for eight rows and `count` steps.
+
+    Addresses of float32, and the distances between rows and between steps, in numbers. The sums are registers.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, a_row, a_step, b, b_step, c, c_row, count = arguments
+        number, index = ir.FloatType(), ir.IntType(64)
+        vector = ir.VectorType(number, COLUMNS)
+        anything = ir.Constant(vector, ir.Undefined)
+        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), COLUMNS), [0] * COLUMNS)
+
+        def place(base: Any, distance: Any, times: Any) -> Any:
+            return builder.add(base, builder.mul(builder.mul(distance, times), ir.Constant(index, 4)))
+
+        def load(kind: Any, address: Any) -> Any:
+            return builder.load(builder.inttoptr(address, kind.as_pointer()), align=4)
+
+        rows = [ir.Constant(index, row) for row in range(ROWS)]
+        of_a, of_c = [place(a, a_row, row) for row in rows], [place(c, c_row, row) for row in rows]
+        before, begun = builder.block, [load(vector, address) for address in of_c]
+        loop, done = builder.append_basic_block(), builder.append_basic_block()
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        step, sums = builder.phi(index), [builder.phi(vector) for _ in rows]
+        right = load(vector, place(b, b_step, step))
+        added = []
+        for address, total in zip(of_a, sums, strict=True):
+            left = builder.insert_element(
+                anything, load(number, place(address, a_step, step)), ir.Constant(ir.IntType(32), 0)
+            )
+            product = builder.fmul(builder.shuffle_vector(left, anything, everywhere), right, flags=("fast",))
+            added.append(builder.fadd(total, product, flags=("fast",)))
+        following = builder.add(step, ir.Constant(index, 1))
+        for phi, start, after in zip((step, *sums), (ir.Constant(index, 0), *begun), (following, *added), strict=True):
+            phi.add_incoming(start, before)
+            phi.add_incoming(after, loop)
+        builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
+        builder.position_at_end(done)
+        for address, total in zip(of_c, added, strict=True):
+            builder.store(total, builder.inttoptr(address, vector.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 8), generate
+
+
+_pointer: Any = intrinsic(_typed)
+_multiply: Any = intrinsic(_product)
+_array: Any = carray
+
+
+def _wide(number: Any) -> Any:
+    """A stored number as float32."""
+
+
+@overload(_wide, inline="always")
+def _widen(number: Any) -> Any:
+    def shifted(number: Any) -> Any:
+        return np.uint32(np.uint32(number) << HALF_WORD).view(np.float32)
+
+    def same(number: Any) -> Any:
+        return number
+
+    return shifted if number is uint16 else same
+
+
+def _keep(into: Any, i: Any, number: Any) -> Any:
+    """Store a float32: in bfloat16 the nearest; of two that are as near, the even one."""
+
+
+@overload(_keep, inline="always")
+def _round(into: Any, i: Any, number: Any) -> Any:
+    def rounded(into: Any, i: Any, number: Any) -> Any:
+        bits = np.float32(number).view(np.uint32)
+        into[i] = np.uint16(np.uint32(bits + ROUNDING + ((bits >> HALF_WORD) & ODD)) >> HALF_WORD)
+
+    def same(into: Any, i: Any, number: Any) -> Any:
+        into[i] = number
+
+    return rounded if into.dtype is uint16 else same
+
+
+@compiled(inline="always")
+def _turn(projected: Any, rotation: Any, turning: Any) -> None:
+    """The first heads `turning` of each position, pair by pair, in place."""
+    for position in range(projected.shape[0]):
+        by = rotation[position]
+        for head in range(turning):
+            x = projected[position, head]
+            for i in range(0, x.size, 2):
+                even, odd = x[i], x[i + 1]
+                x[i] = even * by[i] - odd * by[i + 1]
+                x[i + 1] = even * by[i + 1] + odd * by[i]
+
+
+@compiled(inline="always")
+def _write(at: Any, counts: Any, kind: Any, projected: Any, first: Any, length: Any, head: Any) -> None:
+    """The new positions of a row, the last of those that lie `at` these parts."""
+    dim = projected.shape[2]
+    old = counts.sum() - length
+    for part in range(counts.size):
+        there = _array(_pointer(at[part]), (counts[part], dim), kind.dtype)
+        for position in range(max(old, 0), counts[part]):
+            new, into = projected[first + position - old, head], there[position]
+            for i in range(dim):
+                _keep(into, i, new[i])
+        old -= counts[part]
+
+
+@compiled(inline="always")
+def _hear_one(query: Any, key_at: Any, value_at: Any, counts: Any, kind: Any, weights: Any, heard: Any,
+              scores: Any) -> None:  # fmt: skip
+    """One query over all positions. `weights`: room for one column of them."""
+    dim = query.size
+    count, most = 0, FAR
+    for part in range(counts.size):
+        there = _array(_pointer(key_at[part]), (counts[part], dim), kind.dtype)
+        for position in range(counts[part]):
+            past, score = there[position], ZERO
+            for i in range(dim):
+                score += query[i] * _wide(past[i])
+            weights[count] = score
+            most = max(most, score)
+            count += 1
+    for i in range(min(scores.size, count - counts[0])):
+        scores[i] = weights[counts[0] + i]
+    total = ZERO
+    for i in range(count):
+        weights[i] = exp(weights[i] - most)
+        total += weights[i]
+    heard[:] = ZERO
+    count = 0
+    for part in range(counts.size):
+        there = _array(_pointer(value_at[part]), (counts[part], dim), kind.dtype)
+        for position in range(counts[part]):
+            past, weight = there[position], weights[count]
+            for i in range(dim):
+                heard[i] += weight * _wide(past[i])
+            count += 1
+    for i in range(dim):
+        heard[i] *= ONE / total
+
+
+@compiled(inline="always")
+def _tile(at: Any, first: Any, count: Any, dim: Any, kind: Any, tile: Any) -> None:
+    """So many stored positions behind `first`, as float32 `[positions, dim]`."""
+    there = _array(_pointer(at + first * dim * kind.itemsize), (count * dim,), kind.dtype)
+    for i in range(there.size):
+        tile[i] = _wide(there[i])
+
+
+@compiled(inline="always")
+def _score_block(block: Any, at: Any, counts: Any, kind: Any, tile: Any, weights: Any) -> Any:
+    """Queries `block` `[dim, 16]` times all keys: `weights` `[positions, 16]`. How many positions."""
+    dim, done = block.shape[0], 0
+    for part in range(counts.size):
+        for first in range(0, counts[part], TILE):
+            count = min(TILE, counts[part] - first)
+            _tile(at[part], first, count, dim, kind, tile)
+            for position in range(0, count, ROWS):  # what is too much in the last is written over, or never read
+                into = weights[done + position : done + position + ROWS]
+                into[:] = ZERO
+                _multiply(tile.ctypes.data + 4 * position * dim, dim, 1, block.ctypes.data, COLUMNS,
+                          into.ctypes.data, COLUMNS, dim)  # fmt: skip
+            done += count
+    return done
+
+
+@compiled(inline="always")
+def _weigh_block(weights: Any, begins: Any, ends: Any, most: Any, sums: Any) -> None:
+    """Scores `[positions, 16]` to weights, not yet divided by their `sums`."""
+    for column in range(COLUMNS):
+        weights[: begins[column], column] = FAR
+        weights[ends[column] :, column] = FAR
+    most[:] = FAR
+    sums[:] = ZERO
+    for position in range(weights.shape[0]):
+        row = weights[position]
+        for column in range(COLUMNS):
+            most[column] = max(most[column], row[column])
+    for position in range(weights.shape[0]):
+        row = weights[position]
+        for column in range(COLUMNS):
+            weight = exp(row[column] - most[column]) if row[column] > UNSEEN else ZERO
+            row[column] = weight
+            sums[column] += weight
+
+
+@compiled(inline="always")
+def _hear_block(weights: Any, at: Any, counts: Any, kind: Any, tile: Any, dim: Any, heard: Any) -> None:
+    """All values, weighed: `heard` `[16, dim or more]`."""
+    heard[:] = ZERO
+    wide, done = heard.shape[1], 0
+    for part in range(counts.size):
+        for first in range(0, counts[part], TILE):
+            count = min(TILE, counts[part] - first)
+            _tile(at[part], first, count, dim, kind, tile)
+            for column in range(0, COLUMNS, ROWS):
+                for i in range(0, dim, COLUMNS):
+                    _multiply(weights[done:].ctypes.data + 4 * column, 1, COLUMNS, tile.ctypes.data + 4 * i, dim,
+                              heard[column:].ctypes.data + 4 * i, wide, count)  # fmt: skip
+            done += count
+
+
+_packed, _of_parts, _of_rows = float32[:, :, ::1], int64[:, ::1], int64[::1]
+_signatures = [
+    void(_packed, float32[:, ::1], int64, _of_parts, _of_parts, _of_parts, _of_parts, _of_parts, _of_rows, _of_rows,
+         kind[::1], _packed, _packed)
+    for kind in (uint16, float32)
+]  # fmt: skip
+
+
+@compiled(_signatures)
+def _attend(projected: Any, rotation: Any, layer: Any, keys: Any, values: Any, counts: Any, layer_steps: Any,
+            head_steps: Any, lengths: Any, free: Any, kind: Any, heard: Any, scores: Any) -> None:  # fmt: skip
+    """As `Span.attend`. `scores` `[rows, heads, width]` gets what each row's last query makes of the first positions
+    behind the first part.
+    """
+    heads, dim = heard.shape[1], heard.shape[2]
+    kv_heads = (projected.shape[1] - heads) // 2
+    sharing = heads // kv_heads
+    _turn(projected, rotation, heads + kv_heads)
+    key_at, value_at = np.empty_like(keys[0]), np.empty_like(keys[0])
+    weights = np.empty((counts.sum(axis=1).max() + ROWS, COLUMNS), np.float32)
+    column_of_weights = weights.ravel()
+    block = np.empty((dim, COLUMNS), np.float32)
+    tile = np.zeros((TILE + ROWS) * dim + COLUMNS, np.float32)
+    begins, ends = np.empty(COLUMNS, np.int64), np.empty(COLUMNS, np.int64)
+    most, sums = np.empty(COLUMNS, np.float32), np.empty(COLUMNS, np.float32)
+    sum_of_values = np.empty((COLUMNS, -(-dim // COLUMNS) * COLUMNS), np.float32)
+    for head in range(kv_heads):  # a prefix that rows share is near then
+        first = 0
+        for row in range(lengths.size):
+            length, there = lengths[row], counts[row]
+            for part in range(there.size):
+                step = layer * layer_steps[row, part] + head * head_steps[row, part]
+                key_at[part], value_at[part] = keys[row, part] + step, values[row, part] + step
+            _write(key_at, there, kind, projected, first, length, heads + head)
+            _write(value_at, there, kind, projected, first, length, heads + kv_heads + head)
+            if length == 1 and sharing < FEW:
+                for of in range(head * sharing, (head + 1) * sharing):
+                    _hear_one(projected[first, of], key_at, value_at, there, kind, column_of_weights, heard[first, of],
+                              scores[row, of])  # fmt: skip
+            else:
+                old = there.sum() - length
+                for start in range(0, length * sharing, COLUMNS):
+                    filled = min(COLUMNS, length * sharing - start)
+                    block[:] = ZERO
+                    for column in range(COLUMNS):
+                        position, of = divmod(min(start + column, length * sharing - 1), sharing)
+                        begins[column], ends[column] = max(0, position - free[row]), old + position + 1
+                        if column < filled:
+                            query = projected[first + position, head * sharing + of]
+                            for i in range(dim):
+                                block[i, column] = query[i]
+                    done = _score_block(block, key_at, there, kind, tile, weights)
+                    for column in range(filled):
+                        position, of = divmod(start + column, sharing)
+                        if position == length - 1:
+                            for i in range(min(scores.shape[2], done - there[0])):
+                                scores[row, head * sharing + of, i] = weights[there[0] + i, column]
+                    _weigh_block(weights[:done], begins, ends, most, sums)
+                    _hear_block(weights, value_at, there, kind, tile, dim, sum_of_values)
+                    for column in range(filled):
+                        position, of = divmod(start + column, sharing)
+                        into, whole = heard[first + position, head * sharing + of], ONE / sums[column]
+                        for i in range(dim):
+                            into[i] = sum_of_values[column, i] * whole
+            first += length
