@@ -55,6 +55,10 @@ class Costs:
     group: Curve = field(default_factory=lambda: _usual(2.0, 2.0))  # CPU ms by rows
     step: Curve | None = None  # ms by rows, both networks and all cores at work; None: was not measured
 
+    def prefill_ms(self, positions: int, going: int) -> float:
+        """What these cost in a pass of FlowLM with so many rows that go on: such a pass reads all weights anyway."""
+        return self.join(positions) - (self.flow(1) if going else 0.0)
+
     def take(self, measured: "Costs") -> None:
         """From now on these."""
         self.flow, self.join, self.group, self.step = measured.flow, measured.join, measured.group, measured.step
@@ -66,7 +70,8 @@ class Costs:
         """
         assert self.step is not None, "was not measured"
         flow_ms, groups_ms = self.flow.measured(rows), self._groups_ms(rows)
-        joins_ms = self.join.measured(SEGMENT_POSITIONS) * rows / SEGMENT_FRAMES
+        join_ms = self.join.measured(SEGMENT_POSITIONS) - self.flow.measured(1)  # in one pass with those who go on
+        joins_ms = max(join_ms, 0.0) * rows / SEGMENT_FRAMES
         now_ms = sum(
             cost_ms * max(1.0, curve.ratio)
             for cost_ms, curve in ((flow_ms, self.flow), (groups_ms, self.group), (joins_ms, self.join))

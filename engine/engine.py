@@ -207,10 +207,10 @@ class Engine:
 
     def _learn(self, batch: Batch, output: Output) -> None:
         """Correct what steps cost by what these did."""
-        if batch.positions:
-            self._costs.join.saw(batch.positions, output.cost_ms)
-        else:
+        if not batch.positions:
             self._costs.flow.saw(len(batch.rows), output.cost_ms)
+        elif not batch.staying:
+            self._costs.join.saw(batch.positions, output.cost_ms)
         for rows, cost_ms in self._runner.codec.costs():
             self._costs.group.saw(rows, cost_ms)
 

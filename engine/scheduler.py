@@ -49,7 +49,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """All that passes from the loop to the engine's thread: rows that join, or rows that go on."""
+    """All that passes from the loop to the engine's thread: rows that join and rows that go on."""
 
     rows: tuple[Row, ...]
 
@@ -60,6 +60,11 @@ class Batch:
     def positions(self) -> int:
         """Of its prefill."""
         return _positions([len(row.join.tokens) for row in self.rows if row.join is not None])
+
+    @property
+    def staying(self) -> int:
+        """Rows that go on."""
+        return sum(row.join is None for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,17 +169,20 @@ class Scheduler:
         return sorted(ready, key=lambda each: each.order)
 
     def _choose(self, ready: list[_Candidate], backlog: int) -> list[_Candidate]:
-        """Rows that join or rows that go on: they are two passes anyway, and the shorter one need not wait."""
+        """Who joins urgently does so alone, and need not wait for the others; else rows that join are in one pass with
+        those that go on.
+        """
         joining = self._pressed([each for each in ready if each.tokens is not None])
         going = self._pressed(staying := [each for each in ready if each.tokens is None])
-        slack_ms = self._slack_ms(staying)
-        joins_first = bool(joining) and self._joins_first(joining[0], going, slack_ms)
-        pressed = len(joining) + len(going)
-        joining = self._affordable(joining, slack_ms)
-        for rows in (joining, going) if joins_first else (going, joining):
+        slack_ms, pressed = self._slack_ms(staying), len(joining) + len(going)
+        urgent = [each for each in joining if each.urgent]
+        alone = self._affordable(urgent or joining, slack_ms, 0)
+        joins_first = bool(urgent) and self._joins_first(urgent[0], going, slack_ms)
+        if not urgent and not all(each.newcomer for each in going):
+            going += self._affordable(joining, slack_ms, len(going))
+        for rows in (alone, going) if joins_first else (going, alone):
             if chosen := self._not_held(rows, backlog, pressed):
-                joined = chosen[0].tokens is not None
-                self._owed = not joined and any(each.urgent for each in joining)
+                self._owed = bool(urgent) and all(each.tokens is None for each in chosen)
                 return chosen
         return []
 
@@ -197,22 +205,17 @@ class Scheduler:
         return min(each.lead_ms for each in staying) - self._costs.flow(len(staying)) - 2 * group_ms
 
     def _joins_first(self, first: _Candidate, going: Sequence[_Candidate], slack_ms: float) -> bool:
+        """By turns, where there is not time for all."""
         assert first.tokens is not None
-        if not going:
-            return True
-        fits = self._costs.join(_positions([first.tokens])) <= slack_ms
-        if first.urgent:
-            return fits or self._owed  # by turns, where there is not time for all
-        return fits and first.order < going[0].order
+        return not going or self._owed or self._costs.join(_positions([first.tokens])) <= slack_ms
 
-    def _affordable(self, joining: Sequence[_Candidate], slack_ms: float) -> list[_Candidate]:
-        """The first, and as many after it as there is time for. Newcomers wait for nobody whose time has not come."""
-        joining = [each for each in joining if each.urgent] or joining
-        budget_ms = min(JOIN_MS, slack_ms)
-        rows, tokens = list(joining[:1]), [each.tokens or 0 for each in joining]
-        while len(rows) < len(joining) and self._costs.join(_positions(tokens[: len(rows) + 1])) <= budget_ms:
-            rows.append(joining[len(rows)])
-        return rows
+    def _affordable(self, joining: Sequence[_Candidate], slack_ms: float, going: int) -> list[_Candidate]:
+        """As many as there is time for in one pass with so many who go on; alone, at least the first."""
+        budget_ms, tokens = min(JOIN_MS, slack_ms), [each.tokens or 0 for each in joining]
+        count = 0 if going else min(1, len(joining))
+        while count < len(joining) and self._costs.prefill_ms(_positions(tokens[: count + 1]), going) <= budget_ms:
+            count += 1
+        return list(joining[:count])
 
     def _not_held(self, rows: list[_Candidate], backlog: int, pressed: int) -> list[_Candidate]:
         """FlowLM is a step ahead of the codec and no more; newcomers do not wait for that, nor does silence."""
@@ -236,5 +239,5 @@ class Scheduler:
 
 
 def _positions(tokens: Sequence[int]) -> int:
-    """Of a prefill of such texts: each is filled up to the longest, and the mark where speech begins is behind it."""
-    return len(tokens) * (max(tokens, default=0) + 1)
+    """Of a prefill of such texts: the mark where speech begins is behind each."""
+    return sum(tokens) + len(tokens)

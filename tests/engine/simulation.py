@@ -231,7 +231,9 @@ class Machine(Engine):
             heapq.heappop(self._coming)[2]()
 
     def _job(self, batch: Batch) -> Job:
-        cost_ms = self.truth.join(batch.positions) if batch.positions else self.truth.flow(len(batch.rows))
+        staying, positions = batch.staying, batch.positions
+        cost_ms = self.truth.flow(staying) if staying else 0.0
+        cost_ms += self.truth.prefill_ms(positions, staying) if positions else 0.0
         return Job(cost_ms, lambda: self._stepped(batch, cost_ms))
 
     def _stepped(self, batch: Batch, cost_ms: float) -> None:

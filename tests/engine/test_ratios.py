@@ -100,7 +100,7 @@ def spy(model: Model, monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list[
     forward, decode = model.flow_lm.forward, model.mimi.decode
 
     def forward_and_tell(x: Tensor, span: Any) -> Tensor:
-        flow_rows.append(len(x))
+        flow_rows.append(len(span.lengths))
         return forward(x, span)
 
     def decode_and_tell(latents: Tensor, state: MimiState, slots: Tensor) -> Tensor:

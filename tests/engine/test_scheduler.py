@@ -122,15 +122,16 @@ def test_newcomers_join_before_others_step(scheduler: Scheduler, ahead: Ahead) -
     assert stepping(scheduler) == [newcomer]
 
 
-def test_rows_that_join_and_rows_that_go_on_are_steps_of_their_own(scheduler: Scheduler, ahead: Ahead) -> None:
+def test_newcomers_join_alone_and_segments_begin_in_one_pass_with_those_who_go_on(
+    scheduler: Scheduler, ahead: Ahead
+) -> None:
     ahead(300.0), ahead(310.0, joins=True), ahead()
-    kinds = []
-    for _ in range(5):
+    passes = []
+    for _ in range(4):
         batch = scheduler.schedule()
-        assert len({row.join is None for row in batch.rows}) == 1
-        kinds.append([row.slot for row in batch.rows])
+        passes.append([(row.slot, row.join is not None) for row in batch.rows])
         finish(scheduler, batch)
-    assert kinds == [[2], [2], [2], [0, 2], [1]]
+    assert passes == [[(2, True)], [(2, False)], [(2, False)], [(0, False), (1, True), (2, False)]]
 
 
 def test_newcomers_step_alone_while_all_others_have_more_than_they(scheduler: Scheduler, ahead: Ahead) -> None:
@@ -175,8 +176,11 @@ def test_who_is_about_to_run_dry_does_not_wait_for_the_codec_and_takes_the_other
 
 
 def test_prefill_takes_no_more_time_than_those_who_listen_have(scheduler: Scheduler, ahead: Ahead) -> None:
-    """A step takes 10 ms and the codec twice 5: 100 ms of lead leave 80, of which newcomers may have 40."""
-    ahead(100.0)
+    """A step takes 10 ms and the codec twice 5: 100 ms of lead leave 80, of which texts may have 40, and 10 more in one
+    pass with those who go on, since their pass has to be anyway."""
+    going = ahead(100.0)
+    others = [ahead(300.0, tokens=9, joins=True) for _ in range(9)]
+    assert stepping(scheduler) == [going, *others[:5]]
     newcomers = [ahead(tokens=9) for _ in range(9)]
     assert stepping(scheduler) == newcomers[:4]
 
@@ -202,11 +206,12 @@ def test_where_there_is_no_time_for_both_they_take_turns(scheduler: Scheduler, c
     assert len([each for each in newcomers if each.segment]) == 3
 
 
-def test_a_segment_that_begins_in_time_does_not_go_before_those_who_have_less(
+def test_a_segment_that_begins_in_time_waits_where_those_who_have_less_have_no_time(
     scheduler: Scheduler, ahead: Ahead
 ) -> None:
-    least = ahead(200.0)
-    ahead(450.0, joins=True)
+    """25 ms of lead leave 5; the text takes 31, of which the pass of the other pays 10."""
+    least = ahead(25.0)
+    ahead(450.0, tokens=30, joins=True)
     assert stepping(scheduler) == [least]
 
 
