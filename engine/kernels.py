@@ -5,7 +5,6 @@ it adds bias, activation and a residual on the way out, in int8 our own loops do
 docs/performance.md.
 """
 
-import math
 from collections.abc import Callable
 from typing import Literal, Protocol
 
@@ -31,6 +30,11 @@ class Product(Protocol):
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor: ...
 
 
+class Convolution(Protocol):
+    def __call__(self, x: Tensor, tail: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Of `x` `[rows, time, in]` behind its tail `[rows, reach, in]`, which becomes the end of both."""
+
+
 def linear(weight: Tensor, bias: Tensor | None, activation: Activation, precision: Precision) -> Product:
     """`[..., in]` to `[..., out]`: x times weight `[out, in]`, plus bias, activated, plus the residual."""
     if precision is Precision.INT8 and _pays(weight):
@@ -39,40 +43,41 @@ def linear(weight: Tensor, bias: Tensor | None, activation: Activation, precisio
     return kind(weight.to(precision.dtype), None if bias is None else bias.to(precision.dtype), activation)
 
 
-def convolution(weight: Tensor, bias: Tensor | None, dilation: int, precision: Precision) -> Product:
-    """`[rows, time + (taps - 1) * dilation, in]` to `[rows, time, out]` by weight `[out, in, taps]`."""
+def convolution(weight: Tensor, bias: Tensor | None, dilation: int, elu: bool, precision: Precision) -> Convolution:
+    """`[rows, time, in]`, through ELU if so wanted, to `[rows, time, out]` by weight `[out, in, taps]`; it reaches
+    `(taps - 1) * dilation` steps back."""
     if precision is Precision.INT8 and _pays(weight):
-        return _Int8Linear(weight, bias, None, dilation)
+        return _Int8Convolution(weight, bias, None, dilation, elu)
+    return _Joined(_over_time(weight, bias, dilation, precision), elu)
+
+
+def _over_time(weight: Tensor, bias: Tensor | None, dilation: int, precision: Precision) -> Product:
+    """`[rows, reach + time, in]` to `[rows, time, out]`."""
+    if weight.shape[2] == 1:
+        return linear(weight[:, :, 0], bias, None, precision)
     if len(weight) == dilation == 1 and _loops(weight) and precision is not Precision.BFLOAT16:
         return _OneOutput(weight, bias)
     kind = _OneDnnConvolution if _has_onednn(weight) else _PlainConvolution
     return kind(weight.to(precision.dtype), None if bias is None else bias.to(precision.dtype), dilation)
 
 
-def elu(x: Tensor) -> Tensor:
-    """max(x, e^x - 1)."""
-    if _loops(x):
-        return joined(x.new_empty(len(x), 0, x.shape[2]), x, True)
-    out = torch.empty_like(x)
-    _elu(x, out)
-    return out
-
-
-def joined(before: Tensor, x: Tensor, activated: bool) -> Tensor:
-    """`[rows, before, channels]`, then `x` `[rows, time, channels]`, through `elu` if so wanted, in one."""
+def joined(tail: Tensor, x: Tensor, elu: bool) -> Tensor:
+    """`[rows, reach, channels]`, then `x` `[rows, time, channels]`, through ELU if so wanted, in one. The tail becomes
+    the end of that."""
     rows, time, channels = x.shape
-    tail = before.shape[1]
-    whole = x.new_empty(rows, tail + time, channels)
+    reach = tail.shape[1]
+    whole = x.new_empty(rows, reach + time, channels)
     if _loops(x):
-        loops.join(before.contiguous().numpy(), x.contiguous().numpy(), whole.numpy(), activated)
+        loops.join(tail.numpy(), x.contiguous().numpy(), elu, whole.numpy())
         return whole
-    whole[:, :tail] = before
-    _elu(x, whole[:, tail:]) if activated else whole[:, tail:].copy_(x)
+    whole[:, :reach] = tail
+    _elu(x, whole[:, reach:]) if elu else whole[:, reach:].copy_(x)
+    tail.copy_(whole[:, time:])
     return whole
 
 
 def _elu(x: Tensor, out: Tensor) -> None:
-    """In float32 whatever x is. torch's own takes twice as long on a CPU for its careful expm1."""
+    """max(x, e^x - 1), in float32 whatever x is. torch's own takes twice as long on a CPU for its careful expm1."""
     if x.device.type != "cpu":
         torch.ops.aten.elu.out(x, out=out)
         return
@@ -116,17 +121,27 @@ class _OneDnnLinear:
 
 
 class _Int8Linear:
-    """Weights in int8 with a scale for each output; each row of activations in 256 levels of its own, from its least
-    number to its greatest, so that a row never depends on its company and silence is not measured by speech.
+    """One tap, behind nothing."""
 
-    `weight` `[out, in]` or, for a convolution, `[out, in, taps]`: what its taps see lies in one row then.
+    def __init__(self, weight: Tensor, bias: Tensor | None, activation: Activation) -> None:
+        self._product = _Int8Convolution(weight[:, :, None], bias, activation)
+        self._nothing = weight.new_empty(1, 0, weight.shape[1])
+
+    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        y = self._product(x.reshape(1, -1, x.shape[-1]), self._nothing, residual)
+        return y.view(*x.shape[:-1], -1)
+
+
+class _Int8Convolution:
+    """Weights in int8 with a scale for each output. What the taps of one output see has 256 levels of its own, from
+    its least number to its greatest, so a row never depends on its company and silence is not measured by speech.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, activation: Activation, dilation: int = 1) -> None:
-        if weight.dim() == 2:
-            weight = weight[:, :, None]
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, activation: Activation, dilation: int = 1, elu: bool = False
+    ) -> None:
         outputs, _, self._taps = weight.shape
-        self._dilation, self._activation = dilation, loops.ACTIVATIONS[activation]
+        self._dilation, self._elu, self._activation = dilation, elu, loops.ACTIVATIONS[activation]
         rows = weight.transpose(1, 2).flatten(1).contiguous()  # [out, taps * in]
         levels, self._scales = torch.empty(rows.shape, dtype=torch.int8), torch.empty(outputs)
         self._sums = np.empty(outputs, np.float32)
@@ -137,22 +152,20 @@ class _Int8Linear:
         self._weight = torch.ops.onednn.qlinear_prepack(levels, [ROWS, rows.shape[1]])
         self._small = levels.numpy() if levels.numel() <= SMALL else None
 
-    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        *rows, time, channels = x.shape
-        reach = (self._taps - 1) * self._dilation
-        shape = (*rows, time - reach, len(self._bias))
-        outputs = math.prod(shape[:-1])
+    def __call__(self, x: Tensor, tail: Tensor, residual: Tensor | None = None) -> Tensor:
+        rows, time, channels = x.shape
+        outputs = rows * time
         levels = torch.empty(outputs, self._taps * channels, dtype=torch.uint8)
         scales, lows = np.empty(outputs, np.float32), np.empty(outputs, np.float32)
-        seen = x.contiguous().view(-1, time, channels).numpy()
-        loops.windows(seen, self._taps, self._dilation, levels.numpy(), scales, lows)
+        seen = tail.numpy(), x.contiguous().numpy(), self._elu
+        loops.windows(*seen, self._taps, self._dilation, levels.numpy(), scales, lows)
         y = self._multiply(levels)
         if residual is None:
             loops.finish(y.numpy(), scales, lows, self._sums, self._bias, self._activation)
         else:
             onto = residual.contiguous().view(outputs, -1).numpy()
             loops.finish_onto(y.numpy(), scales, lows, self._sums, self._bias, onto)
-        return y.view(shape)
+        return y.view(rows, time, -1)
 
     def _multiply(self, levels: Tensor) -> Tensor:
         y: Tensor
@@ -164,6 +177,16 @@ class _Int8Linear:
             levels, 1.0, 0, self._weight, self._scales, self._zeros, None, 1.0, 0, torch.float32, "none", [], ""
         )
         return y
+
+
+class _Joined:
+    """A product over what was laid behind its tail first."""
+
+    def __init__(self, product: Product, elu: bool) -> None:
+        self._product, self._elu = product, elu
+
+    def __call__(self, x: Tensor, tail: Tensor, residual: Tensor | None = None) -> Tensor:
+        return self._product(joined(tail, x, self._elu), residual)
 
 
 class _PlainConvolution:

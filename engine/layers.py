@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from engine import kernels
-from engine.kernels import Activation, Product
+from engine.kernels import Activation, Convolution, Product
 from engine.precision import Precision
 
 
@@ -141,36 +141,31 @@ class Transformer(nn.Module):
 class Tails(Protocol):
     """What streaming convolutions remember between passes: their last inputs, for the rows of this pass."""
 
-    def take(self, layer: nn.Module) -> Tensor | None:
-        """None: nothing was before."""
-
-    def put(self, layer: nn.Module, tail: Tensor) -> None: ...
+    def take(self, layer: "Streaming", x: Tensor) -> Tensor:
+        """`[rows, tail_length, tail_channels]`: who takes it leaves there what the next pass is to find. `x` is what
+        comes now."""
 
 
 class Streaming(Packs):
     """A convolution over `[rows, time, channels]` that sees only the past: `tail_length` inputs of `tail_channels`.
 
-    `elu`: its input goes through that first. All three kinds are one product over a few taps, because the order of
-    our rows makes `stride` neighbours one wider input, or one wide output `stride` neighbours.
+    `elu`: its input goes through that first, and so it is remembered. All three kinds are one product over a few taps,
+    because the order of our rows makes `stride` neighbours one wider input, or one wide output `stride` neighbours.
     """
 
     tail_channels: int
     tail_length: int
     elu: bool
     replicate = False  # before the beginning was the first input, not silence
-    _product: Product
+    _product: Convolution
 
-    def _behind_tail(self, x: Tensor, tails: Tails) -> Tensor:
-        """The activated input with what was before it."""
-        if not self.tail_length:
-            return kernels.elu(x) if self.elu else x
-        before = tails.take(self)
-        if before is None:
-            before = x[:, :1] if self.replicate else x.new_zeros(())
-            before = before.expand(len(x), self.tail_length, x.shape[2])
-        whole = kernels.joined(before, x, self.elu)
-        tails.put(self, whole[:, -self.tail_length :])
-        return whole
+    def before(self, x: Tensor) -> Tensor:
+        """The tail where nothing was before `x`."""
+        before = x[:, :1] if self.replicate else x.new_zeros(())
+        return before.expand(len(x), self.tail_length, x.shape[2]).clone()
+
+    def _tail(self, x: Tensor, tails: Tails) -> Tensor:
+        return tails.take(self, x) if self.tail_length else x.new_empty(len(x), 0, x.shape[2])
 
 
 class CausalConv1d(Streaming):
@@ -187,14 +182,16 @@ class CausalConv1d(Streaming):
         assert self.conv is not None, "packed twice"
         weight = self.conv.weight.data  # [out, in, kernel]
         weight = weight.unflatten(2, (-1, self.stride)).permute(0, 3, 1, 2).flatten(1, 2)  # [out, stride * in, taps]
-        self._product = _taps(weight, _data(self.conv.bias), self.dilation, precision)
+        self._product = kernels.convolution(weight, _data(self.conv.bias), self.dilation, self.elu, precision)
         self.conv = None
 
     def forward(self, x: Tensor, tails: Tails, residual: Tensor | None = None) -> Tensor:
-        x = self._behind_tail(x, tails)
-        if self.stride > 1:
-            x = x.view(x.shape[0], x.shape[1] // self.stride, -1)
-        return self._product(x, residual)
+        return self._product(self._wide(x), self._wide(self._tail(x, tails)), residual)
+
+    def _wide(self, x: Tensor) -> Tensor:
+        """`stride` neighbours as one."""
+        rows, time, channels = x.shape
+        return x.view(rows, time // self.stride, self.stride * channels)
 
 
 class CausalConvTranspose1d(Streaming):
@@ -211,11 +208,12 @@ class CausalConvTranspose1d(Streaming):
         weight = self.convtr.weight.data.unflatten(2, (-1, self.stride)).flip(2)  # [in, out, taps, stride]
         weight = weight.permute(3, 1, 0, 2).flatten(0, 1)  # [stride * out, in, taps]
         bias = _data(self.convtr.bias)
-        self._product = _taps(weight, None if bias is None else bias.repeat(self.stride), 1, precision)
+        bias = None if bias is None else bias.repeat(self.stride)
+        self._product = kernels.convolution(weight, bias, 1, self.elu, precision)
         self.convtr = None
 
     def forward(self, x: Tensor, tails: Tails) -> Tensor:
-        y = self._product(self._behind_tail(x, tails))
+        y = self._product(x, self._tail(x, tails))
         return y.view(y.shape[0], y.shape[1] * self.stride, -1)
 
 
@@ -237,16 +235,10 @@ class DepthwiseUpsample(Streaming):
 
     def forward(self, x: Tensor, tails: Tails) -> Tensor:
         time = x.shape[1]
-        x = self._behind_tail(x, tails)[:, :, None]  # [rows, taps - 1 + time, 1, dim]
+        x = kernels.joined(self._tail(x, tails), x, self.elu)[:, :, None]  # [rows, taps - 1 + time, 1, dim]
         y = sum(x[:, tap : tap + time] * weight for tap, weight in enumerate(self._weight))
         assert isinstance(y, Tensor)
         return y.flatten(1, 2)
-
-
-def _taps(weight: Tensor, bias: Tensor | None, dilation: int, precision: Precision) -> Product:
-    if weight.shape[2] == 1:
-        return kernels.linear(weight[:, :, 0], bias, None, precision)
-    return kernels.convolution(weight, bias, dilation, precision)
 
 
 def _data(parameter: Tensor | None) -> Tensor | None:

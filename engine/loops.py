@@ -11,15 +11,15 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 from numba import boolean, float32, int8, int64, uint8, void
+from numba.extending import intrinsic
 
-LEVELS = np.float32(255.0)
+LEVELS, GREATEST = np.float32(255.0), np.uint32(255)
 TINY = np.float32(1e-12)
 ZERO, HALF, ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 LOG2_E = np.float32(1.4426950408889634)
 LOWEST = np.float32(-87.0)  # e to this is the smallest float32 that is not denormal
 HIGHEST = np.float32(88.0)
-EXPONENT_BIAS, MANTISSA_BITS = np.int32(127), np.int32(23)
-SIGN, MAGNITUDE = np.int32(31), np.int32(0x7FFFFFFF)
+MANTISSA_BITS = np.int32(23)
 # 2^x for x in [-0.5, 0.5] to 1e-7: a minimax polynomial, highest power first.
 POWERS = tuple(
     np.float32(part)
@@ -30,7 +30,10 @@ ACTIVATIONS = {None: NONE, "gelu": GELU, "silu": SILU}
 # 2 * sqrt(2 / pi) and the cubic's factor: Hendrycks and Gimpel 2016, arXiv:1606.08415.
 GELU_SLOPE, GELU_CUBIC = np.float32(1.5957691216057308), np.float32(0.044715)
 
-_rows, _numbers, _bytes = float32[:, ::1], float32[::1], uint8[:, ::1]
+BLOCK = 8192  # numbers that stay in the nearest cache while they are worked on
+
+_numbers, _rows, _batch, _tails = float32[::1], float32[:, ::1], float32[:, :, ::1], float32[:, :, :]
+_bytes = uint8[:, ::1]
 _Loop = TypeVar("_Loop", bound=Callable[..., Any])
 
 
@@ -50,11 +53,26 @@ def compiled(*signature: Any, inline: str = "never") -> Callable[[_Loop], _Loop]
     return compile_
 
 
+def _first_if(comparison: str) -> Any:
+    """That of two float32 which compares so with the other, in words that LLVM makes vectors of. Python's `min` and
+    `max` say what is to be done about numbers that are none, and where many are compared that forbids it."""
+
+    def choose(typing: Any, a: Any, b: Any) -> Any:
+        def make(context: Any, builder: Any, signature: Any, both: Any) -> Any:
+            chosen = builder.fcmp_ordered(comparison, *both, flags=("fast",))
+            return builder.select(chosen, *both, flags=("fast",))
+
+        return float32(float32, float32), make
+
+    return intrinsic(choose)
+
+
+least_of, most_of = _first_if("<"), _first_if(">")
+
+
 @compiled(inline="always")
-def exp(x: Any) -> Any:
-    x = min(max(x, LOWEST), HIGHEST) * LOG2_E
-    whole = np.floor(x + HALF)
-    part = x - whole
+def _power(part: Any, whole: Any) -> Any:
+    """2^part, which is half of one at most, times 2^whole."""
     power = POWERS[0]
     power = power * part + POWERS[1]
     power = power * part + POWERS[2]
@@ -62,80 +80,118 @@ def exp(x: Any) -> Any:
     power = power * part + POWERS[4]
     power = power * part + POWERS[5]
     power = power * part + POWERS[6]
-    return np.int32((np.int32(whole) + EXPONENT_BIAS) << MANTISSA_BITS).view(np.float32) * power
+    return np.int32(np.float32(power).view(np.int32) + (whole << MANTISSA_BITS)).view(np.float32)
 
 
 @compiled(inline="always")
-def _ordered(bits: Any) -> Any:
-    """The bits of a float32 as an integer that is larger where the number is; and back. LLVM finds the least of whole
-    vectors of integers, of floating point numbers it does not."""
-    return np.int32(bits ^ (np.int32(bits >> SIGN) & MAGNITUDE))
+def exp(x: Any) -> Any:
+    x = min(max(x, LOWEST), HIGHEST) * LOG2_E
+    whole = np.floor(x + HALF)
+    return _power(x - whole, np.int32(whole))
 
 
-@compiled(void(float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], boolean))
-def join(before: Any, x: Any, whole: Any, elu: Any) -> None:
-    """`whole` `[rows, tail + time, channels]`: what was before, then `x`, through ELU if that is asked."""
-    tail = before.shape[1]
-    for row in range(len(before)):
-        whole[row, :tail] = before[row]
-        new, into = x[row].ravel(), whole[row, tail:].ravel()
-        if elu:
-            for i in range(new.size):
-                into[i] = max(new[i], exp(min(new[i], ZERO)) - ONE)
-        else:
-            into[:] = new
+@compiled(inline="always")
+def elu(x: Any) -> Any:
+    """max(x, e^x - 1). The power is never above zero, where cutting off rounds it: that is cheaper than in `exp`."""
+    power = max(min(x, ZERO), LOWEST) * LOG2_E
+    whole = np.int32(power - HALF)
+    return max(x, _power(power - np.float32(whole), whole) - ONE)
 
 
-@compiled(void(float32[:, :, ::1], int64, int64, _bytes, _numbers, _numbers))
-def windows(x: Any, taps: Any, dilation: Any, levels: Any, scales: Any, lows: Any) -> None:
+@compiled(inline="always")
+def _move(x: Any, activated: Any, into: Any) -> None:
+    """`x` `[time, channels]`, through ELU if that is asked, to where it is wanted."""
+    numbers, places = x.ravel(), into.ravel()
+    if activated:
+        for i in range(numbers.size):
+            places[i] = elu(numbers[i])
+    else:
+        for i in range(numbers.size):
+            places[i] = numbers[i]
+
+
+@compiled(void(_tails, _batch, boolean, _batch))
+def join(tail: Any, x: Any, activated: Any, whole: Any) -> None:
+    """`whole` `[rows, reach + time, channels]`: `tail` `[rows, reach, channels]`, then `x`, through ELU if that is
+    asked. The tail becomes the end of that."""
+    reach, time = tail.shape[1], x.shape[1]
+    for row in range(len(x)):
+        whole[row, :reach] = tail[row]
+        _move(x[row], activated, whole[row, reach:])
+        tail[row] = whole[row, time:]
+
+
+@compiled(inline="always")
+def _span(seen: Any, start: Any, end: Any, low: Any, high: Any) -> None:
+    """The least and the greatest of each step of `seen` `[time, channels]` from start to end."""
+    for at in range(start, end):
+        step = seen[at]
+        least = most = step[0]
+        for i in range(step.size):
+            least = least_of(least, step[i])
+            most = most_of(most, step[i])
+        low[at], high[at] = least, most
+
+
+@compiled(void(_tails, _batch, boolean, int64, int64, _bytes, _numbers, _numbers))
+def windows(tail: Any, x: Any, activated: Any, taps: Any, dilation: Any, levels: Any, scales: Any, lows: Any) -> None:
     """What each output of a convolution over `x` `[rows, time, channels]` sees, in 256 levels of its own.
 
-    `levels` `[outputs, taps * channels]` times `scales` plus `lows` `[outputs]` is what was there. Zero is a level:
-    half of what an activation lets through is nearly that, and all of it would be off by the same.
+    Before x, which goes through ELU if that is asked, lies `tail` `[rows, (taps - 1) * dilation, channels]`; it becomes
+    the end of both. `levels` `[outputs, taps * channels]` times `scales` plus `lows` `[outputs]` is what was there.
+    Zero is a level: half of what an activation lets through is nearly that, and all of it would be off by the same.
+
+    Block by block, so that what is activated is still near when it is looked at, as often as there are taps.
     """
     rows, time, channels = x.shape
-    bits = x.view(np.int32)
-    low, high = np.empty(time, np.int32), np.empty(time, np.int32)
-    outputs = time - (taps - 1) * dilation
+    reach = tail.shape[1]
+    as_it_lies = not activated and not reach
+    block = time if as_it_lies else min(time, max(1, BLOCK // channels))
+    seen = x[0] if as_it_lies else np.empty((reach + block, channels), np.float32)
+    low, high = np.empty(reach + block, np.float32), np.empty(reach + block, np.float32)
+    runs, width = (1, taps * channels) if dilation == 1 else (taps, channels)  # of what lies side by side
     for row in range(rows):
-        for at in range(time):
-            step = bits[row, at]
-            low[at] = high[at] = _ordered(step[0])
-            least, most = low[at], high[at]
-            for i in range(channels):
-                value = _ordered(step[i])
-                least = min(least, value)
-                most = max(most, value)
-            low[at], high[at] = least, most
-        for output in range(outputs):
-            least, most = low[output], high[output]
-            for tap in range(1, taps):
-                least = min(least, low[output + tap * dilation])
-                most = max(most, high[output + tap * dilation])
-            start = _ordered(least).view(np.float32)
-            scale = max((_ordered(most).view(np.float32) - start) / LEVELS, TINY)
-            start = np.floor(start / scale + HALF) * scale
-            n = row * outputs + output
-            scales[n], lows[n] = scale, start
-            finer = ONE / scale
-            for tap in range(taps):
-                step = x[row, output + tap * dilation]
-                into = levels[n, tap * channels : (tap + 1) * channels]
-                for i in range(channels):
-                    into[i] = np.uint8(min(np.int32((step[i] - start) * finer + HALF), np.int32(255)))
+        seen[:reach] = tail[row]
+        _span(seen, 0, reach, low, high)
+        for first in range(0, time, block):
+            count = min(block, time - first)
+            if as_it_lies:
+                seen = x[row]
+            else:
+                _move(x[row, first : first + count], activated, seen[reach : reach + count])
+            _span(seen, reach, reach + count, low, high)
+            flat = seen.ravel()
+            for output in range(count):
+                least, most = low[output], high[output]
+                for tap in range(1, taps):
+                    least = min(least, low[output + tap * dilation])
+                    most = max(most, high[output + tap * dilation])
+                scale = max((most - least) / LEVELS, TINY)
+                least = np.floor(least / scale + HALF) * scale
+                n = row * time + first + output
+                scales[n], lows[n] = scale, least
+                finer = ONE / scale
+                for run in range(runs):
+                    start = (output + run * dilation) * channels
+                    numbers, into = flat[start : start + width], levels[n, run * width : (run + 1) * width]
+                    for i in range(width):
+                        level = np.uint32(np.int32((numbers[i] - least) * finer + HALF))
+                        into[i] = np.uint8(min(level, GREATEST))
+            for at in range(reach):
+                seen[at] = seen[count + at]
+                low[at], high[at] = low[count + at], high[count + at]
+        tail[row] = seen[:reach]
 
 
 @compiled(void(_rows, float32, int8[:, ::1], _numbers, _numbers))
 def quantize(weights: Any, most: Any, levels: Any, scales: Any, sums: Any) -> None:
     """`weights` `[out, in]` to `levels`, `most` at most, times `scales` `[out]`; `sums` of these products."""
-    bits = weights.view(np.int32)
     for output in range(len(weights)):
-        of, greatest, total = bits[output], np.int32(0), np.int32(0)
-        for i in range(of.size):
-            greatest = max(greatest, np.int32(of[i] & MAGNITUDE))
-        scale = max(np.int32(greatest).view(np.float32) / most, TINY)
+        row, into, greatest, total = weights[output], levels[output], ZERO, np.int32(0)
+        for i in range(row.size):
+            greatest = most_of(greatest, abs(row[i]))
+        scale = max(greatest / most, TINY)
         finer = ONE / scale
-        row, into = weights[output], levels[output]
         for i in range(row.size):
             level = np.int32(np.floor(row[i] * finer + HALF))
             into[i] = np.int8(level)
@@ -172,7 +228,7 @@ def multiply(levels: Any, weights: Any, scales: Any, y: Any) -> None:
             y[n, d] = np.float32(sum_d) * scales[d]
 
 
-@compiled(void(float32[:, :, ::1], _numbers, float32, _rows))
+@compiled(void(_batch, _numbers, float32, _rows))
 def weigh(x: Any, weights: Any, bias: Any, y: Any) -> None:
     """A convolution with one output: `x` `[rows, time, channels]` to `y` `[rows, outputs]`; weights tap after tap."""
     for row in range(x.shape[0]):

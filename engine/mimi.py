@@ -210,7 +210,7 @@ class MimiState:
 
     def __init__(self, mimi: Mimi, device: torch.device, slots: int, shared: bool = False) -> None:
         self.cache = self._new_cache(mimi, device, slots, shared)
-        self._places: dict[nn.Module, tuple[slice, int]] = {}  # of each layer in a slot's row, and its channels
+        self._places: dict[Streaming, tuple[slice, int]] = {}  # of each layer in a slot's row, and its channels
         end = 0
         for layer in (*mimi.upsample.modules(), *mimi.decoder.modules()):
             if isinstance(layer, Streaming) and layer.tail_length:
@@ -236,30 +236,25 @@ class MimiState:
 class SlotTails:
     """A copy of the convolutions' memory for one pass over some slots: one gathering and one scattering for all."""
 
-    def __init__(self, places: dict[nn.Module, tuple[slice, int]], rows: Tensor) -> None:
+    def __init__(self, places: dict[Streaming, tuple[slice, int]], rows: Tensor) -> None:
         self._places, self.rows = places, rows  # [rows, everything]
 
-    def take(self, layer: nn.Module) -> Tensor:
+    def take(self, layer: Streaming, x: Tensor) -> Tensor:
         place, channels = self._places[layer]
         tail: Tensor = self.rows[:, place].unflatten(1, (-1, channels))
         return tail
-
-    def put(self, layer: nn.Module, tail: Tensor) -> None:
-        place, _ = self._places[layer]
-        self.rows[:, place] = tail.flatten(1)
 
 
 class _OwnTails:
     """The memory of one pass after the other over the same rows."""
 
     def __init__(self) -> None:
-        self._tails: dict[nn.Module, Tensor] = {}
+        self._tails: dict[Streaming, Tensor] = {}
 
-    def take(self, layer: nn.Module) -> Tensor | None:
-        return self._tails.get(layer)
-
-    def put(self, layer: nn.Module, tail: Tensor) -> None:
-        self._tails[layer] = tail
+    def take(self, layer: Streaming, x: Tensor) -> Tensor:
+        if layer not in self._tails:
+            self._tails[layer] = layer.before(x)
+        return self._tails[layer]
 
 
 def _residuals(dim: int, shape: SEANetConfig) -> list[nn.Module]:

@@ -64,19 +64,24 @@ def test_a_linear_product_is_that_of_float64(
 
 @pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("precision", Precision)
-@pytest.mark.parametrize(("taps", "dilation", "outputs"), [(2, 1, 40), (3, 1, 1), (3, 2, 24), (7, 1, 40), (3, 4, 16)])
+@pytest.mark.parametrize(
+    ("taps", "dilation", "outputs"), [(1, 1, 40), (2, 1, 40), (3, 1, 1), (3, 2, 24), (7, 1, 40), (3, 4, 16)]
+)
 @pytest.mark.parametrize(("rows", "time"), [(1, 1), (2, 16), (9, 5)])
-@pytest.mark.parametrize("onto", [False, True])
+@pytest.mark.parametrize(("elu", "onto"), [(False, False), (True, False), (True, True)])
 def test_a_convolution_is_that_of_float64_whatever_its_dilation(
-    precision: Precision, taps: int, dilation: int, outputs: int, rows: int, time: int, onto: bool
+    precision: Precision, taps: int, dilation: int, outputs: int, rows: int, time: int, elu: bool, onto: bool
 ) -> None:
     weight, bias = some(outputs, 20, taps) / (20 * taps) ** 0.5, some(outputs, seed=1)
-    x = some(rows, time + (taps - 1) * dilation, 20, seed=2).to(precision.dtype)
+    x = some(rows, time, 20, seed=2).to(precision.dtype)
+    tail = some(rows, (taps - 1) * dilation, 20, seed=4).to(precision.dtype)
     residual = some(rows, time, outputs, seed=3).to(precision.dtype) if onto else None
-    found = kernels.convolution(weight, bias, dilation, precision)(x, residual)
-    expected = F.conv1d(x.double().mT, weight.double(), bias.double(), dilation=dilation).mT
+    whole = torch.cat([tail, F.elu(x) if elu else x], dim=1)
+    found = kernels.convolution(weight, bias, dilation, elu, precision)(x, tail, residual)
+    expected = F.conv1d(whole.double().mT, weight.double(), bias.double(), dilation=dilation).mT
     assert_near(found, expected if residual is None else expected + residual, precision)
     assert found.is_contiguous()
+    torch.testing.assert_close(tail, whole[:, time:])
 
 
 def test_int8_of_a_row_does_not_depend_on_its_company() -> None:
@@ -115,15 +120,16 @@ def test_int8_sums_are_not_cut_off_where_the_processor_adds_in_16_bits(monkeypat
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("tail", [0, 2])
 @pytest.mark.parametrize("rows", [1, kernels.ELU_ROWS, 3 * kernels.ELU_ROWS + 1])
-def test_the_activation_is_that_of_torch_and_goes_behind_a_tail_without_touching_it(
+def test_the_activation_is_that_of_torch_and_goes_behind_a_tail_which_becomes_its_end(
     dtype: torch.dtype, tail: int, rows: int
 ) -> None:
     x = (some(rows, 33, 8) * torch.logspace(-4, 2, 33)[:, None]).to(dtype)
     x[0, 0] = torch.tensor([0.0, -1e4, 1e4, -100.0, 100.0, -1e-30, 1e-30, -0.5])
     before, kept = torch.full((rows, tail, 8), 7.0, dtype=dtype), x.clone()
-    whole = kernels.joined(before, x, True) if tail else kernels.elu(x)
+    end = before.clone()
+    whole = kernels.joined(end, x, True)
     torch.testing.assert_close(whole[:, tail:], F.elu(x), atol=2e-7, rtol=1e-6 if dtype == torch.float32 else 8e-3)
     torch.testing.assert_close(x, kept, atol=0, rtol=0)
+    torch.testing.assert_close(end, whole[:, 33:], atol=0, rtol=0)
     assert whole[:, :tail].eq(7.0).all()
-    if tail:
-        torch.testing.assert_close(kernels.joined(before, x, False)[:, tail:], kept, atol=0, rtol=0)
+    torch.testing.assert_close(kernels.joined(before, x, False)[:, tail:], kept, atol=0, rtol=0)

@@ -18,24 +18,63 @@ def some(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape, np.float32)
 
 
-def levels_of(x: np.ndarray, taps: int, dilation: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def elu(x: np.ndarray) -> np.ndarray:
+    return np.where(x > 0, x, np.expm1(np.minimum(x, 0).astype(np.float64))).astype(np.float32)
+
+
+def tail_of(rows: int, reach: int, channels: int) -> np.ndarray:
+    """One that lies among other numbers, as the codec's do."""
+    return some(rows, 5 + reach * channels, seed=8)[:, 5:].reshape(rows, reach, channels)
+
+
+def levels_of(
+    x: np.ndarray, taps: int, dilation: int = 1, activated: bool = False, tail: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rows, time, channels = x.shape
-    outputs = rows * (time - (taps - 1) * dilation)
-    levels, scales = np.empty((outputs, taps * channels), np.uint8), np.empty(outputs, np.float32)
+    levels, scales = np.empty((rows * time, taps * channels), np.uint8), np.empty(rows * time, np.float32)
     lows = np.empty_like(scales)
-    loops.windows(x, taps, dilation, levels, scales, lows)
+    before = np.empty((rows, 0, channels), np.float32) if tail is None else tail
+    loops.windows(before, x, activated, taps, dilation, levels, scales, lows)
     return levels, scales, lows
 
 
-@pytest.mark.parametrize(("taps", "dilation"), [(1, 1), (3, 1), (3, 2), (2, 4)])
-def test_a_window_holds_what_an_output_sees_tap_by_tap(taps: int, dilation: int) -> None:
-    x = some(2, 11, 17) * np.logspace(-3, 3, 11, dtype=np.float32)[:, None]
-    levels, scales, lows = levels_of(x, taps, dilation)
+SHAPES = [
+    (1, 1, 11, 17),
+    (3, 1, 11, 17),
+    (3, 2, 11, 17),
+    (2, 4, 11, 17),
+    (3, 2, 1, 17),
+    (2, 1, 1030, 16),
+    (7, 1, 9, 3000),
+]
+
+
+@pytest.mark.parametrize(("taps", "dilation", "time", "channels"), SHAPES, ids=str)
+@pytest.mark.parametrize("activated", [False, True])
+def test_a_window_holds_what_an_output_sees_tap_by_tap(
+    taps: int, dilation: int, time: int, channels: int, activated: bool
+) -> None:
+    """Whether all of a row fits into a block, or less of it than the taps reach."""
+    x = some(2, time, channels) * np.logspace(-3, 3, time, dtype=np.float32)[:, None]
     reach = (taps - 1) * dilation
-    seen = np.stack([x[:, at : at + reach + 1 : dilation].reshape(2, -1) for at in range(11 - reach)], axis=1)
+    tail = tail_of(2, reach, channels)
+    whole = np.concatenate([tail, elu(x) if activated else x], axis=1)
+    levels, scales, lows = levels_of(x, taps, dilation, activated, tail)
+    seen = np.stack([whole[:, at : at + reach + 1 : dilation].reshape(2, -1) for at in range(time)], axis=1)
     error = np.abs(levels * scales[:, None] + lows[:, None] - seen.reshape(len(levels), -1)) / scales[:, None]
     assert error.max() < 1.01  # at either end: zero is a level, so they may lie half of one beside theirs
     assert error[(levels > 0) & (levels < 255)].max() < 0.51
+    np.testing.assert_allclose(tail, whole[:, time:], atol=2e-7, rtol=1e-6)
+
+
+@pytest.mark.parametrize("activated", [False, True])
+@pytest.mark.parametrize(("reach", "time"), [(0, 5), (3, 5), (5, 2)])
+def test_what_is_joined_lies_behind_its_tail_which_becomes_the_end(activated: bool, reach: int, time: int) -> None:
+    x, tail, whole = some(2, time, 17), tail_of(2, reach, 17), np.empty((2, reach + time, 17), np.float32)
+    expected = np.concatenate([tail, elu(x) if activated else x], axis=1)
+    loops.join(tail, x, activated, whole)
+    np.testing.assert_allclose(whole, expected, atol=2e-7, rtol=1e-6)
+    np.testing.assert_array_equal(tail, whole[:, time:])
 
 
 @settings(max_examples=100, deadline=None)
@@ -47,6 +86,15 @@ def test_zero_is_a_level_and_the_range_is_used(numbers: list[float]) -> None:
     assert whole == pytest.approx(round(float(whole)), abs=1e-2)
     span = float(x.max() - x.min())
     assert scales[0] == pytest.approx(max(span / 255, 1e-12), rel=1e-5)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(FINITE, min_size=1, max_size=40))
+def test_elu_is_that_of_numpy_however_large_its_numbers(numbers: list[float]) -> None:
+    x = np.array([[numbers]], np.float32)
+    whole = np.empty_like(x)
+    loops.join(x[:, :0].copy(), x, True, whole)
+    np.testing.assert_allclose(whole, elu(x), atol=2e-7, rtol=1e-6)
 
 
 @pytest.mark.parametrize("activation", [loops.NONE, loops.GELU, loops.SILU])
