@@ -18,7 +18,7 @@ from numba.extending import intrinsic, overload
 from numba.np.numpy_support import carray
 from torch import Tensor
 
-from engine.loops import ONE, ZERO, compiled, exp
+from engine.loops import ONE, ZERO, compiled, exp, most_of
 from engine.watch import Watch
 
 HALF_WORD, ROUNDING, ODD = np.uint32(16), np.uint32(0x7FFF), np.uint32(1)
@@ -204,7 +204,7 @@ def _hear_one(query: Any, key_at: Any, value_at: Any, counts: Any, kind: Any, we
             for i in range(dim):
                 score += query[i] * _wide(past[i])
             weights[count] = score
-            most = max(most, score)
+            most = most_of(most, score)
             count += 1
     for i in range(min(scores.size, count - counts[0])):
         scores[i] = weights[counts[0] + i]
@@ -261,7 +261,7 @@ def _weigh_block(weights: Any, begins: Any, ends: Any, most: Any, sums: Any) -> 
     for position in range(weights.shape[0]):
         row = weights[position]
         for column in range(COLUMNS):
-            most[column] = max(most[column], row[column])
+            most[column] = most_of(most[column], row[column])
     for position in range(weights.shape[0]):
         row = weights[position]
         for column in range(COLUMNS):
