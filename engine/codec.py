@@ -21,7 +21,7 @@ from engine.graphs import wants_static
 from engine.model import Model
 from engine.priority import step_aside
 
-GROUP = 8  # rows that a thread decodes at once
+GROUP = 10  # rows that a thread decodes at once
 HURRY_S = 0.1  # frames due so soon do not wait until others are decoded with them
 STRETCH = 1.5  # times as long: a group may take that for being larger, since many small ones cost more in all
 NICENESS = 10  # the listeners of a whole batch wait for FlowLM, those of a group for the codec

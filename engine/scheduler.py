@@ -169,22 +169,20 @@ class Scheduler:
         return sorted(ready, key=lambda each: each.order)
 
     def _choose(self, ready: list[_Candidate], backlog: int) -> list[_Candidate]:
-        """Who joins urgently does so alone, and need not wait for the others; else rows that join are in one pass with
-        those that go on.
+        """Newcomers join alone and wait for nobody, where those who listen have the time for that; else all are in one
+        pass, rows that join and rows that go on: it reads all weights only once.
         """
         joining = self._pressed([each for each in ready if each.tokens is not None])
         going = self._pressed(staying := [each for each in ready if each.tokens is None])
         slack_ms, pressed = self._slack_ms(staying), len(joining) + len(going)
-        urgent = [each for each in joining if each.urgent]
-        alone = self._affordable(urgent or joining, slack_ms, 0)
-        joins_first = bool(urgent) and self._joins_first(urgent[0], going, slack_ms)
-        if not urgent and not all(each.newcomer for each in going):
-            going += self._affordable(joining, slack_ms, len(going))
-        for rows in (alone, going) if joins_first else (going, alone):
-            if chosen := self._not_held(rows, backlog, pressed):
-                self._owed = bool(urgent) and all(each.tokens is None for each in chosen)
-                return chosen
-        return []
+        newcomers = [each for each in joining if each.newcomer]
+        if newcomers and joining[0] is newcomers[0] and self._prefill_ms(newcomers[:1]) <= slack_ms:
+            joining, going = newcomers, []
+        elif going and all(each.newcomer for each in going):  # these are not to wait for others
+            joining = [each for each in joining if each.urgent]
+        joining = self._affordable(joining, slack_ms, len(going))
+        self._owed = bool(newcomers) and not any(each.newcomer for each in joining)
+        return self._not_held(going + joining, backlog, pressed)
 
     def _pressed(self, rows: list[_Candidate]) -> list[_Candidate]:
         """Nobody, while nobody presses. Newcomers alone, while all others have more than they; else all who press or
@@ -204,18 +202,19 @@ class Scheduler:
         group_ms = self._costs.group(min(GROUP, len(staying)))  # the one that is decoded then, and theirs
         return min(each.lead_ms for each in staying) - self._costs.flow(len(staying)) - 2 * group_ms
 
-    def _joins_first(self, first: _Candidate, going: Sequence[_Candidate], slack_ms: float) -> bool:
-        """By turns, where there is not time for all."""
-        assert first.tokens is not None
-        return not going or self._owed or self._costs.join(_positions([first.tokens])) <= slack_ms
-
     def _affordable(self, joining: Sequence[_Candidate], slack_ms: float, going: int) -> list[_Candidate]:
-        """As many as there is time for in one pass with so many who go on; alone, at least the first."""
-        budget_ms, tokens = min(JOIN_MS, slack_ms), [each.tokens or 0 for each in joining]
-        count = 0 if going else min(1, len(joining))
-        while count < len(joining) and self._costs.prefill_ms(_positions(tokens[: count + 1]), going) <= budget_ms:
+        """As many as there is time for in one pass with so many who go on; the first in any case, if nobody does or it
+        is about to run dry, or a newcomer and the last pass had none.
+        """
+        budget_ms, count = min(JOIN_MS, slack_ms), 0
+        if joining and (not going or joining[0].scarce or (joining[0].newcomer and self._owed)):
+            count = 1
+        while count < len(joining) and self._prefill_ms(joining[: count + 1], going) <= budget_ms:
             count += 1
         return list(joining[:count])
+
+    def _prefill_ms(self, joining: Sequence[_Candidate], going: int = 0) -> float:
+        return self._costs.prefill_ms(_positions([each.tokens or 0 for each in joining]), going)
 
     def _not_held(self, rows: list[_Candidate], backlog: int, pressed: int) -> list[_Candidate]:
         """FlowLM is a step ahead of the codec and no more; newcomers do not wait for that, nor does silence."""

@@ -191,19 +191,25 @@ def test_little_lead_leaves_time_for_few(scheduler: Scheduler, ahead: Ahead) -> 
     assert stepping(scheduler) == newcomers[:2]
 
 
-def test_where_there_is_no_time_for_both_they_take_turns(scheduler: Scheduler, clock: Clock, ahead: Ahead) -> None:
+def test_where_there_is_no_time_for_both_every_other_pass_takes_one_newcomer_along(
+    scheduler: Scheduler, clock: Clock, ahead: Ahead
+) -> None:
     dry = ahead(20.0)
     newcomers = {ahead(tokens=30) for _ in range(4)}
-    turns = []
+    positions = []
     for _ in range(6):
         batch = scheduler.schedule()
-        turns.append("joins" if batch.positions else "goes on")
-        assert batch.positions <= 31, "one at a time"
-        assert batch.positions or dry in [scheduler.running[row.slot] for row in batch.rows]
+        positions.append(batch.positions)
+        assert dry in [scheduler.running[row.slot] for row in batch.rows]
         finish(scheduler, batch)
         clock.now_ms += 80
-    assert turns == ["goes on", "joins"] * 3
+    assert positions == [0, 31] * 3
     assert len([each for each in newcomers if each.segment]) == 3
+
+
+def test_a_segment_that_is_late_begins_in_any_case(scheduler: Scheduler, ahead: Ahead) -> None:
+    both = [ahead(20.0), ahead(10.0, tokens=90, joins=True)]
+    assert stepping(scheduler) == both
 
 
 def test_a_segment_that_begins_in_time_waits_where_those_who_have_less_have_no_time(
