@@ -286,6 +286,38 @@ def _hear_block(weights: Any, at: Any, counts: Any, kind: Any, tile: Any, dim: A
             done += count
 
 
+@compiled(inline="always")
+def _hear_many(projected: Any, first: Any, length: Any, head: Any, free: Any, key_at: Any, value_at: Any, counts: Any,
+               kind: Any, room: Any, heard: Any, scores: Any) -> None:  # fmt: skip
+    """All queries of a row that share a key, in blocks: position after position, those of one side by side."""
+    tile, weights, block, begins, ends, most, sums, sum_of_values = room
+    dim = block.shape[0]
+    sharing = heard.shape[1] // ((projected.shape[1] - heard.shape[1]) // 2)
+    old, queries = counts.sum() - length, length * sharing
+    for start in range(0, queries, COLUMNS):
+        filled = min(COLUMNS, queries - start)
+        block[:] = ZERO
+        begins[:], ends[:] = 0, old + length
+        for column in range(filled):
+            position, of = divmod(start + column, sharing)
+            begins[column], ends[column] = max(0, position - free), old + position + 1
+            query = projected[first + position, head * sharing + of]
+            for i in range(dim):
+                block[i, column] = query[i]
+        done = _score_block(block, key_at, counts, kind, tile, weights)
+        for column in range(max(0, queries - sharing - start), filled):  # of the last position
+            into = scores[head * sharing + start + column - (queries - sharing)]
+            for i in range(min(into.size, done - counts[0])):
+                into[i] = weights[counts[0] + i, column]
+        _weigh_block(weights[:done], begins, ends, most, sums)
+        _hear_block(weights, value_at, counts, kind, tile, dim, sum_of_values)
+        for column in range(filled):
+            position, of = divmod(start + column, sharing)
+            into, whole = heard[first + position, head * sharing + of], ONE / sums[column]
+            for i in range(dim):
+                into[i] = sum_of_values[column, i] * whole
+
+
 _packed, _of_parts, _of_rows = float32[:, :, ::1], int64[:, ::1], int64[::1]
 _signatures = [
     void(_packed, float32[:, ::1], int64, _of_parts, _of_parts, _of_parts, _of_parts, _of_parts, _of_rows, _of_rows,
@@ -306,12 +338,12 @@ def _attend(projected: Any, rotation: Any, layer: Any, keys: Any, values: Any, c
     _turn(projected, rotation, heads + kv_heads)
     key_at, value_at = np.empty_like(keys[0]), np.empty_like(keys[0])
     weights = np.empty((counts.sum(axis=1).max() + ROWS, COLUMNS), np.float32)
-    column_of_weights = weights.ravel()
-    block = np.empty((dim, COLUMNS), np.float32)
     tile = np.zeros((TILE + ROWS) * dim + COLUMNS, np.float32)
+    block = np.empty((dim, COLUMNS), np.float32)
     begins, ends = np.empty(COLUMNS, np.int64), np.empty(COLUMNS, np.int64)
     most, sums = np.empty(COLUMNS, np.float32), np.empty(COLUMNS, np.float32)
     sum_of_values = np.empty((COLUMNS, -(-dim // COLUMNS) * COLUMNS), np.float32)
+    room = tile, weights, block, begins, ends, most, sums, sum_of_values
     for head in range(kv_heads):  # a prefix that rows share is near then
         first = 0
         for row in range(lengths.size):
@@ -321,33 +353,11 @@ def _attend(projected: Any, rotation: Any, layer: Any, keys: Any, values: Any, c
                 key_at[part], value_at[part] = keys[row, part] + step, values[row, part] + step
             _write(key_at, there, kind, projected, first, length, heads + head)
             _write(value_at, there, kind, projected, first, length, heads + kv_heads + head)
-            if length == 1 and sharing < FEW:
-                for of in range(head * sharing, (head + 1) * sharing):
-                    _hear_one(projected[first, of], key_at, value_at, there, kind, column_of_weights, heard[first, of],
-                              scores[row, of])  # fmt: skip
+            if length > 1 or sharing >= FEW:
+                _hear_many(projected, first, length, head, free[row], key_at, value_at, there, kind, room, heard,
+                           scores[row])  # fmt: skip
             else:
-                old = there.sum() - length
-                for start in range(0, length * sharing, COLUMNS):
-                    filled = min(COLUMNS, length * sharing - start)
-                    block[:] = ZERO
-                    for column in range(COLUMNS):
-                        position, of = divmod(min(start + column, length * sharing - 1), sharing)
-                        begins[column], ends[column] = max(0, position - free[row]), old + position + 1
-                        if column < filled:
-                            query = projected[first + position, head * sharing + of]
-                            for i in range(dim):
-                                block[i, column] = query[i]
-                    done = _score_block(block, key_at, there, kind, tile, weights)
-                    for column in range(filled):
-                        position, of = divmod(start + column, sharing)
-                        if position == length - 1:
-                            for i in range(min(scores.shape[2], done - there[0])):
-                                scores[row, head * sharing + of, i] = weights[there[0] + i, column]
-                    _weigh_block(weights[:done], begins, ends, most, sums)
-                    _hear_block(weights, value_at, there, kind, tile, dim, sum_of_values)
-                    for column in range(filled):
-                        position, of = divmod(start + column, sharing)
-                        into, whole = heard[first + position, head * sharing + of], ONE / sums[column]
-                        for i in range(dim):
-                            into[i] = sum_of_values[column, i] * whole
+                for of in range(head * sharing, (head + 1) * sharing):
+                    _hear_one(projected[first, of], key_at, value_at, there, kind, weights.ravel(), heard[first, of],
+                              scores[row, of])  # fmt: skip
             first += length
