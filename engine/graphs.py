@@ -26,7 +26,7 @@ _CAPTURING = threading.Lock()  # one capture at a time in a process
 
 def wants_static(device: torch.device) -> bool:
     """Is the engine to work in static shapes here? On a processor rows are compacted instead."""
-    return device.type == "cuda"
+    return device.type != "cpu"
 
 
 def clock_ns(device: torch.device) -> Callable[[], int]:

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from engine.codec import Dropped
+from engine.decoder import LocalDecoder
 from engine.engine import Engine, Event, FrameSpoken, SegmentSpoken, SilenceSpoken, UtteranceEnded
 from engine.errors import Full
+from engine.mimi import MimiState
 from engine.model import Model
 from engine.reading.passage import Word
 from engine.scheduler import Batch
@@ -49,17 +52,20 @@ def step(engine: Engine) -> list[Event]:
 
 
 class HeldCodec:
-    """Begins a frame, and goes on when it may."""
+    """Begins a frame of this engine, and goes on when it may. Others of the same model may be at their last."""
 
-    def __init__(self, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun, self.may_go_on = threading.Event(), threading.Event()
-        self._decode = model.mimi.decode
-        monkeypatch.setattr(model.mimi, "decode", self._wait)
+        decoder = engine._runner.codec._decoders[0]
+        assert isinstance(decoder, LocalDecoder)
+        self._state, self._decode = decoder._state, engine.model.mimi.decode
+        monkeypatch.setattr(engine.model.mimi, "decode", self._wait)
 
-    def _wait(self, *args: Any) -> Any:
-        self.begun.set()
-        assert self.may_go_on.wait(30)
-        return self._decode(*args)
+    def _wait(self, latents: torch.Tensor, state: MimiState, slots: torch.Tensor) -> torch.Tensor:
+        if state is self._state:
+            self.begun.set()
+            assert self.may_go_on.wait(30)
+        return self._decode(latents, state, slots)
 
 
 def speak(engine: Engine, *utterances: Utterance, steps_between: int = 0) -> dict[Utterance, np.ndarray]:
@@ -208,7 +214,7 @@ def test_who_is_cancelled_while_waiting_ends_once_and_never_had_a_slot(model: Mo
 def test_what_a_cancelled_utterance_had_in_the_codec_is_dropped(
     model: Model, voices: list[Voice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, codec = Engine(model, 1), HeldCodec(model, monkeypatch)
+    codec = HeldCodec(engine := Engine(model, 1), monkeypatch)
     gone = utterance(model, voices[0], TEXTS[3])
     engine.add(gone)
     (first,) = step(engine)
@@ -230,7 +236,7 @@ def test_what_a_cancelled_utterance_had_in_the_codec_is_dropped(
 def test_who_had_the_slot_before_a_cancelled_one_is_heard_to_his_end(
     model: Model, voices: list[Voice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, codec = Engine(model, 1, max_waiting=1), HeldCodec(model, monkeypatch)
+    codec = HeldCodec(engine := Engine(model, 1, max_waiting=1), monkeypatch)
     before, gone = (Utterance(voices[0], Sampling(0.3, None, float("inf"), 1, seed)) for seed in range(2))
     for each in (before, gone):
         each.add(Segment("", (1, 2), 2, 0))
@@ -418,7 +424,7 @@ def test_who_waits_for_a_slot_is_not_silent_yet(model: Model, voices: list[Voice
 def test_a_pause_does_not_pass_the_speech_before_it_that_the_codec_still_has(
     model: Model, voices: list[Voice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, codec = Engine(model, 1), HeldCodec(model, monkeypatch)
+    codec = HeldCodec(engine := Engine(model, 1), monkeypatch)
     segment = replace(model.segment(TEXTS[0]), max_frames=1)
     both = Utterance(voices[0], Sampling(0.3, None, -1.0, 1, 0))
     both.add(segment)

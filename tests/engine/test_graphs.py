@@ -26,6 +26,7 @@ def test_every_number_of_rows_has_a_bucket_that_is_less_than_twice_as_large(most
 def test_a_processor_compacts_rows_and_an_accelerator_has_static_shapes() -> None:
     assert not wants_static(CPU)
     assert wants_static(torch.device("cuda:1"))
+    assert wants_static(torch.device("mps"))
     assert clock_ns(CPU) is not clock_ns(torch.device("cuda"))
 
 
