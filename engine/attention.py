@@ -318,15 +318,7 @@ def _hear_many(projected: Any, first: Any, length: Any, head: Any, free: Any, ke
                 into[i] = sum_of_values[column, i] * whole
 
 
-_packed, _of_parts, _of_rows = float32[:, :, ::1], int64[:, ::1], int64[::1]
-_signatures = [
-    void(_packed, float32[:, ::1], int64, _of_parts, _of_parts, _of_parts, _of_parts, _of_parts, _of_rows, _of_rows,
-         kind[::1], _packed, _packed)
-    for kind in (uint16, float32)
-]  # fmt: skip
-
-
-@compiled(_signatures)
+@compiled()
 def _attend(projected: Any, rotation: Any, layer: Any, keys: Any, values: Any, counts: Any, layer_steps: Any,
             head_steps: Any, lengths: Any, free: Any, kind: Any, heard: Any, scores: Any) -> None:  # fmt: skip
     """As `Span.attend`. `scores` `[rows, heads, width]` gets what each row's last query makes of the first positions
@@ -361,3 +353,13 @@ def _attend(projected: Any, rotation: Any, layer: Any, keys: Any, values: Any, c
                     _hear_one(projected[first, of], key_at, value_at, there, kind, weights.ravel(), heard[first, of],
                               scores[row, of])  # fmt: skip
             first += length
+
+
+def ready(kind: np.ndarray) -> None:
+    """Compile it for stored numbers of this kind, where that was not done: now, not in the middle of speech, and before
+    processes are forked.
+    """
+    packed, of_parts, of_rows = float32[:, :, ::1], int64[:, ::1], int64[::1]
+    stored = uint16[::1] if kind.dtype == np.uint16 else float32[::1]
+    loop: Any = _attend
+    loop.compile(void(packed, float32[:, ::1], int64, *[of_parts] * 5, of_rows, of_rows, stored, packed, packed))

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.attention import Parts, Span
+from engine.attention import Parts, Span, ready
 from engine.rotary import rotary_frequencies, rotation
 
 PAGE_SLOTS = 32
@@ -67,6 +67,7 @@ class KeyValueCache:
         self._mapping = threading.Lock()
         self._frequencies = rotary_frequencies(shape.head_dim, shape.max_period)
         self._kind = np.empty(0, np.uint16 if shape.dtype is torch.bfloat16 else np.float32)
+        ready(self._kind)
         if shared:  # now: what is mapped later the others do not see
             assert context is not None, "only rings are mapped whole"
             for column in range(len(self._columns)):

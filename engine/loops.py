@@ -38,7 +38,7 @@ _Loop = TypeVar("_Loop", bound=Callable[..., Any])
 
 
 def compiled(*signature: Any, inline: str = "never") -> Callable[[_Loop], _Loop]:
-    """Now, for arguments of these types; without: within whoever calls it."""
+    """Now, for arguments of these types; without: when it is called, or within whoever calls it."""
 
     def compile_(loop: _Loop) -> _Loop:
         njit: Any = partial(
