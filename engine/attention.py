@@ -55,8 +55,8 @@ class Span:
 
     def attend(self, layer: int, projected: Tensor, heads: int) -> Tensor:
         """What was made of new positions, packed: `[positions..., heads + 2 * kv_heads, head_dim]`, queries (scaled
-        already), keys and values. The last two are stored. Returns what the queries hear, `[positions..., heads,
-        head_dim]`.
+        already), keys and values. The last two are stored; float32 is turned where it lies. Returns what the queries
+        hear, `[positions..., heads, head_dim]`.
         """
         dim = projected.shape[-1]
         flat = projected.float().contiguous().view(len(self.rotation), -1, dim)
