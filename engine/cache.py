@@ -80,13 +80,11 @@ class KeyValueCache:
 
     def whole(self, slot: int) -> Prefix:
         """All that a slot without a context holds, as a prefix for others."""
-        prefix = self._prefixes[slot]
-        end = int(self.positions[slot]) - _length(prefix)
-        pages, place = self._pages(slot // PAGE_SLOTS, end), slot % PAGE_SLOTS
+        prefix, whole = self._prefixes[slot], int(self.positions[slot])
+        pages, place = self._pages(slot // PAGE_SLOTS, whole - _length(prefix)), slot % PAGE_SLOTS
         before = [prefix] if prefix else []
         keys = [each.keys for each in before] + [page.keys[:, place] for page in pages]
         values = [each.values for each in before] + [page.values[:, place] for page in pages]
-        whole = int(self.positions[slot])
         return Prefix(*(torch.cat(parts, dim=2)[:, :, :whole].clone() for parts in (keys, values)))
 
     def span(self, slots: Tensor, lengths: Tensor | int) -> Span:

@@ -70,7 +70,7 @@ class Costs:
         """
         assert self.step is not None, "was not measured"
         flow_ms, groups_ms = self.flow.measured(rows), self._groups_ms(rows)
-        join_ms = self.join.measured(SEGMENT_POSITIONS) - self.flow.measured(1)  # in one pass with those who go on
+        join_ms = self.join.measured(SEGMENT_POSITIONS) - self.flow.measured(1)  # as `prefill_ms`, not corrected
         joins_ms = max(join_ms, 0.0) * rows / SEGMENT_FRAMES
         now_ms = sum(
             cost_ms * max(1.0, curve.ratio)

@@ -176,7 +176,7 @@ class Model:
             self.flow_lm(vectors, cache.span(slot, length))
             cache.advance(slot, length)
             whole = cache.whole(0)
-        return Voice(whole.keys.float().cpu(), whole.values.float().cpu())
+        return Voice.of(whole.keys, whole.values)
 
     def load_voice(self, source: str | Path, truncate: bool = False) -> Voice:
         """A voice by name, or from a `.safetensors` or audio file: a path, `https://` or `hf://`."""

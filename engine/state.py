@@ -86,14 +86,10 @@ class FlowLMState:
     def snapshot(self, slot: int) -> Voice:
         """All that the row holds now, as a voice of its own."""
         whole = self.cache.whole(slot)
-        return Voice(whole.keys.float().cpu(), whole.values.float().cpu())
+        return Voice.of(whole.keys, whole.values)
 
     def step(
-        self,
-        slots: list[int],
-        openings: Sequence[Opening | None],
-        draws: Draws,
-        text_lengths: Sequence[int] = (),
+        self, slots: list[int], openings: Sequence[Opening | None], draws: Draws, text_lengths: Sequence[int] = ()
     ) -> Spoken:
         """One frame more for each row: the first behind its opening or, where that is None, the next.
 

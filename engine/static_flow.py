@@ -54,15 +54,11 @@ class StaticFlow:
         """All that the row holds now, as a voice of its own."""
         with self._graphs.step():
             whole = self.cache.whole(slot)
-            return Voice(whole.keys.float().cpu(), whole.values.float().cpu())
+            return Voice.of(whole.keys, whole.values)
 
     @torch.inference_mode()
     def step(
-        self,
-        slots: list[int],
-        openings: Sequence[Opening | None],
-        draws: Draws,
-        text_lengths: Sequence[int] = (),
+        self, slots: list[int], openings: Sequence[Opening | None], draws: Draws, text_lengths: Sequence[int] = ()
     ) -> Spoken:
         """As `FlowLMState.step`. Those who open and those who go on are passes of their own."""
         parts = [

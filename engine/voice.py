@@ -33,6 +33,11 @@ class Voice:
     keys: Tensor
     values: Tensor
 
+    @classmethod
+    def of(cls, keys: Tensor, values: Tensor) -> "Voice":
+        """From what a cache holds, in whatever numbers and wherever that is."""
+        return cls(keys.float().cpu(), values.float().cpu())
+
     @property
     def positions(self) -> int:
         return self.keys.shape[2]

@@ -103,6 +103,11 @@ def test_rows_of_any_lengths_hear_their_own_past_alone(
         for slot, said, of_row in parts:
             torch.testing.assert_close(of_row, plain[slot].say(said), atol=1e-3 if dim == 2 else 1e-4, rtol=1e-3)
             assert cache.positions[slot] == plain[slot].positions
+    for slot in {slot for lengths in passes for slot in lengths} if context is None else ():
+        held, said = cache.whole(slot), torch.cat(plain[slot].said, dim=1)[:, :, heads:].transpose(1, 2).to(dtype)
+        keys, values = (part[:, :, -said.shape[2] :] for part in (held.keys, held.values))
+        torch.testing.assert_close(values, said[:, kv_heads:], atol=0, rtol=0)
+        torch.testing.assert_close(keys, said[:, :kv_heads], atol=1e-5, rtol=1e-5 if dtype == torch.float32 else 2**-7)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -39,6 +39,8 @@ def test_rings_hear_what_the_ordinary_cache_hears_in_any_order_of_passes(
             plain.begin(slots.tolist()[0])
         given = some(len(slots), length, 1, 1, number)
         span, expected = rings.span(slots, length), plain.span(slots[:-1], length)
+        turned = torch.view_as_real(span.rotation[:-1]).flatten(2).flatten(0, 1)
+        torch.testing.assert_close(turned, torch.from_numpy(expected.rotation))
         heard = span.attend(0, given, 1)
         torch.testing.assert_close(heard[:-1], expected.attend(0, given[:-1].clone(), 1))
         assert heard.isfinite().all()
