@@ -13,12 +13,10 @@ import numpy as np
 import torch
 from llvmlite import ir
 from numba import float32, int64, types, uint16, void
-from numba.core import cgutils
 from numba.extending import intrinsic, overload
-from numba.np.numpy_support import carray
 from torch import Tensor
 
-from engine.loops import ONE, ZERO, compiled, exp, most_of
+from engine.loops import ONE, ZERO, array, bare, compiled, exp, most_of, pointer
 from engine.watch import Watch
 
 HALF_WORD, ROUNDING, ODD = np.uint32(16), np.uint32(0x7FFF), np.uint32(1)
@@ -72,15 +70,6 @@ class Span:
         return heard.view(*projected.shape[:-2], heads, dim)
 
 
-def _typed(context: Any, address: Any) -> Any:
-    """For Numba: a number as the address that it is."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
-
-    return types.voidptr(types.int64), generate
-
-
 def _product(context: Any, a: Any, a_row: Any, a_step: Any, b: Any, b_step: Any, c: Any, c_row: Any, count: Any) -> Any:
     """For Numba: `c[row, :16] += sum of a[row, step] * b[step, :16]` for eight rows and `count` steps.
 
@@ -128,9 +117,7 @@ def _product(context: Any, a: Any, a_row: Any, a_step: Any, b: Any, b_step: Any,
     return types.void(*[types.int64] * 8), generate
 
 
-_pointer: Any = intrinsic(_typed)
 _multiply: Any = intrinsic(_product)
-_array: Any = carray
 
 
 def _wide(number: Any) -> Any:
@@ -183,7 +170,7 @@ def _write(at: Any, counts: Any, kind: Any, projected: Any, first: Any, length: 
     dim = projected.shape[2]
     old = counts.sum() - length
     for part in range(counts.size):
-        there = _array(_pointer(at[part]), (counts[part], dim), kind.dtype)
+        there = array(pointer(at[part]), (counts[part], dim), kind.dtype)
         for position in range(max(old, 0), counts[part]):
             new, into = projected[first + position - old, head], there[position]
             for i in range(dim):
@@ -198,7 +185,7 @@ def _hear_one(query: Any, key_at: Any, value_at: Any, counts: Any, kind: Any, we
     dim = query.size
     count, most = 0, FAR
     for part in range(counts.size):
-        there = _array(_pointer(key_at[part]), (counts[part], dim), kind.dtype)
+        there = array(pointer(key_at[part]), (counts[part], dim), kind.dtype)
         for position in range(counts[part]):
             past, score = there[position], ZERO
             for i in range(dim):
@@ -215,7 +202,7 @@ def _hear_one(query: Any, key_at: Any, value_at: Any, counts: Any, kind: Any, we
     heard[:] = ZERO
     count = 0
     for part in range(counts.size):
-        there = _array(_pointer(value_at[part]), (counts[part], dim), kind.dtype)
+        there = array(pointer(value_at[part]), (counts[part], dim), kind.dtype)
         for position in range(counts[part]):
             past, weight = there[position], weights[count]
             for i in range(dim):
@@ -228,7 +215,7 @@ def _hear_one(query: Any, key_at: Any, value_at: Any, counts: Any, kind: Any, we
 @compiled(inline="always")
 def _tile(at: Any, first: Any, count: Any, dim: Any, kind: Any, tile: Any) -> None:
     """So many stored positions behind `first`, as float32 `[positions, dim]`."""
-    there = _array(_pointer(at + first * dim * kind.itemsize), (count * dim,), kind.dtype)
+    there = array(pointer(at + first * dim * kind.itemsize), (count * dim,), kind.dtype)
     for i in range(there.size):
         tile[i] = _wide(there[i])
 
@@ -319,23 +306,17 @@ def _hear_many(projected: Any, first: Any, length: Any, head: Any, free: Any, ke
 
 
 @compiled()
-def _attend(projected: Any, rotation: Any, layer: Any, keys: Any, values: Any, counts: Any, layer_steps: Any,
-            head_steps: Any, lengths: Any, free: Any, kind: Any, heard: Any, scores: Any) -> None:  # fmt: skip
-    """As `Span.attend`. `scores` `[rows, heads, width]` gets what each row's last query makes of the first positions
-    behind the first part.
-    """
-    heads, dim = heard.shape[1], heard.shape[2]
+def _attend_rows(projected: Any, layer: Any, keys: Any, values: Any, counts: Any, layer_steps: Any, head_steps: Any,
+                 lengths: Any, free: Any, kind: Any, heard: Any, scores: Any, at: Any, room: Any) -> None:  # fmt: skip
+    """As `_attend`, of what is turned already, in arrays that it owns."""
+    projected, heard, scores, counts = bare(projected), bare(heard), bare(scores), bare(counts)
+    key_at, value_at = bare(at[0]), bare(at[1])
+    tile, weights, block, begins, ends, most, sums, sum_of_values = room
+    tile, weights, block, sum_of_values = bare(tile), bare(weights), bare(block), bare(sum_of_values)
+    room = tile, weights, block, bare(begins), bare(ends), bare(most), bare(sums), sum_of_values
+    heads = heard.shape[1]
     kv_heads = (projected.shape[1] - heads) // 2
     sharing = heads // kv_heads
-    _turn(projected, rotation, heads + kv_heads)
-    key_at, value_at = np.empty_like(keys[0]), np.empty_like(keys[0])
-    weights = np.empty((counts.sum(axis=1).max() + ROWS, COLUMNS), np.float32)
-    tile = np.zeros((TILE + ROWS) * dim + COLUMNS, np.float32)
-    block = np.empty((dim, COLUMNS), np.float32)
-    begins, ends = np.empty(COLUMNS, np.int64), np.empty(COLUMNS, np.int64)
-    most, sums = np.empty(COLUMNS, np.float32), np.empty(COLUMNS, np.float32)
-    sum_of_values = np.empty((COLUMNS, -(-dim // COLUMNS) * COLUMNS), np.float32)
-    room = tile, weights, block, begins, ends, most, sums, sum_of_values
     for head in range(kv_heads):  # a prefix that rows share is near then
         first = 0
         for row in range(lengths.size):
@@ -353,6 +334,30 @@ def _attend(projected: Any, rotation: Any, layer: Any, keys: Any, values: Any, c
                     _hear_one(projected[first, of], key_at, value_at, there, kind, weights.ravel(), heard[first, of],
                               scores[row, of])  # fmt: skip
             first += length
+
+
+@compiled()
+def _attend(projected: Any, rotation: Any, layer: Any, keys: Any, values: Any, counts: Any, layer_steps: Any,
+            head_steps: Any, lengths: Any, free: Any, kind: Any, heard: Any, scores: Any) -> None:  # fmt: skip
+    """As `Span.attend`. `scores` `[rows, heads, width]` gets what each row's last query makes of the first positions
+    behind the first part.
+    """
+    heads, dim = heard.shape[1], heard.shape[2]
+    _turn(projected, rotation, heads + (projected.shape[1] - heads) // 2)
+    most = counts.sum(axis=1).max() + ROWS
+    room = (
+        np.zeros((TILE + ROWS) * dim + COLUMNS, np.float32),
+        np.empty((most, COLUMNS), np.float32),
+        np.empty((dim, COLUMNS), np.float32),
+        np.empty(COLUMNS, np.int64),
+        np.empty(COLUMNS, np.int64),
+        np.empty(COLUMNS, np.float32),
+        np.empty(COLUMNS, np.float32),
+        np.empty((COLUMNS, -(-dim // COLUMNS) * COLUMNS), np.float32),
+    )
+    at = np.empty((2, keys.shape[1]), np.int64)
+    _attend_rows(projected, layer, keys, values, counts, layer_steps, head_steps, lengths, free, kind, heard, scores,
+                 at, room)  # fmt: skip
 
 
 def ready(kind: np.ndarray) -> None:

@@ -8,18 +8,16 @@ docs/performance.md.
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine import loops
-from engine.precision import Precision, adds_int8_exactly
+from engine import loops, quantized
+from engine.precision import Precision
 
 LOG2_E = 1.4426950408889634
 ELU_ROWS = 4  # more at once, and what is between would be mapped anew at each call
 NARROW = 16  # inputs or outputs
-SMALL = 800_000  # products of two numbers: fewer are made sooner than oneDNN has begun, which takes it 45 us
 ROWS = 16  # for which oneDNN lays out its weights; others are as fast
 
 
@@ -133,49 +131,22 @@ class _Int8Linear:
 
 
 class _Int8Convolution:
-    """Weights in int8 with a scale for each output. What the taps of one output see has 256 levels of its own, from
-    its least number to its greatest, so a row never depends on its company and silence is not measured by speech.
-    """
+    """Weights in int8 with a scale for each output."""
 
     def __init__(
         self, weight: Tensor, bias: Tensor | None, activation: Activation, dilation: int = 1, elu: bool = False
     ) -> None:
-        outputs, _, self._taps = weight.shape
-        self._dilation, self._elu, self._activation = dilation, elu, loops.ACTIVATIONS[activation]
+        self._outputs, _, taps = weight.shape
         rows = weight.transpose(1, 2).flatten(1).contiguous()  # [out, taps * in]
-        levels, self._scales = torch.empty(rows.shape, dtype=torch.int8), torch.empty(outputs)
-        self._sums = np.empty(outputs, np.float32)
-        most = 127.0 if adds_int8_exactly() else 63.0
-        loops.quantize(rows.numpy(), most, levels.numpy(), self._scales.numpy(), self._sums)
-        self._bias = np.zeros(outputs, np.float32) if bias is None else bias.numpy()
-        self._zeros = torch.zeros(outputs, dtype=torch.int32)
-        self._weight = torch.ops.onednn.qlinear_prepack(levels, [ROWS, rows.shape[1]])
-        self._small = levels.numpy() if levels.numel() <= SMALL else None
+        weights = quantized.pack(rows.numpy(), None if bias is None else bias.numpy())
+        self._known = elu, taps, dilation, *weights, quantized.ACTIVATIONS[activation]
 
     def __call__(self, x: Tensor, tail: Tensor, residual: Tensor | None = None) -> Tensor:
-        rows, time, channels = x.shape
-        outputs = rows * time
-        levels = torch.empty(outputs, self._taps * channels, dtype=torch.uint8)
-        scales, lows = np.empty(outputs, np.float32), np.empty(outputs, np.float32)
-        seen = tail.numpy(), x.contiguous().numpy(), self._elu
-        loops.windows(*seen, self._taps, self._dilation, levels.numpy(), scales, lows)
-        y = self._multiply(levels)
-        if residual is None:
-            loops.finish(y.numpy(), scales, lows, self._sums, self._bias, self._activation)
-        else:
-            onto = residual.contiguous().view(outputs, -1).numpy()
-            loops.finish_onto(y.numpy(), scales, lows, self._sums, self._bias, onto)
-        return y.view(rows, time, -1)
-
-    def _multiply(self, levels: Tensor) -> Tensor:
-        y: Tensor
-        if self._small is not None and len(levels) * self._small.size <= SMALL:
-            y = torch.empty(len(levels), len(self._bias))
-            loops.multiply(levels.numpy(), self._small, self._scales.numpy(), y.numpy())
-            return y
-        y = torch.ops.onednn.qlinear_pointwise(
-            levels, 1.0, 0, self._weight, self._scales, self._zeros, None, 1.0, 0, torch.float32, "none", [], ""
-        )
+        rows, time, _ = x.shape
+        y = torch.empty(rows, time, self._outputs)
+        flat = y.numpy().reshape(-1, self._outputs)
+        onto = flat[:0] if residual is None else residual.contiguous().numpy().reshape(flat.shape)
+        quantized.convolve(tail.numpy(), x.contiguous().numpy(), *self._known, onto, flat)
         return y
 
 

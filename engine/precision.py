@@ -35,14 +35,9 @@ class Precision(Enum):
         except ValueError:
             known = ", ".join(["auto", *(each.value for each in cls)])
             raise InputError(f"there is no precision {name!r}; choose one of {known}") from None
-        if precision is cls.INT8 and not _has_int8(device):
-            raise InputError("int8 is for processors, and for builds of torch with oneDNN; choose bfloat16 or float32")
+        if precision is cls.INT8 and device.type != "cpu":
+            raise InputError("int8 is for processors; choose bfloat16 or float32")
         return precision
-
-
-def adds_int8_exactly() -> bool:
-    """Does the processor have VNNI, or AMX? Without it sums of two products are cut off at 16 bits on their way."""
-    return any(_capabilities().get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
 
 
 def _fastest(device: torch.device) -> Precision:
@@ -52,11 +47,8 @@ def _fastest(device: torch.device) -> Precision:
     if device.type == "cuda":
         good = torch.cuda.is_bf16_supported(including_emulation=False)
         return Precision.BFLOAT16 if good else Precision.FLOAT32
-    return Precision.INT8 if _has_int8(device) and adds_int8_exactly() else Precision.FLOAT32
-
-
-def _has_int8(device: torch.device) -> bool:
-    return device.type == "cpu" and "onednn" in torch.backends.quantized.supported_engines
+    vnni = device.type == "cpu" and any(_capabilities().get(name) for name in ("avx512_vnni", "avx_vnni"))
+    return Precision.INT8 if vnni else Precision.FLOAT32
 
 
 def _capabilities() -> dict[str, bool]:

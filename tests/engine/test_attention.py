@@ -100,8 +100,9 @@ def test_rows_of_any_lengths_hear_their_own_past_alone(
         heard = attended(cache.span(slots, new), projected, heads)
         cache.advance(slots, new)
         parts = zip(lengths, projected.split(new.tolist(), 1), heard.split(new.tolist(), 1), strict=True)
+        off = 4e-3 if dtype is torch.bfloat16 else 1e-3 if dim == 2 else 1e-4  # rounded otherwise
         for slot, said, of_row in parts:
-            torch.testing.assert_close(of_row, plain[slot].say(said), atol=1e-3 if dim == 2 else 1e-4, rtol=1e-3)
+            torch.testing.assert_close(of_row, plain[slot].say(said), atol=off, rtol=1e-3)
             assert cache.positions[slot] == plain[slot].positions
     for slot in {slot for lengths in passes for slot in lengths} if context is None else ():
         held, said = cache.whole(slot), torch.cat(plain[slot].said, dim=1)[:, :, heads:].transpose(1, 2).to(dtype)

@@ -99,24 +99,6 @@ def test_int8_of_silence_is_the_bias() -> None:
     torch.testing.assert_close(product(torch.zeros(2, 72)), bias.expand(2, -1), atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("rows", [1, 5])
-def test_int8_is_the_same_by_our_own_loop_and_by_onednn(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    product = kernels.linear(some(48, 72), some(48, seed=1), "silu", Precision.INT8)
-    x = some(rows, 72, seed=2)
-    by_loop = product(x)
-    monkeypatch.setattr(kernels, "SMALL", 0)
-    torch.testing.assert_close(product(x), by_loop, atol=1e-6, rtol=1e-6)
-
-
-def test_int8_sums_are_not_cut_off_where_the_processor_adds_in_16_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two products of 255 and 63 are the most that fits."""
-    monkeypatch.setattr(kernels, "adds_int8_exactly", lambda: False)
-    weight, x = some(48, 72), some(5, 72, seed=2)
-    found = kernels.linear(weight, None, None, Precision.INT8)(x)
-    expected = x.double() @ weight.double().T
-    assert (found - expected).square().mean().sqrt() / expected.square().mean().sqrt() < 2e-2
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("tail", [0, 2])
 @pytest.mark.parametrize("rows", [1, kernels.ELU_ROWS, 3 * kernels.ELU_ROWS + 1])
