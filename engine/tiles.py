@@ -1,0 +1,158 @@
+"""A few rows of bytes times a panel of weights, in registers: code that we write for LLVM.
+
+A panel is so many outputs side by side, four inputs of each behind one another, as the instruction for bytes wants them.
+"""
+
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+from numba import types
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic
+
+GROUP = 4  # inputs that one instruction takes
+AHEAD = 2048  # bytes: where weights of a single row are fetched beforehand
+LINE = 64  # bytes of a cache
+
+
+class Instruction(NamedTuple):
+    """How this processor adds products of bytes."""
+
+    name: str
+    lanes: int  # sums in one register
+    vectors: int  # such registers side by side in a panel
+    rows: int  # times so many rows are all the registers there are
+    most: float  # greatest level of a weight: two products of it and 255 must not be cut off
+
+    @property
+    def width(self) -> int:
+        """Outputs of a panel."""
+        return self.lanes * self.vectors
+
+    @property
+    def narrow(self) -> "Instruction":
+        """The same, for panels half as wide."""
+        return self._replace(vectors=self.vectors // 2, rows=self.rows * 2)
+
+
+AVX512 = Instruction("avx512vnni", 16, 4, 6, 127)
+AVX = Instruction("avxvnni", 8, 2, 6, 127)
+PAIRS = Instruction("avx2", 8, 2, 4, 63)  # adds two products in 16 bits
+ANY = Instruction("", 4, 4, 4, 127)
+
+
+def best_instruction(features: str) -> Instruction:
+    """Of those that a processor has, by LLVM's names: `+avx2,-sse4a`."""
+    return next(each for each in (AVX512, AVX, PAIRS, ANY) if not each.name or f"+{each.name}" in features.split(","))
+
+
+HERE = best_instruction(cpu_target.target_context.codegen().magic_tuple()[2])
+
+
+def _add_bytes(builder: Any, instruction: Instruction, total: Any, levels: Any, weights: Any) -> Any:
+    """LLVM for `total` plus products: of four levels (unsigned) and four weights (signed) in each lane."""
+    vector, lanes = total.type, instruction.lanes
+
+    def call(name: str, result: Any, *arguments: Any) -> Any:
+        kind = ir.FunctionType(result, [argument.type for argument in arguments])
+        known = builder.module.globals.get(name)
+        return builder.call(known or ir.Function(builder.module, kind, name), arguments)
+
+    if instruction.name.endswith("vnni"):
+        return call(f"llvm.x86.avx512.vpdpbusd.{32 * lanes}", vector, total, levels, weights)
+    bytes_ = ir.VectorType(ir.IntType(8), 4 * lanes)
+    levels, weights = builder.bitcast(levels, bytes_), builder.bitcast(weights, bytes_)
+    if instruction is PAIRS:
+        words = ir.VectorType(ir.IntType(16), 2 * lanes)
+        pairs = call("llvm.x86.avx2.pmadd.ub.sw", words, levels, weights)
+        ones = ir.Constant(words, [1] * (2 * lanes))
+        return builder.add(total, call("llvm.x86.avx2.pmadd.wd", vector, pairs, ones))
+    wide = ir.VectorType(ir.IntType(32), 4 * lanes)
+    products = builder.mul(builder.zext(levels, wide), builder.sext(weights, wide))
+    for first in range(GROUP):
+        places = ir.Constant(vector, list(range(first, 4 * lanes, GROUP)))
+        total = builder.add(total, builder.shuffle_vector(products, products, places))
+    return total
+
+
+def tile(instruction: Instruction, rows: int) -> Any:
+    """For Numba: so many rows of levels times one panel, scaled back.
+
+    Addresses: of levels with the distance between rows, of the panel, its constants, the rows' scales and lows, of the
+    result with its distance, of what to fetch meanwhile; and how many groups of four inputs there are.
+    """
+    index, number, lanes = ir.IntType(64), ir.IntType(32), instruction.lanes
+    real, integers = ir.FloatType(), ir.VectorType(number, lanes)
+    reals, vectors = ir.VectorType(real, lanes), range(instruction.vectors)
+    size = 4 * lanes  # bytes of a register
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        levels, levels_step, panel, constants, scales, lows, y, y_step, ahead, groups = arguments
+
+        def place(base: Any, distance: Any, times: Any = None, more: int = 0) -> Any:
+            distance = distance if times is None else builder.mul(distance, ir.Constant(index, times))
+            return builder.add(builder.add(base, distance), ir.Constant(index, more))
+
+        def pointer(address: Any, kind: Any) -> Any:
+            return builder.inttoptr(address, kind.as_pointer())
+
+        def load(address: Any, kind: Any) -> Any:
+            return builder.load(pointer(address, kind), align=4 if kind in (real, reals) else 1)
+
+        def everywhere(one: Any, kind: Any) -> Any:
+            anything = ir.Constant(kind, ir.Undefined)
+            first = builder.insert_element(anything, one, ir.Constant(number, 0))
+            return builder.shuffle_vector(first, anything, ir.Constant(integers, None))
+
+        def fetch(address: Any, nearest: int) -> None:
+            byte, name = ir.IntType(8).as_pointer(), "llvm.prefetch.p0"
+            kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+            known = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+            builder.call(known, [pointer(address, ir.IntType(8)), *(ir.Constant(number, n) for n in (0, nearest, 1))])
+
+        each = range(rows)
+        starts = [place(levels, levels_step, row) for row in each]
+        before, loop, done = builder.block, builder.append_basic_block(), builder.append_basic_block()
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        group, sums = builder.phi(index), [[builder.phi(integers) for _ in vectors] for _ in each]
+        right = [load(place(panel, group, size * len(vectors), size * v), integers) for v in vectors]
+        for line in range(0, size * len(vectors) // 2, LINE):  # half of a panel for each block of rows
+            if rows == 1:
+                fetch(place(panel, group, size * len(vectors), AHEAD + 2 * line), 3)
+                fetch(place(panel, group, size * len(vectors), AHEAD + 2 * line + LINE), 3)
+            else:
+                fetch(place(ahead, group, size * len(vectors) // 2, line), 2)
+        added = []
+        for start, of_row in zip(starts, sums, strict=True):
+            left = everywhere(load(place(start, group, GROUP), number), integers)
+            added.append([_add_bytes(builder, instruction, of_row[v], left, right[v]) for v in vectors])
+        following = builder.add(group, ir.Constant(index, 1))
+        group.add_incoming(ir.Constant(index, 0), before)
+        group.add_incoming(following, loop)
+        for of_row, after in zip(sums, added, strict=True):
+            for v in vectors:
+                of_row[v].add_incoming(ir.Constant(integers, None), before)
+                of_row[v].add_incoming(after[v], loop)
+        builder.cbranch(builder.icmp_signed("<", following, groups), loop, done)
+        builder.position_at_end(done)
+        of_outputs = [
+            [load(place(constants, ir.Constant(index, size * (len(vectors) * kind + v))), reals) for kind in range(3)]
+            for v in vectors
+        ]
+        for row in each:
+            scale = everywhere(load(place(scales, ir.Constant(index, 4 * row)), real), reals)
+            low = everywhere(load(place(lows, ir.Constant(index, 4 * row)), real), reals)
+            for v in vectors:
+                weight_scale, weight_sum, bias = of_outputs[v]
+                product = builder.fmul(builder.sitofp(added[row][v], reals), weight_scale, flags=("fast",))
+                under = builder.fadd(builder.fmul(low, weight_sum, flags=("fast",)), bias, flags=("fast",))
+                whole = builder.fadd(builder.fmul(product, scale, flags=("fast",)), under, flags=("fast",))
+                builder.store(whole, pointer(place(y, y_step, row, size * v), reals), align=4)
+        return context.get_dummy_value()
+
+    def typed(context: Any, levels: Any, levels_step: Any, panel: Any, constants: Any, scales: Any, lows: Any, y: Any,
+              y_step: Any, ahead: Any, groups: Any) -> Any:  # fmt: skip
+        return types.void(*[types.int64] * 10), generate
+
+    return intrinsic(typed)
