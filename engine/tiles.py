@@ -1,6 +1,6 @@
 """A few rows of bytes times a panel of weights, in registers: code that we write for LLVM.
 
-A panel is so many outputs side by side, four inputs of each behind one another, as the instruction for bytes wants them.
+A panel is so many outputs side by side, four inputs of each behind one another, as its instruction wants them.
 """
 
 from typing import Any, NamedTuple
