@@ -6,6 +6,8 @@ counts for a single query is to read each key and value once; more of them go in
 one register, through products of eight positions at once. Knows addresses, not slots.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -59,15 +61,21 @@ class Span:
         dim = projected.shape[-1]
         flat = projected.float().contiguous().view(len(self.rotation), -1, dim)
         heard = torch.empty(len(flat), heads, dim)
+        with self.watched(layer, heads) as scores:
+            attend(
+                flat.numpy(), self.rotation, layer, *self.parts, self.lengths, self.free, self.kind, heard.numpy(),
+                scores,
+            )  # fmt: skip
+        return heard.view(*projected.shape[:-2], heads, dim)
+
+    @contextmanager
+    def watched(self, layer: int, heads: int) -> Iterator[np.ndarray]:
+        """Room for this layer's scores, as `attend` has them; who watches it looks at them then."""
         watch = self.watch if self.watch and layer in self.watch.heads else None
         scores = torch.empty(len(self.lengths), heads, watch.width if watch else 0)
-        _attend(
-            flat.numpy(), self.rotation, layer, *self.parts, self.lengths, self.free, self.kind, heard.numpy(),
-            scores.numpy(),
-        )  # fmt: skip
+        yield scores.numpy()
         if watch:
             watch.look(layer, scores)
-        return heard.view(*projected.shape[:-2], heads, dim)
 
 
 def _product(context: Any, a: Any, a_row: Any, a_step: Any, b: Any, b_step: Any, c: Any, c_row: Any, count: Any) -> Any:
@@ -308,7 +316,7 @@ def _hear_many(projected: Any, first: Any, length: Any, head: Any, free: Any, ke
 @compiled()
 def _attend_rows(projected: Any, layer: Any, keys: Any, values: Any, counts: Any, layer_steps: Any, head_steps: Any,
                  lengths: Any, free: Any, kind: Any, heard: Any, scores: Any, at: Any, room: Any) -> None:  # fmt: skip
-    """As `_attend`, of what is turned already, in arrays that it owns."""
+    """As `attend`, of what is turned already, in arrays that it owns."""
     projected, heard, scores, counts = bare(projected), bare(heard), bare(scores), bare(counts)
     key_at, value_at = bare(at[0]), bare(at[1])
     tile, weights, block, begins, ends, most, sums, sum_of_values = room
@@ -337,8 +345,8 @@ def _attend_rows(projected: Any, layer: Any, keys: Any, values: Any, counts: Any
 
 
 @compiled()
-def _attend(projected: Any, rotation: Any, layer: Any, keys: Any, values: Any, counts: Any, layer_steps: Any,
-            head_steps: Any, lengths: Any, free: Any, kind: Any, heard: Any, scores: Any) -> None:  # fmt: skip
+def attend(projected: Any, rotation: Any, layer: Any, keys: Any, values: Any, counts: Any, layer_steps: Any,
+           head_steps: Any, lengths: Any, free: Any, kind: Any, heard: Any, scores: Any) -> None:  # fmt: skip
     """As `Span.attend`. `scores` `[rows, heads, width]` gets what each row's last query makes of the first positions
     behind the first part.
     """
@@ -366,5 +374,5 @@ def ready(kind: np.ndarray) -> None:
     """
     packed, of_parts, of_rows = float32[:, :, ::1], int64[:, ::1], int64[::1]
     stored = uint16[::1] if kind.dtype == np.uint16 else float32[::1]
-    loop: Any = _attend
+    loop: Any = attend
     loop.compile(void(packed, float32[:, ::1], int64, *[of_parts] * 5, of_rows, of_rows, stored, packed, packed))

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.blocks import HeadLoop
 from engine.config import FlowConfig
-from engine.layers import LayerNorm, Linear, Packs
+from engine.layers import LayerNorm, Linear, Packs, in_int8
 from engine.precision import Precision
 
 TIME_FREQUENCIES = 256
@@ -45,7 +46,7 @@ class TimeEmbedding(nn.Module):
         return out
 
 
-class HeadBlock(nn.Module):
+class HeadBlock(Packs):
     """`adaLN_modulation` belongs to the whole head once it is packed: its products share their input."""
 
     def __init__(self, dim: int) -> None:
@@ -53,8 +54,18 @@ class HeadBlock(nn.Module):
         self.in_ln = LayerNorm(dim, eps=1e-6)
         self.mlp = nn.Sequential(Linear(dim, dim, activation="silu"), nn.Identity(), Linear(dim, dim))
         self.adaLN_modulation: nn.Sequential | None = nn.Sequential(nn.Identity(), Linear(dim, 3 * dim))
+        self._whole: HeadLoop | None = None
+
+    def pack(self, precision: Precision) -> None:
+        """Its parts are packed for themselves."""
+
+    def join(self) -> None:
+        if products := in_int8(self.mlp[0], self.mlp[2]):
+            self._whole = HeadLoop(self.in_ln.numbers(), products)
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        if self._whole is not None:
+            return self._whole(x, modulation)
         shift, scale, gate = modulation.chunk(3, dim=-1)
         y = torch.addcmul(shift, self.in_ln(x), scale + 1)
         return torch.addcmul(x, gate, self.mlp(y))

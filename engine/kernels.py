@@ -36,7 +36,7 @@ class Convolution(Protocol):
 def linear(weight: Tensor, bias: Tensor | None, activation: Activation, precision: Precision) -> Product:
     """`[..., in]` to `[..., out]`: x times weight `[out, in]`, plus bias, activated, plus the residual."""
     if precision is Precision.INT8 and _pays(weight):
-        return _Int8Linear(weight, bias, activation)
+        return Int8Linear(weight, bias, activation)
     kind = _OneDnnLinear if _has_onednn(weight) else _PlainLinear
     return kind(weight.to(precision.dtype), None if bias is None else bias.to(precision.dtype), activation)
 
@@ -118,11 +118,12 @@ class _OneDnnLinear:
         return y
 
 
-class _Int8Linear:
+class Int8Linear:
     """One tap, behind nothing."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, activation: Activation) -> None:
         self._product = _Int8Convolution(weight[:, :, None], bias, activation)
+        self.weights = self._product.weights
         self._nothing = weight.new_empty(1, 0, weight.shape[1])
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
@@ -138,8 +139,8 @@ class _Int8Convolution:
     ) -> None:
         self._outputs, _, taps = weight.shape
         rows = weight.transpose(1, 2).flatten(1).contiguous()  # [out, taps * in]
-        weights = quantized.pack(rows.numpy(), None if bias is None else bias.numpy())
-        self._known = elu, taps, dilation, *weights, quantized.ACTIVATIONS[activation]
+        self.weights = quantized.pack(rows.numpy(), None if bias is None else bias.numpy())
+        self._known = elu, taps, dilation, *self.weights, quantized.ACTIVATIONS[activation]
 
     def __call__(self, x: Tensor, tail: Tensor, residual: Tensor | None = None) -> Tensor:
         rows, time, _ = x.shape

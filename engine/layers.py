@@ -7,12 +7,15 @@ Mimi (arXiv:2410.00037).
 
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine import kernels
-from engine.kernels import Activation, Convolution, Product
+from engine import attention, kernels
+from engine.blocks import TransformerLoop
+from engine.kernels import Activation, Convolution, Int8Linear, Product
 from engine.precision import Precision
+from engine.quantized import Weights
 
 
 def pack(network: nn.Module, precision: Precision) -> None:
@@ -21,6 +24,8 @@ def pack(network: nn.Module, precision: Precision) -> None:
         network.pack(precision)
     for part in network.children():
         pack(part, precision)
+    if isinstance(network, Packs):
+        network.join()
 
 
 class Packs(nn.Module):
@@ -28,6 +33,9 @@ class Packs(nn.Module):
 
     def pack(self, precision: Precision) -> None:
         raise NotImplementedError
+
+    def join(self) -> None:
+        """Once its parts are packed: what they are together."""
 
 
 class Linear(Packs):
@@ -37,11 +45,11 @@ class Linear(Packs):
         self.weight: nn.Parameter | None = nn.Parameter(torch.empty(out_channels, channels))
         self.bias: nn.Parameter | None = nn.Parameter(torch.empty(out_channels)) if bias else None
         self._activation = activation
-        self._product: Product
+        self.product: Product
 
     def pack(self, precision: Precision) -> None:
         assert self.weight is not None, "packed twice"
-        self._product = kernels.linear(self.weight.data, _data(self.bias), self._activation, precision)
+        self.product = kernels.linear(self.weight.data, _data(self.bias), self._activation, precision)
         self.weight = self.bias = None
 
     def scale(self, outputs: slice, factor: "float | Tensor") -> None:
@@ -51,12 +59,23 @@ class Linear(Packs):
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """`[..., channels]` to `[..., out_channels]`."""
-        return self._product(x, residual)
+        return self.product(x, residual)
+
+
+def in_int8(*parts: nn.Module) -> tuple[Weights, ...]:
+    """The weights of these products, once they are packed; nothing if they are not in int8, all of them."""
+    products = [part.product for part in parts if isinstance(part, Linear)]
+    weights = tuple(product.weights for product in products if isinstance(product, Int8Linear))
+    return weights if len(weights) == len(parts) else ()
 
 
 class LayerNorm(nn.LayerNorm, Packs):
     def pack(self, precision: Precision) -> None:
         self.to(precision.dtype)
+
+    def numbers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Gain and bias."""
+        return self.weight.data.numpy(), self.bias.data.numpy()
 
 
 class Span(Protocol):
@@ -109,6 +128,7 @@ class TransformerBlock(Packs):
         self.linear2 = Linear(feedforward_dim, d_model, bias=False)
         self.layer_scale_1 = LayerScale(d_model) if scaled else None
         self.layer_scale_2 = LayerScale(d_model) if scaled else None
+        self._whole: TransformerLoop | None = None
 
     def pack(self, precision: Precision) -> None:
         for gain, product in ((self.layer_scale_1, self.self_attn.out_proj), (self.layer_scale_2, self.linear2)):
@@ -116,7 +136,16 @@ class TransformerBlock(Packs):
                 product.scale(slice(None), gain.scale.data[:, None])
         self.layer_scale_1 = self.layer_scale_2 = None
 
+    def join(self) -> None:
+        heard = self.self_attn
+        if products := in_int8(heard.in_proj, heard.out_proj, self.linear1, self.linear2):
+            norms = *self.norm1.numbers(), *self.norm2.numbers()
+            self._whole = TransformerLoop(norms, products, heard.heads, heard.kv_heads)
+
     def forward(self, x: Tensor, span: Span, layer: int) -> Tensor:
+        if self._whole is not None:
+            assert isinstance(span, attention.Span), "int8 is for processors"
+            return self._whole(x, span, layer)
         x = self.self_attn(self.norm1(x), span, layer, residual=x)
         out: Tensor = self.linear2(self.linear1(self.norm2(x)), residual=x)
         return out
