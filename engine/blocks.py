@@ -1,9 +1,10 @@
-"""A block of layers in int8 as one loop: norms, products and what is between them.
+"""Several layers in int8 as one loop: norms, products, convolutions and what is between them.
 
 A call of its own for each of these costs a single row a fifth of its step.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from numba import float32, int8, int64, uint16, void
 from torch import Tensor
 
 from engine import attention
-from engine.loops import ONE, ZERO, bare, compiled
+from engine.loops import ONE, ZERO, array, bare, compiled, pointer
 from engine.quantized import GELU, NONE, SILU, Weights, convolve
 
 EPSILON = np.float32(1e-5)
@@ -122,4 +123,64 @@ class HeadLoop:
         """`[rows, width]` and `[rows, 3 * width]`."""
         y = torch.empty_like(x)
         _refine(x.numpy(), modulation.numpy(), y.numpy(), *self._known)
+        return y
+
+
+@compiled(void(_batch, _of_parts, _of_parts, int64, _rows))
+def _chain(x: Any, convolutions: Any, tails: Any, most: Any, y: Any) -> None:
+    """`x` `[rows, time, channels]` to `y` `[rows, numbers]`, where a convolution has no more than `most` of them."""
+    between = np.empty((3, most), np.float32)
+    for row in range(len(x)):
+        before = seen = x[row].ravel()
+        for place in range(len(convolutions)):
+            (taps, dilation, elu, channels, outputs, onto, panels_at, panels, panel, constants_at, width) = (
+                convolutions[place]
+            )
+            time, reach = seen.size // channels, (taps - 1) * dilation
+            last = place == len(convolutions) - 1
+            heard = y[row] if last else between[place % 3, : time * outputs]
+            into = heard.reshape((time, outputs))
+            convolve(
+                array(pointer(tails[place, 0] + row * tails[place, 1]), (1, reach, channels), np.float32),
+                seen.reshape((1, time, channels)), elu == 1, taps, dilation,
+                array(pointer(panels_at), (panels, panel), np.int8),
+                array(pointer(constants_at), (panels, 3, width), np.float32), NONE,
+                before.reshape((time, outputs)) if onto else into[:0], into,
+            )  # fmt: skip
+            before, seen = seen, heard
+
+
+class Link(NamedTuple):
+    """Of a chain: what one convolution has to know."""
+
+    weights: Weights
+    taps: int
+    dilation: int
+    elu: bool
+    channels: int
+    outputs: int
+    onto: bool  # what came out two convolutions before is added
+
+
+class ChainLoop:
+    """Convolutions one after the other, a row at a time: what is between them stays in the caches of a core."""
+
+    def __init__(self, links: Sequence[Link]) -> None:
+        self._links = links  # own what is addressed here
+        self._facts = np.array([
+            [link.taps, link.dilation, link.elu, link.channels, link.outputs, link.onto,
+             panels.ctypes.data, *panels.shape, constants.ctypes.data, constants.shape[2]]
+            for link in links for panels, constants in [link.weights]
+        ], np.int64)  # fmt: skip
+
+    def __call__(self, x: Tensor, tails: Sequence[Tensor]) -> Tensor:
+        """`x` `[rows, time, channels]` behind the tails of all, `[rows, reach, channels]` each, which go on; what comes
+        out, `[rows, numbers]`.
+        """
+        sizes = [x.shape[1] * x.shape[2]]
+        for link in self._links:
+            sizes.append(sizes[-1] // link.channels * link.outputs)
+        y = torch.empty(len(x), sizes[-1])
+        places = np.array([[tail.data_ptr(), tail.stride(0) * tail.element_size()] for tail in tails], np.int64)
+        _chain(x.numpy(), self._facts, places, max(sizes), y.numpy())
         return y

@@ -45,7 +45,7 @@ def convolution(weight: Tensor, bias: Tensor | None, dilation: int, elu: bool, p
     """`[rows, time, in]`, through ELU if so wanted, to `[rows, time, out]` by weight `[out, in, taps]`; it reaches
     `(taps - 1) * dilation` steps back."""
     if precision is Precision.INT8 and _pays(weight):
-        return _Int8Convolution(weight, bias, None, dilation, elu)
+        return Int8Convolution(weight, bias, None, dilation, elu)
     return _Joined(_over_time(weight, bias, dilation, precision), elu)
 
 
@@ -122,7 +122,7 @@ class Int8Linear:
     """One tap, behind nothing."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, activation: Activation) -> None:
-        self._product = _Int8Convolution(weight[:, :, None], bias, activation)
+        self._product = Int8Convolution(weight[:, :, None], bias, activation)
         self.weights = self._product.weights
         self._nothing = weight.new_empty(1, 0, weight.shape[1])
 
@@ -131,21 +131,22 @@ class Int8Linear:
         return y.view(*x.shape[:-1], -1)
 
 
-class _Int8Convolution:
+class Int8Convolution:
     """Weights in int8 with a scale for each output."""
 
     def __init__(
         self, weight: Tensor, bias: Tensor | None, activation: Activation, dilation: int = 1, elu: bool = False
     ) -> None:
-        self._outputs, _, taps = weight.shape
+        self.outputs, _, self.taps = weight.shape
+        self.dilation, self.elu = dilation, elu
         rows = weight.transpose(1, 2).flatten(1).contiguous()  # [out, taps * in]
         self.weights = quantized.pack(rows.numpy(), None if bias is None else bias.numpy())
-        self._known = elu, taps, dilation, *self.weights, quantized.ACTIVATIONS[activation]
+        self._known = elu, self.taps, dilation, *self.weights, quantized.ACTIVATIONS[activation]
 
     def __call__(self, x: Tensor, tail: Tensor, residual: Tensor | None = None) -> Tensor:
         rows, time, _ = x.shape
-        y = torch.empty(rows, time, self._outputs)
-        flat = y.numpy().reshape(-1, self._outputs)
+        y = torch.empty(rows, time, self.outputs)
+        flat = y.numpy().reshape(-1, self.outputs)
         onto = flat[:0] if residual is None else residual.contiguous().numpy().reshape(flat.shape)
         quantized.convolve(tail.numpy(), x.contiguous().numpy(), *self._known, onto, flat)
         return y

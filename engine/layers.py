@@ -5,6 +5,7 @@ the weights into products in the precision that was chosen, once. Source of the 
 Mimi (arXiv:2410.00037).
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -12,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from engine import attention, kernels
-from engine.blocks import TransformerLoop
-from engine.kernels import Activation, Convolution, Int8Linear, Product
+from engine.blocks import ChainLoop, Link, TransformerLoop
+from engine.kernels import Activation, Convolution, Int8Convolution, Int8Linear, Product
 from engine.precision import Precision
 from engine.quantized import Weights
 
@@ -186,14 +187,15 @@ class Streaming(Packs):
     tail_length: int
     elu: bool
     replicate = False  # before the beginning was the first input, not silence
-    _product: Convolution
+    product: Convolution
 
     def before(self, x: Tensor) -> Tensor:
         """The tail where nothing was before `x`."""
         before = x[:, :1] if self.replicate else x.new_zeros(())
         return before.expand(len(x), self.tail_length, x.shape[2]).clone()
 
-    def _tail(self, x: Tensor, tails: Tails) -> Tensor:
+    def tail(self, x: Tensor, tails: Tails) -> Tensor:
+        """`[rows, tail_length, channels]`."""
         return tails.take(self, x) if self.tail_length else x.new_empty(len(x), 0, x.shape[2])
 
 
@@ -211,11 +213,11 @@ class CausalConv1d(Streaming):
         assert self.conv is not None, "packed twice"
         weight = self.conv.weight.data  # [out, in, kernel]
         weight = weight.unflatten(2, (-1, self.stride)).permute(0, 3, 1, 2).flatten(1, 2)  # [out, stride * in, taps]
-        self._product = kernels.convolution(weight, _data(self.conv.bias), self.dilation, self.elu, precision)
+        self.product = kernels.convolution(weight, _data(self.conv.bias), self.dilation, self.elu, precision)
         self.conv = None
 
     def forward(self, x: Tensor, tails: Tails, residual: Tensor | None = None) -> Tensor:
-        return self._product(self._wide(x), self._wide(self._tail(x, tails)), residual)
+        return self.product(self._wide(x), self._wide(self.tail(x, tails)), residual)
 
     def _wide(self, x: Tensor) -> Tensor:
         """`stride` neighbours as one."""
@@ -238,12 +240,34 @@ class CausalConvTranspose1d(Streaming):
         weight = weight.permute(3, 1, 0, 2).flatten(0, 1)  # [stride * out, in, taps]
         bias = _data(self.convtr.bias)
         bias = None if bias is None else bias.repeat(self.stride)
-        self._product = kernels.convolution(weight, bias, 1, self.elu, precision)
+        self.product = kernels.convolution(weight, bias, 1, self.elu, precision)
         self.convtr = None
 
     def forward(self, x: Tensor, tails: Tails) -> Tensor:
-        y = self._product(x, self._tail(x, tails))
+        y = self.product(x, self.tail(x, tails))
         return y.view(y.shape[0], y.shape[1] * self.stride, -1)
+
+
+class Chain:
+    """Convolutions one after the other in one loop, once they are packed in int8. With each: is what came into the one
+    before it added? Their tails have to be known before what comes in.
+    """
+
+    def __init__(self, convolutions: Sequence[tuple[Streaming, bool]]) -> None:
+        self._convolutions = [convolution for convolution, _ in convolutions]
+        links = []
+        for convolution, onto in convolutions:
+            product = convolution.product
+            assert isinstance(product, Int8Convolution)
+            facts = product.taps, product.dilation, product.elu, convolution.tail_channels, product.outputs
+            links.append(Link(product.weights, *facts, onto))
+        self._loop = ChainLoop(links)
+        last, outputs = self._convolutions[-1], links[-1].outputs
+        self._channels = outputs // last.stride if isinstance(last, CausalConvTranspose1d) else outputs
+
+    def __call__(self, x: Tensor, tails: Tails) -> Tensor:
+        y = self._loop(x, [convolution.tail(x, tails) for convolution in self._convolutions])
+        return y.view(len(x), -1, self._channels)
 
 
 class DepthwiseUpsample(Streaming):
@@ -264,7 +288,7 @@ class DepthwiseUpsample(Streaming):
 
     def forward(self, x: Tensor, tails: Tails) -> Tensor:
         time = x.shape[1]
-        x = kernels.joined(self._tail(x, tails), x, self.elu)[:, :, None]  # [rows, taps - 1 + time, 1, dim]
+        x = kernels.joined(self.tail(x, tails), x, self.elu)[:, :, None]  # [rows, taps - 1 + time, 1, dim]
         y = sum(x[:, tap : tap + time] * weight for tap, weight in enumerate(self._weight))
         assert isinstance(y, Tensor)
         return y.flatten(1, 2)

@@ -5,6 +5,8 @@ One frame is one latent at 12.5 Hz and 1,920 samples at 24 kHz. The decoder alwa
 """
 
 import math
+from collections.abc import Callable
+from itertools import groupby
 
 import torch
 import torch.nn.functional as F
@@ -13,9 +15,11 @@ from torch import Tensor, nn
 from engine.cache import CacheShape, KeyValueCache, zeros
 from engine.config import MimiConfig, MimiTransformerConfig, SEANetConfig
 from engine.graphs import wants_static
+from engine.kernels import Int8Convolution
 from engine.layers import (
     CausalConv1d,
     CausalConvTranspose1d,
+    Chain,
     DepthwiseUpsample,
     Linear,
     Packs,
@@ -29,13 +33,17 @@ from engine.static_cache import StaticRings
 
 ENCODER_BLOCK_FRAMES = 8  # of a voice prompt encoded at once: what a pass needs stays in the caches
 
+_Step = Callable[[Tensor, Tails], Tensor]
+
 
 class ResidualBlock(nn.Module):
     def __init__(self, dim: int, kernel: int, dilation: int, compress: int) -> None:
         super().__init__()
         hidden = dim // compress
         narrow = CausalConv1d(dim, hidden, kernel, dilation=dilation, elu=True)
-        self.block = nn.ModuleList([nn.Identity(), narrow, nn.Identity(), CausalConv1d(hidden, dim, 1, elu=True)])
+        back = CausalConv1d(hidden, dim, 1, elu=True)
+        self.block = nn.ModuleList([nn.Identity(), narrow, nn.Identity(), back])
+        self.convolutions: list[tuple[Streaming, bool]] = [(narrow, False), (back, True)]  # as parts of a chain
 
     def forward(self, x: Tensor, tails: Tails) -> Tensor:
         out: Tensor = self.block[3](self.block[1](x, tails), tails, residual=x)
@@ -51,12 +59,22 @@ class SEANet(nn.Module):
     def __init__(self, layers: list[nn.Module]) -> None:
         super().__init__()
         self.model = nn.ModuleList(layers)
+        self._steps: list[_Step] = [layer for layer in layers if not isinstance(layer, nn.Identity)]
 
     def forward(self, x: Tensor, tails: Tails) -> Tensor:
-        for layer in self.model:
-            if not isinstance(layer, nn.Identity):
-                x = layer(x, tails)
+        for step in self._steps:
+            x = step(x, tails)
         return x
+
+    def chain(self) -> None:
+        """Once packed, a decoder's: what comes after the first step up has so many positions in a row that each row is
+        multiplied for itself. Those before share weights that they would wait for.
+        """
+        together, apart = self._steps[:2], self._steps[2:]
+        self._steps = together
+        for in_int8, steps in groupby(apart, _in_int8):
+            run = list(steps)
+            self._steps += [Chain([part for step in run for part in _convolutions(step)])] if in_int8 else run
 
     @classmethod
     def encoder(cls, shape: SEANetConfig) -> "SEANet":
@@ -169,6 +187,9 @@ class Mimi(Packs):
     def pack(self, precision: Precision) -> None:
         self.dtype, self.cache_dtype = precision.dtype, precision.cache_dtype
 
+    def join(self) -> None:
+        self.decoder.chain()
+
     def decode(self, latents: Tensor, state: "MimiState", slots: Tensor) -> Tensor:
         """One frame for each row: latents `[rows, dim]`, slots `[rows]`, PCM in [-1, 1] `[rows, samples]`, float32.
 
@@ -262,3 +283,15 @@ def _residuals(dim: int, shape: SEANetConfig) -> list[nn.Module]:
         ResidualBlock(dim, shape.residual_kernel_size, shape.dilation_base**depth, shape.compress)
         for depth in range(shape.n_residual_layers)
     ]
+
+
+def _convolutions(step: _Step) -> list[tuple[Streaming, bool]]:
+    """What a step is made of, and whether what came into the one before is added."""
+    if isinstance(step, ResidualBlock):
+        return step.convolutions
+    assert isinstance(step, Streaming)
+    return [(step, False)]
+
+
+def _in_int8(step: _Step) -> bool:
+    return all(isinstance(part.product, Int8Convolution) for part, _ in _convolutions(step))

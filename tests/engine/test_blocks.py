@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from engine.attention import Span
 from engine.cache import CacheShape, KeyValueCache
+from engine.config import SEANetConfig
 from engine.flow_head import HeadBlock
-from engine.layers import TransformerBlock, pack
+from engine.layers import Streaming, TransformerBlock, pack
+from engine.mimi import SEANet
 from engine.precision import Precision
 from engine.watch import Watch
 
@@ -37,6 +39,16 @@ def packed(network: Network) -> Network:
 def assert_near(found: Tensor, expected: Tensor) -> None:
     assert found.shape == expected.shape
     assert (found - expected).square().mean().sqrt() < TOLERANCE * expected.square().mean().sqrt()
+
+
+class Remembered:
+    """The memory of a decoder, which begins at silence."""
+
+    def __init__(self) -> None:
+        self._tails: dict[Streaming, Tensor] = {}
+
+    def take(self, layer: Streaming, x: Tensor) -> Tensor:
+        return self._tails.setdefault(layer, torch.zeros(len(x), layer.tail_length, layer.tail_channels))
 
 
 @contextmanager
@@ -107,6 +119,25 @@ def test_a_block_of_the_head_is_its_parts(rows: int) -> None:
     assert_near(found, expected)
     with pytest.raises(AssertionError):
         assert_near(block(x, modulation.flip(1)), expected)
+
+
+@pytest.mark.parametrize("filters", [32, 16], ids=["all in one", "the narrow ones apart"])
+def test_a_chain_of_convolutions_is_each_of_them_to_the_bit(filters: int) -> None:
+    shape = SEANetConfig(
+        dimension=48, n_filters=filters, ratios=(3, 4, 2), compress=2, channels=1, kernel_size=3, last_kernel_size=3,
+        residual_kernel_size=3, dilation_base=2, n_residual_layers=2, pad_mode="constant",
+    )  # fmt: skip
+    decoder = packed(SEANet.decoder(shape))
+    apart, rows = list(decoder._steps), 3
+    said = []
+    decoder.chain()
+    chained = decoder._steps
+    assert len(chained) < len(apart)
+    for steps in (apart, chained):
+        decoder._steps, tails = steps, Remembered()
+        said.append([decoder(some(rows, time, 48, seed=time), tails) for time in (5, 1, 8)])
+    for expected, found in zip(*said, strict=True):
+        assert torch.equal(found, expected)
 
 
 def test_other_precisions_and_narrow_products_stay_apart() -> None:
