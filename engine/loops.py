@@ -1,11 +1,15 @@
 """Loops over numbers that torch can only do in many passes: each is compiled for this processor, once, by Numba.
 
-What they compute is float32 and on this thread alone; Python's lock is free
-meanwhile. Loading this module compiles them, or finds them compiled beside it on the disk.
+What they compute is float32 and on this thread alone; Python's lock is free meanwhile. Loading such a module compiles
+them, or finds them compiled on the disk.
 """
 
-from collections.abc import Callable
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -26,8 +30,36 @@ POWERS = tuple(
     for part in (1.535336188e-4, 1.339887441e-3, 9.618437358e-3, 5.550332471e-2, 2.402264791e-1, 6.931472029e-1, 1.0)
 )
 
+FILES = ("attention", "blocks", "loops", "quantized", "tiles")  # of this package: all that has loops or a part of one
+PACKAGE = Path(__file__).parent
+SETTINGS: Any = numba.config
+
 _numbers, _rows, _batch, _tails = float32[::1], float32[:, ::1], float32[:, :, ::1], float32[:, :, :]
 _Loop = TypeVar("_Loop", bound=Callable[..., Any])
+
+
+def kept_in(sources: Path) -> Path:
+    """Where compiled loops are kept: under what all of them look like now. Numba itself looks at the file of each, not
+    at those whose loops it calls.
+    """
+    source = b"".join((sources / f"{name}.py").read_bytes() for name in FILES)
+    return Path(SETTINGS.CACHE_DIR or sources / "__pycache__", f"loops-{hashlib.sha256(source).hexdigest()[:16]}")
+
+
+KEPT_IN = kept_in(PACKAGE)
+for older in (PACKAGE / "__pycache__").glob("loops-*"):
+    if older != KEPT_IN:
+        shutil.rmtree(older, ignore_errors=True)
+
+
+@contextmanager
+def _keeping() -> Iterator[None]:
+    """Numba asks when it is given a loop where to keep it."""
+    elsewhere, SETTINGS.CACHE_DIR = SETTINGS.CACHE_DIR, str(KEPT_IN)
+    try:
+        yield
+    finally:
+        SETTINGS.CACHE_DIR = elsewhere
 
 
 def compiled(*signature: Any, inline: str = "never") -> Callable[[_Loop], _Loop]:
@@ -38,7 +70,8 @@ def compiled(*signature: Any, inline: str = "never") -> Callable[[_Loop], _Loop]
             numba.njit, *signature, inline=inline, nogil=True, fastmath=True, error_model="numpy", boundscheck=False
         )
         try:
-            made: _Loop = njit(cache=True)(loop)
+            with _keeping():
+                made: _Loop = njit(cache=True)(loop)
         except RuntimeError:  # nowhere may be written: it takes its seconds at each start
             made = njit()(loop)
         return made

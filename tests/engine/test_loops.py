@@ -1,5 +1,8 @@
 """engine/loops.py: each loop against what it stands for in numpy; that it is compiled wherever it is."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -55,3 +58,27 @@ def test_a_loop_is_compiled_where_nothing_may_be_written(monkeypatch: pytest.Mon
     numbers = np.arange(3, dtype=np.float32)
     double(numbers)
     assert numbers.tolist() == [0, 2, 4]
+
+
+def test_compiled_loops_are_kept_until_any_of_them_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in loops.FILES:
+        (tmp_path / f"{name}.py").write_text("before")
+    kept_in = {loops.kept_in(tmp_path)}
+    for name in loops.FILES:
+        (tmp_path / f"{name}.py").write_text("after")
+        kept_in.add(loops.kept_in(tmp_path))
+    assert len(kept_in) == 1 + len(loops.FILES)
+    assert all(folder.parent == tmp_path / "__pycache__" for folder in kept_in)
+    monkeypatch.setattr("numba.config.CACHE_DIR", "/elsewhere")
+    assert loops.kept_in(tmp_path).parent == Path("/elsewhere"), "whoever sets a folder is heard"
+
+
+def test_all_that_is_compiled_is_watched_for_changes() -> None:
+    imports = re.compile(r"^(from|import) (numba|llvmlite)", re.MULTILINE)
+    files = {file.stem for file in loops.PACKAGE.glob("*.py") if imports.search(file.read_text())}
+    assert files == set(loops.FILES)
+
+
+def test_others_loops_are_kept_where_they_were() -> None:
+    assert str(loops.KEPT_IN) != loops.SETTINGS.CACHE_DIR
+    assert any(loops.KEPT_IN.rglob("*.nbi"))
