@@ -159,7 +159,7 @@ class Link(NamedTuple):
     elu: bool
     channels: int
     outputs: int
-    onto: bool  # what came out two convolutions before is added
+    onto: bool  # what came into the one before is added
 
 
 class ChainLoop:
