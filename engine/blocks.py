@@ -4,7 +4,7 @@ A call of its own for each of these costs a single row a fifth of its step.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from numba import float32, int8, int64, uint16, void
 from torch import Tensor
 
 from engine import attention
+from engine.kernels import Int8Convolution
 from engine.loops import ONE, ZERO, array, bare, compiled, pointer
 from engine.quantized import GELU, NONE, SILU, Weights, convolve
 
@@ -150,27 +151,17 @@ def _chain(x: Any, convolutions: Any, tails: Any, most: Any, y: Any) -> None:
             before, seen = seen, heard
 
 
-class Link(NamedTuple):
-    """Of a chain: what one convolution has to know."""
-
-    weights: Weights
-    taps: int
-    dilation: int
-    elu: bool
-    channels: int
-    outputs: int
-    onto: bool  # what came into the one before is added
-
-
 class ChainLoop:
-    """Convolutions one after the other, a row at a time: what is between them stays in the caches of a core."""
+    """Convolutions one after the other, a row at a time: what is between them stays in the caches of a core. With each:
+    is what came into the one before it added?
+    """
 
-    def __init__(self, links: Sequence[Link]) -> None:
-        self._links = links  # own what is addressed here
+    def __init__(self, convolutions: Sequence[tuple[Int8Convolution, bool]]) -> None:
+        self._convolutions = [each for each, _ in convolutions]  # own what is addressed here
         self._facts = np.array([
-            [link.taps, link.dilation, link.elu, link.channels, link.outputs, link.onto,
+            [each.taps, each.dilation, each.elu, each.channels, each.outputs, onto,
              panels.ctypes.data, *panels.shape, constants.ctypes.data, constants.shape[2]]
-            for link in links for panels, constants in [link.weights]
+            for each, onto in convolutions for panels, constants in [each.weights]
         ], np.int64)  # fmt: skip
 
     def __call__(self, x: Tensor, tails: Sequence[Tensor]) -> Tensor:
@@ -178,8 +169,8 @@ class ChainLoop:
         out, `[rows, numbers]`.
         """
         sizes = [x.shape[1] * x.shape[2]]
-        for link in self._links:
-            sizes.append(sizes[-1] // link.channels * link.outputs)
+        for each in self._convolutions:
+            sizes.append(sizes[-1] // each.channels * each.outputs)
         y = torch.empty(len(x), sizes[-1])
         places = np.array([[tail.data_ptr(), tail.stride(0) * tail.element_size()] for tail in tails], np.int64)
         _chain(x.numpy(), self._facts, places, max(sizes), y.numpy())

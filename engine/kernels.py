@@ -137,7 +137,7 @@ class Int8Convolution:
     def __init__(
         self, weight: Tensor, bias: Tensor | None, activation: Activation, dilation: int = 1, elu: bool = False
     ) -> None:
-        self.outputs, _, self.taps = weight.shape
+        self.outputs, self.channels, self.taps = weight.shape
         self.dilation, self.elu = dilation, elu
         rows = weight.transpose(1, 2).flatten(1).contiguous()  # [out, taps * in]
         self.weights = quantized.pack(rows.numpy(), None if bias is None else bias.numpy())

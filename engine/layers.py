@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from engine import attention, kernels
-from engine.blocks import ChainLoop, Link, TransformerLoop
+from engine.blocks import ChainLoop, TransformerLoop
 from engine.kernels import Activation, Convolution, Int8Convolution, Int8Linear, Product
 from engine.precision import Precision
 from engine.quantized import Weights
@@ -185,6 +185,7 @@ class Streaming(Packs):
 
     tail_channels: int
     tail_length: int
+    out_channels: int
     elu: bool
     replicate = False  # before the beginning was the first input, not silence
     product: Convolution
@@ -208,6 +209,7 @@ class CausalConv1d(Streaming):
         self.conv: nn.Conv1d | None = nn.Conv1d(channels, out_channels, kernel, stride, dilation=dilation, bias=bias)
         self.stride, self.dilation, self.elu, self.replicate = stride, dilation, elu, replicate
         self.tail_channels, self.tail_length = channels, (kernel - 1) * dilation + 1 - stride
+        self.out_channels = out_channels
 
     def pack(self, precision: Precision) -> None:
         assert self.conv is not None, "packed twice"
@@ -232,7 +234,7 @@ class CausalConvTranspose1d(Streaming):
         super().__init__()
         self.convtr: nn.ConvTranspose1d | None = nn.ConvTranspose1d(channels, out_channels, kernel, stride)
         self.stride, self.elu = stride, elu
-        self.tail_channels, self.tail_length = channels, kernel // stride - 1
+        self.tail_channels, self.tail_length, self.out_channels = channels, kernel // stride - 1, out_channels
 
     def pack(self, precision: Precision) -> None:
         assert self.convtr is not None, "packed twice"
@@ -255,19 +257,13 @@ class Chain:
 
     def __init__(self, convolutions: Sequence[tuple[Streaming, bool]]) -> None:
         self._convolutions = [convolution for convolution, _ in convolutions]
-        links = []
-        for convolution, onto in convolutions:
-            product = convolution.product
-            assert isinstance(product, Int8Convolution)
-            facts = product.taps, product.dilation, product.elu, convolution.tail_channels, product.outputs
-            links.append(Link(product.weights, *facts, onto))
-        self._loop = ChainLoop(links)
-        last, outputs = self._convolutions[-1], links[-1].outputs
-        self._channels = outputs // last.stride if isinstance(last, CausalConvTranspose1d) else outputs
+        products = [(each.product, onto) for each, onto in convolutions if isinstance(each.product, Int8Convolution)]
+        assert len(products) == len(convolutions), "not all of them are in int8"
+        self._loop = ChainLoop(products)
 
     def __call__(self, x: Tensor, tails: Tails) -> Tensor:
         y = self._loop(x, [convolution.tail(x, tails) for convolution in self._convolutions])
-        return y.view(len(x), -1, self._channels)
+        return y.view(len(x), -1, self._convolutions[-1].out_channels)
 
 
 class DepthwiseUpsample(Streaming):
@@ -277,7 +273,7 @@ class DepthwiseUpsample(Streaming):
         super().__init__()
         self.convtr: nn.ConvTranspose1d | None = nn.ConvTranspose1d(dim, dim, kernel, stride, groups=dim, bias=False)
         self.stride, self.elu = stride, False
-        self.tail_channels, self.tail_length = dim, kernel // stride - 1
+        self.tail_channels, self.tail_length, self.out_channels = dim, kernel // stride - 1, dim
         self._weight: Tensor
 
     def pack(self, precision: Precision) -> None:
