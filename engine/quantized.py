@@ -35,7 +35,8 @@ class Weights(NamedTuple):
 
 ROWS, WIDTH, NARROW_ROWS = HERE.rows, HERE.width, HERE.narrow.rows
 _all_rows, _four_rows, _two_rows, _one_row = (tile(HERE, rows) for rows in (ROWS, 4, 2, 1))
-_narrow_rows, _narrow_row = (tile(HERE.narrow, rows) for rows in (NARROW_ROWS, 1))
+_all_of_many = tile(HERE, ROWS, lines=1)
+_narrow_rows, _narrow_row = (tile(HERE.narrow, rows, lines=1) for rows in (NARROW_ROWS, 1))
 
 
 @compiled(void(_rows, float32, int8[:, ::1], float32[:, :, ::1]))
@@ -88,24 +89,27 @@ def _activate(row: Any, activation: Any) -> None:
 
 @compiled(inline="always")
 def _some_rows(left: Any, left_step: Any, panel: Any, constants: Any, scales: Any, lows: Any, y: Any, y_step: Any,
-               ahead: Any, groups: Any, width: Any, rows: Any) -> Any:  # fmt: skip
+               ahead: Any, ahead_step: Any, groups: Any, width: Any, rows: Any) -> Any:  # fmt: skip
     """As many of so many rows as go into the registers. How many that were."""
     if width < WIDTH:
         if rows >= NARROW_ROWS:
-            _narrow_rows(left, left_step, panel, constants, scales, lows, y, y_step, ahead, groups)
+            _narrow_rows(left, left_step, panel, constants, scales, lows, y, y_step, ahead, ahead_step, groups)
             return NARROW_ROWS
-        _narrow_row(left, left_step, panel, constants, scales, lows, y, y_step, ahead, groups)
+        _narrow_row(left, left_step, panel, constants, scales, lows, y, y_step, ahead, ahead_step, groups)
         return 1
+    if rows >= ROWS and ahead_step <= LINE:
+        _all_of_many(left, left_step, panel, constants, scales, lows, y, y_step, ahead, ahead_step, groups)
+        return ROWS
     if rows >= ROWS:
-        _all_rows(left, left_step, panel, constants, scales, lows, y, y_step, ahead, groups)
+        _all_rows(left, left_step, panel, constants, scales, lows, y, y_step, ahead, ahead_step, groups)
         return ROWS
     if rows >= 4:
-        _four_rows(left, left_step, panel, constants, scales, lows, y, y_step, ahead, groups)
+        _four_rows(left, left_step, panel, constants, scales, lows, y, y_step, ahead, ahead_step, groups)
         return 4
     if rows >= 2:
-        _two_rows(left, left_step, panel, constants, scales, lows, y, y_step, ahead, groups)
+        _two_rows(left, left_step, panel, constants, scales, lows, y, y_step, ahead, ahead_step, groups)
         return 2
-    _one_row(left, left_step, panel, constants, scales, lows, y, y_step, ahead, groups)
+    _one_row(left, left_step, panel, constants, scales, lows, y, y_step, ahead, ahead_step, groups)
     return 1
 
 
@@ -117,6 +121,8 @@ def _multiply(levels: Any, scales: Any, lows: Any, panels: Any, constants: Any, 
     """
     rows, outputs = y.shape
     size, width = panels.shape[1], constants.shape[2]
+    blocks = -(-rows // (ROWS if width == WIDTH else NARROW_ROWS))
+    ahead_step = GROUP * width // blocks  # each block of rows fetches its share of the next panel
     for number in range(len(panels)):
         panel, first = panels[number].ctypes.data, number * width
         last = min(first + width, outputs)
@@ -126,10 +132,10 @@ def _multiply(levels: Any, scales: Any, lows: Any, panels: Any, constants: Any, 
         while row < rows:
             row += _some_rows(
                 levels[row:].ctypes.data, levels.shape[1], panel, constants[number].ctypes.data,
-                scales[row:].ctypes.data, lows[row:].ctypes.data, into + row * step, step, ahead,
+                scales[row:].ctypes.data, lows[row:].ctypes.data, into + row * step, step, ahead, ahead_step,
                 size // (GROUP * width), width, rows - row,
             )  # fmt: skip
-            ahead = panel + size + size // 2  # the second half, then that again
+            ahead += size // blocks
         for row in range(rows):
             of_row = y[row, first:last]
             if not fits:

@@ -75,11 +75,12 @@ def _add_bytes(builder: Any, instruction: Instruction, total: Any, levels: Any, 
     return total
 
 
-def tile(instruction: Instruction, rows: int) -> Any:
+def tile(instruction: Instruction, rows: int, lines: int = 2) -> Any:
     """For Numba: so many rows of levels times one panel, scaled back.
 
     Addresses: of levels with the distance between rows, of the panel, its constants, the rows' scales and lows, of the
-    result with its distance, of what to fetch meanwhile; and how many groups of four inputs there are.
+    result with its distance, of what to fetch meanwhile, so many `lines` with each group of four inputs, with the
+    distance from one group to the next; and how many groups there are. A single row fetches its own panel.
     """
     index, number, lanes = ir.IntType(64), ir.IntType(32), instruction.lanes
     real, integers = ir.FloatType(), ir.VectorType(number, lanes)
@@ -87,7 +88,7 @@ def tile(instruction: Instruction, rows: int) -> Any:
     size = 4 * lanes  # bytes of a register
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        levels, levels_step, panel, constants, scales, lows, y, y_step, ahead, groups = arguments
+        levels, levels_step, panel, constants, scales, lows, y, y_step, ahead, ahead_step, groups = arguments
 
         def place(base: Any, distance: Any, times: Any = None, more: int = 0) -> Any:
             distance = distance if times is None else builder.mul(distance, ir.Constant(index, times))
@@ -117,12 +118,12 @@ def tile(instruction: Instruction, rows: int) -> Any:
         builder.position_at_end(loop)
         group, sums = builder.phi(index), [[builder.phi(integers) for _ in vectors] for _ in each]
         right = [load(place(panel, group, size * len(vectors), size * v), integers) for v in vectors]
-        for line in range(0, size * len(vectors) // 2, LINE):  # half of a panel for each block of rows
-            if rows == 1:
-                fetch(place(panel, group, size * len(vectors), AHEAD + 2 * line), 3)
-                fetch(place(panel, group, size * len(vectors), AHEAD + 2 * line + LINE), 3)
-            else:
-                fetch(place(ahead, group, size * len(vectors) // 2, line), 2)
+        if rows == 1:
+            for line in range(0, size * len(vectors), LINE):
+                fetch(place(panel, group, size * len(vectors), AHEAD + line), 3)
+        else:
+            for line in range(lines):
+                fetch(place(ahead, builder.mul(group, ahead_step), more=line * LINE), 2)
         added = []
         for start, of_row in zip(starts, sums, strict=True):
             left = everywhere(load(place(start, group, GROUP), number), integers)
@@ -152,7 +153,7 @@ def tile(instruction: Instruction, rows: int) -> Any:
         return context.get_dummy_value()
 
     def typed(context: Any, levels: Any, levels_step: Any, panel: Any, constants: Any, scales: Any, lows: Any, y: Any,
-              y_step: Any, ahead: Any, groups: Any) -> Any:  # fmt: skip
-        return types.void(*[types.int64] * 10), generate
+              y_step: Any, ahead: Any, ahead_step: Any, groups: Any) -> Any:  # fmt: skip
+        return types.void(*[types.int64] * 11), generate
 
     return intrinsic(typed)

@@ -35,7 +35,7 @@ def run(times: Any) -> Any:
     @numba.njit
     def loop(levels: Any, panel: Any, constants: Any, scales: Any, lows: Any, y: Any, groups: Any) -> None:
         times(levels.ctypes.data, levels.shape[1], panel.ctypes.data, constants.ctypes.data, scales.ctypes.data,
-              lows.ctypes.data, y.ctypes.data, 4 * y.shape[1], panel.ctypes.data, groups)  # fmt: skip
+              lows.ctypes.data, y.ctypes.data, 4 * y.shape[1], panel.ctypes.data, 0, groups)  # fmt: skip
 
     return loop
 
