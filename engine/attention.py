@@ -325,10 +325,10 @@ def _attend_rows(projected: Any, layer: Any, keys: Any, values: Any, counts: Any
     heads = heard.shape[1]
     kv_heads = (projected.shape[1] - heads) // 2
     sharing = heads // kv_heads
-    for head in range(kv_heads):  # a prefix that rows share is near then
-        first = 0
-        for row in range(lengths.size):
-            length, there = lengths[row], counts[row]
+    first = 0
+    for row in range(lengths.size):
+        length, there = lengths[row], counts[row]
+        for head in range(kv_heads):  # as they lie in memory
             for part in range(there.size):
                 step = layer * layer_steps[row, part] + head * head_steps[row, part]
                 key_at[part], value_at[part] = keys[row, part] + step, values[row, part] + step
@@ -341,7 +341,7 @@ def _attend_rows(projected: Any, layer: Any, keys: Any, values: Any, counts: Any
                 for of in range(head * sharing, (head + 1) * sharing):
                     _hear_one(projected[first, of], key_at, value_at, there, kind, weights.ravel(), heard[first, of],
                               scores[row, of])  # fmt: skip
-            first += length
+        first += length
 
 
 @compiled()
