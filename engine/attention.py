@@ -13,18 +13,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from llvmlite import ir
-from numba import float32, int64, types, uint16, void
-from numba.extending import intrinsic, overload
+from numba import float32, int64, uint16, void
+from numba.extending import overload
 from torch import Tensor
 
 from engine.loops import ONE, ZERO, array, bare, compiled, exp, most_of, pointer
+from engine.vectors import COLUMNS, ROWS, fetch, multiply, turn, weigh
 from engine.watch import Watch
 
 HALF_WORD, ROUNDING, ODD = np.uint32(16), np.uint32(0x7FFF), np.uint32(1)
-FAR, UNSEEN = np.float32(-1e30), np.float32(-1e29)
-COLUMNS, ROWS = 16, 8  # of a product in registers
+FAR = np.float32(-1e30)
 FEW = 4  # queries of one position that share a key: more of them pay for a block
+LINE = 64  # bytes of a cache
 TILE = 64  # positions of float32 that stay in the nearest cache
 
 
@@ -78,56 +78,6 @@ class Span:
             watch.look(layer, scores)
 
 
-def _product(context: Any, a: Any, a_row: Any, a_step: Any, b: Any, b_step: Any, c: Any, c_row: Any, count: Any) -> Any:
-    """For Numba: `c[row, :16] += sum of a[row, step] * b[step, :16]` for eight rows and `count` steps.
-
-    Addresses of float32, and the distances between rows and between steps, in numbers. The sums are registers.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        a, a_row, a_step, b, b_step, c, c_row, count = arguments
-        number, index = ir.FloatType(), ir.IntType(64)
-        vector = ir.VectorType(number, COLUMNS)
-        anything = ir.Constant(vector, ir.Undefined)
-        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), COLUMNS), [0] * COLUMNS)
-
-        def place(base: Any, distance: Any, times: Any) -> Any:
-            return builder.add(base, builder.mul(builder.mul(distance, times), ir.Constant(index, 4)))
-
-        def load(kind: Any, address: Any) -> Any:
-            return builder.load(builder.inttoptr(address, kind.as_pointer()), align=4)
-
-        rows = [ir.Constant(index, row) for row in range(ROWS)]
-        of_a, of_c = [place(a, a_row, row) for row in rows], [place(c, c_row, row) for row in rows]
-        before, begun = builder.block, [load(vector, address) for address in of_c]
-        loop, done = builder.append_basic_block(), builder.append_basic_block()
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        step, sums = builder.phi(index), [builder.phi(vector) for _ in rows]
-        right = load(vector, place(b, b_step, step))
-        added = []
-        for address, total in zip(of_a, sums, strict=True):
-            left = builder.insert_element(
-                anything, load(number, place(address, a_step, step)), ir.Constant(ir.IntType(32), 0)
-            )
-            product = builder.fmul(builder.shuffle_vector(left, anything, everywhere), right, flags=("fast",))
-            added.append(builder.fadd(total, product, flags=("fast",)))
-        following = builder.add(step, ir.Constant(index, 1))
-        for phi, start, after in zip((step, *sums), (ir.Constant(index, 0), *begun), (following, *added), strict=True):
-            phi.add_incoming(start, before)
-            phi.add_incoming(after, loop)
-        builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
-        builder.position_at_end(done)
-        for address, total in zip(of_c, added, strict=True):
-            builder.store(total, builder.inttoptr(address, vector.as_pointer()), align=4)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 8), generate
-
-
-_multiply: Any = intrinsic(_product)
-
-
 def _wide(number: Any) -> Any:
     """A stored number as float32."""
 
@@ -162,11 +112,14 @@ def _round(into: Any, i: Any, number: Any) -> Any:
 @compiled(inline="always")
 def _turn(projected: Any, rotation: Any, turning: Any) -> None:
     """The first heads `turning` of each position, pair by pair, in place."""
+    vectors = rotation.shape[1] // COLUMNS
     for position in range(projected.shape[0]):
         by = rotation[position]
         for head in range(turning):
             x = projected[position, head]
-            for i in range(0, x.size, 2):
+            if vectors:
+                turn(x.ctypes.data, by.ctypes.data, vectors)
+            for i in range(vectors * COLUMNS, x.size, 2):
                 even, odd = x[i], x[i + 1]
                 x[i] = even * by[i] - odd * by[i + 1]
                 x[i + 1] = even * by[i + 1] + odd * by[i]
@@ -187,15 +140,26 @@ def _write(at: Any, counts: Any, kind: Any, projected: Any, first: Any, length: 
 
 
 @compiled(inline="always")
-def _hear_one(query: Any, key_at: Any, value_at: Any, counts: Any, kind: Any, weights: Any, heard: Any,
-              scores: Any) -> None:  # fmt: skip
-    """One query over all positions. `weights`: room for one column of them."""
+def _fetch_all(address: Any, size: Any) -> None:
+    for line in range(0, size, LINE):
+        fetch(address + line)
+
+
+@compiled(inline="always")
+def _hear_one(query: Any, key_at: Any, value_at: Any, head_steps: Any, counts: Any, kind: Any, weights: Any,
+              heard: Any, scores: Any) -> None:  # fmt: skip
+    """One query over all positions. `weights`: room for one column of them.
+
+    Values are fetched while keys are read, and the keys of the next head while values are.
+    """
     dim = query.size
+    size = dim * kind.itemsize
     count, most = 0, FAR
     for part in range(counts.size):
         there = array(pointer(key_at[part]), (counts[part], dim), kind.dtype)
         for position in range(counts[part]):
             past, score = there[position], ZERO
+            _fetch_all(value_at[part] + position * size, size)
             for i in range(dim):
                 score += query[i] * _wide(past[i])
             weights[count] = score
@@ -213,6 +177,7 @@ def _hear_one(query: Any, key_at: Any, value_at: Any, counts: Any, kind: Any, we
         there = array(pointer(value_at[part]), (counts[part], dim), kind.dtype)
         for position in range(counts[part]):
             past, weight = there[position], weights[count]
+            _fetch_all(key_at[part] + head_steps[part] + position * size, size)
             for i in range(dim):
                 heard[i] += weight * _wide(past[i])
             count += 1
@@ -239,30 +204,10 @@ def _score_block(block: Any, at: Any, counts: Any, kind: Any, tile: Any, weights
             for position in range(0, count, ROWS):  # what is too much in the last is written over, or never read
                 into = weights[done + position : done + position + ROWS]
                 into[:] = ZERO
-                _multiply(tile.ctypes.data + 4 * position * dim, dim, 1, block.ctypes.data, COLUMNS,
+                multiply(tile.ctypes.data + 4 * position * dim, dim, 1, block.ctypes.data, COLUMNS,
                           into.ctypes.data, COLUMNS, dim)  # fmt: skip
             done += count
     return done
-
-
-@compiled(inline="always")
-def _weigh_block(weights: Any, begins: Any, ends: Any, most: Any, sums: Any) -> None:
-    """Scores `[positions, 16]` to weights, not yet divided by their `sums`."""
-    for column in range(COLUMNS):
-        weights[: begins[column], column] = FAR
-        weights[ends[column] :, column] = FAR
-    most[:] = FAR
-    sums[:] = ZERO
-    for position in range(weights.shape[0]):
-        row = weights[position]
-        for column in range(COLUMNS):
-            most[column] = most_of(most[column], row[column])
-    for position in range(weights.shape[0]):
-        row = weights[position]
-        for column in range(COLUMNS):
-            weight = exp(row[column] - most[column]) if row[column] > UNSEEN else ZERO
-            row[column] = weight
-            sums[column] += weight
 
 
 @compiled(inline="always")
@@ -276,7 +221,7 @@ def _hear_block(weights: Any, at: Any, counts: Any, kind: Any, tile: Any, dim: A
             _tile(at[part], first, count, dim, kind, tile)
             for column in range(0, COLUMNS, ROWS):
                 for i in range(0, dim, COLUMNS):
-                    _multiply(weights[done:].ctypes.data + 4 * column, 1, COLUMNS, tile.ctypes.data + 4 * i, dim,
+                    multiply(weights[done:].ctypes.data + 4 * column, 1, COLUMNS, tile.ctypes.data + 4 * i, dim,
                               heard[column:].ctypes.data + 4 * i, wide, count)  # fmt: skip
             done += count
 
@@ -285,7 +230,7 @@ def _hear_block(weights: Any, at: Any, counts: Any, kind: Any, tile: Any, dim: A
 def _hear_many(projected: Any, first: Any, length: Any, head: Any, free: Any, key_at: Any, value_at: Any, counts: Any,
                kind: Any, room: Any, heard: Any, scores: Any) -> None:  # fmt: skip
     """All queries of a row that share a key, in blocks: position after position, those of one side by side."""
-    tile, weights, block, begins, ends, most, sums, sum_of_values = room
+    tile, weights, block, begins, ends, sums, sum_of_values = room
     dim = block.shape[0]
     sharing = heard.shape[1] // ((projected.shape[1] - heard.shape[1]) // 2)
     old, queries = counts.sum() - length, length * sharing
@@ -304,7 +249,7 @@ def _hear_many(projected: Any, first: Any, length: Any, head: Any, free: Any, ke
             into = scores[head * sharing + start + column - (queries - sharing)]
             for i in range(min(into.size, done - counts[0])):
                 into[i] = weights[counts[0] + i, column]
-        _weigh_block(weights[:done], begins, ends, most, sums)
+        weigh(weights.ctypes.data, done, begins.ctypes.data, ends.ctypes.data, sums.ctypes.data)
         _hear_block(weights, value_at, counts, kind, tile, dim, sum_of_values)
         for column in range(filled):
             position, of = divmod(start + column, sharing)
@@ -319,9 +264,9 @@ def _attend_rows(projected: Any, layer: Any, keys: Any, values: Any, counts: Any
     """As `attend`, of what is turned already, in arrays that it owns."""
     projected, heard, scores, counts = bare(projected), bare(heard), bare(scores), bare(counts)
     key_at, value_at = bare(at[0]), bare(at[1])
-    tile, weights, block, begins, ends, most, sums, sum_of_values = room
+    tile, weights, block, begins, ends, sums, sum_of_values = room
     tile, weights, block, sum_of_values = bare(tile), bare(weights), bare(block), bare(sum_of_values)
-    room = tile, weights, block, bare(begins), bare(ends), bare(most), bare(sums), sum_of_values
+    room = tile, weights, block, bare(begins), bare(ends), bare(sums), sum_of_values
     heads = heard.shape[1]
     kv_heads = (projected.shape[1] - heads) // 2
     sharing = heads // kv_heads
@@ -339,8 +284,8 @@ def _attend_rows(projected: Any, layer: Any, keys: Any, values: Any, counts: Any
                            scores[row])  # fmt: skip
             else:
                 for of in range(head * sharing, (head + 1) * sharing):
-                    _hear_one(projected[first, of], key_at, value_at, there, kind, weights.ravel(), heard[first, of],
-                              scores[row, of])  # fmt: skip
+                    _hear_one(projected[first, of], key_at, value_at, bare(head_steps)[row], there, kind,
+                              weights.ravel(), heard[first, of], scores[row, of])  # fmt: skip
         first += length
 
 
@@ -351,15 +296,14 @@ def attend(projected: Any, rotation: Any, layer: Any, keys: Any, values: Any, co
     behind the first part.
     """
     heads, dim = heard.shape[1], heard.shape[2]
-    _turn(projected, rotation, heads + (projected.shape[1] - heads) // 2)
+    _turn(bare(projected), bare(rotation), heads + (projected.shape[1] - heads) // 2)
     most = counts.sum(axis=1).max() + ROWS
     room = (
         np.zeros((TILE + ROWS) * dim + COLUMNS, np.float32),
         np.empty((most, COLUMNS), np.float32),
         np.empty((dim, COLUMNS), np.float32),
-        np.empty(COLUMNS, np.int64),
-        np.empty(COLUMNS, np.int64),
-        np.empty(COLUMNS, np.float32),
+        np.empty(COLUMNS, np.int32),
+        np.empty(COLUMNS, np.int32),
         np.empty(COLUMNS, np.float32),
         np.empty((COLUMNS, -(-dim // COLUMNS) * COLUMNS), np.float32),
     )

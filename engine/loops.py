@@ -30,7 +30,14 @@ POWERS = tuple(
     for part in (1.535336188e-4, 1.339887441e-3, 9.618437358e-3, 5.550332471e-2, 2.402264791e-1, 6.931472029e-1, 1.0)
 )
 
-FILES = ("attention", "blocks", "loops", "quantized", "tiles")  # of this package: all that has loops or a part of one
+FILES = (
+    "attention",
+    "blocks",
+    "loops",
+    "quantized",
+    "tiles",
+    "vectors",
+)  # of this package: all that has loops or a part of one
 PACKAGE = Path(__file__).parent
 SETTINGS: Any = numba.config
 
