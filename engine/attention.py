@@ -17,14 +17,26 @@ from numba import float32, int64, uint16, void
 from numba.extending import overload
 from torch import Tensor
 
-from engine.loops import ONE, ZERO, array, bare, compiled, exp, most_of, pointer
-from engine.vectors import COLUMNS, ROWS, fetch, multiply, turn, weigh
+from engine.loops import ONE, ZERO, array, bare, compiled, pointer
+from engine.vectors import (
+    COLUMNS,
+    ROWS,
+    hear_bfloat16,
+    hear_float32,
+    hear_four_bfloat16,
+    hear_four_float32,
+    multiply,
+    score_bfloat16,
+    score_float32,
+    turn,
+    weigh,
+    weigh_one,
+)
 from engine.watch import Watch
 
 HALF_WORD, ROUNDING, ODD = np.uint32(16), np.uint32(0x7FFF), np.uint32(1)
 FAR = np.float32(-1e30)
 FEW = 4  # queries of one position that share a key: more of them pay for a block
-LINE = 64  # bytes of a cache
 TILE = 64  # positions of float32 that stay in the nearest cache
 
 
@@ -139,49 +151,64 @@ def _write(at: Any, counts: Any, kind: Any, projected: Any, first: Any, length: 
         old -= counts[part]
 
 
-@compiled(inline="always")
-def _fetch_all(address: Any, size: Any) -> None:
-    for line in range(0, size, LINE):
-        fetch(address + line)
+def _score(kind: Any, query: Any, vectors: Any, keys: Any, count: Any, ahead: Any, scores: Any) -> None:
+    """As `vectors.score_...` of this kind of numbers."""
+
+
+@overload(_score, inline="always")
+def _score_of_kind(kind: Any, query: Any, vectors: Any, keys: Any, count: Any, ahead: Any, scores: Any) -> Any:
+    of_kind = score_bfloat16 if kind.dtype is uint16 else score_float32
+
+    def score(kind: Any, query: Any, vectors: Any, keys: Any, count: Any, ahead: Any, scores: Any) -> None:
+        of_kind(query, vectors, keys, count, ahead, scores)
+
+    return score
+
+
+def _sum(kind: Any, weights: Any, values: Any, count: Any, vectors: Any, ahead: Any, heard: Any) -> None:
+    """Stored values of so many vectors, weighed, are added to what is heard."""
+
+
+@overload(_sum, inline="always")
+def _sum_of_kind(kind: Any, weights: Any, values: Any, count: Any, vectors: Any, ahead: Any, heard: Any) -> Any:
+    one, four = (hear_bfloat16, hear_four_bfloat16) if kind.dtype is uint16 else (hear_float32, hear_four_float32)
+
+    def sum_(kind: Any, weights: Any, values: Any, count: Any, vectors: Any, ahead: Any, heard: Any) -> None:
+        size = COLUMNS * kind.itemsize
+        for vector in range(0, vectors - 3, 4):
+            four(weights, values + vector * size, count, vectors * size, ahead + vector * size, heard + 64 * vector)
+        for vector in range(vectors // 4 * 4, vectors):
+            one(weights, values + vector * size, count, vectors * size, ahead + vector * size, heard + 64 * vector)
+
+    return sum_
 
 
 @compiled(inline="always")
 def _hear_one(query: Any, key_at: Any, value_at: Any, head_steps: Any, counts: Any, kind: Any, weights: Any,
               heard: Any, scores: Any) -> None:  # fmt: skip
-    """One query over all positions. `weights`: room for one column of them.
+    """One query, of whole vectors, over all positions. `weights`: room for one column of them.
 
     Values are fetched while keys are read, and the keys of the next head while values are.
     """
-    dim = query.size
-    size = dim * kind.itemsize
-    count, most = 0, FAR
+    vectors, count, at = query.size // COLUMNS, 0, weights.ctypes.data
     for part in range(counts.size):
-        there = array(pointer(key_at[part]), (counts[part], dim), kind.dtype)
-        for position in range(counts[part]):
-            past, score = there[position], ZERO
-            _fetch_all(value_at[part] + position * size, size)
-            for i in range(dim):
-                score += query[i] * _wide(past[i])
-            weights[count] = score
-            most = most_of(most, score)
-            count += 1
+        if counts[part]:
+            _score(kind, query.ctypes.data, vectors, key_at[part], counts[part], value_at[part], at + 4 * count)
+            count += counts[part]
     for i in range(min(scores.size, count - counts[0])):
         scores[i] = weights[counts[0] + i]
-    total = ZERO
-    for i in range(count):
-        weights[i] = exp(weights[i] - most)
-        total += weights[i]
+    blocks = -(-count // COLUMNS)
+    weights[count : blocks * COLUMNS] = FAR
     heard[:] = ZERO
+    weigh_one(at, blocks, weights[blocks * COLUMNS :].ctypes.data)
+    total = weights[blocks * COLUMNS]
     count = 0
     for part in range(counts.size):
-        there = array(pointer(value_at[part]), (counts[part], dim), kind.dtype)
-        for position in range(counts[part]):
-            past, weight = there[position], weights[count]
-            _fetch_all(key_at[part] + head_steps[part] + position * size, size)
-            for i in range(dim):
-                heard[i] += weight * _wide(past[i])
-            count += 1
-    for i in range(dim):
+        if counts[part]:
+            ahead = key_at[part] + head_steps[part]
+            _sum(kind, at + 4 * count, value_at[part], counts[part], vectors, ahead, heard.ctypes.data)
+            count += counts[part]
+    for i in range(heard.size):
         heard[i] *= ONE / total
 
 
@@ -279,7 +306,7 @@ def _attend_rows(projected: Any, layer: Any, keys: Any, values: Any, counts: Any
                 key_at[part], value_at[part] = keys[row, part] + step, values[row, part] + step
             _write(key_at, there, kind, projected, first, length, heads + head)
             _write(value_at, there, kind, projected, first, length, heads + kv_heads + head)
-            if length > 1 or sharing >= FEW:
+            if length > 1 or sharing >= FEW or projected.shape[2] % COLUMNS:
                 _hear_many(projected, first, length, head, free[row], key_at, value_at, there, kind, room, heard,
                            scores[row])  # fmt: skip
             else:

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from engine.attention import COLUMNS, TILE, Span
+from engine.attention import TILE, Span
 from engine.cache import PAGE_POSITIONS, PAGE_SLOTS, CacheShape, KeyValueCache, Prefix
 from engine.rotary import rotary_frequencies, rotate, rotation
+from engine.vectors import COLUMNS
 from engine.watch import Watch
 
 LAYERS, PERIOD, CPU = 2, 10000.0, torch.device("cpu")

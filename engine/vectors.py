@@ -1,0 +1,304 @@
+"""Attention's innermost loops, over vectors that stay in registers: code that we write for LLVM.
+
+Whether LLVM makes vectors of a loop by itself depends on what surrounds it; without them it takes four times as long.
+All take addresses, of float32 where nothing else is said.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from inspect import signature
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from engine.loops import HALF, LOG2_E, LOWEST, MANTISSA_BITS, POWERS
+
+COLUMNS, ROWS = 16, 8  # of a product
+LINE = 64  # bytes of a cache
+UNSEEN = -1e30  # less than any score
+
+_INDEX, _WORD, _NUMBER, _BYTE = ir.IntType(64), ir.IntType(32), ir.FloatType(), ir.IntType(8)
+_VECTOR, _WORDS = ir.VectorType(_NUMBER, COLUMNS), ir.VectorType(_WORD, COLUMNS)
+_FAST = ("fast",)
+
+
+def _written(write: Callable[..., None]) -> Any:
+    """For Numba: a function of integers without a result, which `write(builder, *arguments)` says in LLVM."""
+
+    def typed(typing: Any, *kinds: Any) -> Any:
+        def generate(context: Any, builder: Any, signed: Any, arguments: Any) -> Any:
+            write(builder, *arguments)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * len(kinds)), generate
+
+    typed.__signature__ = signature(write)  # type: ignore[attr-defined]  # Numba looks at the names of arguments
+    return intrinsic(typed)
+
+
+def _repeat(
+    builder: Any, count: Any, begun: Sequence[Any], once: Callable[[Any, Sequence[Any]], Sequence[Any]]
+) -> Sequence[Any]:
+    """LLVM for `once` so many times, one at least: from the step and what there is to what there is then."""
+    before, loop, done = builder.block, builder.append_basic_block(), builder.append_basic_block()
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    step, now = builder.phi(_INDEX), [builder.phi(each.type) for each in begun]
+    then, following, end = once(step, now), builder.add(step, _index(1)), builder.block
+    for phi, start, after in zip((step, *now), (_index(0), *begun), (following, *then), strict=True):
+        phi.add_incoming(start, before)
+        phi.add_incoming(after, end)
+    builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
+    builder.position_at_end(done)
+    return then
+
+
+def _place(builder: Any, base: Any, distance: Any, times: Any) -> Any:
+    """Of a number or a word so many distances behind the base."""
+    return builder.add(base, builder.mul(builder.mul(distance, times), _index(4)))
+
+
+def _load(builder: Any, kind: Any, address: Any) -> Any:
+    return builder.load(builder.inttoptr(address, kind.as_pointer()), align=4)
+
+
+def _store(builder: Any, vector: Any, address: Any) -> None:
+    builder.store(vector, builder.inttoptr(address, vector.type.as_pointer()), align=4)
+
+
+def _index(number: int) -> Any:
+    return ir.Constant(_INDEX, number)
+
+
+def _all(number: Any) -> Any:
+    """A vector of one number."""
+    kind = _NUMBER if isinstance(number, float) else _WORD
+    return ir.Constant(ir.VectorType(kind, COLUMNS), [number] * COLUMNS)
+
+
+def _chosen(builder: Any, vector: Any, places: Sequence[int], other: Any = None) -> Any:
+    """Numbers of a vector, or of two as if they were one."""
+    other = ir.Constant(vector.type, ir.Undefined) if other is None else other
+    return builder.shuffle_vector(vector, other, ir.Constant(ir.VectorType(_WORD, len(places)), list(places)))
+
+
+def _greater(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.fcmp_ordered(">", a, b, flags=_FAST), a, b)
+
+
+def _everywhere(builder: Any, number: Any) -> Any:
+    kind = ir.VectorType(number.type, COLUMNS)
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(_WORD, 0))
+    return _chosen(builder, first, [0] * COLUMNS)
+
+
+def _plus_product(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    return builder.fadd(builder.fmul(a, b, flags=_FAST), c, flags=_FAST)
+
+
+def _multiply(
+    builder: Any, a: Any, a_row: Any, a_step: Any, b: Any, b_step: Any, c: Any, c_row: Any, count: Any
+) -> None:
+    """`c[row, :16] += sum of a[row, step] * b[step, :16]` for eight rows and `count` steps.
+
+    Distances between rows and between steps are in numbers. The sums are registers.
+    """
+    rows = [_index(row) for row in range(ROWS)]
+    of_a, of_c = [_place(builder, a, a_row, row) for row in rows], [_place(builder, c, c_row, row) for row in rows]
+
+    def once(step: Any, sums: Sequence[Any]) -> list[Any]:
+        right = _load(builder, _VECTOR, _place(builder, b, b_step, step))
+        left = [_load(builder, _NUMBER, _place(builder, address, a_step, step)) for address in of_a]
+        return [
+            _plus_product(builder, _everywhere(builder, one), right, all_) for one, all_ in zip(left, sums, strict=True)
+        ]
+
+    begun = [_load(builder, _VECTOR, address) for address in of_c]
+    for total, address in zip(_repeat(builder, count, begun, once), of_c, strict=True):
+        _store(builder, total, address)
+
+
+def _turn(builder: Any, x: Any, by: Any, count: Any) -> None:
+    """`16 * count` numbers of `x`, pair by pair, by a cosine and a sine each."""
+
+    def once(step: Any, _: Sequence[Any]) -> list[Any]:
+        at = _place(builder, x, _index(COLUMNS), step)
+        numbers, angles = (
+            _load(builder, _VECTOR, at),
+            _load(builder, _VECTOR, _place(builder, by, _index(COLUMNS), step)),
+        )
+        cosines = _chosen(builder, angles, [i - i % 2 for i in range(COLUMNS)])
+        sines = _chosen(builder, angles, [i - i % 2 + 1 for i in range(COLUMNS)])
+        signed = builder.fmul(sines, ir.Constant(_VECTOR, [-1.0, 1.0] * (COLUMNS // 2)), flags=_FAST)
+        others = _chosen(builder, numbers, [i + 1 - 2 * (i % 2) for i in range(COLUMNS)])
+        turned = _plus_product(builder, others, signed, builder.fmul(numbers, cosines, flags=_FAST))
+        _store(builder, turned, at)
+        return []
+
+    _repeat(builder, count, [], once)
+
+
+def _weigh(builder: Any, scores: Any, count: Any, begins: Any, ends: Any, sums: Any) -> None:
+    """Scores `[count, 16]` to weights, not yet divided by their sums `[16]`. Each column sees the positions between
+    `begins` and `ends`, `[16]` of int32, and something of them.
+    """
+    begin, end = _load(builder, _WORDS, begins), _load(builder, _WORDS, ends)
+
+    def at(step: Any) -> Any:
+        return _place(builder, scores, _index(COLUMNS), step)
+
+    def seen(step: Any) -> Any:
+        position = _everywhere(builder, builder.trunc(step, _WORD))
+        return builder.and_(builder.icmp_signed(">=", position, begin), builder.icmp_signed("<", position, end))
+
+    def highest(step: Any, most: Sequence[Any]) -> list[Any]:
+        score = builder.select(seen(step), _load(builder, _VECTOR, at(step)), _all(UNSEEN))
+        return [_greater(builder, score, most[0])]
+
+    def weighed(step: Any, total: Sequence[Any]) -> list[Any]:
+        under = builder.fsub(_load(builder, _VECTOR, at(step)), most, flags=_FAST)
+        weight = builder.select(seen(step), _exp(builder, under), _all(0.0))  # not e^-87: that is denormal in products
+        _store(builder, weight, at(step))
+        return [builder.fadd(total[0], weight, flags=_FAST)]
+
+    (most,) = _repeat(builder, count, [_all(UNSEEN)], highest)
+    (total,) = _repeat(builder, count, [_all(0.0)], weighed)
+    _store(builder, total, sums)
+
+
+def _weigh_one(builder: Any, scores: Any, count: Any, total: Any) -> None:
+    """`16 * count` scores to weights, not yet divided by their `total`."""
+
+    def at(step: Any) -> Any:
+        return _place(builder, scores, _index(COLUMNS), step)
+
+    def highest(step: Any, most: Sequence[Any]) -> list[Any]:
+        return [_greater(builder, _load(builder, _VECTOR, at(step)), most[0])]
+
+    def weighed(step: Any, sums: Sequence[Any]) -> list[Any]:
+        weight = _exp(builder, builder.fsub(_load(builder, _VECTOR, at(step)), most, flags=_FAST))
+        _store(builder, weight, at(step))
+        return [builder.fadd(sums[0], weight, flags=_FAST)]
+
+    (most,) = _repeat(builder, count, [_all(UNSEEN)], highest)
+    for distance in (8, 4, 2, 1):
+        most = _greater(builder, most, _chosen(builder, most, [i ^ distance for i in range(COLUMNS)]))
+    (sums,) = _repeat(builder, count, [_all(0.0)], weighed)
+    for distance in (8, 4, 2, 1):
+        sums = builder.fadd(sums, _chosen(builder, sums, [i ^ distance for i in range(COLUMNS)]), flags=_FAST)
+    _store(builder, builder.extract_element(sums, ir.Constant(_WORD, 0)), total)
+
+
+class _Stored(NamedTuple):
+    """How keys and values are stored."""
+
+    size: Any  # of sixteen, in bytes
+    load: Callable[[Any, Any], Any]  # sixteen at an address, as float32
+
+
+def _widened(builder: Any, address: Any) -> Any:
+    halves = _load(builder, ir.VectorType(ir.IntType(16), COLUMNS), address)
+    return builder.bitcast(builder.shl(builder.zext(halves, _WORDS), _all(16)), _VECTOR)
+
+
+_BFLOAT16 = _Stored(_index(2 * COLUMNS), _widened)
+_FLOAT32 = _Stored(_index(4 * COLUMNS), lambda builder, address: _load(builder, _VECTOR, address))
+
+
+def _score(
+    stored: _Stored, builder: Any, query: Any, vectors: Any, keys: Any, count: Any, ahead: Any, scores: Any
+) -> None:
+    """A query of so many vectors times `count` stored keys, eight at once: there is room for seven scores more.
+
+    What is stored `ahead` in the same way is fetched meanwhile.
+    """
+    size, last = builder.mul(vectors, stored.size), builder.sub(count, _index(1))
+
+    def eight(block: Any, _: Sequence[Any]) -> list[Any]:
+        first = builder.mul(block, _index(ROWS))
+        each = [builder.add(first, _index(row)) for row in range(ROWS)]
+        each = [builder.select(builder.icmp_signed("<", one, last), one, last) for one in each]
+        of_each = [builder.add(keys, builder.mul(one, size)) for one in each]
+        soon = builder.add(ahead, builder.mul(first, size))
+
+        def once(step: Any, sums: Sequence[Any]) -> list[Any]:
+            part, at = (
+                _load(builder, _VECTOR, _place(builder, query, _index(COLUMNS), step)),
+                builder.mul(step, stored.size),
+            )
+            _fetch_some(builder, builder.add(soon, builder.mul(at, _index(ROWS))), ROWS * stored.size.constant)
+            known = [stored.load(builder, builder.add(address, at)) for address in of_each]
+            return [_plus_product(builder, part, key, total) for key, total in zip(known, sums, strict=True)]
+
+        sums, width = list(_repeat(builder, vectors, [_all(0.0)] * ROWS, once)), COLUMNS
+        while width > 1:  # neighbours are added until a sum is one number
+            low, high = (
+                [i for i in range(2 * COLUMNS) if (i % width < width // 2) is of_low] for of_low in (True, False)
+            )
+            if width > 2:
+                pairs = zip(sums[::2], sums[1::2], strict=True)
+                sums = [
+                    builder.fadd(*(_chosen(builder, a, half, b) for half in (low, high)), flags=_FAST) for a, b in pairs
+                ]
+            else:
+                halves = (_chosen(builder, sums[0], half[:ROWS]) for half in (low, high))
+                sums = [builder.fadd(*halves, flags=_FAST)]
+            width //= 2
+        _store(builder, sums[0], _place(builder, scores, _index(ROWS), block))
+        return []
+
+    blocks = builder.sdiv(builder.add(count, _index(ROWS - 1)), _index(ROWS))
+    _repeat(builder, blocks, [], eight)
+
+
+def _hear(stored: _Stored, side: int, builder: Any, weights: Any, values: Any, count: Any, distance: Any, ahead: Any,
+          heard: Any) -> None:  # fmt: skip
+    """So many vectors side by side of `count` stored values, weighed: added to what is heard. Values have such a
+    distance in bytes; what is stored `ahead` in the same way is fetched meanwhile.
+    """
+    places = [_place(builder, heard, _index(COLUMNS), _index(vector)) for vector in range(side)]
+
+    def once(step: Any, sums: Sequence[Any]) -> list[Any]:
+        at = builder.mul(step, distance)
+        _fetch_some(builder, builder.add(ahead, at), side * stored.size.constant)
+        weight = _everywhere(builder, _load(builder, _NUMBER, _place(builder, weights, _index(1), step)))
+        address = builder.add(values, at)
+        known = [stored.load(builder, builder.add(address, builder.mul(stored.size, _index(i)))) for i in range(side)]
+        return [_plus_product(builder, weight, value, total) for value, total in zip(known, sums, strict=True)]
+
+    begun = [_load(builder, _VECTOR, place) for place in places]
+    for total, place in zip(_repeat(builder, count, begun, once), places, strict=True):
+        _store(builder, total, place)
+
+
+def _exp(builder: Any, x: Any) -> Any:
+    """As `loops.exp`, of what is not above zero."""
+    x = builder.fmul(_greater(builder, x, _all(float(LOWEST))), _all(float(LOG2_E)), flags=_FAST)
+    whole = builder.fptosi(builder.fsub(x, _all(float(HALF)), flags=_FAST), _WORDS)
+    part = builder.fsub(x, builder.sitofp(whole, _VECTOR), flags=_FAST)
+    power = _all(float(POWERS[0]))
+    for factor in POWERS[1:]:
+        power = _plus_product(builder, power, part, _all(float(factor)))
+    bits = builder.add(builder.bitcast(power, _WORDS), builder.shl(whole, _all(int(MANTISSA_BITS))))
+    return builder.bitcast(bits, _VECTOR)
+
+
+def _fetch(builder: Any, address: Any) -> None:
+    """What lies there is wanted soon. An address where nothing is does no harm."""
+    name, byte = "llvm.prefetch.p0", _BYTE.as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte, _WORD, _WORD, _WORD])
+    known = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    builder.call(known, [builder.inttoptr(address, byte), *(ir.Constant(_WORD, number) for number in (0, 3, 1))])
+
+
+def _fetch_some(builder: Any, address: Any, size: int) -> None:
+    for line in range(0, size, LINE):
+        _fetch(builder, builder.add(address, _index(line)))
+
+
+multiply, turn, weigh, weigh_one = (_written(each) for each in (_multiply, _turn, _weigh, _weigh_one))
+score_bfloat16, score_float32 = (_written(partial(_score, stored)) for stored in (_BFLOAT16, _FLOAT32))
+hear_bfloat16, hear_float32 = (_written(partial(_hear, stored, 1)) for stored in (_BFLOAT16, _FLOAT32))
+hear_four_bfloat16, hear_four_float32 = (_written(partial(_hear, stored, 4)) for stored in (_BFLOAT16, _FLOAT32))
