@@ -20,7 +20,9 @@ from torch import Tensor
 from engine.loops import ONE, ZERO, array, bare, compiled, pointer
 from engine.vectors import (
     COLUMNS,
+    LINE,
     ROWS,
+    fetch,
     hear_bfloat16,
     hear_float32,
     hear_four_bfloat16,
@@ -221,41 +223,49 @@ def _tile(at: Any, first: Any, count: Any, dim: Any, kind: Any, tile: Any) -> No
 
 
 @compiled(inline="always")
-def _score_block(block: Any, at: Any, counts: Any, kind: Any, tile: Any, weights: Any) -> Any:
-    """Queries `block` `[dim, 16]` times all keys: `weights` `[positions, 16]`. How many positions."""
+def _score_block(block: Any, key_at: Any, value_at: Any, counts: Any, kind: Any, tile: Any, weights: Any) -> Any:
+    """Queries `block` `[dim, 16]` times all keys: `weights` `[positions, 16]`; values are fetched. Says how many."""
     dim, done = block.shape[0], 0
+    size = dim * kind.itemsize
     for part in range(counts.size):
         for first in range(0, counts[part], TILE):
             count = min(TILE, counts[part] - first)
-            _tile(at[part], first, count, dim, kind, tile)
+            _tile(key_at[part], first, count, dim, kind, tile)
             for position in range(0, count, ROWS):  # what is too much in the last is written over, or never read
+                fetch(value_at[part] + (first + position) * size, ROWS * size // LINE + 1)
                 into = weights[done + position : done + position + ROWS]
                 into[:] = ZERO
                 multiply(tile.ctypes.data + 4 * position * dim, dim, 1, block.ctypes.data, COLUMNS,
-                          into.ctypes.data, COLUMNS, dim)  # fmt: skip
+                         into.ctypes.data, COLUMNS, dim)  # fmt: skip
             done += count
     return done
 
 
 @compiled(inline="always")
-def _hear_block(weights: Any, at: Any, counts: Any, kind: Any, tile: Any, dim: Any, heard: Any) -> None:
-    """All values, weighed: `heard` `[16, dim or more]`."""
+def _hear_block(weights: Any, key_at: Any, value_at: Any, head_steps: Any, counts: Any, kind: Any, tile: Any, dim: Any,
+                heard: Any) -> None:  # fmt: skip
+    """All values, weighed: `heard` `[16, dim or more]`; the keys of the next head are fetched."""
     heard[:] = ZERO
     wide, done = heard.shape[1], 0
+    pieces = COLUMNS // ROWS * (wide // COLUMNS)
     for part in range(counts.size):
         for first in range(0, counts[part], TILE):
             count = min(TILE, counts[part] - first)
-            _tile(at[part], first, count, dim, kind, tile)
+            _tile(value_at[part], first, count, dim, kind, tile)
+            lines = count * dim * kind.itemsize // (LINE * pieces) + 1
+            ahead = key_at[part] + head_steps[part] + first * dim * kind.itemsize
             for column in range(0, COLUMNS, ROWS):
                 for i in range(0, dim, COLUMNS):
+                    fetch(ahead, lines)
+                    ahead += lines * LINE
                     multiply(weights[done:].ctypes.data + 4 * column, 1, COLUMNS, tile.ctypes.data + 4 * i, dim,
-                              heard[column:].ctypes.data + 4 * i, wide, count)  # fmt: skip
+                             heard[column:].ctypes.data + 4 * i, wide, count)  # fmt: skip
             done += count
 
 
 @compiled(inline="always")
-def _hear_many(projected: Any, first: Any, length: Any, head: Any, free: Any, key_at: Any, value_at: Any, counts: Any,
-               kind: Any, room: Any, heard: Any, scores: Any) -> None:  # fmt: skip
+def _hear_many(projected: Any, first: Any, length: Any, head: Any, free: Any, key_at: Any, value_at: Any,
+               head_steps: Any, counts: Any, kind: Any, room: Any, heard: Any, scores: Any) -> None:  # fmt: skip
     """All queries of a row that share a key, in blocks: position after position, those of one side by side."""
     tile, weights, block, begins, ends, sums, sum_of_values = room
     dim = block.shape[0]
@@ -271,13 +281,13 @@ def _hear_many(projected: Any, first: Any, length: Any, head: Any, free: Any, ke
             query = projected[first + position, head * sharing + of]
             for i in range(dim):
                 block[i, column] = query[i]
-        done = _score_block(block, key_at, counts, kind, tile, weights)
+        done = _score_block(block, key_at, value_at, counts, kind, tile, weights)
         for column in range(max(0, queries - sharing - start), filled):  # of the last position
             into = scores[head * sharing + start + column - (queries - sharing)]
             for i in range(min(into.size, done - counts[0])):
                 into[i] = weights[counts[0] + i, column]
         weigh(weights.ctypes.data, done, begins.ctypes.data, ends.ctypes.data, sums.ctypes.data)
-        _hear_block(weights, value_at, counts, kind, tile, dim, sum_of_values)
+        _hear_block(weights, key_at, value_at, head_steps, counts, kind, tile, dim, sum_of_values)
         for column in range(filled):
             position, of = divmod(start + column, sharing)
             into, whole = heard[first + position, head * sharing + of], ONE / sums[column]
@@ -289,7 +299,8 @@ def _hear_many(projected: Any, first: Any, length: Any, head: Any, free: Any, ke
 def _attend_rows(projected: Any, layer: Any, keys: Any, values: Any, counts: Any, layer_steps: Any, head_steps: Any,
                  lengths: Any, free: Any, kind: Any, heard: Any, scores: Any, at: Any, room: Any) -> None:  # fmt: skip
     """As `attend`, of what is turned already, in arrays that it owns."""
-    projected, heard, scores, counts = bare(projected), bare(heard), bare(scores), bare(counts)
+    projected, heard, scores = bare(projected), bare(heard), bare(scores)
+    counts, head_steps = bare(counts), bare(head_steps)
     key_at, value_at = bare(at[0]), bare(at[1])
     tile, weights, block, begins, ends, sums, sum_of_values = room
     tile, weights, block, sum_of_values = bare(tile), bare(weights), bare(block), bare(sum_of_values)
@@ -299,7 +310,7 @@ def _attend_rows(projected: Any, layer: Any, keys: Any, values: Any, counts: Any
     sharing = heads // kv_heads
     first = 0
     for row in range(lengths.size):
-        length, there = lengths[row], counts[row]
+        length, there, steps = lengths[row], counts[row], head_steps[row]
         for head in range(kv_heads):  # as they lie in memory
             for part in range(there.size):
                 step = layer * layer_steps[row, part] + head * head_steps[row, part]
@@ -307,12 +318,12 @@ def _attend_rows(projected: Any, layer: Any, keys: Any, values: Any, counts: Any
             _write(key_at, there, kind, projected, first, length, heads + head)
             _write(value_at, there, kind, projected, first, length, heads + kv_heads + head)
             if length > 1 or sharing >= FEW or projected.shape[2] % COLUMNS:
-                _hear_many(projected, first, length, head, free[row], key_at, value_at, there, kind, room, heard,
-                           scores[row])  # fmt: skip
+                _hear_many(projected, first, length, head, free[row], key_at, value_at, steps, there, kind, room,
+                           heard, scores[row])  # fmt: skip
             else:
                 for of in range(head * sharing, (head + 1) * sharing):
-                    _hear_one(projected[first, of], key_at, value_at, bare(head_steps)[row], there, kind,
-                              weights.ravel(), heard[first, of], scores[row, of])  # fmt: skip
+                    _hear_one(projected[first, of], key_at, value_at, steps, there, kind, weights.ravel(),
+                              heard[first, of], scores[row, of])  # fmt: skip
         first += length
 
 

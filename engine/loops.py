@@ -19,16 +19,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray
 
+from engine import vectors
+from engine.vectors import COLUMNS, elu
+
 ZERO, HALF, ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
-LOG2_E = np.float32(1.4426950408889634)
-LOWEST = np.float32(-87.0)  # e to this is the smallest float32 that is not denormal
+LOG2_E, LOWEST = np.float32(vectors.LOG2_E), np.float32(vectors.LOWEST)
 HIGHEST = np.float32(88.0)
-MANTISSA_BITS = np.int32(23)
-# 2^x for x in [-0.5, 0.5] to 1e-7: a minimax polynomial, highest power first.
-POWERS = tuple(
-    np.float32(part)
-    for part in (1.535336188e-4, 1.339887441e-3, 9.618437358e-3, 5.550332471e-2, 2.402264791e-1, 6.931472029e-1, 1.0)
-)
+MANTISSA_BITS = np.int32(vectors.MANTISSA_BITS)
+POWERS = tuple(np.float32(factor) for factor in vectors.POWERS)
 
 FILES = (
     "attention",
@@ -123,31 +121,23 @@ def bare(owned: Any) -> Any:
 
 
 @compiled(inline="always")
-def _power(part: Any, whole: Any) -> Any:
-    """2^part, which is half of one at most, times 2^whole."""
-    power = POWERS[0]
+def exp(x: Any) -> Any:
+    x = min(max(x, LOWEST), HIGHEST) * LOG2_E
+    whole = np.floor(x + HALF)
+    part, power = x - whole, POWERS[0]
     power = power * part + POWERS[1]
     power = power * part + POWERS[2]
     power = power * part + POWERS[3]
     power = power * part + POWERS[4]
     power = power * part + POWERS[5]
     power = power * part + POWERS[6]
-    return np.int32(np.float32(power).view(np.int32) + (whole << MANTISSA_BITS)).view(np.float32)
+    return np.int32(np.float32(power).view(np.int32) + (np.int32(whole) << MANTISSA_BITS)).view(np.float32)
 
 
 @compiled(inline="always")
-def exp(x: Any) -> Any:
-    x = min(max(x, LOWEST), HIGHEST) * LOG2_E
-    whole = np.floor(x + HALF)
-    return _power(x - whole, np.int32(whole))
-
-
-@compiled(inline="always")
-def elu(x: Any) -> Any:
-    """max(x, e^x - 1). The power is never above zero, where cutting off rounds it: that is cheaper than in `exp`."""
-    power = max(min(x, ZERO), LOWEST) * LOG2_E
-    whole = np.int32(power - HALF)
-    return max(x, _power(power - np.float32(whole), whole) - ONE)
+def _elu(x: Any) -> Any:
+    """max(x, e^x - 1)."""
+    return max(x, exp(min(x, ZERO)) - ONE)
 
 
 @compiled(inline="always")
@@ -155,8 +145,11 @@ def move(x: Any, activated: Any, into: Any) -> None:
     """`x` `[time, channels]`, through ELU if that is asked, to where it is wanted."""
     numbers, places = x.ravel(), into.ravel()
     if activated:
-        for i in range(numbers.size):
-            places[i] = elu(numbers[i])
+        count = numbers.size // COLUMNS
+        if count:
+            elu(numbers.ctypes.data, count, places.ctypes.data)
+        for i in range(count * COLUMNS, numbers.size):
+            places[i] = _elu(numbers[i])
     else:
         for i in range(numbers.size):
             places[i] = numbers[i]

@@ -1,4 +1,4 @@
-"""Attention's innermost loops, over vectors that stay in registers: code that we write for LLVM.
+"""Innermost loops, of attention above all, over vectors that stay in registers: code that we write for LLVM.
 
 Whether LLVM makes vectors of a loop by itself depends on what surrounds it; without them it takes four times as long.
 All take addresses, of float32 where nothing else is said.
@@ -13,10 +13,13 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from engine.loops import HALF, LOG2_E, LOWEST, MANTISSA_BITS, POWERS
-
 COLUMNS, ROWS = 16, 8  # of a product
 LINE = 64  # bytes of a cache
+LOG2_E = 1.4426950408889634
+LOWEST = -87.0  # e to this is the smallest float32 that is not denormal
+MANTISSA_BITS = 23
+# 2^x for x in [-0.5, 0.5] to 1e-7: a minimax polynomial, highest power first.
+POWERS = (1.535336188e-4, 1.339887441e-3, 9.618437358e-3, 5.550332471e-2, 2.402264791e-1, 6.931472029e-1, 1.0)
 UNSEEN = -1e30  # less than any score
 
 _INDEX, _WORD, _NUMBER, _BYTE = ir.IntType(64), ir.IntType(32), ir.FloatType(), ir.IntType(8)
@@ -273,15 +276,29 @@ def _hear(stored: _Stored, side: int, builder: Any, weights: Any, values: Any, c
         _store(builder, total, place)
 
 
+def _elu(builder: Any, x: Any, count: Any, into: Any) -> None:
+    """`16 * count` numbers: max(x, e^x - 1)."""
+
+    def once(step: Any, _: Sequence[Any]) -> list[Any]:
+        numbers = _load(builder, _VECTOR, _place(builder, x, _index(COLUMNS), step))
+        negative = builder.fcmp_ordered("<", numbers, _all(0.0), flags=_FAST)
+        power = _exp(builder, builder.select(negative, numbers, _all(0.0)))
+        activated = _greater(builder, numbers, builder.fsub(power, _all(1.0), flags=_FAST))
+        _store(builder, activated, _place(builder, into, _index(COLUMNS), step))
+        return []
+
+    _repeat(builder, count, [], once)
+
+
 def _exp(builder: Any, x: Any) -> Any:
-    """As `loops.exp`, of what is not above zero."""
-    x = builder.fmul(_greater(builder, x, _all(float(LOWEST))), _all(float(LOG2_E)), flags=_FAST)
-    whole = builder.fptosi(builder.fsub(x, _all(float(HALF)), flags=_FAST), _WORDS)
+    """Of what is not above zero: so the power is cut off where it is rounded in `loops.exp`, which is cheaper."""
+    x = builder.fmul(_greater(builder, x, _all(LOWEST)), _all(LOG2_E), flags=_FAST)
+    whole = builder.fptosi(builder.fsub(x, _all(0.5), flags=_FAST), _WORDS)
     part = builder.fsub(x, builder.sitofp(whole, _VECTOR), flags=_FAST)
-    power = _all(float(POWERS[0]))
+    power = _all(POWERS[0])
     for factor in POWERS[1:]:
-        power = _plus_product(builder, power, part, _all(float(factor)))
-    bits = builder.add(builder.bitcast(power, _WORDS), builder.shl(whole, _all(int(MANTISSA_BITS))))
+        power = _plus_product(builder, power, part, _all(factor))
+    bits = builder.add(builder.bitcast(power, _WORDS), builder.shl(whole, _all(MANTISSA_BITS)))
     return builder.bitcast(bits, _VECTOR)
 
 
@@ -293,12 +310,23 @@ def _fetch(builder: Any, address: Any) -> None:
     builder.call(known, [builder.inttoptr(address, byte), *(ir.Constant(_WORD, number) for number in (0, 3, 1))])
 
 
+def _fetch_lines(builder: Any, address: Any, count: Any) -> None:
+    """One after the other."""
+
+    def once(step: Any, _: Sequence[Any]) -> list[Any]:
+        _fetch(builder, builder.add(address, builder.mul(step, _index(LINE))))
+        return []
+
+    _repeat(builder, count, [], once)
+
+
 def _fetch_some(builder: Any, address: Any, size: int) -> None:
     for line in range(0, size, LINE):
         _fetch(builder, builder.add(address, _index(line)))
 
 
-multiply, turn, weigh, weigh_one = (_written(each) for each in (_multiply, _turn, _weigh, _weigh_one))
+multiply, turn, weigh, weigh_one, elu = (_written(each) for each in (_multiply, _turn, _weigh, _weigh_one, _elu))
+fetch = _written(_fetch_lines)
 score_bfloat16, score_float32 = (_written(partial(_score, stored)) for stored in (_BFLOAT16, _FLOAT32))
 hear_bfloat16, hear_float32 = (_written(partial(_hear, stored, 1)) for stored in (_BFLOAT16, _FLOAT32))
 hear_four_bfloat16, hear_four_float32 = (_written(partial(_hear, stored, 4)) for stored in (_BFLOAT16, _FLOAT32))
