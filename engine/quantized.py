@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import boolean, float32, int8, int64, void
 
+from engine import vectors
 from engine.loops import HALF, ONE, ZERO, bare, compiled, exp, least_of, most_of, move
 from engine.tiles import GROUP, HERE, LINE, tile
+from engine.vectors import COLUMNS
 
 LEVELS, GREATEST = np.float32(255.0), np.uint32(255)
 TINY = np.float32(1e-12)
@@ -160,20 +162,40 @@ def _span(seen: Any, start: Any, end: Any, low: Any, high: Any) -> None:
 
 
 @compiled(inline="always")
+def _levels(low: Any, high: Any, taps: Any, dilation: Any, least: Any, scale: Any, finer: Any) -> None:
+    """Where the levels of each output begin and how far apart they are, of the least and greatest of what it sees."""
+    for output in range(least.size):
+        least[output], scale[output] = low[output], high[output]
+    for tap in range(1, taps):
+        for output in range(least.size):
+            least[output] = least_of(least[output], low[output + tap * dilation])
+            scale[output] = most_of(scale[output], high[output + tap * dilation])
+    for output in range(least.size):
+        step = most_of((scale[output] - least[output]) / LEVELS, TINY)
+        scale[output], finer[output] = step, ONE / step
+        least[output] = np.floor(least[output] / step + HALF) * step
+
+
+@compiled(inline="always")
 def _quantize(numbers: Any, least: Any, finer: Any, into: Any) -> None:
-    for i in range(numbers.size):
-        level = np.uint32(np.int32((numbers[i] - least) * finer + HALF))
+    """By the first number of `least` and of `finer`."""
+    count = numbers.size // COLUMNS
+    if count:
+        vectors.quantize(numbers.ctypes.data, count, least.ctypes.data, finer.ctypes.data, into.ctypes.data)
+    for i in range(count * COLUMNS, numbers.size):
+        level = np.uint32(np.int32((numbers[i] - least[0]) * finer[0] + HALF))
         into[i] = np.uint8(min(level, GREATEST))
 
 
 @compiled()
 def _convolve(tail: Any, x: Any, activated: Any, taps: Any, dilation: Any, panels: Any, constants: Any, activation: Any,
-              residual: Any, y: Any, seen: Any, low: Any, high: Any, levels: Any, scales: Any, lows: Any,
-              room: Any) -> None:  # fmt: skip
+              residual: Any, y: Any, seen: Any, low: Any, high: Any, of_outputs: Any, levels: Any, scales: Any,
+              lows: Any, room: Any) -> None:  # fmt: skip
     """As `convolve`, in arrays that it owns: a few steps of time, and the levels of a few outputs."""
     x, panels, constants, residual, y = bare(x), bare(panels), bare(constants), bare(residual), bare(y)
     seen, low, high, room = bare(seen), bare(low), bare(high), bare(room)
-    levels, scales, lows = bare(levels), bare(scales), bare(lows)
+    levels, scales, lows, of_outputs = bare(levels), bare(scales), bare(lows), bare(of_outputs)
+    least, scale, finer = of_outputs[0], of_outputs[1], of_outputs[2]
     rows, time, channels = x.shape
     reach, held = tail.shape[1], len(levels)
     block, as_it_lies = len(low) - reach, not len(seen)
@@ -190,18 +212,13 @@ def _convolve(tail: Any, x: Any, activated: Any, taps: Any, dilation: Any, panel
                 move(x[row, first : first + count], activated, seen[reach : reach + count])
             _span(seen, reach, reach + count, low, high)
             flat = seen.ravel()
+            _levels(low, high, taps, dilation, least[:count], scale[:count], finer[:count])
             for output in range(count):
-                least, most = low[output], high[output]
-                for tap in range(1, taps):
-                    least = min(least, low[output + tap * dilation])
-                    most = max(most, high[output + tap * dilation])
-                scale = max((most - least) / LEVELS, TINY)
-                least = np.floor(least / scale + HALF) * scale
-                scales[filled], lows[filled] = scale, least
+                scales[filled], lows[filled] = scale[output], least[output]
                 for run in range(runs):
                     start = (output + run * dilation) * channels
                     into = levels[filled, run * width : (run + 1) * width]
-                    _quantize(flat[start : start + width], least, ONE / scale, into)
+                    _quantize(flat[start : start + width], least[output:], finer[output:], into)
                 filled += 1
                 if filled == held:
                     onto, out = residual[done : done + held], y[done : done + held]
@@ -232,7 +249,7 @@ def convolve(tail: Any, x: Any, activated: Any, taps: Any, dilation: Any, panels
     _convolve(
         tail, x, activated, taps, dilation, panels, constants, activation, residual, y,
         np.empty((0 if as_it_lies else reach + block, channels), np.float32),
-        np.empty(reach + block, np.float32), np.empty(reach + block, np.float32),
+        np.empty(reach + block, np.float32), np.empty(reach + block, np.float32), np.empty((3, block), np.float32),
         np.empty((held, panels.shape[1] // width), np.uint8),
         np.empty(held, np.float32), np.empty(held, np.float32), np.empty((held, width), np.float32),
     )  # fmt: skip

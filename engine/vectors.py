@@ -67,8 +67,8 @@ def _load(builder: Any, kind: Any, address: Any) -> Any:
     return builder.load(builder.inttoptr(address, kind.as_pointer()), align=4)
 
 
-def _store(builder: Any, vector: Any, address: Any) -> None:
-    builder.store(vector, builder.inttoptr(address, vector.type.as_pointer()), align=4)
+def _store(builder: Any, vector: Any, address: Any, align: int = 4) -> None:
+    builder.store(vector, builder.inttoptr(address, vector.type.as_pointer()), align=align)
 
 
 def _index(number: int) -> Any:
@@ -290,6 +290,22 @@ def _elu(builder: Any, x: Any, count: Any, into: Any) -> None:
     _repeat(builder, count, [], once)
 
 
+def _quantize(builder: Any, x: Any, count: Any, least: Any, finer: Any, into: Any) -> None:
+    """`16 * count` numbers to levels, bytes: so many times `finer` as they are above the `least`, 255 at most."""
+    low, factor = (_everywhere(builder, _load(builder, _NUMBER, address)) for address in (least, finer))
+
+    def once(step: Any, _: Sequence[Any]) -> list[Any]:
+        numbers = _load(builder, _VECTOR, _place(builder, x, _index(COLUMNS), step))
+        above = _plus_product(builder, builder.fsub(numbers, low, flags=_FAST), factor, _all(0.5))
+        level = builder.fptosi(above, _WORDS)
+        level = builder.select(builder.icmp_unsigned("<", level, _all(255)), level, _all(255))
+        levels = builder.trunc(level, ir.VectorType(_BYTE, COLUMNS))
+        _store(builder, levels, builder.add(into, builder.mul(step, _index(COLUMNS))), align=1)
+        return []
+
+    _repeat(builder, count, [], once)
+
+
 def _exp(builder: Any, x: Any) -> Any:
     """Of what is not above zero: so the power is cut off where it is rounded in `loops.exp`, which is cheaper."""
     x = builder.fmul(_greater(builder, x, _all(LOWEST)), _all(LOG2_E), flags=_FAST)
@@ -325,8 +341,8 @@ def _fetch_some(builder: Any, address: Any, size: int) -> None:
         _fetch(builder, builder.add(address, _index(line)))
 
 
-multiply, turn, weigh, weigh_one, elu = (_written(each) for each in (_multiply, _turn, _weigh, _weigh_one, _elu))
-fetch = _written(_fetch_lines)
+multiply, turn, weigh, weigh_one = (_written(each) for each in (_multiply, _turn, _weigh, _weigh_one))
+elu, quantize, fetch = (_written(each) for each in (_elu, _quantize, _fetch_lines))
 score_bfloat16, score_float32 = (_written(partial(_score, stored)) for stored in (_BFLOAT16, _FLOAT32))
 hear_bfloat16, hear_float32 = (_written(partial(_hear, stored, 1)) for stored in (_BFLOAT16, _FLOAT32))
 hear_four_bfloat16, hear_four_float32 = (_written(partial(_hear, stored, 4)) for stored in (_BFLOAT16, _FLOAT32))
