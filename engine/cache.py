@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from engine.attention import Parts, Span, ready
-from engine.rotary import rotary_frequencies, rotation
+from engine.rotary import Turns, rotary_frequencies
 
 PAGE_SLOTS = 32
 PAGE_POSITIONS = 64
@@ -62,10 +62,13 @@ class KeyValueCache:
         self._ring = None if context is None else context + pass_length - 1
         self._page_positions = self._ring or PAGE_POSITIONS
         self.positions = zeros((slots,), torch.long, shape.device, shared)
+        self._at = self.positions.numpy()
         self._prefixes: list[Prefix | None] = [None] * slots
+        self._of_prefixes = np.zeros((3, slots), np.int64)  # positions of each slot's, and where keys and values lie
         self._columns: list[list[Page]] = [[] for _ in range(0, slots, PAGE_SLOTS)]  # pages of the same slots
+        self._of_pages = np.zeros((2, len(self._columns), 0), np.int64)  # where their keys and values lie
         self._mapping = threading.Lock()
-        self._frequencies = rotary_frequencies(shape.head_dim, shape.max_period)
+        self._turns = Turns(rotary_frequencies(shape.head_dim, shape.max_period))
         self._kind = np.empty(0, np.uint16 if shape.dtype is torch.bfloat16 else np.float32)
         ready(self._kind)
         if shared:  # now: what is mapped later the others do not see
@@ -76,7 +79,10 @@ class KeyValueCache:
     def begin(self, slot: int, prefix: Prefix | None = None) -> None:
         """Forget what the slot held; go on behind `prefix`."""
         self._prefixes[slot] = prefix
-        self.positions[slot] = _length(prefix)
+        self._of_prefixes[:, slot] = (
+            (0, 0, 0) if prefix is None else (prefix.positions, prefix.keys.data_ptr(), prefix.values.data_ptr())
+        )
+        self._at[slot] = _length(prefix)
 
     def whole(self, slot: int) -> Prefix:
         """All that a slot without a context holds, as a prefix for others."""
@@ -89,73 +95,70 @@ class KeyValueCache:
 
     def span(self, slots: Tensor, lengths: Tensor | int) -> Span:
         """The next `lengths` positions, `[rows]` or of all the same, of `slots` `[rows]`."""
-        positions = self.positions[slots].numpy()
+        rows = slots.numpy()
+        positions = self._at[rows]
         new = np.empty_like(positions)
         new[:] = lengths
-        listed = slots.tolist()
-        prefixes = [self._prefixes[slot] for slot in listed]
-        parts, owners = self._parts(listed, prefixes, positions, new)
-        each = np.repeat(positions - np.cumsum(new) + new, new) + np.arange(new.sum())
-        turned = rotation(torch.from_numpy(each), self._frequencies)
+        parts, pages = self._parts(rows, positions, new)
         return Span(
             parts=parts,
             lengths=new,
             free=np.full_like(new, ENDLESS) if self._context is None else np.maximum(self._context - 1 - positions, 0),
-            owners=(prefixes, owners),
+            owners=([self._prefixes[slot] for slot in rows.tolist()], pages),
             kind=self._kind,
-            rotation=torch.view_as_real(turned).flatten(1).numpy(),
+            rotation=self._turns.behind(positions, new),
         )
 
     def advance(self, slots: Tensor, lengths: Tensor | int) -> None:
-        self.positions[slots] += lengths
+        self._at[slots.numpy()] += lengths if isinstance(lengths, int) else lengths.numpy()
 
-    def _parts(
-        self, slots: list[int], prefixes: "list[Prefix | None]", positions: np.ndarray, new: np.ndarray
-    ) -> "tuple[Parts, list[list[Page]]]":
+    def _parts(self, slots: np.ndarray, positions: np.ndarray, new: np.ndarray) -> "tuple[Parts, list[list[Page]]]":
         """A row's prefix, then its pages; of a ring the older places, then the newer, which begin it again."""
-        in_prefix = np.array([[_length(prefix)] for prefix in prefixes])
-        ends = (positions + new)[:, None] - in_prefix  # of tails
-        columns, places = np.divmod(np.array(slots)[:, None], PAGE_SLOTS)
-        used, of_used = np.unique(columns, return_inverse=True)
-        pages = [self._pages(column, int(ends.max())) for column in used.tolist()]
-        size = self._page_positions
+        in_prefix, *shared = self._of_prefixes[:, slots]
+        ends = positions + new - in_prefix  # of tails
+        columns, places = slots // PAGE_SLOTS, slots % PAGE_SLOTS
+        size, most = self._page_positions, int(ends.max())
+        pages = [self._pages(column, most) for column in set(columns.tolist())]
+        parts = 1 + (2 if self._ring else len(pages[0]))
+        counts, firsts = np.empty((2, len(slots), parts), np.int64)
+        counts[:, 0], firsts[:, 0] = in_prefix, 0
         if self._context is None:
-            firsts = np.zeros((len(slots), len(pages[0])), np.int64)
-            counts = np.clip(ends - size * np.arange(len(pages[0])), 0, size)
+            counts[:, 1:] = np.clip(ends[:, None] - size * np.arange(parts - 1), 0, size)
+            firsts[:, 1:] = 0
         else:
-            seen = np.minimum(ends, self._context - 1 + new[:, None])
-            firsts = np.hstack([(ends - seen) % size, np.zeros_like(ends)])
-            counts = np.hstack([np.minimum(seen, size - firsts[:, :1]), np.maximum(seen - size + firsts[:, :1], 0)])
+            seen = np.minimum(ends, self._context - 1 + new)
+            firsts[:, 1], firsts[:, 2] = (ends - seen) % size, 0
+            counts[:, 1] = np.minimum(seen, size - firsts[:, 1])
+            counts[:, 2] = seen - counts[:, 1]
         position = self.shape.head_dim * self.shape.dtype.itemsize
         slot = self.shape.kv_heads * size * position
-
-        def addresses(part: str) -> np.ndarray:
-            shared = [[getattr(prefix, part).data_ptr() if prefix else 0] for prefix in prefixes]
-            of_pages = np.array([[getattr(page, part).data_ptr() for page in column] for column in pages])
-            return np.hstack([np.array(shared), of_pages[of_used.ravel()] + slot * places + position * firsts])
-
-        parts = Parts(
-            keys=addresses("keys"),
-            values=addresses("values"),
-            counts=np.hstack([in_prefix, counts]),
-            layer_steps=np.hstack(
-                [self.shape.kv_heads * position * in_prefix, np.full_like(counts, PAGE_SLOTS * slot)]
-            ),
-            head_steps=np.hstack([position * in_prefix, np.full_like(counts, size * position)]),
-        )
-        return parts, pages
+        at, steps = np.empty((2, 2, len(slots), parts), np.int64)
+        at[:, :, 0] = shared
+        at[:, :, 1:] = self._of_pages[:, columns, : parts - 1] + (slot * places)[:, None] + position * firsts[:, 1:]
+        steps[0, :, 0], steps[0, :, 1:] = self.shape.kv_heads * position * in_prefix, PAGE_SLOTS * slot
+        steps[1, :, 0], steps[1, :, 1:] = position * in_prefix, size * position
+        return Parts(at[0], at[1], counts, steps[0], steps[1]), pages
 
     def _pages(self, column: int, end: int) -> "list[Page]":
         """As many pages of a column as the first `end` positions need."""
         count = -(-end // self._page_positions) if self._ring is None else 1
         pages = self._columns[column]
-        with self._mapping:
-            while len(pages) < count:
-                shape = self.shape
-                size = (shape.layers, PAGE_SLOTS, shape.kv_heads, self._page_positions, shape.head_dim)
-                keys, values = (zeros(size, shape.dtype, shape.device, self._shared) for _ in range(2))
-                pages.append(Page(keys, values))
+        if len(pages) < count:
+            with self._mapping:
+                while len(pages) < count:
+                    self._map(column)
         return pages[:count]
+
+    def _map(self, column: int) -> None:
+        """One page more."""
+        shape, pages, known = self.shape, self._columns[column], self._of_pages
+        size = (shape.layers, PAGE_SLOTS, shape.kv_heads, self._page_positions, shape.head_dim)
+        page = Page(*(zeros(size, shape.dtype, shape.device, self._shared) for _ in range(2)))
+        more = np.zeros((2, known.shape[1], max(known.shape[2], len(pages) + 1)), np.int64)
+        more[:, :, : known.shape[2]] = known
+        more[:, column, len(pages)] = page.keys.data_ptr(), page.values.data_ptr()
+        self._of_pages = more
+        pages.append(page)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
