@@ -37,7 +37,7 @@ class Turns:
         if most > len(of_distances):
             self._of_distances = of_distances = self._at(np.arange(most))
         distances = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        turned = np.repeat(self._at(positions), lengths, axis=0) * of_distances[distances]
+        turned: np.ndarray = np.repeat(self._at(positions), lengths, axis=0) * of_distances[distances]
         return turned.astype(np.complex64).view(np.float32)
 
     def _at(self, positions: np.ndarray) -> np.ndarray:
