@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.cache import zeros
 from engine.graphs import clock_ns, wants_static
 from engine.mimi import Mimi, MimiState
 from engine.priority import step_aside
@@ -66,11 +67,14 @@ class LocalDecoder:
 class ProcessDecoder:
     """In a process of its own. Should that die, what it was at fails, and all that follows is decoded here."""
 
-    def __init__(self, local: LocalDecoder, niceness: int) -> None:
+    def __init__(self, local: LocalDecoder, slots: int, samples: int, niceness: int) -> None:
+        """`samples` of a frame."""
         context = multiprocessing.get_context("fork")
         self._local, (self._pipe, theirs) = local, context.Pipe()
         ends = self._pipe, theirs
-        self._process = context.Process(target=_serve, args=(local, ends, niceness), name="codec", daemon=True)
+        self._pcm = zeros((slots, samples), torch.float32, torch.device("cpu"), shared=True).numpy()
+        work = (local, self._pcm, ends, niceness)
+        self._process = context.Process(target=_serve, args=work, name="codec", daemon=True)
         with warnings.catch_warnings():  # Python warns of the locks that other threads hold: it takes none of theirs
             warnings.simplefilter("ignore", DeprecationWarning)
             self._process.start()
@@ -91,8 +95,7 @@ class ProcessDecoder:
             raise RuntimeError("a process of the codec died") from None
         if isinstance(answer, Exception):
             raise answer
-        pcm, cost_ms = answer
-        return pcm, cost_ms
+        return self._pcm[slots], answer
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # it has died
@@ -106,7 +109,8 @@ def decoders(mimi: Mimi, device: torch.device, slots: int, count: int, niceness:
     """So many, over one memory. `apart`: in processes of their own, where that is possible."""
     apart = apart and can_fork(device)
     local = LocalDecoder(mimi, device, slots, shared=apart)
-    return [ProcessDecoder(local, niceness) if apart else local for _ in range(count)]
+    samples = mimi.config.frame_samples
+    return [ProcessDecoder(local, slots, samples, niceness) if apart else local for _ in range(count)]
 
 
 def can_fork(device: torch.device) -> bool:
@@ -114,7 +118,7 @@ def can_fork(device: torch.device) -> bool:
     return sys.platform == "linux" and device.type == "cpu" and torch.get_num_threads() == 1
 
 
-def _serve(local: LocalDecoder, ends: tuple[Connection, Connection], niceness: int) -> None:
+def _serve(local: LocalDecoder, pcm: np.ndarray, ends: tuple[Connection, Connection], niceness: int) -> None:
     """The other process: frames in, sound out, until it is told to end, or the first one has ended in any way."""
     first, pipe = ends
     first.close()  # else it would never hear that nobody else has it any more
@@ -130,8 +134,9 @@ def _serve(local: LocalDecoder, ends: tuple[Connection, Connection], niceness: i
         if work is None:
             return
         fresh, slots, latents = work
+        answer: float | Exception
         try:
-            answer: object = local.decode(fresh, slots, torch.from_numpy(latents))
+            pcm[slots], answer = local.decode(fresh, slots, torch.from_numpy(latents))
         except Exception as error:
             log.exception("a pass of the codec failed")
             answer = RuntimeError(f"a pass of the codec failed: {error}")

@@ -88,7 +88,11 @@ def test_elu_and_levels() -> None:
     np.testing.assert_allclose(activated[:-1], expected, rtol=1e-5, atol=2e-7)
     assert np.isnan(activated[-1])
 
-    levels, least, finer = np.full(len(numbers) + 1, 77, np.uint8), np.float32([-7]), np.float32([20])
+    levels, least, finer = (
+        np.full(len(numbers) + 1, 77, np.uint8),
+        np.array([-7], np.float32),
+        np.array([20], np.float32),
+    )
     clipped = np.clip(numbers, -7, 200)
     called(vectors.quantize, clipped, 2, least, finer, levels)
     np.testing.assert_array_equal(levels[:-1], np.minimum((clipped + 7) * 20 + 0.5, 255).astype(np.uint8))
