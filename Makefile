@@ -24,8 +24,7 @@ test: .venv/ready-for-tests .venv-agents/ready $(TYPESCRIPT)
 	.venv-agents/bin/mypy --cache-dir .mypy_cache/agents clients/python/sayline/agents tests/agents/*.py
 	$(if $(TYPESCRIPT),$(TSC) -p clients/js && $(TSC) -p tests/web,@echo "npm is not installed: the types of JavaScript are not checked")
 	.venv-agents/bin/python -m pytest --confcutdir=tests/agents tests/agents tests/examples/test_llm_speaks.py
-	$(BIN)/coverage run -m pytest $(ARGS)
-	$(if $(ARGS),,$(BIN)/coverage report)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile $(if $(ARGS),$(ARGS),--cov --cov-report term)
 
 bench: .venv/ready
 	$(BIN)/sayline bench $(ARGS)
