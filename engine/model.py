@@ -3,6 +3,7 @@
 import difflib
 import secrets
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,8 +62,8 @@ class Model:
         whole.load_state_dict(tensors, assign=True)
         whole.requires_grad_(False).eval().to(place)
         numbers = Precision.choose(precision, place)
-        pack(flow_lm, numbers)
-        pack(mimi, numbers)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda network: pack(network, numbers), (flow_lm, mimi)))
         table = config.flow_lm.lookup_table
         tokenizer = load_tokenizer(checkpoint.tokenizer, table.tokenizer, table.n_bins)
         return cls(checkpoint, tokenizer, flow_lm, mimi, numbers)
