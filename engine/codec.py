@@ -22,7 +22,6 @@ from engine.model import Model
 from engine.priority import step_aside
 
 GROUP = 10  # rows that a thread decodes at once
-REST = 2  # rows, where these would be left: with a whole group they cost less than by themselves
 HURRY_S = 0.1  # frames due so soon do not wait until others are decoded with them
 STRETCH = 1.5  # times as long: a group may take that for being larger, since many small ones cost more in all
 NICENESS = 10  # the listeners of a whole batch wait for FlowLM, those of a group for the codec
@@ -179,15 +178,13 @@ class Codec:
 def first_group(
     cues: list[Cue], now_s: float, threads: int, group_ms: Callable[[int], float], most: int = GROUP
 ) -> list[Cue]:
-    """What a thread decodes next: its share of those who are in a hurry, and as many more as hardly delay them; with a
-    whole group the rest, where that is hardly anybody.
-    """
+    """What a thread decodes next: its share of those who are in a hurry, and as many more as hardly delay them."""
     cues = sorted(cues, key=lambda cue: cue.due_s)
     hurried = sum(cue.due_s <= now_s + HURRY_S for cue in cues) or len(cues)
     size = share = min(most, -(-hurried // threads))
     while size < min(most, len(cues)) and group_ms(size + 1) <= STRETCH * group_ms(share):
         size += 1
-    return cues if size == most and len(cues) <= most + REST else cues[:size]
+    return cues[:size]
 
 
 def _begun() -> Future[np.ndarray]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.codec import GROUP, HURRY_S, REST, Codec, Cue, Dropped, first_group
+from engine.codec import GROUP, HURRY_S, Codec, Cue, Dropped, first_group
 from engine.decoder import Decoder
 from engine.mimi import MimiState
 from engine.model import Model
@@ -111,8 +111,6 @@ def test_who_is_in_a_hurry_goes_first_and_with_nobody_who_is_not() -> None:
 def test_a_group_has_a_bound_and_threads_share_what_there_is() -> None:
     cues = [Cue(slot, False, 9.0) for slot in range(20)]
     assert len(first_group(cues, 0.0, 1, dear)) == GROUP
-    assert len(first_group(cues[: GROUP + REST], 0.0, 1, dear)) == GROUP + REST
-    assert len(first_group(cues[: GROUP + REST + 1], 0.0, 1, dear)) == GROUP
     assert len(first_group(cues[:6], 0.0, 2, dear)) == 3
     assert len(first_group(cues[:1], 0.0, 2, dear)) == 1
 
