@@ -176,11 +176,11 @@ def _sum_of_kind(kind: Any, weights: Any, values: Any, count: Any, vectors: Any,
     one, four = (hear_bfloat16, hear_four_bfloat16) if kind.dtype is uint16 else (hear_float32, hear_four_float32)
 
     def sum_(kind: Any, weights: Any, values: Any, count: Any, vectors: Any, ahead: Any, heard: Any) -> None:
-        size = COLUMNS * kind.itemsize
+        size, wide = COLUMNS * kind.itemsize, 4 * COLUMNS  # bytes of a vector as it is stored, and as it is heard
         for vector in range(0, vectors - 3, 4):
-            four(weights, values + vector * size, count, vectors * size, ahead + vector * size, heard + 64 * vector)
+            four(weights, values + vector * size, count, vectors * size, ahead + vector * size, heard + vector * wide)
         for vector in range(vectors // 4 * 4, vectors):
-            one(weights, values + vector * size, count, vectors * size, ahead + vector * size, heard + 64 * vector)
+            one(weights, values + vector * size, count, vectors * size, ahead + vector * size, heard + vector * wide)
 
     return sum_
 
