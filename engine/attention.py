@@ -17,11 +17,12 @@ from numba import float32, int64, uint16, void
 from numba.extending import overload
 from torch import Tensor
 
+from engine.llvm import LINE
 from engine.loops import ONE, ZERO, array, bare, compiled, pointer
 from engine.vectors import (
     COLUMNS,
-    LINE,
     ROWS,
+    UNSEEN,
     fetch,
     hear_bfloat16,
     hear_float32,
@@ -37,7 +38,7 @@ from engine.vectors import (
 from engine.watch import Watch
 
 HALF_WORD, ROUNDING, ODD = np.uint32(16), np.uint32(0x7FFF), np.uint32(1)
-FAR = np.float32(-1e30)
+FAR = np.float32(UNSEEN)
 FEW = 4  # queries of one position that share a key: more of them pay for a block
 TILE = 64  # positions of float32 that stay in the nearest cache
 

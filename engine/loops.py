@@ -28,14 +28,8 @@ HIGHEST = np.float32(88.0)
 MANTISSA_BITS = np.int32(vectors.MANTISSA_BITS)
 POWERS = tuple(np.float32(factor) for factor in vectors.POWERS)
 
-FILES = (
-    "attention",
-    "blocks",
-    "loops",
-    "quantized",
-    "tiles",
-    "vectors",
-)  # of this package: all that has loops or a part of one
+# Of this package: all that has loops or a part of one.
+FILES = ("attention", "blocks", "llvm", "loops", "quantized", "tiles", "vectors")
 PACKAGE = Path(__file__).parent
 SETTINGS: Any = numba.config
 

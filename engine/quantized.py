@@ -11,8 +11,9 @@ import numpy as np
 from numba import boolean, float32, int8, int64, void
 
 from engine import vectors
+from engine.llvm import LINE
 from engine.loops import HALF, ONE, ZERO, bare, compiled, exp, least_of, most_of, move
-from engine.tiles import GROUP, HERE, LINE, tile
+from engine.tiles import GROUP, HERE, tile
 from engine.vectors import COLUMNS
 
 LEVELS, GREATEST = np.float32(255.0), np.uint32(255)

@@ -3,6 +3,7 @@
 A panel is so many outputs side by side, four inputs of each behind one another, as its instruction wants them.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from llvmlite import ir
@@ -10,9 +11,10 @@ from numba import types
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
+from engine.llvm import INDEX, LINE, NUMBER, WORD, everywhere, fetch, load, repeat, store
+
 GROUP = 4  # inputs that one instruction takes
 AHEAD = 2048  # bytes: where weights of a single row are fetched beforehand
-LINE = 64  # bytes of a cache
 
 
 class Instruction(NamedTuple):
@@ -82,74 +84,55 @@ def tile(instruction: Instruction, rows: int, lines: int = 2) -> Any:
     result with its distance, of what to fetch meanwhile, so many `lines` with each group of four inputs, with the
     distance from one group to the next; and how many groups there are. A single row fetches its own panel.
     """
-    index, number, lanes = ir.IntType(64), ir.IntType(32), instruction.lanes
-    real, integers = ir.FloatType(), ir.VectorType(number, lanes)
-    reals, vectors = ir.VectorType(real, lanes), range(instruction.vectors)
+    lanes, vectors = instruction.lanes, range(instruction.vectors)
+    integers, reals = ir.VectorType(WORD, lanes), ir.VectorType(NUMBER, lanes)
     size = 4 * lanes  # bytes of a register
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         levels, levels_step, panel, constants, scales, lows, y, y_step, ahead, ahead_step, groups = arguments
 
         def place(base: Any, distance: Any, times: Any = None, more: int = 0) -> Any:
-            distance = distance if times is None else builder.mul(distance, ir.Constant(index, times))
-            return builder.add(builder.add(base, distance), ir.Constant(index, more))
-
-        def pointer(address: Any, kind: Any) -> Any:
-            return builder.inttoptr(address, kind.as_pointer())
-
-        def load(address: Any, kind: Any) -> Any:
-            return builder.load(pointer(address, kind), align=4 if kind in (real, reals) else 1)
-
-        def everywhere(one: Any, kind: Any) -> Any:
-            anything = ir.Constant(kind, ir.Undefined)
-            first = builder.insert_element(anything, one, ir.Constant(number, 0))
-            return builder.shuffle_vector(first, anything, ir.Constant(integers, None))
-
-        def fetch(address: Any, nearest: int) -> None:
-            byte, name = ir.IntType(8).as_pointer(), "llvm.prefetch.p0"
-            kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-            known = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-            builder.call(known, [pointer(address, ir.IntType(8)), *(ir.Constant(number, n) for n in (0, nearest, 1))])
+            distance = distance if times is None else builder.mul(distance, ir.Constant(INDEX, times))
+            return builder.add(builder.add(base, distance), ir.Constant(INDEX, more))
 
         each = range(rows)
         starts = [place(levels, levels_step, row) for row in each]
-        before, loop, done = builder.block, builder.append_basic_block(), builder.append_basic_block()
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        group, sums = builder.phi(index), [[builder.phi(integers) for _ in vectors] for _ in each]
-        right = [load(place(panel, group, size * len(vectors), size * v), integers) for v in vectors]
-        if rows == 1:
-            for line in range(0, size * len(vectors), LINE):
-                fetch(place(panel, group, size * len(vectors), AHEAD + line), 3)
-        else:
-            for line in range(lines):
-                fetch(place(ahead, builder.mul(group, ahead_step), more=line * LINE), 2)
-        added = []
-        for start, of_row in zip(starts, sums, strict=True):
-            left = everywhere(load(place(start, group, GROUP), number), integers)
-            added.append([_add_bytes(builder, instruction, of_row[v], left, right[v]) for v in vectors])
-        following = builder.add(group, ir.Constant(index, 1))
-        group.add_incoming(ir.Constant(index, 0), before)
-        group.add_incoming(following, loop)
-        for of_row, after in zip(sums, added, strict=True):
-            for v in vectors:
-                of_row[v].add_incoming(ir.Constant(integers, None), before)
-                of_row[v].add_incoming(after[v], loop)
-        builder.cbranch(builder.icmp_signed("<", following, groups), loop, done)
-        builder.position_at_end(done)
+
+        def once(group: Any, sums: Sequence[Any]) -> list[Any]:
+            right = [load(builder, integers, place(panel, group, size * len(vectors), size * v), 1) for v in vectors]
+            if rows == 1:
+                for line in range(0, size * len(vectors), LINE):
+                    fetch(builder, place(panel, group, size * len(vectors), AHEAD + line))
+            else:
+                for line in range(lines):
+                    fetch(builder, place(ahead, builder.mul(group, ahead_step), more=line * LINE), 2)
+            added = []
+            for row, start in enumerate(starts):
+                left = everywhere(builder, load(builder, WORD, place(start, group, GROUP), 1), lanes)
+                of_row = sums[row * len(vectors) : (row + 1) * len(vectors)]
+                added += [_add_bytes(builder, instruction, of_row[v], left, right[v]) for v in vectors]
+            return added
+
+        nothing = [ir.Constant(integers, None)] * (rows * len(vectors))
+        added = repeat(builder, groups, nothing, once)
         of_outputs = [
-            [load(place(constants, ir.Constant(index, size * (len(vectors) * kind + v))), reals) for kind in range(3)]
+            [
+                load(builder, reals, place(constants, ir.Constant(INDEX, size * (len(vectors) * kind + v))))
+                for kind in range(3)
+            ]
             for v in vectors
         ]
         for row in each:
-            scale = everywhere(load(place(scales, ir.Constant(index, 4 * row)), real), reals)
-            low = everywhere(load(place(lows, ir.Constant(index, 4 * row)), real), reals)
+            scale = everywhere(builder, load(builder, NUMBER, place(scales, ir.Constant(INDEX, 4 * row))), lanes)
+            low = everywhere(builder, load(builder, NUMBER, place(lows, ir.Constant(INDEX, 4 * row))), lanes)
             for v in vectors:
                 weight_scale, weight_sum, bias = of_outputs[v]
-                product = builder.fmul(builder.sitofp(added[row][v], reals), weight_scale, flags=("fast",))
+                product = builder.fmul(
+                    builder.sitofp(added[row * len(vectors) + v], reals), weight_scale, flags=("fast",)
+                )
                 under = builder.fadd(builder.fmul(low, weight_sum, flags=("fast",)), bias, flags=("fast",))
                 whole = builder.fadd(builder.fmul(product, scale, flags=("fast",)), under, flags=("fast",))
-                builder.store(whole, pointer(place(y, y_step, row, size * v), reals), align=4)
+                store(builder, whole, place(y, y_step, row, size * v))
         return context.get_dummy_value()
 
     def typed(context: Any, levels: Any, levels_step: Any, panel: Any, constants: Any, scales: Any, lows: Any, y: Any,

@@ -13,8 +13,10 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from engine.llvm import BYTE, INDEX, LINE, NUMBER, WORD, everywhere, load, repeat, store
+from engine.llvm import fetch as fetch_line
+
 COLUMNS, ROWS = 16, 8  # of a product
-LINE = 64  # bytes of a cache
 LOG2_E = 1.4426950408889634
 LOWEST = -87.0  # e to this is the smallest float32 that is not denormal
 MANTISSA_BITS = 23
@@ -22,8 +24,7 @@ MANTISSA_BITS = 23
 POWERS = (1.535336188e-4, 1.339887441e-3, 9.618437358e-3, 5.550332471e-2, 2.402264791e-1, 6.931472029e-1, 1.0)
 UNSEEN = -1e30  # less than any score
 
-_INDEX, _WORD, _NUMBER, _BYTE = ir.IntType(64), ir.IntType(32), ir.FloatType(), ir.IntType(8)
-_VECTOR, _WORDS = ir.VectorType(_NUMBER, COLUMNS), ir.VectorType(_WORD, COLUMNS)
+_VECTOR, _WORDS = ir.VectorType(NUMBER, COLUMNS), ir.VectorType(WORD, COLUMNS)
 _FAST = ("fast",)
 
 
@@ -41,60 +42,29 @@ def _written(write: Callable[..., None]) -> Any:
     return intrinsic(typed)
 
 
-def _repeat(
-    builder: Any, count: Any, begun: Sequence[Any], once: Callable[[Any, Sequence[Any]], Sequence[Any]]
-) -> Sequence[Any]:
-    """LLVM for `once` so many times, one at least: from the step and what there is to what there is then."""
-    before, loop, done = builder.block, builder.append_basic_block(), builder.append_basic_block()
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    step, now = builder.phi(_INDEX), [builder.phi(each.type) for each in begun]
-    then, following, end = once(step, now), builder.add(step, _index(1)), builder.block
-    for phi, start, after in zip((step, *now), (_index(0), *begun), (following, *then), strict=True):
-        phi.add_incoming(start, before)
-        phi.add_incoming(after, end)
-    builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
-    builder.position_at_end(done)
-    return then
-
-
 def _place(builder: Any, base: Any, distance: Any, times: Any) -> Any:
     """Of a number or a word so many distances behind the base."""
     return builder.add(base, builder.mul(builder.mul(distance, times), _index(4)))
 
 
-def _load(builder: Any, kind: Any, address: Any) -> Any:
-    return builder.load(builder.inttoptr(address, kind.as_pointer()), align=4)
-
-
-def _store(builder: Any, vector: Any, address: Any, align: int = 4) -> None:
-    builder.store(vector, builder.inttoptr(address, vector.type.as_pointer()), align=align)
-
-
 def _index(number: int) -> Any:
-    return ir.Constant(_INDEX, number)
+    return ir.Constant(INDEX, number)
 
 
 def _all(number: Any) -> Any:
     """A vector of one number."""
-    kind = _NUMBER if isinstance(number, float) else _WORD
+    kind = NUMBER if isinstance(number, float) else WORD
     return ir.Constant(ir.VectorType(kind, COLUMNS), [number] * COLUMNS)
 
 
 def _chosen(builder: Any, vector: Any, places: Sequence[int], other: Any = None) -> Any:
     """Numbers of a vector, or of two as if they were one."""
     other = ir.Constant(vector.type, ir.Undefined) if other is None else other
-    return builder.shuffle_vector(vector, other, ir.Constant(ir.VectorType(_WORD, len(places)), list(places)))
+    return builder.shuffle_vector(vector, other, ir.Constant(ir.VectorType(WORD, len(places)), list(places)))
 
 
 def _greater(builder: Any, a: Any, b: Any) -> Any:
     return builder.select(builder.fcmp_ordered(">", a, b, flags=_FAST), a, b)
-
-
-def _everywhere(builder: Any, number: Any) -> Any:
-    kind = ir.VectorType(number.type, COLUMNS)
-    first = builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(_WORD, 0))
-    return _chosen(builder, first, [0] * COLUMNS)
 
 
 def _plus_product(builder: Any, a: Any, b: Any, c: Any) -> Any:
@@ -112,15 +82,16 @@ def _multiply(
     of_a, of_c = [_place(builder, a, a_row, row) for row in rows], [_place(builder, c, c_row, row) for row in rows]
 
     def once(step: Any, sums: Sequence[Any]) -> list[Any]:
-        right = _load(builder, _VECTOR, _place(builder, b, b_step, step))
-        left = [_load(builder, _NUMBER, _place(builder, address, a_step, step)) for address in of_a]
+        right = load(builder, _VECTOR, _place(builder, b, b_step, step))
+        left = [load(builder, NUMBER, _place(builder, address, a_step, step)) for address in of_a]
         return [
-            _plus_product(builder, _everywhere(builder, one), right, all_) for one, all_ in zip(left, sums, strict=True)
+            _plus_product(builder, everywhere(builder, one, COLUMNS), right, all_)
+            for one, all_ in zip(left, sums, strict=True)
         ]
 
-    begun = [_load(builder, _VECTOR, address) for address in of_c]
-    for total, address in zip(_repeat(builder, count, begun, once), of_c, strict=True):
-        _store(builder, total, address)
+    begun = [load(builder, _VECTOR, address) for address in of_c]
+    for total, address in zip(repeat(builder, count, begun, once), of_c, strict=True):
+        store(builder, total, address)
 
 
 def _turn(builder: Any, x: Any, by: Any, count: Any) -> None:
@@ -128,70 +99,70 @@ def _turn(builder: Any, x: Any, by: Any, count: Any) -> None:
 
     def once(step: Any, _: Sequence[Any]) -> list[Any]:
         at = _place(builder, x, _index(COLUMNS), step)
-        numbers, angles = (
-            _load(builder, _VECTOR, at),
-            _load(builder, _VECTOR, _place(builder, by, _index(COLUMNS), step)),
-        )
+        numbers = load(builder, _VECTOR, at)
+        angles = load(builder, _VECTOR, _place(builder, by, _index(COLUMNS), step))
         cosines = _chosen(builder, angles, [i - i % 2 for i in range(COLUMNS)])
         sines = _chosen(builder, angles, [i - i % 2 + 1 for i in range(COLUMNS)])
         signed = builder.fmul(sines, ir.Constant(_VECTOR, [-1.0, 1.0] * (COLUMNS // 2)), flags=_FAST)
         others = _chosen(builder, numbers, [i + 1 - 2 * (i % 2) for i in range(COLUMNS)])
         turned = _plus_product(builder, others, signed, builder.fmul(numbers, cosines, flags=_FAST))
-        _store(builder, turned, at)
+        store(builder, turned, at)
         return []
 
-    _repeat(builder, count, [], once)
+    repeat(builder, count, [], once)
 
 
 def _weigh(builder: Any, scores: Any, count: Any, begins: Any, ends: Any, sums: Any) -> None:
     """Scores `[count, 16]` to weights, not yet divided by their sums `[16]`. Each column sees the positions between
     `begins` and `ends`, `[16]` of int32, and something of them.
     """
-    begin, end = _load(builder, _WORDS, begins), _load(builder, _WORDS, ends)
+    begin, end = load(builder, _WORDS, begins), load(builder, _WORDS, ends)
 
-    def at(step: Any) -> Any:
-        return _place(builder, scores, _index(COLUMNS), step)
+    def seen(step: Any, numbers: Any, otherwise: float) -> Any:
+        position = everywhere(builder, builder.trunc(step, WORD), COLUMNS)
+        after, before = builder.icmp_signed(">=", position, begin), builder.icmp_signed("<", position, end)
+        return builder.select(builder.and_(after, before), numbers, _all(otherwise))
 
-    def seen(step: Any) -> Any:
-        position = _everywhere(builder, builder.trunc(step, _WORD))
-        return builder.and_(builder.icmp_signed(">=", position, begin), builder.icmp_signed("<", position, end))
-
-    def highest(step: Any, most: Sequence[Any]) -> list[Any]:
-        score = builder.select(seen(step), _load(builder, _VECTOR, at(step)), _all(UNSEEN))
-        return [_greater(builder, score, most[0])]
-
-    def weighed(step: Any, total: Sequence[Any]) -> list[Any]:
-        under = builder.fsub(_load(builder, _VECTOR, at(step)), most, flags=_FAST)
-        weight = builder.select(seen(step), _exp(builder, under), _all(0.0))  # not e^-87: that is denormal in products
-        _store(builder, weight, at(step))
-        return [builder.fadd(total[0], weight, flags=_FAST)]
-
-    (most,) = _repeat(builder, count, [_all(UNSEEN)], highest)
-    (total,) = _repeat(builder, count, [_all(0.0)], weighed)
-    _store(builder, total, sums)
+    store(builder, _weighed(builder, scores, count, seen, lambda most: most), sums)
 
 
 def _weigh_one(builder: Any, scores: Any, count: Any, total: Any) -> None:
     """`16 * count` scores to weights, not yet divided by their `total`."""
 
+    def seen(step: Any, numbers: Any, otherwise: float) -> Any:
+        return numbers
+
+    sums = _weighed(builder, scores, count, seen, lambda most: _across(builder, most, partial(_greater, builder)))
+    sums = _across(builder, sums, partial(builder.fadd, flags=_FAST))
+    store(builder, builder.extract_element(sums, ir.Constant(WORD, 0)), total)
+
+
+def _weighed(builder: Any, scores: Any, count: Any, seen: Callable[..., Any], highest: Callable[[Any], Any]) -> Any:
+    """Scores `[count, 16]` to weights, of what is `seen`; the sums of their columns. `highest`: the score that becomes
+    one, for each column, of the greatest in each.
+    """
+
     def at(step: Any) -> Any:
         return _place(builder, scores, _index(COLUMNS), step)
 
-    def highest(step: Any, most: Sequence[Any]) -> list[Any]:
-        return [_greater(builder, _load(builder, _VECTOR, at(step)), most[0])]
+    def greatest(step: Any, most: Sequence[Any]) -> list[Any]:
+        return [_greater(builder, seen(step, load(builder, _VECTOR, at(step)), UNSEEN), most[0])]
 
     def weighed(step: Any, sums: Sequence[Any]) -> list[Any]:
-        weight = _exp(builder, builder.fsub(_load(builder, _VECTOR, at(step)), most, flags=_FAST))
-        _store(builder, weight, at(step))
+        under = builder.fsub(load(builder, _VECTOR, at(step)), most, flags=_FAST)
+        weight = seen(step, _exp(builder, under), 0.0)  # not e^-87: that is denormal in products
+        store(builder, weight, at(step))
         return [builder.fadd(sums[0], weight, flags=_FAST)]
 
-    (most,) = _repeat(builder, count, [_all(UNSEEN)], highest)
+    most = highest(repeat(builder, count, [_all(UNSEEN)], greatest)[0])
+    return repeat(builder, count, [_all(0.0)], weighed)[0]
+
+
+def _across(builder: Any, vector: Any, two: Callable[[Any, Any], Any]) -> Any:
+    """What `two` makes of all numbers of a vector, in each place."""
     for distance in (8, 4, 2, 1):
-        most = _greater(builder, most, _chosen(builder, most, [i ^ distance for i in range(COLUMNS)]))
-    (sums,) = _repeat(builder, count, [_all(0.0)], weighed)
-    for distance in (8, 4, 2, 1):
-        sums = builder.fadd(sums, _chosen(builder, sums, [i ^ distance for i in range(COLUMNS)]), flags=_FAST)
-    _store(builder, builder.extract_element(sums, ir.Constant(_WORD, 0)), total)
+        vector = two(vector, _chosen(builder, vector, [i ^ distance for i in range(COLUMNS)]))
+    return vector
 
 
 class _Stored(NamedTuple):
@@ -202,12 +173,12 @@ class _Stored(NamedTuple):
 
 
 def _widened(builder: Any, address: Any) -> Any:
-    halves = _load(builder, ir.VectorType(ir.IntType(16), COLUMNS), address)
+    halves = load(builder, ir.VectorType(ir.IntType(16), COLUMNS), address)
     return builder.bitcast(builder.shl(builder.zext(halves, _WORDS), _all(16)), _VECTOR)
 
 
 _BFLOAT16 = _Stored(_index(2 * COLUMNS), _widened)
-_FLOAT32 = _Stored(_index(4 * COLUMNS), lambda builder, address: _load(builder, _VECTOR, address))
+_FLOAT32 = _Stored(_index(4 * COLUMNS), lambda builder, address: load(builder, _VECTOR, address))
 
 
 def _score(
@@ -227,15 +198,13 @@ def _score(
         soon = builder.add(ahead, builder.mul(first, size))
 
         def once(step: Any, sums: Sequence[Any]) -> list[Any]:
-            part, at = (
-                _load(builder, _VECTOR, _place(builder, query, _index(COLUMNS), step)),
-                builder.mul(step, stored.size),
-            )
+            part = load(builder, _VECTOR, _place(builder, query, _index(COLUMNS), step))
+            at = builder.mul(step, stored.size)
             _fetch_some(builder, builder.add(soon, builder.mul(at, _index(ROWS))), ROWS * stored.size.constant)
             known = [stored.load(builder, builder.add(address, at)) for address in of_each]
             return [_plus_product(builder, part, key, total) for key, total in zip(known, sums, strict=True)]
 
-        sums, width = list(_repeat(builder, vectors, [_all(0.0)] * ROWS, once)), COLUMNS
+        sums, width = list(repeat(builder, vectors, [_all(0.0)] * ROWS, once)), COLUMNS
         while width > 1:  # neighbours are added until a sum is one number
             low, high = (
                 [i for i in range(2 * COLUMNS) if (i % width < width // 2) is of_low] for of_low in (True, False)
@@ -249,11 +218,11 @@ def _score(
                 halves = (_chosen(builder, sums[0], half[:ROWS]) for half in (low, high))
                 sums = [builder.fadd(*halves, flags=_FAST)]
             width //= 2
-        _store(builder, sums[0], _place(builder, scores, _index(ROWS), block))
+        store(builder, sums[0], _place(builder, scores, _index(ROWS), block))
         return []
 
     blocks = builder.sdiv(builder.add(count, _index(ROWS - 1)), _index(ROWS))
-    _repeat(builder, blocks, [], eight)
+    repeat(builder, blocks, [], eight)
 
 
 def _hear(stored: _Stored, side: int, builder: Any, weights: Any, values: Any, count: Any, distance: Any, ahead: Any,
@@ -266,44 +235,44 @@ def _hear(stored: _Stored, side: int, builder: Any, weights: Any, values: Any, c
     def once(step: Any, sums: Sequence[Any]) -> list[Any]:
         at = builder.mul(step, distance)
         _fetch_some(builder, builder.add(ahead, at), side * stored.size.constant)
-        weight = _everywhere(builder, _load(builder, _NUMBER, _place(builder, weights, _index(1), step)))
+        weight = everywhere(builder, load(builder, NUMBER, _place(builder, weights, _index(1), step)), COLUMNS)
         address = builder.add(values, at)
         known = [stored.load(builder, builder.add(address, builder.mul(stored.size, _index(i)))) for i in range(side)]
         return [_plus_product(builder, weight, value, total) for value, total in zip(known, sums, strict=True)]
 
-    begun = [_load(builder, _VECTOR, place) for place in places]
-    for total, place in zip(_repeat(builder, count, begun, once), places, strict=True):
-        _store(builder, total, place)
+    begun = [load(builder, _VECTOR, place) for place in places]
+    for total, place in zip(repeat(builder, count, begun, once), places, strict=True):
+        store(builder, total, place)
 
 
 def _elu(builder: Any, x: Any, count: Any, into: Any) -> None:
     """`16 * count` numbers: max(x, e^x - 1)."""
 
     def once(step: Any, _: Sequence[Any]) -> list[Any]:
-        numbers = _load(builder, _VECTOR, _place(builder, x, _index(COLUMNS), step))
+        numbers = load(builder, _VECTOR, _place(builder, x, _index(COLUMNS), step))
         negative = builder.fcmp_ordered("<", numbers, _all(0.0), flags=_FAST)
         power = _exp(builder, builder.select(negative, numbers, _all(0.0)))
         activated = _greater(builder, numbers, builder.fsub(power, _all(1.0), flags=_FAST))
-        _store(builder, activated, _place(builder, into, _index(COLUMNS), step))
+        store(builder, activated, _place(builder, into, _index(COLUMNS), step))
         return []
 
-    _repeat(builder, count, [], once)
+    repeat(builder, count, [], once)
 
 
 def _quantize(builder: Any, x: Any, count: Any, least: Any, finer: Any, into: Any) -> None:
     """`16 * count` numbers to levels, bytes: so many times `finer` as they are above the `least`, 255 at most."""
-    low, factor = (_everywhere(builder, _load(builder, _NUMBER, address)) for address in (least, finer))
+    low, factor = (everywhere(builder, load(builder, NUMBER, address), COLUMNS) for address in (least, finer))
 
     def once(step: Any, _: Sequence[Any]) -> list[Any]:
-        numbers = _load(builder, _VECTOR, _place(builder, x, _index(COLUMNS), step))
+        numbers = load(builder, _VECTOR, _place(builder, x, _index(COLUMNS), step))
         above = _plus_product(builder, builder.fsub(numbers, low, flags=_FAST), factor, _all(0.5))
         level = builder.fptosi(above, _WORDS)
         level = builder.select(builder.icmp_unsigned("<", level, _all(255)), level, _all(255))
-        levels = builder.trunc(level, ir.VectorType(_BYTE, COLUMNS))
-        _store(builder, levels, builder.add(into, builder.mul(step, _index(COLUMNS))), align=1)
+        levels = builder.trunc(level, ir.VectorType(BYTE, COLUMNS))
+        store(builder, levels, builder.add(into, builder.mul(step, _index(COLUMNS))), align=1)
         return []
 
-    _repeat(builder, count, [], once)
+    repeat(builder, count, [], once)
 
 
 def _exp(builder: Any, x: Any) -> Any:
@@ -318,27 +287,19 @@ def _exp(builder: Any, x: Any) -> Any:
     return builder.bitcast(bits, _VECTOR)
 
 
-def _fetch(builder: Any, address: Any) -> None:
-    """What lies there is wanted soon. An address where nothing is does no harm."""
-    name, byte = "llvm.prefetch.p0", _BYTE.as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [byte, _WORD, _WORD, _WORD])
-    known = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-    builder.call(known, [builder.inttoptr(address, byte), *(ir.Constant(_WORD, number) for number in (0, 3, 1))])
-
-
 def _fetch_lines(builder: Any, address: Any, count: Any) -> None:
     """One after the other."""
 
     def once(step: Any, _: Sequence[Any]) -> list[Any]:
-        _fetch(builder, builder.add(address, builder.mul(step, _index(LINE))))
+        fetch_line(builder, builder.add(address, builder.mul(step, _index(LINE))))
         return []
 
-    _repeat(builder, count, [], once)
+    repeat(builder, count, [], once)
 
 
 def _fetch_some(builder: Any, address: Any, size: int) -> None:
     for line in range(0, size, LINE):
-        _fetch(builder, builder.add(address, _index(line)))
+        fetch_line(builder, builder.add(address, _index(line)))
 
 
 multiply, turn, weigh, weigh_one = (_written(each) for each in (_multiply, _turn, _weigh, _weigh_one))
