@@ -30,16 +30,16 @@ bench: .venv/ready
 	$(BIN)/sayline bench $(ARGS)
 
 bench-peer: .venv/ready .venv-peer/ready
-	$(BIN)/python -m bench.peer --reference .venv-peer/bin/pocket-tts $(ARGS)
+	$(BIN)/python -m sayline_tts.bench.reference.reference --reference .venv-peer/bin/pocket-tts $(ARGS)
 
 evaluate: .venv/ready-for-tests
-	$(BIN)/python -m training.evaluate --out docs/embedded-voice --table docs/embedded-voice.md $(ARGS)
-	$(BIN)/python -m training.word_truth --out docs/word-timing --table docs/word-timing.md
-	$(BIN)/python -m training.new_speaker --work build/new-speaker --out docs/embedded-voice/new-speaker.json \
+	$(BIN)/python -m training.evaluation.evaluate --out docs/embedded-voice --table docs/embedded-voice.md $(ARGS)
+	$(BIN)/python -m training.evaluation.timestamp_accuracy --out docs/word-timing --table docs/word-timing.md
+	$(BIN)/python -m training.evaluation.new_speaker --work build/new-speaker --out docs/embedded-voice/new-speaker.json \
 		--table docs/embedded-voice.md
 
 soak: .venv/ready
-	$(BIN)/python -m bench.soak $(ARGS)
+	$(BIN)/python -m sayline_tts.bench.soak.soak $(ARGS)
 
 fuzz: .venv/ready-for-tests
 	FUZZ=$(or $(FUZZ),100) $(BIN)/pytest -m fuzz $(ARGS)

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from server.commands.model_choice import WHICH_MODEL, Config
-from server.commands.terminal import Terminal, plainly
+from sayline_tts.server.commands.model_choice import WHICH_MODEL, Config
+from sayline_tts.server.commands.terminal import Terminal, plainly
 
 if TYPE_CHECKING:
-    from bench.report import Report
+    from sayline_tts.bench.report.report import Report
 
 EXAMPLES = """Examples:
 
@@ -87,10 +87,10 @@ def bench(
 
     from rich.console import Console
 
-    from bench.goal import PHASES, QUICK, Goal, Size
-    from bench.plan import Bench
-    from bench.stream import Lost
-    from engine.errors import InputError
+    from sayline_tts.bench.bench_runner import Bench
+    from sayline_tts.bench.load.stream import Lost
+    from sayline_tts.bench.report.config import PHASES, QUICK, Goal, Size
+    from sayline_tts.engine.errors import InputError
 
     if unknown := set(only or ()) - set(PHASES):
         raise InputError(f"there is no phase {', '.join(sorted(unknown))}; there are: {', '.join(PHASES)}")
@@ -111,7 +111,7 @@ def bench(
 def write(report: "Report", output: str) -> None:
     from pathlib import Path
 
-    from bench.picture import draw_steps
+    from sayline_tts.bench.report.svg_chart import draw_steps
 
     folder = Path(output).expanduser()
     folder.mkdir(parents=True, exist_ok=True)

@@ -21,17 +21,18 @@ from pathlib import Path
 
 import torch
 
-from bench.checkpoint import Staged, voice_sound
-from bench.engine_times import WORDS_ROWS, EngineTimes, StepTime
-from engine.alignment_heads import AlignmentHeads
-from engine.engine import Engine, FrameSpoken
-from engine.model import Model
-from engine.reading.passage import Word
-from engine.scheduler import Batch
-from engine.utterance import Segment, Utterance
-from engine.voice import Voice
-from engine.weights import find_checkpoint
-from server.settings import Settings
+from sayline_tts.bench.engine_times import WORDS_ROWS, EngineTimes, StepTime
+from sayline_tts.bench.load.checkpoint import Staged, voice_sound
+from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads
+from sayline_tts.engine.checkpoint.checkpoint import find_checkpoint
+from sayline_tts.engine.engine import Engine, FrameSpoken
+from sayline_tts.engine.models.model import Model
+from sayline_tts.engine.models.voice import Voice
+from sayline_tts.engine.scheduling.scheduler import Batch
+from sayline_tts.engine.scheduling.utterance import Utterance
+from sayline_tts.engine.segment import Segment
+from sayline_tts.engine.text.chunk import Word
+from sayline_tts.server.settings import Settings
 
 SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 40, 48, 64, 96, 128, 192, 256)
 QUICK_SIZES = (1, 2, 4)

@@ -1,4 +1,4 @@
-"""What the engine takes for what, as `bench.engine_bench` measures it. Plain numbers: no torch here."""
+"""What the engine takes for what, as `sayline_tts.bench.engine_bench` measures it. Plain numbers: no torch here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

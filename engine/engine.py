@@ -14,15 +14,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.calibration import calibrated
-from engine.capacity import Costs
-from engine.model import Model
-from engine.relay import Relay, silence
-from engine.runner import Output, Runner
-from engine.scheduler import Batch, Scheduler
-from engine.utterance import Segment, Silence, Status, Utterance
-from engine.voice import Voice
-from engine.word_teller import Telling, WordTeller, nothing
+from sayline_tts.engine.execution.model_runner import Output, Runner
+from sayline_tts.engine.execution.profiling import calibrated
+from sayline_tts.engine.execution.relay import Relay, silence
+from sayline_tts.engine.models.model import Model
+from sayline_tts.engine.models.voice import Voice
+from sayline_tts.engine.scheduling.cost_model import Costs
+from sayline_tts.engine.scheduling.scheduler import Batch, Scheduler
+from sayline_tts.engine.scheduling.utterance import Status, Utterance
+from sayline_tts.engine.segment import Segment, Silence
+from sayline_tts.engine.timing.word_timestamps import Telling, WordTeller, nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,14 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.audio import check_audio
-from engine.engine import Engine, Event, FrameSpoken, UtteranceEnded
-from engine.errors import InputError
-from engine.model import Model
-from engine.scheduler import Batch
-from engine.utterance import Sampling, Status, Utterance
-from engine.voice import Voice
-from engine.weights import find_checkpoint
+from sayline_tts.engine.audio.recording import check_audio
+from sayline_tts.engine.checkpoint.checkpoint import find_checkpoint
+from sayline_tts.engine.engine import Engine, Event, FrameSpoken, UtteranceEnded
+from sayline_tts.engine.errors import InputError
+from sayline_tts.engine.models.model import Model
+from sayline_tts.engine.models.voice import Voice
+from sayline_tts.engine.scheduling.scheduler import Batch
+from sayline_tts.engine.scheduling.utterance import Status, Utterance
+from sayline_tts.engine.segment import Sampling
 
 MAX_LEAD_MS = 2000.0  # a consumer that dawdles does not make the others' steps dearer
 MAX_THREADS = 256  # slots cost nothing before they are used
@@ -65,7 +66,7 @@ class TTSModel:
         `eos_threshold` (a logit). `lsd_decode_steps`: integration steps of the flow head, 1 or more. `noise_clamp`:
         bound of the noise. `precision`: "float32", "bfloat16" or "int8"; "auto" is the fastest here of those that
         sound alike.
-        Raises `InputError` (`engine.errors`) with what to do when something does not fit.
+        Raises `InputError` (`sayline_tts.engine.errors`) with what to do when something does not fit.
         """
         _check(temp is None or 0 <= temp < float("inf"), f"temp is {temp}: give 0 or more, 0.3 is usual")
         _check(lsd_decode_steps >= 1, f"lsd_decode_steps is {lsd_decode_steps}: give 1 or more")

@@ -19,30 +19,30 @@ from typing import NoReturn
 import torch
 from aiohttp import web
 
-from engine.engine import Engine
-from engine.errors import InputError
-from engine.model import Model
-from engine.weights import find_checkpoint
-from server import logs
-from server.access import door
-from server.access.tls import make_context
-from server.audio.opus import OpusEncoder
-from server.ending import Ending
-from server.http import api, docs, errors, health, voices
-from server.http import metrics as http_metrics
-from server.http.health import Health
-from server.http.openapi import document
-from server.http.operations import OPERATIONS
-from server.metrics import Metrics
-from server.settings import Settings
-from server.shared import Shared
-from server.speaking.watchdog import Watchdog
-from server.speaking.worker import Worker
-from server.voices.store import VoiceStore
-from server.websocket import asyncapi, protocol
-from server.websocket.protocol import CloseCode
-from server.websocket.sessions import STOPPING, Sessions
-from server.websocket.upgrade import open_stream
+from sayline_tts.engine.checkpoint.checkpoint import find_checkpoint
+from sayline_tts.engine.engine import Engine
+from sayline_tts.engine.errors import InputError
+from sayline_tts.engine.models.model import Model
+from sayline_tts.server import logs
+from sayline_tts.server.access import middleware
+from sayline_tts.server.access.tls import make_context
+from sayline_tts.server.app_state import Shared
+from sayline_tts.server.audio.opus import OpusEncoder
+from sayline_tts.server.http import api, docs, errors, health, voices
+from sayline_tts.server.http import metrics as http_metrics
+from sayline_tts.server.http.health import Health
+from sayline_tts.server.http.openapi import document
+from sayline_tts.server.http.operations import OPERATIONS
+from sayline_tts.server.metrics import Metrics
+from sayline_tts.server.settings import Settings
+from sayline_tts.server.shutdown import Ending
+from sayline_tts.server.synthesis.engine_loop import Worker
+from sayline_tts.server.synthesis.watchdog import Watchdog
+from sayline_tts.server.voices.store import VoiceStore
+from sayline_tts.server.websocket import asyncapi, protocol
+from sayline_tts.server.websocket.handshake import open_stream
+from sayline_tts.server.websocket.protocol import CloseCode
+from sayline_tts.server.websocket.sessions import STOPPING, Sessions
 
 log = logging.getLogger(__name__)
 
@@ -66,11 +66,11 @@ async def make_app(settings: Settings, model: Model, engine: Engine | None = Non
     """Raises `SettingsError` where the settings would let strangers in, `KeyFileError` for keys that cannot be read."""
     app = web.Application(middlewares=[errors.tell_errors])
     metrics = Metrics()
-    door.install(app, settings, metrics.on_reject)
+    middleware.install(app, settings, metrics.on_reject)
     app[SETTINGS] = settings
     worker = app[WORKER] = Worker(engine or _engine(settings, model), metrics, VoiceStore(settings.voices_path))
     app[READY] = _ready(model)
-    shared = Shared(worker, settings, app[door.LEDGER], metrics)
+    shared = Shared(worker, settings, app[middleware.LEDGER], metrics)
     sessions = app[SESSIONS] = Sessions(shared)
     app.add_routes([web.get("/v1/stream", _stream), web.get("/", _page)])
     app.add_routes(api.routes(shared, lambda: sessions.accepting))
@@ -92,9 +92,9 @@ async def make_app(settings: Settings, model: Model, engine: Engine | None = Non
 
 
 def page_root() -> Path | None:
-    """The folder that holds `web/` and `clients/js/`: the installed package, or the checkout around it."""
-    package = Path(__file__).parent
-    return next((root for root in (package, package.parent) if (root / "web" / "index.html").is_file()), None)
+    """The folder that holds `web/` and `clients/js/`: the installed package, or its links in a checkout."""
+    root = Path(__file__).parents[1]
+    return root if (root / "web" / "index.html").is_file() else None
 
 
 def serve(settings: Settings) -> None:
@@ -270,7 +270,7 @@ def _watched(worker: Worker, sessions: Sessions) -> dict[str, Callable[[], float
     }
 
 
-@door.public
+@middleware.public
 async def _page(request: web.Request) -> web.StreamResponse:
     root = request.app.get(ROOT)
     if root is None:

@@ -2,8 +2,8 @@
 
 import typer
 
-from server.commands import calibrate, doctor, export_voice, generate, keys, serve, voices
-from server.commands.terminal import plainly
+from sayline_tts.server.commands import calibrate, doctor, export_voice, generate, keys, serve, voices
+from sayline_tts.server.commands.terminal import plainly
 
 
 def register(app: typer.Typer) -> None:

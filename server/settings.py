@@ -17,8 +17,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from engine.errors import InputError
-from server.access import origin
+from sayline_tts.engine.errors import InputError
+from sayline_tts.server.access import origin
 
 
 class SettingsError(InputError):

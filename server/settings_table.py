@@ -1,5 +1,5 @@
-"""Every setting as people see it: its flag, its variables, what it may be. `python -m server.settings_table` writes
-the table of `docs/settings.md`. Knows only what `server.settings` says of its fields.
+"""Every setting as people see it: its flag, its variables, what it may be. `python -m sayline_tts.server.settings_table` writes
+the table of `docs/settings.md`. Knows only what `sayline_tts.server.settings` says of its fields.
 """
 
 import types
@@ -14,10 +14,10 @@ from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from server.settings import Settings
+from sayline_tts.server.settings import Settings
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "settings.md"
-COMMAND = "python -m server.settings_table"
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
+COMMAND = "python -m sayline_tts.server.settings_table"
 COUNTED = ("insecure",)  # flags without a value: how often they are given is what counts
 SIGNS = {"Ge": "from {}", "Gt": "more than {}", "Le": "to {}", "Lt": "less than {}"}
 

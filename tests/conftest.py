@@ -6,8 +6,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-from engine.model import Model
-from engine.weights import find_checkpoint
+from sayline_tts.engine.checkpoint.checkpoint import find_checkpoint
+from sayline_tts.engine.models.model import Model
 
 settings.register_profile("patient", deadline=None)  # a machine may be busy
 settings.load_profile("patient")

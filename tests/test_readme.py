@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from server.app import make_app
-from server.settings import Settings
+from sayline_tts.server.app import make_app
+from sayline_tts.server.settings import Settings
 from tests.clients.scripted import ScriptedServer
 from tests.clients.test_readme import FRAMES, run
 from tests.server.fakes import FakeEngine

@@ -7,11 +7,11 @@ import hmac
 
 from aiohttp import web
 
-from server.access.key_ring import KeyRing
-from server.access.keys import SINGLE_KEY, KeyFile, KeyRevoked, digest
-from server.access.limits import ANONYMOUS, Caller, Limits
-from server.access.visitor import Visitor
-from server.settings import Settings
+from sayline_tts.server.access.client_address import Visitor
+from sayline_tts.server.access.key_ring import KeyRing
+from sayline_tts.server.access.keys import SINGLE_KEY, KeyFile, KeyRevoked, digest
+from sayline_tts.server.access.limits import ANONYMOUS, Caller, Limits
+from sayline_tts.server.settings import Settings
 
 KEY_SUBPROTOCOL = "sayline.key."  # browsers cannot set headers, but they can name subprotocols
 KEY_HEADER = "X-API-Key"

@@ -3,7 +3,7 @@
 import hmac
 import logging
 
-from server.access.keys import Key, KeyFile, KeyFileError, digest
+from sayline_tts.server.access.keys import Key, KeyFile, KeyFileError, digest
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from engine.errors import InputError
-from engine.whole_file import write_whole
-from server.access.limits import ANONYMOUS, Caller, Limits
+from sayline_tts.engine.checkpoint.atomic_write import write_whole
+from sayline_tts.engine.errors import InputError
+from sayline_tts.server.access.limits import ANONYMOUS, Caller, Limits
 
 PREFIX = "say_"  # so that programs which look for lost secrets can find one
 SECRET_BYTES = 32

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 import msgspec
 from msgspec import Meta
 
-from engine.errors import InputError
+from sayline_tts.engine.errors import InputError
 
 ANONYMOUS = "anonymous"
 CONTEXT_RETRY_MS = 1000.0  # nobody knows when one of his contexts ends

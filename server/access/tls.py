@@ -3,7 +3,7 @@
 import ssl
 from pathlib import Path
 
-from server.settings import Settings, SettingsError
+from sayline_tts.server.settings import Settings, SettingsError
 
 
 def make_context(settings: Settings) -> ssl.SSLContext | None:

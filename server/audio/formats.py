@@ -13,11 +13,11 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import InputError
-from engine.native import use_one_thread
-from engine.tempo import Tempo
-from server.audio.ogg import CONTENT_TYPE, OPUS_RATES_HZ, OggOpusEncoder
-from server.audio.resampler import to_frame
+from sayline_tts.engine.audio.bundled_libs import use_one_thread
+from sayline_tts.engine.audio.time_stretch import Tempo
+from sayline_tts.engine.errors import InputError
+from sayline_tts.server.audio.ogg import CONTENT_TYPE, OPUS_RATES_HZ, OggOpusEncoder
+from sayline_tts.server.audio.resampler import to_frame
 
 MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 48_000
 ANY_RATE_HZ = range(MIN_RATE_HZ, MAX_RATE_HZ + 1)

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from engine.audio import to_pcm
-from engine.tempo import Tempo
-from server.audio.opus import OpusEncoder
+from sayline_tts.engine.audio.recording import to_pcm
+from sayline_tts.engine.audio.time_stretch import Tempo
+from sayline_tts.server.audio.opus import OpusEncoder
 
 OPUS_BYTES_PER_MS, PCM_BYTES_PER_MS = 6.0, 48.0  # about; exactly, at 24 kHz
 

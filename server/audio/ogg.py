@@ -1,7 +1,7 @@
 """Ogg with Opus in it: one page for each frame of speech, out as soon as the frame is in.
 
 FFmpeg's own container keeps back a page, so it would be a frame late, and its codec cannot be told that this is speech
-(`server.audio.opus` says what that costs). The pages are RFC 3533, what is in them RFC 7845.
+(`sayline_tts.server.audio.opus` says what that costs). The pages are RFC 3533, what is in them RFC 7845.
 """
 
 import secrets
@@ -11,8 +11,8 @@ import zlib
 import numpy as np
 import numpy.typing as npt
 
-from server.audio.opus import OpusEncoder
-from server.audio.resampler import Resampler
+from sayline_tts.server.audio.opus import OpusEncoder
+from sayline_tts.server.audio.resampler import Resampler
 
 CONTENT_TYPE = "audio/ogg;codecs=opus"
 OPUS_RATES_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)

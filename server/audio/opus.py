@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.audio import SAMPLE_RATE_HZ, to_int16
-from engine.errors import InputError
-from engine.native import bundled_library
+from sayline_tts.engine.audio.bundled_libs import bundled_library
+from sayline_tts.engine.audio.recording import SAMPLE_RATE_HZ, to_int16
+from sayline_tts.engine.errors import InputError
 
 FRAME_MS = 80
 MAX_PACKET_BYTES = 4_000  # libopus' own advice; 80 ms at 48 kbit/s take about 440

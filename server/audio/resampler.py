@@ -10,7 +10,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from engine.native import use_one_thread
+from sayline_tts.engine.audio.bundled_libs import use_one_thread
 
 Samples = npt.NDArray[np.float32]
 

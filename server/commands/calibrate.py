@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from engine.errors import InputError
-from server.commands.model_choice import Config, Quiet, Threads, Variant
-from server.commands.terminal import Terminal
+from sayline_tts.engine.errors import InputError
+from sayline_tts.server.commands.model_choice import Config, Quiet, Threads, Variant
+from sayline_tts.server.commands.terminal import Terminal
 
 EXAMPLES = """Examples:
 
@@ -47,10 +47,10 @@ def calibrate(
     texts = _read(sentences) if sentences else None
     import torch
 
-    from engine.alignment_heads import write_heads
-    from engine.head_finder import SENTENCES, SURE, find_heads
-    from engine.model import Model
-    from engine.weights import find_checkpoint
+    from sayline_tts.engine.checkpoint.alignment_heads import write_heads
+    from sayline_tts.engine.checkpoint.checkpoint import find_checkpoint
+    from sayline_tts.engine.models.model import Model
+    from sayline_tts.engine.timing.head_finder import SENTENCES, SURE, find_heads
 
     terminal = Terminal(quiet)
     torch.set_num_threads(threads)

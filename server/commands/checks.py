@@ -12,19 +12,19 @@ import numpy as np
 import torch
 from huggingface_hub import constants
 
-from engine import catalogue
-from engine.calibration import cache_folder
-from engine.config import Config, load_config
-from engine.errors import InputError
-from engine.precision import Precision
-from engine.source import beside, cached, is_remote
-from engine.weights import PREFERRED, find_checkpoint, hub_obstacle
-from server.access.auth import Callers
-from server.access.tls import make_context
-from server.app import bind
-from server.audio.opus import OpusEncoder, find_libopus
-from server.commands.facts import free_memory_bytes, granted_cores
-from server.settings import Settings
+from sayline_tts.engine.checkpoint import catalogue
+from sayline_tts.engine.checkpoint.checkpoint import PREFERRED, find_checkpoint, hub_obstacle
+from sayline_tts.engine.checkpoint.config import Config, load_config
+from sayline_tts.engine.checkpoint.resource import beside, cached, is_remote
+from sayline_tts.engine.errors import InputError
+from sayline_tts.engine.execution.profiling import cache_folder
+from sayline_tts.engine.kernels.precision import Precision
+from sayline_tts.server.access.auth import Callers
+from sayline_tts.server.access.tls import make_context
+from sayline_tts.server.app import bind
+from sayline_tts.server.audio.opus import OpusEncoder, find_libopus
+from sayline_tts.server.commands.resources import free_memory_bytes, granted_cores
+from sayline_tts.server.settings import Settings
 
 GB = 2**30
 LITTLE_MEMORY_BYTES, TOO_LITTLE_MEMORY_BYTES = 2 * GB, GB // 2

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from server.commands.checks import Finding
+    from sayline_tts.server.commands.checks import Finding
 
 EXAMPLES = """Examples:
 
@@ -29,16 +29,16 @@ def doctor(context: typer.Context) -> None:
     libopus, weights, hub, port, folders. Nothing is changed and nothing
     downloaded. The exit code is 1 where the server would not start.
     """
-    from server.commands.serve import run_with_options
+    from sayline_tts.server.commands.serve import run_with_options
 
     run_with_options(context, doctor, EXAMPLES, _doctor, json=Json)
 
 
 def _doctor(json: bool = False, **options: Any) -> None:
-    from server.settings import Settings
+    from sayline_tts.server.settings import Settings
 
     settings = Settings.load(**options)
-    from server.commands.checks import Status, examine  # after the settings: it takes seconds
+    from sayline_tts.server.commands.checks import Status, examine  # after the settings: it takes seconds
 
     findings = []
     for finding in examine(settings):

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import typer
 
-from engine.errors import InputError
-from server.commands.model_choice import (
+from sayline_tts.engine.errors import InputError
+from sayline_tts.server.commands.model_choice import (
     Config,
     Device,
     ModelChoice,
@@ -18,10 +18,10 @@ from server.commands.model_choice import (
     Variant,
     check_voice,
 )
-from server.commands.terminal import Terminal, complain
+from sayline_tts.server.commands.terminal import Terminal, complain
 
 if TYPE_CHECKING:
-    from engine.tts_model import TTSModel
+    from sayline_tts.engine.tts_model import TTSModel
 
 EXAMPLES = """Examples:
 
@@ -65,7 +65,7 @@ class Job:
 
     def run(self, model: "TTSModel", truncate: bool) -> None:
         """Writes a whole file or none. Raises `InputError`."""
-        from engine.tts_model import export_model_state
+        from sayline_tts.engine.tts_model import export_model_state
 
         state = model.get_state_for_audio_prompt(self.source, truncate)
         try:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.errors import InputError
-from server.commands.model_choice import (
+from sayline_tts.engine.errors import InputError
+from sayline_tts.server.commands.input_text import Script
+from sayline_tts.server.commands.model_choice import (
     Config,
     Device,
     ModelChoice,
@@ -20,9 +21,8 @@ from server.commands.model_choice import (
     check_voice,
     load_voice,
 )
-from server.commands.script import Script
-from server.commands.speech_output import SpeechOutput
-from server.commands.terminal import Terminal
+from sayline_tts.server.commands.speech_output import SpeechOutput
+from sayline_tts.server.commands.terminal import Terminal
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from server.commands.terminal import Terminal, plainly
+from sayline_tts.server.commands.terminal import Terminal, plainly
 
 if TYPE_CHECKING:
-    from server.access.keys import KeyFile
+    from sayline_tts.server.access.keys import KeyFile
 
 EXAMPLES = """Examples:
 
@@ -66,7 +66,7 @@ def add(
 
     From then on the server asks everybody for a key.
     """
-    from server.access.limits import Limits
+    from sayline_tts.server.access.limits import Limits
 
     limits = Limits(
         contexts=contexts,
@@ -108,7 +108,7 @@ def revoke(name: Name, keys_file: Place = None) -> None:
 
 
 def _file(path: Path | None) -> "KeyFile":
-    from server.access.keys import KeyFile
-    from server.settings import Settings
+    from sayline_tts.server.access.keys import KeyFile
+    from sayline_tts.server.settings import Settings
 
     return KeyFile(Settings.load(keys_file=path and str(path)).keys_path)

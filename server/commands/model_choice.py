@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.errors import VoiceError
-from server.commands.terminal import Terminal
+from sayline_tts.engine.errors import VoiceError
+from sayline_tts.server.commands.terminal import Terminal
 
 if TYPE_CHECKING:
-    from engine.tts_model import TTSModel, VoiceState
+    from sayline_tts.engine.tts_model import TTSModel, VoiceState
 
 WHICH_MODEL = (
     "Which model: a published one (sayline voices --variants lists them), embedded (the small one that comes "
@@ -58,7 +58,7 @@ class ModelChoice:
         terminal.tell("Loading the model ...")
         import torch
 
-        from engine.tts_model import TTSModel
+        from sayline_tts.engine.tts_model import TTSModel
 
         terminal.hush()
         torch.set_num_threads(min(self.threads, os.cpu_count() or 1))

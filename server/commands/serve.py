@@ -1,6 +1,6 @@
 """`sayline serve`: the server's settings as options, one for each. Knows nothing of what they do.
 
-What is not given is left to its `SAYLINE_*` variable, and after that to the default of `server.settings`.
+What is not given is left to its `SAYLINE_*` variable, and after that to the default of `sayline_tts.server.settings`.
 """
 
 import gc
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from server.settings_table import Setting
+    from sayline_tts.server.settings_table import Setting
 
 EXAMPLES = """Examples:
 
@@ -51,7 +51,7 @@ def run_with_options(
 
 def with_options(command: Callable[..., None], **more: Any) -> Callable[..., None]:
     """The command, with an option for every setting and for each of `more`; those given are its keyword arguments."""
-    from server.settings_table import settings
+    from sayline_tts.server.settings_table import settings
 
     def run(**options: Any) -> None:
         command(**{name: value for name, value in options.items() if value not in (None, [], 0) or value is False})
@@ -85,10 +85,12 @@ def _serve(**options: Any) -> None:
     # What is loaded from here on stays, so looking for garbage in it again and again is in vain: a sixth of its time.
     gc.disable()
     try:
-        from server.settings import Settings
+        from sayline_tts.server.settings import Settings
 
         settings = Settings.load(**options)
-        from server.app import serve as run  # after the settings: it takes seconds, and a mistake in them shows at once
+        from sayline_tts.server.app import (  # after the settings: it takes seconds, and a mistake in them shows at once
+            serve as run,
+        )
 
         run(settings)
     finally:

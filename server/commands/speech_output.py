@@ -7,12 +7,12 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from engine.errors import InputError
+from sayline_tts.engine.errors import InputError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from engine.wav import WavWriter
+    from sayline_tts.engine.audio.wav import WavWriter
 
 OTHER_FORMATS = {".aac", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".webm"}
 
@@ -48,7 +48,7 @@ class SpeechOutput:
     @contextmanager
     def opened(self, sample_rate_hz: int) -> Iterator[None]:
         """A file that was there before is written over. However this ends, what was written by then plays."""
-        from engine.wav import WavWriter
+        from sayline_tts.engine.audio.wav import WavWriter
 
         with self._explained():
             stream = self._path.open("wb") if self._path else sys.stdout.buffer
@@ -64,7 +64,7 @@ class SpeechOutput:
 
     def write(self, samples: "npt.NDArray[Any]") -> None:
         """Floats `[samples]`, full scale at 1; they are out when this returns."""
-        from engine.audio import to_pcm
+        from sayline_tts.engine.audio.recording import to_pcm
 
         with self._explained():
             if self._wav is not None:

@@ -11,7 +11,7 @@ from typing import ParamSpec
 
 import typer
 
-from engine.errors import InputError
+from sayline_tts.engine.errors import InputError
 
 USERS_MISTAKE = 2  # as typer has it for options that cannot be
 INTERRUPTED, PIPE_CLOSED = 130, 141  # 128 and the number of the signal, as a shell has it

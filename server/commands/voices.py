@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from engine.config import Config
+    from sayline_tts.engine.checkpoint.config import Config
 
 EXAMPLES = """Examples:
 
@@ -35,7 +35,7 @@ def voices(variant: VariantName = "auto", variants: Variants = False) -> None:
     if variants:
         _print_variants()
         return
-    from engine.weights import PREFERRED
+    from sayline_tts.engine.checkpoint.checkpoint import PREFERRED
 
     if variant != "auto":
         _print_voices(variant)
@@ -46,8 +46,8 @@ def voices(variant: VariantName = "auto", variants: Variants = False) -> None:
 
 
 def _print_voices(variant: str) -> None:
-    from engine import catalogue
-    from engine.weights import find_checkpoint
+    from sayline_tts.engine.checkpoint import catalogue
+    from sayline_tts.engine.checkpoint.checkpoint import find_checkpoint
 
     if variant == "embedded":
         checkpoint = find_checkpoint("embedded")  # its files are in the package
@@ -65,8 +65,8 @@ def _print_voices(variant: str) -> None:
 
 
 def _cloning(config: "Config") -> str:
-    from engine.hub import HubFile
-    from engine.source import cached
+    from sayline_tts.engine.checkpoint.hub import HubFile
+    from sayline_tts.engine.checkpoint.resource import cached
 
     if config.weights_path is None:
         return "does not work"
@@ -84,7 +84,7 @@ def _print_variants() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from engine import catalogue
+    from sayline_tts.engine.checkpoint import catalogue
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("variant", "language", "parameters", "layers", "sampler"):
@@ -102,8 +102,8 @@ def _print_variants() -> None:
 def _spoken_parameters(config: "Config") -> int:
     import torch
 
-    from engine.flow_lm import FlowLM
-    from engine.mimi import Mimi
+    from sayline_tts.engine.models.flow_lm import FlowLM
+    from sayline_tts.engine.models.mimi import Mimi
 
     with torch.device("meta"):  # shapes without memory
         flow_lm, mimi = FlowLM(config), Mimi(config.mimi)

@@ -10,23 +10,23 @@ from functools import partial
 
 from aiohttp import web
 
-from engine.errors import Full
-from engine.tempo import FASTEST, SLOWEST
-from engine.utterance import Status
-from engine.voice import Voice
-from server.access import door
-from server.access.limits import Caller
-from server.audio.formats import Encoder, new_encoder
-from server.http.body import Body
-from server.http.errors import RequestError
-from server.http.requests import Speak, SpeakAsOpenAI, check_text, read_json
-from server.http.speech import ShuttingDown, Speech, SpeechOptions
-from server.http.voice_names import meant_here
-from server.http.voices import FETCH_S, RECEIVE_S, VoiceUrlsOff, too_many_at_once
-from server.shared import Shared
-from server.speaking.backlog import Manner
-from server.voices.upload import read_form
-from server.voices.url import VoiceUrls
+from sayline_tts.engine.audio.time_stretch import FASTEST, SLOWEST
+from sayline_tts.engine.errors import Full
+from sayline_tts.engine.models.voice import Voice
+from sayline_tts.engine.scheduling.utterance import Status
+from sayline_tts.server.access import middleware
+from sayline_tts.server.access.limits import Caller
+from sayline_tts.server.app_state import Shared
+from sayline_tts.server.audio.formats import Encoder, new_encoder
+from sayline_tts.server.http.body import Body
+from sayline_tts.server.http.errors import RequestError
+from sayline_tts.server.http.requests import Speak, SpeakAsOpenAI, check_text, read_json
+from sayline_tts.server.http.speech import ShuttingDown, Speech, SpeechOptions
+from sayline_tts.server.http.voice_names import meant_here
+from sayline_tts.server.http.voices import FETCH_S, RECEIVE_S, VoiceUrlsOff, too_many_at_once
+from sayline_tts.server.synthesis.text_feeder import Manner
+from sayline_tts.server.voices.upload import read_form
+from sayline_tts.server.voices.url import VoiceUrls
 
 MAX_CLONING = 4  # recordings in memory at a time
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
@@ -85,7 +85,7 @@ class SpeechDoors:
         comes_along = recording is not None or ADDRESS in voice_url
         find_voice = None
         if comes_along:
-            self._ledger.check_own_voice(request[door.CALLER])
+            self._ledger.check_own_voice(request[middleware.CALLER])
             find_voice = partial(self._clone, recording, voice_url)
         asked = Speak(text, None if comes_along else voice_url or None)
         headers = {"Content-Disposition": "attachment; filename=generated_speech.wav"}
@@ -98,7 +98,7 @@ class SpeechDoors:
 
     async def voices(self, request: web.Request) -> web.Response:
         """All that this caller may speak with, by the names that he may give."""
-        caller = request[door.CALLER]
+        caller = request[middleware.CALLER]
         known = [{"id": name, "name": name} for name in caller.limits.allowed_voices(self._voices.built_in())]
         store = self._voices.store
         known += [{"id": card.id, "name": card.name} for card in (store.visible(caller.name) if store else [])]
@@ -118,7 +118,7 @@ class SpeechDoors:
         """`find_voice`: another than the one that is named. `bare_type`: without what follows its semicolon."""
         if not self._accepting():
             raise ShuttingDown("the server is shutting down; ask again in a moment")
-        caller = request[door.CALLER]
+        caller = request[middleware.CALLER]
         check_text(asked.text, self._settings.max_request_chars, text_field)
         encoder = new_encoder(asked.format, asked.sample_rate_hz, self._worker.model.sample_rate_hz, speed=asked.speed)
         with self._ledger.take_context(caller):
@@ -167,7 +167,7 @@ class SpeechDoors:
         return caller.limits.voice_unasked(usual, self._voices.built_in())
 
     def _openai_voice(self, request: web.Request, asked: SpeakAsOpenAI) -> str:
-        caller, name = request[door.CALLER], asked.voice_name
+        caller, name = request[middleware.CALLER], asked.voice_name
         if self._voices.find(name, caller.name):
             return name
         return meant_here(name, caller.limits.allowed_voices(self._voices.built_in()), self._usual_voice(caller))

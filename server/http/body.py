@@ -13,10 +13,10 @@ from contextlib import suppress
 
 from aiohttp import web
 
-from engine.errors import InputError
-from server.audio.formats import with_true_sizes
-from server.http import errors
-from server.http.speech import Speech
+from sayline_tts.engine.errors import InputError
+from sayline_tts.server.audio.formats import with_true_sizes
+from sayline_tts.server.http import errors
+from sayline_tts.server.http.speech import Speech
 
 log = logging.getLogger(__name__)
 

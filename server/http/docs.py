@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from server.access import door
+from sayline_tts.server.access import middleware
 
 PAGE = web.AppKey("docs_page", str)
 DOCUMENT = web.AppKey("openapi", str)
@@ -34,12 +34,12 @@ def add_routes(app: web.Application, document: dict[str, Any]) -> None:
     app.add_routes([web.get("/openapi.json", _openapi), web.get("/docs", _docs)])
 
 
-@door.public
+@middleware.public
 async def _openapi(request: web.Request) -> web.Response:
     return web.Response(text=request.app[DOCUMENT], content_type="application/json")
 
 
-@door.public
+@middleware.public
 async def _docs(request: web.Request) -> web.Response:
     headers = {"Content-Security-Policy": POLICY}
     return web.Response(text=request.app[PAGE], content_type="text/html", headers=headers)

@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from engine.errors import InputError
+from sayline_tts.engine.errors import InputError
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from server.access import door
+from sayline_tts.server.access import middleware
 
 
 @dataclass(frozen=True)
@@ -25,21 +25,21 @@ def add_routes(app: web.Application, health: Health) -> None:
     app.add_routes([web.get("/health", _health), web.get("/healthz", _healthz), web.get("/readyz", _readyz)])
 
 
-@door.public
+@middleware.public
 async def _health(request: web.Request) -> web.Response:
     """As the reference's server has it."""
     alive = request.app[HEALTH].alive()
     return _json({"status": "healthy" if alive else "failed"}, alive)
 
 
-@door.public
+@middleware.public
 async def _healthz(request: web.Request) -> web.Response:
     health = request.app[HEALTH]
     alive = health.alive()
     return _json({"status": "ok" if alive else "failed", **health.report()}, alive)
 
 
-@door.public
+@middleware.public
 async def _readyz(request: web.Request) -> web.Response:
     """No, while it stops: load balancers send nobody any more, and who is there goes on."""
     health = request.app[HEALTH]

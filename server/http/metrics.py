@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
-from server.metrics import WATCHED, Metrics
+from sayline_tts.server.metrics import WATCHED, Metrics
 
 METRICS = web.AppKey("metrics", Metrics)
 PATH = "/metrics"

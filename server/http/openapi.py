@@ -1,6 +1,6 @@
 """What the server can be asked over HTTP, as an OpenAPI 3.1 document. Made from the types that requests are checked by.
 
-The table of operations lies in `server.http.operations`; a test compares it with the routes.
+The table of operations lies in `sayline_tts.server.http.operations`; a test compares it with the routes.
 """
 
 from collections.abc import Iterable

@@ -1,10 +1,10 @@
-"""Every operation that the server offers over HTTP, for `server.http.openapi` and the pages made of it. Facts only."""
+"""Every operation that the server offers over HTTP, for `sayline_tts.server.http.openapi` and the pages made of it. Facts only."""
 
 from typing import Any
 
-from server.audio.formats import RECIPES
-from server.http.openapi import Operation, Schema
-from server.http.requests import Speak, SpeakAsOpenAI
+from sayline_tts.server.audio.formats import RECIPES
+from sayline_tts.server.http.openapi import Operation, Schema
+from sayline_tts.server.http.requests import Speak, SpeakAsOpenAI
 
 SOUND: Schema = {"description": "Audio in the format that was asked for."}
 AUDIO = {recipe.content_type.partition(";")[0]: SOUND for recipe in RECIPES.values()}

@@ -7,10 +7,10 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from engine.tempo import FASTEST, SLOWEST
-from engine.utterance import MAX_DECODE_STEPS
-from server.audio.formats import MAX_RATE_HZ, MIN_RATE_HZ, Format
-from server.http.errors import RequestError
+from sayline_tts.engine.audio.time_stretch import FASTEST, SLOWEST
+from sayline_tts.engine.segment import MAX_DECODE_STEPS
+from sayline_tts.server.audio.formats import MAX_RATE_HZ, MIN_RATE_HZ, Format
+from sayline_tts.server.http.errors import RequestError
 
 Request = TypeVar("Request", bound=msgspec.Struct)
 

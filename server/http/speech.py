@@ -10,15 +10,16 @@ from typing import Self
 
 import numpy as np
 
-from engine.errors import InputError, TextError
-from engine.utterance import Segment, Silence, Status, Utterance
-from engine.voice import Voice
-from engine.word_clock import WordTime
-from server.audio.formats import Encoder
-from server.settings import Settings
-from server.speaking.backlog import Backlog, Manner
-from server.speaking.playback import Playback
-from server.speaking.worker import Worker
+from sayline_tts.engine.errors import InputError, TextError
+from sayline_tts.engine.models.voice import Voice
+from sayline_tts.engine.scheduling.utterance import Status, Utterance
+from sayline_tts.engine.segment import Segment, Silence
+from sayline_tts.engine.timing.word_time_estimator import WordTime
+from sayline_tts.server.audio.formats import Encoder
+from sayline_tts.server.settings import Settings
+from sayline_tts.server.synthesis.engine_loop import Worker
+from sayline_tts.server.synthesis.playback import Playback
+from sayline_tts.server.synthesis.text_feeder import Backlog, Manner
 
 TAKEN_LEAD_MS = 4_000.0  # of what was taken, so much counts as not yet heard: more than who listens live has
 # Of both, what was taken and what was not. With half of it he presses no more, which bounds the memory of one who does

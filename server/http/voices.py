@@ -12,14 +12,14 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from engine.errors import Full, InputError
-from server.access.door import CALLER
-from server.access.limits import Caller
-from server.settings import Settings
-from server.voices.store import Card, VoiceStore
-from server.voices.upload import read_upload
-from server.voices.url import VoiceUrls
-from server.voices.voices import Voices
+from sayline_tts.engine.errors import Full, InputError
+from sayline_tts.server.access.limits import Caller
+from sayline_tts.server.access.middleware import CALLER
+from sayline_tts.server.settings import Settings
+from sayline_tts.server.voices.store import Card, VoiceStore
+from sayline_tts.server.voices.upload import read_upload
+from sayline_tts.server.voices.url import VoiceUrls
+from sayline_tts.server.voices.voices import Voices
 
 PATH = "/v1/voices"
 MAX_UPLOADS = 4  # at a time: each may hold its largest size in memory

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import msgspec
 
-from engine.errors import InputError
-from engine.voice_advice import Advice
-from engine.whole_file import write_whole
-from server.access.limits import ANONYMOUS
+from sayline_tts.engine.checkpoint.atomic_write import write_whole
+from sayline_tts.engine.cloning.recording_quality import Advice
+from sayline_tts.engine.errors import InputError
+from sayline_tts.server.access.limits import ANONYMOUS
 
 log = logging.getLogger(__name__)
 

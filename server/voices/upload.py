@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from engine.errors import InputError
+from sayline_tts.engine.errors import InputError
 
 FILE = "file"
 WORDS = ("name", "consent", "url")

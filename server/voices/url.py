@@ -25,8 +25,8 @@ from aiohttp import (
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from engine.errors import InputError
-from server.voices.public_address import is_public
+from sayline_tts.engine.errors import InputError
+from sayline_tts.server.voices.public_address import is_public
 
 MAX_URL_CHARS = 2_048
 MAX_HOPS = 5
@@ -96,7 +96,7 @@ class VoiceUrls:
             raise VoiceUrlError(f"that address has more than {MAX_URL_CHARS} characters; send the file itself")
         try:
             if origin is None and source.startswith("hf://"):
-                from engine.hub import HubFile  # here, for what it takes to load
+                from sayline_tts.engine.checkpoint.hub import HubFile  # here, for what it takes to load
 
                 source = HubFile.parse(source).url
             url = URL(source) if origin is None else origin.join(URL(source))

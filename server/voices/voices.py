@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from engine.cloning import Clone, clone
-from engine.errors import VoiceError
-from engine.model import Model
-from engine.priority import step_aside
-from engine.voice import Voice
-from server.access.limits import ANONYMOUS
-from server.voices.store import Card, VoiceNameTaken, VoiceStore, check_name
+from sayline_tts.engine.cloning.cloning import Clone, clone
+from sayline_tts.engine.errors import VoiceError
+from sayline_tts.engine.execution.priority import step_aside
+from sayline_tts.engine.models.model import Model
+from sayline_tts.engine.models.voice import Voice
+from sayline_tts.server.access.limits import ANONYMOUS
+from sayline_tts.server.voices.store import Card, VoiceNameTaken, VoiceStore, check_name
 
 THREADS = 2  # one may wait for the hub, or make a voice
 NICENESS = 15  # a voice can wait, a frame cannot

@@ -10,9 +10,9 @@ from typing import Any, get_args
 import msgspec
 from aiohttp import web
 
-from server.access import door
-from server.websocket import protocol
-from server.websocket.protocol import ClientMessage, CloseCode, Encoding, ServerEvent
+from sayline_tts.server.access import middleware
+from sayline_tts.server.websocket import protocol
+from sayline_tts.server.websocket.protocol import ClientMessage, CloseCode, Encoding, ServerEvent
 
 PATH = "/v1/asyncapi.json"
 DOCUMENT = web.AppKey("asyncapi", bytes)
@@ -30,7 +30,7 @@ def add_routes(app: web.Application, version: str) -> None:
     app.add_routes([web.get(PATH, _document)])
 
 
-@door.public
+@middleware.public
 async def _document(request: web.Request) -> web.Response:
     return web.Response(body=request.app[DOCUMENT], content_type="application/json")
 

@@ -11,12 +11,12 @@ from typing import NoReturn
 
 from aiohttp import WebSocketError, WSMessage, WSMsgType, web
 
-from server.settings import Settings
-from server.websocket import protocol
-from server.websocket.outbox import Goodbye, Moved, Outgoing
-from server.websocket.protocol import CloseCode, Encoding, ProtocolError, Resume
-from server.websocket.session import Session
-from server.websocket.sessions import Sessions
+from sayline_tts.server.settings import Settings
+from sayline_tts.server.websocket import protocol
+from sayline_tts.server.websocket.outbox import Goodbye, Moved, Outgoing
+from sayline_tts.server.websocket.protocol import CloseCode, Encoding, ProtocolError, Resume
+from sayline_tts.server.websocket.session import Session
+from sayline_tts.server.websocket.sessions import Sessions
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 Audio is counted in ms: what is made and not yet played is the lead, and beyond its limit the engine leaves this row
 out until the clock, a report of the listener, or a socket that takes more, has brought it down. How text becomes
-segments: `server.speaking.backlog`.
+segments: `sayline_tts.server.synthesis.text_feeder`.
 """
 
 import asyncio
@@ -12,20 +12,21 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from msgspec import UNSET
 
-from engine.errors import InputError
-from engine.utterance import Segment, Silence, Status, Utterance
-from engine.voice import Voice
-from engine.word_clock import WordTime
-from server.access.limits import Caller
-from server.audio.framer import OPUS_BYTES_PER_MS, PCM_BYTES_PER_MS, Framer
-from server.shared import Shared
-from server.speaking.backlog import Backlog, Flush, Manner
-from server.websocket import protocol
-from server.websocket.delivery import Delivery
-from server.websocket.outbox import Outbox
-from server.websocket.protocol import Ack, Audio, ContextState, ProtocolError, Start
-from server.websocket.tally import Tally
-from server.websocket.transcript import Transcript
+from sayline_tts.engine.errors import InputError
+from sayline_tts.engine.models.voice import Voice
+from sayline_tts.engine.scheduling.utterance import Status, Utterance
+from sayline_tts.engine.segment import Segment, Silence
+from sayline_tts.engine.timing.word_time_estimator import WordTime
+from sayline_tts.server.access.limits import Caller
+from sayline_tts.server.app_state import Shared
+from sayline_tts.server.audio.framer import OPUS_BYTES_PER_MS, PCM_BYTES_PER_MS, Framer
+from sayline_tts.server.synthesis.text_feeder import Backlog, Flush, Manner
+from sayline_tts.server.websocket import protocol
+from sayline_tts.server.websocket.context_metrics import Tally
+from sayline_tts.server.websocket.event_stream import Delivery
+from sayline_tts.server.websocket.outbox import Outbox
+from sayline_tts.server.websocket.protocol import Ack, Audio, ContextState, ProtocolError, Start
+from sayline_tts.server.websocket.transcript import Transcript
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from server.websocket.protocol import Audio, Segment, ServerEvent, Word, WordEnd
+from sayline_tts.server.websocket.protocol import Audio, Segment, ServerEvent, Word, WordEnd
 
 MAX_ANSWERS = 64
 Speech = Audio | Segment | Word | WordEnd

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from engine.utterance import MAX_DECODE_STEPS
+from sayline_tts.engine.segment import MAX_DECODE_STEPS
 
 VERSION = "sayline.v1"
 MAX_ID_BYTES = 64

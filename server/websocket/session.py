@@ -1,6 +1,6 @@
 """What one client has going: its contexts, what waits to be sent of them, and what was sent and may not have come.
 
-It outlives a connection that is lost, for a while. Knows the protocol; knows no socket: `server.websocket.connection`.
+It outlives a connection that is lost, for a while. Knows the protocol; knows no socket: `sayline_tts.server.websocket.connection`.
 """
 
 import asyncio
@@ -10,14 +10,14 @@ from collections.abc import Callable, Container, Mapping
 import msgspec
 from msgspec import UNSET
 
-from engine.errors import InputError
-from server.access.limits import Caller
-from server.shared import Shared
-from server.websocket import protocol
-from server.websocket.context import Context
-from server.websocket.history import History
-from server.websocket.outbox import Outbox, Outgoing
-from server.websocket.protocol import Ack, Cancel, End, Flush, ProtocolError, Start, Text
+from sayline_tts.engine.errors import InputError
+from sayline_tts.server.access.limits import Caller
+from sayline_tts.server.app_state import Shared
+from sayline_tts.server.websocket import protocol
+from sayline_tts.server.websocket.context import Context
+from sayline_tts.server.websocket.outbox import Outbox, Outgoing
+from sayline_tts.server.websocket.protocol import Ack, Cancel, End, Flush, ProtocolError, Start, Text
+from sayline_tts.server.websocket.replay_buffer import History
 
 LEAD_BYTES = 4 * 1024 * 1024  # of audio that is made and not sent, for all contexts together
 LEAST_LEAD_MS = 240.0  # which every context gets, whatever others have

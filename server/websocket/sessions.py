@@ -9,11 +9,11 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from engine.errors import Full
-from server.access.limits import Caller
-from server.shared import Shared
-from server.websocket.protocol import CloseCode
-from server.websocket.session import Session
+from sayline_tts.engine.errors import Full
+from sayline_tts.server.access.limits import Caller
+from sayline_tts.server.app_state import Shared
+from sayline_tts.server.websocket.protocol import CloseCode
+from sayline_tts.server.websocket.session import Session
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ Text that was spoken long ago is forgotten, so that who talks for hours takes no
 
 from dataclasses import dataclass
 
-from engine.word_clock import WordTime, heard
+from sayline_tts.engine.timing.word_time_estimator import WordTime, heard
 
 KEPT_CHARS = 16_384  # of what has been spoken, at least
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from bench.stream import Connect, Connection, Outcome, Stream, Wish
+from sayline_tts.bench.load.stream import Connect, Connection, Outcome, Stream, Wish
 
 Script = Callable[[Stream], Awaitable[None]]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 from typer.testing import CliRunner
 
-from bench.cli import register
+from sayline_tts.bench.cli import register
 
 SAYLINE = (sys.executable, "-c", "from sayline.cli import main; main()")
 
@@ -45,7 +45,7 @@ def test_every_help_has_an_example() -> None:
 
 def test_registering_loads_nothing_heavy() -> None:
     code = (
-        "import sys, typer; from bench.cli import register; register(typer.Typer());"
+        "import sys, typer; from sayline_tts.bench.cli import register; register(typer.Typer());"
         "print(sorted({'torch', 'numpy', 'pydantic', 'aiohttp', 'websockets', 'scipy'} & sys.modules.keys()))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.engine_bench import EngineBench
-from engine.model import Model
+from sayline_tts.bench.engine_bench import EngineBench
+from sayline_tts.engine.models.model import Model
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import pytest
 import sayline
-from sayline import client, inbox, messages, opening
+from sayline import client, handshake, inbox, messages
 from sayline import context as context_module
 from websockets.datastructures import Headers
 from websockets.http11 import Response
@@ -489,7 +489,7 @@ async def test_a_refusal_says_what_to_do(scripted: ScriptedServer, status: HTTPS
 
 def test_a_server_that_says_when_to_come_back_is_believed() -> None:
     response = Response(503, "Service Unavailable", Headers({"Retry-After": "7"}), b"")
-    refused = opening.refusal("ws://a", response)
+    refused = handshake.refusal("ws://a", response)
     assert (refused.retry_after_ms, str(refused)[-16:]) == (7000, "try again in 7 s")
 
 
@@ -597,7 +597,7 @@ async def test_something_that_never_answers_is_refused() -> None:
     ],
 )
 def test_an_address_may_be_the_servers_or_the_pages(written: str, meant: str) -> None:
-    assert opening.stream_address(written) == meant
+    assert handshake.stream_address(written) == meant
 
 
 @pytest.mark.parametrize(
@@ -611,10 +611,10 @@ async def test_an_address_that_is_none_says_how_to_write_one(address: str) -> No
 
 
 def test_this_machine_needs_no_proxy() -> None:
-    assert opening.is_loopback("ws://127.0.0.1:8000/")
-    assert opening.is_loopback("ws://[::1]:8000/")
-    assert opening.is_loopback("ws://localhost/")
-    assert not opening.is_loopback("wss://voice.example/")
+    assert handshake.is_loopback("ws://127.0.0.1:8000/")
+    assert handshake.is_loopback("ws://[::1]:8000/")
+    assert handshake.is_loopback("ws://localhost/")
+    assert not handshake.is_loopback("wss://voice.example/")
 
 
 def test_the_scripted_frames_are_80_ms_long() -> None:

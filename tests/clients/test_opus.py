@@ -8,7 +8,7 @@ import pytest
 from sayline import opus
 from sayline.errors import ProtocolError
 
-from server.audio.opus import OpusEncoder
+from sayline_tts.server.audio.opus import OpusEncoder
 
 RATE_HZ = 24_000
 SECONDS = np.arange(10 * 1920) / RATE_HZ

@@ -11,8 +11,8 @@ import pytest
 import sayline
 from sayline import backoff
 
-from server.app import make_app
-from server.settings import Settings
+from sayline_tts.server.app import make_app
+from sayline_tts.server.settings import Settings
 from tests.clients.conformance.node_client import NodeClient
 from tests.clients.conformance.python_client import PythonClient
 from tests.clients.cut import Cut, CutLine

@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-from server.audio.opus import OpusEncoder
+from sayline_tts.server.audio.opus import OpusEncoder
 
 FRAME_SAMPLES = 1920
 FRAME_MS = 80.0

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from server.settings import Settings
-from server.settings_table import settings
+from sayline_tts.server.settings import Settings
+from sayline_tts.server.settings_table import settings
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"

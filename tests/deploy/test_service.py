@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from server.settings import Settings
-from server.settings_table import settings
+from sayline_tts.server.settings import Settings
+from sayline_tts.server.settings_table import settings
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy" / "sayline.service"

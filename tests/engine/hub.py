@@ -103,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Asker:
-    """The process in which `engine.source` and `engine.weights` meet a hub."""
+    """The process in which `sayline_tts.engine.checkpoint.resource` and `sayline_tts.engine.checkpoint.checkpoint` meet a hub."""
 
     def __init__(self, endpoint: str, home: Path, offline: bool = False) -> None:
         env = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "XDG_"))}
@@ -144,23 +144,23 @@ def running_hub() -> Iterator[Hub]:
 
 
 def _serve_calls() -> None:
-    from engine import source, weights
-    from engine.errors import InputError
+    from sayline_tts.engine.checkpoint import checkpoint, resource
+    from sayline_tts.engine.errors import InputError
 
-    weights.HUB_PATIENCE_S = 60.0  # a busy machine must not look like a silent hub
+    checkpoint.HUB_PATIENCE_S = 60.0  # a busy machine must not look like a silent hub
     time.sleep = lambda _: None  # the hub library naps between its tries
     for line in sys.stdin:
         call, *args = json.loads(line)
         try:
             if call == "wait at most":
-                (weights.HUB_PATIENCE_S,) = args
+                (checkpoint.HUB_PATIENCE_S,) = args
                 print("{}", flush=True)
             elif call == "find":
-                found = weights.find_checkpoint(*args)
+                found = checkpoint.find_checkpoint(*args)
                 answer = {key: str(getattr(found, key)) for key in ("name", "weights", "tokenizer", "reason")}
                 print(json.dumps(answer | {"can_clone": found.can_clone}), flush=True)
             else:
-                print(json.dumps({"path": str(source.fetch(*args))}), flush=True)
+                print(json.dumps({"path": str(resource.fetch(*args))}), flush=True)
         except InputError as error:
             print(json.dumps({"error": type(error).__name__, "text": str(error)}), flush=True)
 

@@ -17,11 +17,11 @@ from pocket_tts.models.tts_model import TTSModel as ReferenceModel
 from pocket_tts.utils.config import CONFIGS_DIR, Config
 from torch import Tensor
 
-from engine.catalogue import variant_config, variant_names
-from engine.runner import Output
-from engine.scheduler import Batch
-from engine.tts_model import TTSModel, VoiceState
-from engine.weights import EMBEDDED
+from sayline_tts.engine.checkpoint.catalogue import variant_config, variant_names
+from sayline_tts.engine.checkpoint.checkpoint import EMBEDDED
+from sayline_tts.engine.execution.model_runner import Output
+from sayline_tts.engine.scheduling.scheduler import Batch
+from sayline_tts.engine.tts_model import TTSModel, VoiceState
 from tests.engine.vocabularies import write_as_json
 
 SYLLABLES = [a + b for a in "bdfghklmnprstvw" for b in "aeiou"] + ["the", "and", "ing", "er", "on", "st"]

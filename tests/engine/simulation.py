@@ -17,15 +17,16 @@ from typing import cast
 import numpy as np
 import torch
 
-from engine.capacity import Costs, Curve
-from engine.codec import Cue, first_group
-from engine.engine import Engine, Event, FrameSpoken, UtteranceEnded
-from engine.errors import Full
-from engine.model import Model
-from engine.runner import Output, Runner
-from engine.scheduler import Batch
-from engine.utterance import Sampling, Segment, Silence, Utterance
-from engine.voice import Voice
+from sayline_tts.engine.engine import Engine, Event, FrameSpoken, UtteranceEnded
+from sayline_tts.engine.errors import Full
+from sayline_tts.engine.execution.decode_queue import Cue, first_group
+from sayline_tts.engine.execution.model_runner import Output, Runner
+from sayline_tts.engine.models.model import Model
+from sayline_tts.engine.models.voice import Voice
+from sayline_tts.engine.scheduling.cost_model import Costs, Curve
+from sayline_tts.engine.scheduling.scheduler import Batch
+from sayline_tts.engine.scheduling.utterance import Utterance
+from sayline_tts.engine.segment import Sampling, Segment, Silence
 
 CORES, CODEC_THREADS = 2, 2
 FRAME_MS = 80.0
@@ -94,7 +95,7 @@ class Job:
 
 @dataclass
 class Codec:
-    """The queue of `engine.codec`, with the clock for threads."""
+    """The queue of `sayline_tts.engine.execution.decode_queue`, with the clock for threads."""
 
     machine: "Machine"
     waiting: dict[int, deque[tuple[Cue, Future[np.ndarray]]]] = field(default_factory=dict)

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from engine.utterance import Segment, Silence
+from sayline_tts.engine.segment import Segment, Silence
 from tests.engine.simulation import FRAME_MS, Listener, Machine, costs_of
 
 ENDLESS = 10**5  # frames

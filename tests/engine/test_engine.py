@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from engine.codec import Dropped
-from engine.decoder import LocalDecoder
-from engine.engine import Engine, Event, FrameSpoken, SegmentSpoken, SilenceSpoken, UtteranceEnded
-from engine.errors import Full
-from engine.mimi import MimiState
-from engine.model import Model
-from engine.reading.passage import Word
-from engine.scheduler import Batch
-from engine.utterance import Sampling, Segment, Silence, Status, Utterance
-from engine.voice import Voice
-from engine.word_clock import WordTime
+from sayline_tts.engine.engine import Engine, Event, FrameSpoken, SegmentSpoken, SilenceSpoken, UtteranceEnded
+from sayline_tts.engine.errors import Full
+from sayline_tts.engine.execution.decode_queue import Dropped
+from sayline_tts.engine.execution.decoder import LocalDecoder
+from sayline_tts.engine.models.mimi import MimiState
+from sayline_tts.engine.models.model import Model
+from sayline_tts.engine.models.voice import Voice
+from sayline_tts.engine.scheduling.scheduler import Batch
+from sayline_tts.engine.scheduling.utterance import Status, Utterance
+from sayline_tts.engine.segment import Sampling, Segment, Silence
+from sayline_tts.engine.text.chunk import Word
+from sayline_tts.engine.timing.word_time_estimator import WordTime
 
 TOLERANCE = 2e-4  # of PCM: sums come in another order in another batch
 TEXTS = ["Hello there.", "It is a fine day, is it not?", "Yes.", "One more thing before we go home tonight."]
@@ -449,7 +450,7 @@ def test_words_are_told_before_the_frame_in_which_they_begin_and_end_in_their_se
     if not heads:
         monkeypatch.setattr(Model, "heads", None)
     if static:  # as on an accelerator
-        monkeypatch.setattr("engine.runner.wants_static", lambda device: True)
+        monkeypatch.setattr("sayline_tts.engine.execution.model_runner.wants_static", lambda device: True)
     engine = Engine(model, 1)
     spoken = Utterance(voices[0], Sampling(0.3, None, -1.0, 1, 0))
     wanted: list[Segment] = []

@@ -10,9 +10,9 @@ import pytest
 import torch
 from pocket_tts.models.model_state import export_model_state as reference_export
 
-from engine.catalogue import variant_names
-from engine.tts_model import export_model_state
-from engine.weights import EMBEDDED
+from sayline_tts.engine.checkpoint.catalogue import variant_names
+from sayline_tts.engine.checkpoint.checkpoint import EMBEDDED
+from sayline_tts.engine.tts_model import export_model_state
 from tests.engine.reference import (
     AT_ONCE,
     Pair,

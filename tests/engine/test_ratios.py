@@ -10,14 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.codec import GROUP
-from engine.engine import Engine, FrameSpoken
-from engine.mimi import MimiState
-from engine.model import Model
-from engine.priority import step_aside
-from engine.state import Draws, FlowLMState, Opening
-from engine.utterance import Sampling, Utterance
-from server.voices.voices import NICENESS
+from sayline_tts.engine.engine import Engine, FrameSpoken
+from sayline_tts.engine.execution.priority import step_aside
+from sayline_tts.engine.models.flow_lm_state import Draws, FlowLMState, Opening
+from sayline_tts.engine.models.mimi import MimiState
+from sayline_tts.engine.models.model import Model
+from sayline_tts.engine.scheduling.cost_model import GROUP
+from sayline_tts.engine.scheduling.utterance import Utterance
+from sayline_tts.engine.segment import Sampling
+from sayline_tts.server.voices.voices import NICENESS
 from tests.engine.reference import some_audio
 
 TEXT = "Who can tell the secrets of their hearts and minds, and who would want to know them all before the day is out?"

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from engine.errors import InputError, TextError, UnknownVoice, VoiceError
-from engine.model import Model
-from engine.runner import Output
-from engine.scheduler import Batch
-from engine.tts_model import TTSModel, VoiceState, export_model_state
+from sayline_tts.engine.errors import InputError, TextError, UnknownVoice, VoiceError
+from sayline_tts.engine.execution.model_runner import Output
+from sayline_tts.engine.models.model import Model
+from sayline_tts.engine.scheduling.scheduler import Batch
+from sayline_tts.engine.tts_model import TTSModel, VoiceState, export_model_state
 from tests.engine.reference import some_audio
 
 

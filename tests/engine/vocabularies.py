@@ -7,7 +7,7 @@ import sentencepiece
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers
 
-EMBEDDED = Path(__file__).parents[2] / "engine" / "embedded" / "tokenizer.model"
+EMBEDDED = Path(__file__).parents[2] / "engine" / "checkpoint" / "embedded" / "tokenizer.model"
 EMBEDDED_TOKENS = 320
 _TINY_TOKENS = 320  # at most
 

@@ -15,19 +15,19 @@ import numpy as np
 import torch
 from aiohttp import web
 
-from engine.config import FlowLMTransformerConfig
-from engine.errors import VoiceError
-from engine.model import Model
-from engine.voice import Voice, load_voice_file
-from server.access import door
-from server.access.keys import KeyFile
-from server.access.limits import Limits
-from server.http import voices as http_voices
-from server.http.errors import tell_errors
-from server.settings import Settings
-from server.voices.store import VoiceStore
-from server.voices.url import VoiceUrls
-from server.voices.voices import Voices
+from sayline_tts.engine.checkpoint.config import FlowLMTransformerConfig
+from sayline_tts.engine.errors import VoiceError
+from sayline_tts.engine.models.model import Model
+from sayline_tts.engine.models.voice import Voice, load_voice_file
+from sayline_tts.server.access import middleware
+from sayline_tts.server.access.keys import KeyFile
+from sayline_tts.server.access.limits import Limits
+from sayline_tts.server.http import voices as http_voices
+from sayline_tts.server.http.errors import tell_errors
+from sayline_tts.server.settings import Settings
+from sayline_tts.server.voices.store import VoiceStore
+from sayline_tts.server.voices.url import VoiceUrls
+from sayline_tts.server.voices.voices import Voices
 from tests.server.fakes import FakeModel
 from tests.server.peer import running
 
@@ -126,7 +126,7 @@ async def voice_server(
     model = model or CloningModel()
     voices = Voices(cast(Model, model), VoiceStore(settings.voices_path))
     app = web.Application(middlewares=[tell_errors])
-    door.install(app, settings)
+    middleware.install(app, settings)
     app.add_routes(http_voices.routes(voices, settings, urls))
     try:
         async with running(app) as address:

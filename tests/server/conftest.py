@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from server.app import make_app
-from server.settings import Settings
+from sayline_tts.server.app import make_app
+from sayline_tts.server.settings import Settings
 from tests.server.fakes import FakeEngine
 from tests.server.peer import running
 

@@ -10,16 +10,16 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from engine.engine import Engine
-from server.access import door
-from server.http import api as http_api
-from server.http import errors as http_errors
-from server.metrics import Metrics
-from server.settings import Settings
-from server.shared import Shared
-from server.speaking.worker import Worker
-from server.voices.store import VoiceStore
-from server.voices.url import VoiceUrls
+from sayline_tts.engine.engine import Engine
+from sayline_tts.server.access import middleware
+from sayline_tts.server.app_state import Shared
+from sayline_tts.server.http import api as http_api
+from sayline_tts.server.http import errors as http_errors
+from sayline_tts.server.metrics import Metrics
+from sayline_tts.server.settings import Settings
+from sayline_tts.server.synthesis.engine_loop import Worker
+from sayline_tts.server.voices.store import VoiceStore
+from sayline_tts.server.voices.url import VoiceUrls
 from tests.server.peer import running
 
 
@@ -51,10 +51,10 @@ async def doors(
 ) -> AsyncIterator[Doors]:
     app = web.Application(middlewares=[http_errors.tell_errors])
     loaded = Settings.load(keys_file=str(folder / "keys.json"), data=str(folder), **settings)
-    door.install(app, loaded)
+    middleware.install(app, loaded)
     metrics = Metrics()
     worker = Worker(engine, metrics, VoiceStore(loaded.voices_path))
-    shared = Shared(worker, loaded, app[door.LEDGER], metrics)
+    shared = Shared(worker, loaded, app[middleware.LEDGER], metrics)
     app.add_routes(http_api.routes(shared, accepting, urls))
 
     async def alive(_: web.Application) -> AsyncIterator[None]:

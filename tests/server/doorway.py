@@ -7,9 +7,9 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from server.access import door
-from server.http.errors import tell_errors
-from server.settings import Settings
+from sayline_tts.server.access import middleware
+from sayline_tts.server.http.errors import tell_errors
+from sayline_tts.server.settings import Settings
 from tests.server.peer import running
 
 Answer = tuple[int, str, dict[str, str]]
@@ -35,7 +35,7 @@ class Doorway:
 async def doorway(**settings: Any) -> AsyncIterator[Doorway]:
     rejected: list[tuple[str, str]] = []
     app = web.Application(middlewares=[tell_errors])
-    door.install(app, Settings.load(**settings), lambda code, key: rejected.append((code, key)))
+    middleware.install(app, Settings.load(**settings), lambda code, key: rejected.append((code, key)))
     app.add_routes([web.get("/who", _who), web.get("/open", _open), web.post("/text", _text), web.get("/at", _at)])
     app.add_routes([web.get("/voice/{name}", _voice), web.get("/context", _context), web.get("/bug", _bug)])
     async with running(app) as address:
@@ -43,32 +43,32 @@ async def doorway(**settings: Any) -> AsyncIterator[Doorway]:
 
 
 async def _who(request: web.Request) -> web.Response:
-    return web.Response(text=request[door.CALLER].name)
+    return web.Response(text=request[middleware.CALLER].name)
 
 
 async def _at(request: web.Request) -> web.Response:
-    visitor = request[door.VISITOR]
+    visitor = request[middleware.VISITOR]
     return web.Response(text=f"{visitor.address} {visitor.scheme} {visitor.host}")
 
 
-@door.public
+@middleware.public
 async def _open(request: web.Request) -> web.Response:
     return web.Response(text="open", headers={"Vary": "Accept-Encoding"})
 
 
 async def _text(request: web.Request) -> web.Response:
-    request.app[door.LEDGER].take_chars(request[door.CALLER], len(await request.text()))
+    request.app[middleware.LEDGER].take_chars(request[middleware.CALLER], len(await request.text()))
     return web.Response(text="spoken")
 
 
 async def _voice(request: web.Request) -> web.Response:
-    request.app[door.LEDGER].check_voice(request[door.CALLER], request.match_info["name"])
+    request.app[middleware.LEDGER].check_voice(request[middleware.CALLER], request.match_info["name"])
     return web.Response(text="spoken")
 
 
 async def _context(request: web.Request) -> web.StreamResponse:
     """Lasts until its reader goes."""
-    with request.app[door.LEDGER].take_context(request[door.CALLER]):
+    with request.app[middleware.LEDGER].take_context(request[middleware.CALLER]):
         response = web.StreamResponse()
         await response.prepare(request)
         while True:

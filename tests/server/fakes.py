@@ -12,17 +12,18 @@ from typing import cast
 import numpy as np
 import torch
 
-from engine.alignment_heads import AlignmentHeads
-from engine.codec import Dropped
-from engine.engine import Engine, Event
-from engine.errors import HubError, TextError, UnknownVoice
-from engine.model import Model
-from engine.owners import owners
-from engine.reading.passage import Word
-from engine.runner import Output, Runner
-from engine.scheduler import Batch, Row
-from engine.utterance import Segment, Utterance
-from engine.voice import Voice
+from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads
+from sayline_tts.engine.engine import Engine, Event
+from sayline_tts.engine.errors import HubError, TextError, UnknownVoice
+from sayline_tts.engine.execution.decode_queue import Dropped
+from sayline_tts.engine.execution.model_runner import Output, Runner
+from sayline_tts.engine.models.model import Model
+from sayline_tts.engine.models.voice import Voice
+from sayline_tts.engine.scheduling.scheduler import Batch, Row
+from sayline_tts.engine.scheduling.utterance import Utterance
+from sayline_tts.engine.segment import Segment
+from sayline_tts.engine.text.chunk import Word
+from sayline_tts.engine.text.word_ids import owners
 
 FRAME_SAMPLES = 1920
 FRAMES_PER_WORD = 2

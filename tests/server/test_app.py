@@ -15,11 +15,11 @@ import pytest
 from aiohttp.test_utils import TestServer
 from websockets.exceptions import ConnectionClosed
 
-from engine.errors import InputError
-from engine.model import Model
-from server import app as app_module
-from server.app import PortInUse, bind, make_app, page_root, serve
-from server.settings import Settings, SettingsError
+from sayline_tts.engine.errors import InputError
+from sayline_tts.engine.models.model import Model
+from sayline_tts.server import app as app_module
+from sayline_tts.server.app import PortInUse, bind, make_app, page_root, serve
+from sayline_tts.server.settings import Settings, SettingsError
 from tests.server.fakes import FakeEngine
 from tests.server.peer import Peer, peer, running
 
@@ -102,17 +102,12 @@ async def test_without_a_page_that_is_said(engine: FakeEngine, monkeypatch: pyte
     assert (status, "/v1/stream" in text) == (404, True)
 
 
-@pytest.mark.parametrize("installed", [True, False])
-def test_the_page_is_found_in_the_package_and_around_it(
-    installed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    package = tmp_path / "server"
-    monkeypatch.setattr(app_module, "__file__", str(package / "app.py"))
+def test_page_root_is_the_package_that_holds_the_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(app_module, "__file__", str(tmp_path / "server" / "app.py"))
     assert page_root() is None
-    root = package if installed else tmp_path
-    (root / "web").mkdir(parents=True)
-    (root / "web" / "index.html").touch()
-    assert page_root() == root
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "index.html").touch()
+    assert page_root() == tmp_path
 
 
 async def test_strangers_are_kept_out_before_anything_is_made(engine: FakeEngine) -> None:
@@ -158,7 +153,7 @@ async def test_a_server_that_stops_says_so_to_every_context_and_closes(engine: F
 async def test_a_server_stops_although_somebody_does_not_read(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.websocket.connection.PATIENCE_S", 0.1)
+    monkeypatch.setattr("sayline_tts.server.websocket.connection.PATIENCE_S", 0.1)
     stuck = asyncio.Event()
 
     async def never(socket: object, data: object) -> None:
@@ -179,7 +174,7 @@ async def test_our_own_fault_closes_one_session_with_1011(
         await other.send("start", "healthy")
         await other.send("text", "healthy", text="Hello. ")
         await other.hear_until("segment")
-        monkeypatch.setattr("server.websocket.session.Session._open", lambda *_: 1 / 0)
+        monkeypatch.setattr("sayline_tts.server.websocket.session.Session._open", lambda *_: 1 / 0)
         await one.send("start")
         assert await closing(one) == (1011, "internal error")
         await other.send("text", "healthy", text="All is well.")
@@ -191,8 +186,8 @@ async def test_our_own_fault_closes_one_session_with_1011(
 def test_a_server_of_weights_on_this_machine_loads_nothing_that_it_does_not_need() -> None:
     # Of scipy, what we use: Numba looks for a BLAS in it by itself.
     code = (
-        "import sys; from server.app import Model, find_checkpoint; Model.load(find_checkpoint('embedded'));"
-        "print(sorted({'engine.hub', 'huggingface_hub.file_download', 'nupunkt', 'rich', 'scipy.signal', 'typer'}"
+        "import sys; from sayline_tts.server.app import Model, find_checkpoint; Model.load(find_checkpoint('embedded'));"
+        "print(sorted({'sayline_tts.engine.checkpoint.hub', 'huggingface_hub.file_download', 'nupunkt', 'rich', 'scipy.signal', 'typer'}"
         " & sys.modules.keys()))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -205,7 +200,7 @@ def test_what_was_loaded_is_never_looked_through_for_garbage(monkeypatch: pytest
 
     looked: list[tuple[bool, bool]] = []
     monkeypatch.setattr(app_module, "_serve", look)
-    monkeypatch.setattr("server.logs.set_up", lambda *_: None)
+    monkeypatch.setattr("sayline_tts.server.logs.set_up", lambda *_: None)
     monkeypatch.setattr(Model, "load", lambda *_: model)
     interval_s = sys.getswitchinterval()
     gc.disable()

@@ -8,7 +8,7 @@ import typer
 from sayline.cli import make_app
 from typer.testing import CliRunner
 
-from server.cli import register
+from sayline_tts.server.cli import register
 
 COMMANDS = ("doctor", "generate", "export-voice", "keys", "serve", "voices")
 
@@ -28,7 +28,7 @@ def test_every_help_has_an_example(command: str) -> None:
 
 def test_registering_loads_nothing_heavy() -> None:
     code = (
-        "import sys, typer; from server.cli import register; register(typer.Typer());"
+        "import sys, typer; from sayline_tts.server.cli import register; register(typer.Typer());"
         "print(sorted({'torch', 'numpy', 'pydantic', 'aiohttp', 'huggingface_hub', 'scipy', 'rich.progress'}"
         " & sys.modules.keys()))"
     )

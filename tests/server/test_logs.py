@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from server import logs
-from server.app import make_app
-from server.settings import Settings
+from sayline_tts.server import logs
+from sayline_tts.server.app import make_app
+from sayline_tts.server.settings import Settings
 from tests.server.fakes import FakeEngine
 from tests.server.peer import peer, running
 
@@ -164,7 +164,7 @@ async def test_a_session_leaves_neither_text_nor_key(
         engine.runner.codec_fault = ValueError(TEXT)
         await one.say(TEXT)
         await one.hear_all()
-        monkeypatch.setattr("server.websocket.session.Session.handle", lambda session, message: {}[message])
+        monkeypatch.setattr("sayline_tts.server.websocket.session.Session.handle", lambda session, message: {}[message])
         await one.send("start", "b")
         await one.socket.wait_closed()
     said = read(lines)

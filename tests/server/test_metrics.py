@@ -5,7 +5,7 @@ import threading
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from server.metrics import ANONYMOUS, MOST_VALUES, OTHER, WATCHED, Metrics
+from sayline_tts.server.metrics import ANONYMOUS, MOST_VALUES, OTHER, WATCHED, Metrics
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float:

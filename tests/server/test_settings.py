@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from server.settings import Settings, SettingsError
+from sayline_tts.server.settings import Settings, SettingsError
 
 
 def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """The table of settings: complete, and the same as the settings."""
 
-from server.settings import Settings
-from server.settings_table import COMMAND, DOCUMENT, document, settings
+from sayline_tts.server.settings import Settings
+from sayline_tts.server.settings_table import COMMAND, DOCUMENT, document, settings
 
 
 def test_the_table_in_the_documentation_is_that_of_the_settings() -> None:

@@ -15,8 +15,8 @@ from tests.server.peer import Peer, peer
 # Seed 13 hangs in its step, seed 14 fails the engine's books; all others take 50 ms a step.
 SERVER = """
 import asyncio, sys, threading, time
-import server.app as app
-from server.settings import Settings
+import sayline_tts.server.app as app
+from sayline_tts.server.settings import Settings
 from tests.server.fakes import FakeEngine
 
 engine = FakeEngine()
@@ -37,7 +37,7 @@ app.Engine = lambda *args, **more: engine
 app._banner = lambda settings, made, port: f"port {port}"
 settings = Settings.load(port=0, watchdog_s=0.5, drain_s=float(sys.argv[1]))
 with app.bind(settings) as listener:
-    asyncio.run(app._serve(settings, engine.model, listener, None))
+    asyncio.run(app._serve(settings, sayline_tts.engine.models.model, listener, None))
 """
 
 

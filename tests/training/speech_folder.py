@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from training.files import write_array, write_arrays, write_whole
-from training.phones import PHONES
+from training.data.files import write_array, write_arrays, write_whole
+from training.data.phones import PHONES
 
 FRAME_SAMPLES = 1920
 FRAMES = 20  # of a clip

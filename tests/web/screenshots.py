@@ -48,10 +48,10 @@ async def states(page: Any, address: str) -> Any:
 async def main(folder: Path) -> None:
     from playwright.async_api import async_playwright
 
-    from engine.model import Model
-    from engine.weights import find_checkpoint
-    from server.app import make_app
-    from server.settings import Settings
+    from sayline_tts.engine.checkpoint.checkpoint import find_checkpoint
+    from sayline_tts.engine.models.model import Model
+    from sayline_tts.server.app import make_app
+    from sayline_tts.server.settings import Settings
     from tests.server.peer import running
     from tests.web.site import ARGUMENTS, CHROMIUM
 

@@ -11,13 +11,13 @@ import aiohttp
 import numpy as np
 import pytest
 
-from engine.model import Model
-from engine.reading.passage import Word
-from engine.utterance import Segment
-from server.access.keys import KeyFile
-from server.access.limits import Limits
-from server.app import make_app
-from server.settings import Settings
+from sayline_tts.engine.models.model import Model
+from sayline_tts.engine.segment import Segment
+from sayline_tts.engine.text.chunk import Word
+from sayline_tts.server.access.keys import KeyFile
+from sayline_tts.server.access.limits import Limits
+from sayline_tts.server.app import make_app
+from sayline_tts.server.settings import Settings
 from tests.engine.sounds import speech, wav
 from tests.server.cloners import CloningModel, form
 from tests.server.fakes import FakeEngine, FakeRunner

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from websockets.http11 import Response
 
-from server.audio.opus import OpusEncoder
+from sayline_tts.server.audio.opus import OpusEncoder
 from tests.web.listening import Heard, listen
 from tests.web.site import ARGUMENTS, CHROMIUM, ROOT, Site, respond
 

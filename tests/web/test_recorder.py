@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.cloning import hear
-from server.voices.voices import Voices
+from sayline_tts.engine.cloning.cloning import hear
+from sayline_tts.server.voices.voices import Voices
 from tests.engine.sounds import speech
 from tests.web.stage import (
     ASKS_NOBODY,

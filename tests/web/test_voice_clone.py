@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from engine.model import Model
-from server.voices import upload
+from sayline_tts.engine.models.model import Model
+from sayline_tts.server.voices import upload
 from tests.engine.sounds import speech, wav
 from tests.web.stage import AUDIO, Stage, agree, choose, enter, focused, open_panel, send, staged, told, voices_of
 from tests.web.test_access import check

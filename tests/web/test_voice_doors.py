@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from server.access.limits import Limits
-from server.http.voices import MAX_UPLOADS_OF_ONE
+from sayline_tts.server.access.limits import Limits
+from sayline_tts.server.http.voices import MAX_UPLOADS_OF_ONE
 from tests.web.stage import (
     Stage,
     agree,

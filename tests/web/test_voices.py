@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from server.access.limits import Limits
+from sayline_tts.server.access.limits import Limits
 from tests.web.stage import Stage, enter, expect_refusal, focused, make_voice, staged, voices_of
 from tests.web.watching import status
 

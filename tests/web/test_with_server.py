@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.model import Model
-from server.app import make_app
-from server.settings import Settings
+from sayline_tts.engine.models.model import Model
+from sayline_tts.server.app import make_app
+from sayline_tts.server.settings import Settings
 from tests.server.peer import running
 from tests.web.watching import status
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from engine.alignment_heads import AlignmentHeads
+from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads
 from tests.clients import scripted
 from tests.clients.speaker import Speaker
 from tests.clients.tone import FRAME_MS

@@ -8,8 +8,8 @@ from websockets.exceptions import ConnectionClosed
 
 from sayline import wire
 from sayline.errors import ConnectionLost, ProtocolError, Refused
+from sayline.handshake import open_socket
 from sayline.messages import ClientMessage, Error, Ready, Resumed, ServerMessage
-from sayline.opening import open_socket
 
 Answer = TypeVar("Answer", Ready, Resumed)
 

@@ -10,7 +10,7 @@ from sayline import messages
 from sayline.errors import ConnectionLost, SaylineError, context_failed
 from sayline.frame import Frame
 from sayline.inbox import Event, Inbox
-from sayline.sent import Sent
+from sayline.resend_buffer import Sent
 from sayline.state import LEADS_TO, MAY_SEND, State
 from sayline.text_stream import Text, text_of
 from sayline.wire import speakable

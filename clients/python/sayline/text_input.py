@@ -4,7 +4,7 @@ import codecs
 import os
 from collections.abc import AsyncIterator, Iterator
 
-from sayline.reading import Reading
+from sayline.threaded_iterator import Reading
 
 PIECE_BYTES = 4096
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Iterable, 
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing
 from typing import Any
 
-from sayline.reading import Reading
+from sayline.threaded_iterator import Reading
 
 # What text may come from: an iterable of pieces, something to await for it, or something to enter for it.
 Text = (

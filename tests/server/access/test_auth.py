@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from server.access.auth import Callers
-from server.access.keys import KeyFile, KeyRevoked
-from server.access.limits import Caller, Limits
-from server.settings import Settings, SettingsError
+from sayline_tts.server.access.auth import Callers
+from sayline_tts.server.access.keys import KeyFile, KeyRevoked
+from sayline_tts.server.access.limits import Caller, Limits
+from sayline_tts.server.settings import Settings, SettingsError
 from tests.server.doorway import doorway
 
 SINGLE = "correct-horse"

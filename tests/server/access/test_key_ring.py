@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from server.access.key_ring import KeyRing
-from server.access.keys import KeyFile, KeyFileError
-from server.access.limits import Limits
+from sayline_tts.server.access.key_ring import KeyRing
+from sayline_tts.server.access.keys import KeyFile, KeyFileError
+from sayline_tts.server.access.limits import Limits
 
 NOTHING = Limits()
 

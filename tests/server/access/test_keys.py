@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.access.keys import MAX_FILE_BYTES, NAME, KeyFile, KeyFileError, KeyNameError
-from server.access.limits import Limits
+from sayline_tts.server.access.keys import MAX_FILE_BYTES, NAME, KeyFile, KeyFileError, KeyNameError
+from sayline_tts.server.access.limits import Limits
 
 NOTHING = Limits()
 

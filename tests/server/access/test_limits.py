@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.errors import InputError
-from server.access.keys import KeyRevoked
-from server.access.limits import FEWEST_TO_SWEEP, Bucket, Caller, Ledger, Limited, Limits, VoiceNotAllowed
+from sayline_tts.engine.errors import InputError
+from sayline_tts.server.access.keys import KeyRevoked
+from sayline_tts.server.access.limits import FEWEST_TO_SWEEP, Bucket, Caller, Ledger, Limited, Limits, VoiceNotAllowed
 
 
 class Clock:

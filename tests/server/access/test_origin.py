@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.access.origin import Origins, normalise
+from sayline_tts.server.access.origin import Origins, normalise
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from aiohttp.test_utils import TestServer
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from server.access.tls import make_context
-from server.app import make_app
-from server.settings import Settings, SettingsError
+from sayline_tts.server.access.tls import make_context
+from sayline_tts.server.app import make_app
+from sayline_tts.server.settings import Settings, SettingsError
 from tests.server.fakes import FakeEngine
 from tests.server.peer import Peer
 

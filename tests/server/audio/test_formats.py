@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from engine.audio import to_int16, to_pcm
-from server.audio.formats import RECIPES, Encoder, Format, FormatError, new_encoder
+from sayline_tts.engine.audio.recording import to_int16, to_pcm
+from sayline_tts.server.audio.formats import RECIPES, Encoder, Format, FormatError, new_encoder
 
 RATE_HZ = 24_000
 FRAME = 1920

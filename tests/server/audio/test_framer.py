@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from engine.audio import to_pcm
-from server.audio.framer import Framer
+from sayline_tts.engine.audio.recording import to_pcm
+from sayline_tts.server.audio.framer import Framer
 
 RATE_HZ, FRAME = 24_000, 1920
 

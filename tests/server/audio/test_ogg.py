@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from server.audio.ogg import OPUS_RATES_HZ, OggOpusEncoder, OggPages, checksum
+from sayline_tts.server.audio.ogg import OPUS_RATES_HZ, OggOpusEncoder, OggPages, checksum
 
 RATE_HZ, FRAME = 24_000, 1920
 Samples = npt.NDArray[np.float32]

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from server.audio import opus
-from server.audio.opus import OpusEncoder, OpusMissing, find_libopus, load_opuslib
+from sayline_tts.server.audio import opus
+from sayline_tts.server.audio.opus import OpusEncoder, OpusMissing, find_libopus, load_opuslib
 
 FRAME = 1920
 Samples = npt.NDArray[np.float32]
@@ -214,7 +214,7 @@ def test_the_question_to_the_system_is_answered_only_during_the_import(unloaded:
 
 def test_nothing_is_said_at_exit_or_in_a_first_import(tmp_path: Path) -> None:
     script = (
-        "import numpy as np; from server.audio.opus import OpusEncoder\n"
+        "import numpy as np; from sayline_tts.server.audio.opus import OpusEncoder\n"
         "kept = OpusEncoder(); kept.encode(np.zeros(1920, np.float32))\n"
         "circle = [OpusEncoder()]; circle.append(circle); del circle\n"
         "encoder = OpusEncoder(); del encoder\n"

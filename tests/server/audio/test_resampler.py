@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from server.audio.resampler import Resampler, to_frame
+from sayline_tts.server.audio.resampler import Resampler, to_frame
 
 TONE = np.asarray(0.5 * np.sin(2 * np.pi * 440 * np.arange(24_000) / 24_000), np.float32)
 

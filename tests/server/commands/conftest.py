@@ -11,8 +11,8 @@ from huggingface_hub.utils import enable_progress_bars  # type: ignore[attr-defi
 from torch import Tensor
 from typer.testing import CliRunner, Result
 
-from engine.tts_model import TTSModel
-from server.cli import register
+from sayline_tts.engine.tts_model import TTSModel
+from sayline_tts.server.cli import register
 
 Sayline = Callable[..., Result]
 FRAME_SAMPLES = 1920

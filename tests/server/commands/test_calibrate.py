@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from engine import head_finder
-from engine.alignment_heads import FILE, AlignmentHeads
-from engine.head_finder import Found
-from engine.weights import EMBEDDED, find_checkpoint
+from sayline_tts.engine.checkpoint.alignment_heads import FILE, AlignmentHeads
+from sayline_tts.engine.checkpoint.checkpoint import EMBEDDED, find_checkpoint
+from sayline_tts.engine.timing import head_finder
+from sayline_tts.engine.timing.head_finder import Found
 from tests.server.commands.conftest import Sayline, mistake
 
 FOUND = Found((((3, 1), 0.81), ((0, 2), 0.4), ((1, 1), 0.2)))
@@ -62,5 +62,5 @@ def test_a_folder_that_cannot_be_written_to_is_told(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(head_finder, "find_heads", lambda *_: FOUND)
-    monkeypatch.setattr("engine.alignment_heads.write_heads", refuse)
+    monkeypatch.setattr("sayline_tts.engine.checkpoint.alignment_heads.write_heads", refuse)
     assert "cannot be written to (Permission denied)" in mistake(sayline("calibrate", "--config", config))

@@ -8,11 +8,11 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-from engine.errors import InputError
-from server.audio.opus import OpusMissing
-from server.commands import checks
-from server.commands.checks import Check, Finding, Status, examine
-from server.settings import Settings
+from sayline_tts.engine.errors import InputError
+from sayline_tts.server.audio.opus import OpusMissing
+from sayline_tts.server.commands import checks
+from sayline_tts.server.commands.checks import Check, Finding, Status, examine
+from sayline_tts.server.settings import Settings
 
 GB = 1 << 30
 
@@ -135,7 +135,7 @@ def test_an_unknown_model_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_model_of_ones_own_has_its_files_or_not(tmp_path: Path) -> None:
-    embedded = Path(checks.__file__).parents[2] / "engine" / "embedded"
+    embedded = Path(checks.__file__).parents[2] / "engine" / "checkpoint" / "embedded"
     assert find_weights(embedded / "config.yaml") is Status.FINE
     (tmp_path / "config.yaml").write_text((embedded / "config.yaml").read_text())
     assert find_weights(tmp_path / "config.yaml") is Status.WARNING

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from server.commands import checks
-from server.commands.checks import Finding, Status
-from server.settings import Settings
+from sayline_tts.server.commands import checks
+from sayline_tts.server.commands.checks import Finding, Status
+from sayline_tts.server.settings import Settings
 from tests.server.commands.conftest import Sayline, mistake
 
 FINE = Finding("cores", Status.FINE, "2")

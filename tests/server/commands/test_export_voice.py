@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.tts_model import TTSModel
+from sayline_tts.engine.tts_model import TTSModel
 from tests.engine.sounds import speech, wav
 from tests.server.commands.conftest import Sayline, mistake
 

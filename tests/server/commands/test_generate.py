@@ -15,10 +15,10 @@ import safetensors.torch
 import torch
 import yaml
 
-from engine.audio import read_audio
-from engine.audio_file import decode_file
-from engine.tts_model import TTSModel
-from engine.weights import EMBEDDED
+from sayline_tts.engine.audio.audio_file import decode_file
+from sayline_tts.engine.audio.recording import read_audio
+from sayline_tts.engine.checkpoint.checkpoint import EMBEDDED
+from sayline_tts.engine.tts_model import TTSModel
 from tests.engine.sounds import encode, speech, wav
 from tests.server.commands.conftest import CountingModel, Sayline, mistake
 

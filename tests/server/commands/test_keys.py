@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from server.access.key_ring import KeyRing
-from server.access.keys import KeyFile
-from server.settings import Settings
+from sayline_tts.server.access.key_ring import KeyRing
+from sayline_tts.server.access.keys import KeyFile
+from sayline_tts.server.settings import Settings
 from tests.server.commands.conftest import Sayline, mistake
 
 

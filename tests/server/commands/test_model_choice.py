@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.errors import VoiceError
-from server.commands.model_choice import ModelChoice, check_voice, load_voice
-from server.commands.terminal import Terminal
+from sayline_tts.engine.errors import VoiceError
+from sayline_tts.server.commands.model_choice import ModelChoice, check_voice, load_voice
+from sayline_tts.server.commands.terminal import Terminal
 from tests.server.commands.conftest import CountingModel
 
 

@@ -12,10 +12,10 @@ from pydantic import Field
 from pydantic_settings import BaseSettings
 from typer.testing import CliRunner
 
-from engine.errors import InputError
-from server.commands.serve import with_options
-from server.settings import Settings
-from server.settings_table import settings
+from sayline_tts.engine.errors import InputError
+from sayline_tts.server.commands.serve import with_options
+from sayline_tts.server.settings import Settings
+from sayline_tts.server.settings_table import settings
 from tests.server.commands.conftest import Sayline, mistake
 
 
@@ -31,7 +31,7 @@ class Others(BaseSettings):
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """Settings that a server was started with."""
     settings: list[Settings] = []
-    monkeypatch.setitem(sys.modules, "server.app", SimpleNamespace(serve=settings.append))
+    monkeypatch.setitem(sys.modules, "sayline_tts.server.app", SimpleNamespace(serve=settings.append))
     for name in os.environ:
         if name.startswith("SAYLINE_") or name == "PORT":
             monkeypatch.delenv(name)
@@ -76,7 +76,7 @@ def test_options_become_settings(sayline: Sayline, served: list[Settings]) -> No
 
 
 def test_switches_and_lists_become_settings_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.settings_table.Settings", Others)
+    monkeypatch.setattr("sayline_tts.server.settings_table.Settings", Others)
     given: list[dict[str, Any]] = []
     app = typer.Typer()
     app.command()(with_options(lambda **options: given.append(options)))
@@ -114,7 +114,7 @@ def test_what_stops_the_server_is_one_line(
     def fail(settings: Settings) -> None:
         raise InputError("port 8000 is in use; choose another")
 
-    monkeypatch.setitem(sys.modules, "server.app", SimpleNamespace(serve=fail))
+    monkeypatch.setitem(sys.modules, "sayline_tts.server.app", SimpleNamespace(serve=fail))
     assert "port 8000 is in use" in mistake(sayline("serve"))
 
 
@@ -122,7 +122,9 @@ def test_nobody_looks_for_garbage_while_the_server_is_loaded(
     sayline: Sayline, served: list[Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[bool] = []
-    monkeypatch.setitem(sys.modules, "server.app", SimpleNamespace(serve=lambda _: looked.append(gc.isenabled())))
+    monkeypatch.setitem(
+        sys.modules, "sayline_tts.server.app", SimpleNamespace(serve=lambda _: looked.append(gc.isenabled()))
+    )
     sayline("serve")
     assert looked == [False]
     assert gc.isenabled()

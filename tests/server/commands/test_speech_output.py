@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.audio import read_audio
-from server.commands.speech_output import OutputError, SpeechOutput
+from sayline_tts.engine.audio.recording import read_audio
+from sayline_tts.server.commands.speech_output import OutputError, SpeechOutput
 
 SOUND = np.full(24_000, 0.25, np.float32)
 

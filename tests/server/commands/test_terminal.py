@@ -3,8 +3,8 @@
 import pytest
 import typer
 
-from engine.errors import InputError
-from server.commands.terminal import Terminal, complain, plainly
+from sayline_tts.engine.errors import InputError
+from sayline_tts.server.commands.terminal import Terminal, complain, plainly
 
 
 def _raising(error: BaseException) -> None:

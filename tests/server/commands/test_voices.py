@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from engine.catalogue import variant_names
-from engine.model import Model
+from sayline_tts.engine.checkpoint.catalogue import variant_names
+from sayline_tts.engine.models.model import Model
 from tests.server.commands.conftest import Sayline, mistake
 
 
@@ -35,13 +35,13 @@ def test_another_language_has_another_default(sayline: Sayline) -> None:
 
 
 def test_cloning_says_what_it_takes(sayline: Sayline, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.source.cached", lambda source: None)
+    monkeypatch.setattr("sayline_tts.engine.checkpoint.resource.cached", lambda source: None)
     told = sayline("voices", "--variant", "german").stdout
     assert "accept the terms at https://huggingface.co/kyutai/pocket-tts" in " ".join(told.split())
 
 
 def test_cloning_works_with_the_weights_at_hand(sayline: Sayline, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.source.cached", lambda source: source)
+    monkeypatch.setattr("sayline_tts.engine.checkpoint.resource.cached", lambda source: source)
     assert "cloning  works" in sayline("voices", "--variant", "german").stdout
 
 

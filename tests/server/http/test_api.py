@@ -11,12 +11,12 @@ import aiohttp
 import pytest
 import torch
 
-from engine.audio import to_pcm
-from engine.voice import Voice
-from server.access.keys import KeyFile
-from server.access.limits import Limits
-from server.audio.formats import RECIPES, Format
-from server.http.voice_names import OPENAI_VOICES
+from sayline_tts.engine.audio.recording import to_pcm
+from sayline_tts.engine.models.voice import Voice
+from sayline_tts.server.access.keys import KeyFile
+from sayline_tts.server.access.limits import Limits
+from sayline_tts.server.audio.formats import RECIPES, Format
+from sayline_tts.server.http.voice_names import OPENAI_VOICES
 from tests.server.audio.test_formats import decoded
 from tests.server.doors import Doors, doors
 from tests.server.fakes import FRAME_SAMPLES, FRAMES_PER_WORD, FakeEngine, FakeModel, frame
@@ -486,7 +486,7 @@ async def test_a_recording_is_used_once(there: Doors, monkeypatch: pytest.Monkey
         heard.append((data, name))
         return SimpleNamespace(voice=Voice(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)))
 
-    monkeypatch.setattr("server.voices.voices.Voices.clone", clone)
+    monkeypatch.setattr("sayline_tts.server.voices.voices.Voices.clone", clone)
     form = aiohttp.FormData({"text": "Hello there."})
     form.add_field("voice_wav", b"sound" * 30_000, filename="me.wav")
     async with there.client.post(there.url + "/tts", data=form) as response:

@@ -3,9 +3,9 @@ import logging
 import pytest
 from aiohttp import ClientSession, web
 
-from engine.errors import Full, TextError
-from server.access.limits import Limited
-from server.http.errors import RequestError, tell_errors
+from sayline_tts.engine.errors import Full, TextError
+from sayline_tts.server.access.limits import Limited
+from sayline_tts.server.http.errors import RequestError, tell_errors
 from tests.server.peer import running
 
 FAULTS = {

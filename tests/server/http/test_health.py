@@ -4,7 +4,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from server.http.health import Health, add_routes
+from sayline_tts.server.http.health import Health, add_routes
 from tests.server.peer import running
 
 

@@ -2,8 +2,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from server.http.metrics import PATH, add_routes
-from server.metrics import WATCHED, Metrics
+from sayline_tts.server.http.metrics import PATH, add_routes
+from sayline_tts.server.metrics import WATCHED, Metrics
 from tests.server.peer import running
 
 WHERE = {name: lambda: 7.0 for name in WATCHED if name != "tasks"}

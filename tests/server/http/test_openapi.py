@@ -9,12 +9,12 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from server.app import make_app
-from server.http.docs import POLICY, add_routes
-from server.http.openapi import document
-from server.http.operations import OPERATIONS
-from server.http.requests import Speak, SpeakAsOpenAI
-from server.settings import Settings
+from sayline_tts.server.app import make_app
+from sayline_tts.server.http.docs import POLICY, add_routes
+from sayline_tts.server.http.openapi import document
+from sayline_tts.server.http.operations import OPERATIONS
+from sayline_tts.server.http.requests import Speak, SpeakAsOpenAI
+from sayline_tts.server.settings import Settings
 from tests.server.fakes import FakeEngine
 from tests.server.peer import running
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from server.http.errors import RequestError
-from server.http.requests import Speak, SpeakAsOpenAI, check_text, parse_json
+from sayline_tts.server.http.errors import RequestError
+from sayline_tts.server.http.requests import Speak, SpeakAsOpenAI, check_text, parse_json
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=3)

@@ -7,12 +7,12 @@ import aiohttp
 import numpy as np
 import pytest
 
-from engine.engine import Engine, FrameSpoken, UtteranceEnded
-from engine.model import Model
-from engine.utterance import Utterance
-from server.app import make_app
-from server.audio.opus import load_opuslib
-from server.settings import Settings
+from sayline_tts.engine.engine import Engine, FrameSpoken, UtteranceEnded
+from sayline_tts.engine.models.model import Model
+from sayline_tts.engine.scheduling.utterance import Utterance
+from sayline_tts.server.app import make_app
+from sayline_tts.server.audio.opus import load_opuslib
+from sayline_tts.server.settings import Settings
 from tests.server.peer import Peer, is_last, peer, running
 
 TEXT = "Hello there. It is a fine day, is it not? Yes."

@@ -6,8 +6,8 @@ import aiohttp
 import numpy as np
 import pytest
 
-from engine.engine import Engine
-from engine.model import Model
+from sayline_tts.engine.engine import Engine
+from sayline_tts.engine.models.model import Model
 from tests.server.audio.test_formats import decoded, level_db
 from tests.server.doors import doors
 from tests.server.http.test_speech import ROUNDING, alone

@@ -1,6 +1,6 @@
 from collections import Counter
 
-from server.http.voice_names import OPENAI_VOICES, meant_here
+from sayline_tts.server.http.voice_names import OPENAI_VOICES, meant_here
 
 OURS = ("ann", "bob", "eve")
 

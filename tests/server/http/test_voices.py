@@ -13,14 +13,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.engine import Engine
-from engine.model import Model
-from engine.utterance import Sampling, Utterance
-from engine.voice import load_voice_file
-from server.access.limits import Limits
-from server.http.voices import MAX_UPLOADS, MAX_UPLOADS_OF_ONE
-from server.speaking.worker import Worker
-from server.voices.url import VoiceUrlError, VoiceUrls
+from sayline_tts.engine.engine import Engine
+from sayline_tts.engine.models.model import Model
+from sayline_tts.engine.models.voice import load_voice_file
+from sayline_tts.engine.scheduling.utterance import Utterance
+from sayline_tts.engine.segment import Sampling
+from sayline_tts.server.access.limits import Limits
+from sayline_tts.server.http.voices import MAX_UPLOADS, MAX_UPLOADS_OF_ONE
+from sayline_tts.server.synthesis.engine_loop import Worker
+from sayline_tts.server.voices.url import VoiceUrlError, VoiceUrls
 from tests.engine.sounds import encode, speech, wav
 from tests.fuzz import FUZZ, fuzz
 from tests.server.cloners import SHAPE, Server, form, some_voice, voice_server

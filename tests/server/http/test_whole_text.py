@@ -1,4 +1,4 @@
-"""`server.http.speech`: the model is fake, the engine's books are real."""
+"""`sayline_tts.server.http.speech`: the model is fake, the engine's books are real."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,16 +6,23 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from engine.audio import to_pcm
-from engine.errors import Full, TextError
-from engine.utterance import Status
-from engine.voice import Voice
-from server.audio.formats import Encoder, new_encoder
-from server.http.speech import MAX_LEAD_MS, TAKEN_LEAD_MS, ShuttingDown, Speech, SpeechFailed, SpeechOptions
-from server.metrics import Metrics
-from server.settings import Settings
-from server.speaking.backlog import Manner
-from server.speaking.worker import Worker
+from sayline_tts.engine.audio.recording import to_pcm
+from sayline_tts.engine.errors import Full, TextError
+from sayline_tts.engine.models.voice import Voice
+from sayline_tts.engine.scheduling.utterance import Status
+from sayline_tts.server.audio.formats import Encoder, new_encoder
+from sayline_tts.server.http.speech import (
+    MAX_LEAD_MS,
+    TAKEN_LEAD_MS,
+    ShuttingDown,
+    Speech,
+    SpeechFailed,
+    SpeechOptions,
+)
+from sayline_tts.server.metrics import Metrics
+from sayline_tts.server.settings import Settings
+from sayline_tts.server.synthesis.engine_loop import Worker
+from sayline_tts.server.synthesis.text_feeder import Manner
 from tests.server.fakes import FakeEngine, frame
 
 LONG = "word " * 500

@@ -3,7 +3,7 @@ from itertools import product
 
 import pytest
 
-from server.voices.public_address import SPECIAL_V4, SPECIAL_V6, is_public
+from sayline_tts.server.voices.public_address import SPECIAL_V4, SPECIAL_V6, is_public
 
 PUBLIC = [
     "1.1.1.1",

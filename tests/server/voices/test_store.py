@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.voice_advice import Advice
-from engine.whole_file import write_whole
-from server.access.limits import ANONYMOUS
-from server.voices.store import (
+from sayline_tts.engine.checkpoint.atomic_write import write_whole
+from sayline_tts.engine.cloning.recording_quality import Advice
+from sayline_tts.server.access.limits import ANONYMOUS
+from sayline_tts.server.voices.store import (
     LEFTOVER_AGE_S,
     Card,
     StoreError,
@@ -189,7 +189,7 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(
             raise OSError(28, "no space left on device")
         write_whole(path, data, mode)
 
-    monkeypatch.setattr("server.voices.store.write_whole", full)
+    monkeypatch.setattr("sayline_tts.server.voices.store.write_whole", full)
     with pytest.raises(StoreError):
         added(store)
     assert os.listdir(folder) == []
@@ -284,7 +284,7 @@ def test_a_folder_that_cannot_be_listed_has_no_voices_and_is_told(
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-from server.voices.store import Card, VoiceStore
+from sayline_tts.server.voices.store import Card, VoiceStore
 
 store = VoiceStore(Path(sys.argv[1]))
 moment, seen = int(sys.argv[2]), 0

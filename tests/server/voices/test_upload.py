@@ -10,8 +10,8 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import InputError
-from server.voices.upload import MAX_FIELDS, MAX_WORDS_BYTES, UploadTooSlow, read_upload
+from sayline_tts.engine.errors import InputError
+from sayline_tts.server.voices.upload import MAX_FIELDS, MAX_WORDS_BYTES, UploadTooSlow, read_upload
 from tests.fuzz import FUZZ, fuzz
 from tests.server.cloners import form
 from tests.server.peer import running

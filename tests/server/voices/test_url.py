@@ -13,8 +13,8 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.test_utils import TestServer
 
-from server.voices.public_address import is_public
-from server.voices.url import MAX_HOPS, VoiceUrlError, VoiceUrls
+from sayline_tts.server.voices.public_address import is_public
+from sayline_tts.server.voices.url import MAX_HOPS, VoiceUrlError, VoiceUrls
 
 CA = trustme.CA()
 HOSTS = ("voice.example", "other.example", "third.example", "127.0.0.1")
@@ -299,7 +299,10 @@ async def test_other_addresses_are_refused_without_asking_anybody(dialled: list[
 
 
 async def test_a_file_on_the_hub_is_fetched_by_its_address_there(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.hub.hf_hub_url", lambda repo, path, revision: site.url(f"/{repo}/{revision}/{path}"))
+    monkeypatch.setattr(
+        "sayline_tts.engine.checkpoint.hub.hf_hub_url",
+        lambda repo, path, revision: site.url(f"/{repo}/{revision}/{path}"),
+    )
     site.redirects = {"/kyutai/voices/main/a/b.wav": "/voice.wav"}
     assert await site.fetcher().fetch("hf://kyutai/voices/a/b.wav@main") == AUDIO
 

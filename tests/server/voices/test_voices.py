@@ -8,12 +8,12 @@ from typing import cast
 
 import pytest
 
-from engine.errors import HubError, UnknownVoice, VoiceError
-from engine.model import Model
-from engine.priority import step_aside
-from server.access.limits import ANONYMOUS
-from server.voices.store import Card, VoiceNameError, VoiceNameTaken, VoiceStore
-from server.voices.voices import NICENESS, Voices
+from sayline_tts.engine.errors import HubError, UnknownVoice, VoiceError
+from sayline_tts.engine.execution.priority import step_aside
+from sayline_tts.engine.models.model import Model
+from sayline_tts.server.access.limits import ANONYMOUS
+from sayline_tts.server.voices.store import Card, VoiceNameError, VoiceNameTaken, VoiceStore
+from sayline_tts.server.voices.voices import NICENESS, Voices
 from tests.engine.sounds import speech, wav
 from tests.server.cloners import CloningModel, some_voice
 from tests.server.fakes import FakeModel

@@ -5,8 +5,8 @@ from typing import Any, get_args
 import aiohttp
 import pytest
 
-from server.websocket.asyncapi import document
-from server.websocket.protocol import ClientMessage, CloseCode, ServerEvent
+from sayline_tts.server.websocket.asyncapi import document
+from sayline_tts.server.websocket.protocol import ClientMessage, CloseCode, ServerEvent
 from tests.server.peer import golden
 
 DOCUMENT = document("1.2.3")

@@ -9,8 +9,8 @@ import pytest
 from aiohttp.web import WebSocketResponse
 from websockets.exceptions import ConnectionClosed
 
-from server.app import SESSIONS, make_app
-from server.settings import Settings
+from sayline_tts.server.app import SESSIONS, make_app
+from sayline_tts.server.settings import Settings
 from tests.server.fakes import FakeEngine
 from tests.server.peer import Peer, peer, running
 

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.alignment_heads import AlignmentHeads
-from engine.errors import InputError
-from server.access.limits import Caller, Ledger, Limits
-from server.metrics import Metrics
-from server.settings import Settings
-from server.shared import Shared
-from server.speaking.playback import Playback
-from server.speaking.worker import Worker
-from server.websocket.context import Context
-from server.websocket.outbox import Outbox
-from server.websocket.protocol import (
+from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads
+from sayline_tts.engine.errors import InputError
+from sayline_tts.server.access.limits import Caller, Ledger, Limits
+from sayline_tts.server.app_state import Shared
+from sayline_tts.server.metrics import Metrics
+from sayline_tts.server.settings import Settings
+from sayline_tts.server.synthesis.engine_loop import Worker
+from sayline_tts.server.synthesis.playback import Playback
+from sayline_tts.server.websocket.context import Context
+from sayline_tts.server.websocket.outbox import Outbox
+from sayline_tts.server.websocket.protocol import (
     Audio,
     Done,
     Error,

@@ -1,7 +1,7 @@
 import asyncio
 
-from server.websocket.outbox import MAX_ANSWERS, Goodbye, Outbox, Outgoing
-from server.websocket.protocol import Audio, Done, Error, Flushed, Segment, ServerEvent, Word
+from sayline_tts.server.websocket.outbox import MAX_ANSWERS, Goodbye, Outbox, Outgoing
+from sayline_tts.server.websocket.protocol import Audio, Done, Error, Flushed, Segment, ServerEvent, Word
 
 
 class Speaker:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from server.websocket.protocol import (
+from sayline_tts.server.websocket.protocol import (
     LEGAL_MOVES,
     MAX_MESSAGE_BYTES,
     ClientMessage,

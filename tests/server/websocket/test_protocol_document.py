@@ -6,8 +6,8 @@ from typing import Any, get_args
 
 import pytest
 
-from server.settings import Settings
-from server.websocket.protocol import ClientMessage, CloseCode, ServerEvent
+from sayline_tts.server.settings import Settings
+from sayline_tts.server.websocket.protocol import ClientMessage, CloseCode, ServerEvent
 
 TEXT = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from engine.audio import to_int16
-from server.access.limits import Caller, Limits
-from server.app import READY, SESSIONS, make_app
-from server.settings import Settings
-from server.websocket.protocol import Ready
+from sayline_tts.engine.audio.recording import to_int16
+from sayline_tts.server.access.limits import Caller, Limits
+from sayline_tts.server.app import READY, SESSIONS, make_app
+from sayline_tts.server.settings import Settings
+from sayline_tts.server.websocket.protocol import Ready
 from tests.server.fakes import FRAMES_PER_WORD, FakeEngine, frame
 from tests.server.peer import Peer, is_last, peer, running
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from server.access.limits import Caller, Limits
-from server.app import SESSIONS, make_app
-from server.settings import Settings
+from sayline_tts.server.access.limits import Caller, Limits
+from sayline_tts.server.app import SESSIONS, make_app
+from sayline_tts.server.settings import Settings
 from tests.server.fakes import FakeEngine
 from tests.server.peer import Message, Peer, is_last, peer, running
 

@@ -1,6 +1,6 @@
-from engine.reading.passage import Word
-from engine.word_clock import WordTime
-from server.websocket.transcript import KEPT_CHARS, Parted, Transcript
+from sayline_tts.engine.text.chunk import Word
+from sayline_tts.engine.timing.word_time_estimator import WordTime
+from sayline_tts.server.websocket.transcript import KEPT_CHARS, Parted, Transcript
 
 
 def told(*words: str) -> Transcript:

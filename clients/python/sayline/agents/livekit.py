@@ -20,8 +20,8 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from livekit.agents.voice import AgentSession
 from livekit.agents.voice.io import AudioOutput, PlaybackFinishedEvent
 
-from sayline.agents.line import Line
 from sayline.agents.livekit_stream import SpeechStream
+from sayline.agents.reconnecting_session import Line
 from sayline.agents.speech import Speech
 
 PLAYOUT_S = 1.0  # an output that was silenced says by then how much it had played

@@ -29,8 +29,8 @@ from pipecat.transcriptions.language import Language
 from pipecat.utils.types import NOT_GIVEN, NotGiven
 
 import sayline
-from sayline.agents.line import Line
 from sayline.agents.playout import Playout
+from sayline.agents.reconnecting_session import Line
 from sayline.agents.turn import Turn
 
 QUIET_S = 600.0  # Pipecat gives up on a turn that is quiet for so long; the server tells when one is over

@@ -1,0 +1,1 @@
+"""Capacity search and comparison with the reference implementation."""

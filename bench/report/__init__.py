@@ -1,0 +1,1 @@
+"""Statistics, charts and reports of benchmark results."""

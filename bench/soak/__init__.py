@@ -1,0 +1,1 @@
+"""Long-running soak tests with misbehaving clients."""

@@ -1,0 +1,1 @@
+"""Read and write audio: decode recordings, resample, stretch time, write WAV."""

@@ -1,0 +1,1 @@
+"""KV caches: paged with shared prefixes, ring buffers, and their static-shape variants."""

@@ -1,0 +1,1 @@
+"""Find, download and read model checkpoints: config, catalogue, safetensors, the embedded checkpoint."""

@@ -1,0 +1,1 @@
+"""FlowLM and Mimi: layers, per-slot streaming state, voices, the loaded model."""

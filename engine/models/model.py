@@ -1,0 +1,232 @@
+"""A loaded model: FlowLM, Mimi, tokenizer and config together. Makes voices and segments; holds no listener's state."""
+
+import difflib
+import secrets
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sayline_tts.engine.audio.recording import end_on_pause, read_audio
+from sayline_tts.engine.cache.kv_cache import KeyValueCache
+from sayline_tts.engine.cache.static_pages import StaticPages
+from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads
+from sayline_tts.engine.checkpoint.checkpoint import Checkpoint
+from sayline_tts.engine.checkpoint.config import Config
+from sayline_tts.engine.checkpoint.resource import fetch, is_remote
+from sayline_tts.engine.checkpoint.safetensors_reader import read_tensors
+from sayline_tts.engine.device import wants_static
+from sayline_tts.engine.errors import CheckpointError, InputError, TextError, UnknownVoice, VoiceError
+from sayline_tts.engine.kernels.precision import Precision
+from sayline_tts.engine.models.flow_lm import FlowLM
+from sayline_tts.engine.models.layers import pack
+from sayline_tts.engine.models.mimi import Mimi
+from sayline_tts.engine.models.voice import Voice, load_voice_file
+from sayline_tts.engine.segment import Sampling, Segment
+from sayline_tts.engine.text.chunk import Word
+from sayline_tts.engine.text.model_text import TextRules, clean, frames_after_eos, prepare, split
+from sayline_tts.engine.text.reader import Reader
+from sayline_tts.engine.text.tokenizer import Tokenizer, load_tokenizer
+from sayline_tts.engine.text.word_ids import owners
+
+# Source of both numbers: the length limit of the reference's `TTSModel`.
+TOKENS_PER_SECOND = 3.0
+SPARE_SECONDS = 2.0
+# Models were trained on some 50 tokens and lose the thread long before this; it bounds what one text can cost.
+MAX_SEGMENT_TOKENS = 1000
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Model:
+    """Weights are never written to, so any number of threads may use one model."""
+
+    checkpoint: Checkpoint
+    tokenizer: Tokenizer
+    flow_lm: FlowLM
+    mimi: Mimi
+    precision: Precision
+
+    @classmethod
+    def load(cls, checkpoint: Checkpoint, device: str = "cpu", precision: str = "auto") -> "Model":
+        """Raises `CheckpointError` where weights, tokenizer and config do not belong together."""
+        config = checkpoint.config
+        place = _known_device(device)
+        with torch.device("meta"):
+            flow_lm, mimi = FlowLM(config), Mimi(config.mimi)
+        whole = torch.nn.ModuleDict({"flow_lm": flow_lm, "mimi": mimi})
+        tensors = read_tensors(checkpoint.weights)
+        _check_fit(checkpoint, whole, tensors)
+        whole.load_state_dict(tensors, assign=True)
+        whole.requires_grad_(False).eval().to(place)
+        numbers = Precision.choose(precision, place)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda network: pack(network, numbers), (flow_lm, mimi)))
+        table = config.flow_lm.lookup_table
+        tokenizer = load_tokenizer(checkpoint.tokenizer, table.tokenizer, table.n_bins)
+        return cls(checkpoint, tokenizer, flow_lm, mimi, numbers)
+
+    @property
+    def config(self) -> Config:
+        return self.checkpoint.config
+
+    @property
+    def device(self) -> torch.device:
+        return self.flow_lm.bos_emb.device
+
+    @property
+    def sample_rate_hz(self) -> int:
+        return self.config.mimi.sample_rate
+
+    @property
+    def frame_samples(self) -> int:
+        return self.config.mimi.frame_samples
+
+    @property
+    def frame_ms(self) -> float:
+        return 1000 / self.config.mimi.frame_rate
+
+    @property
+    def text_rules(self) -> TextRules:
+        return TextRules.of(self.config)
+
+    @property
+    def heads(self) -> AlignmentHeads | None:
+        """That know which word is being spoken."""
+        return self.checkpoint.heads
+
+    def sampling(self, temperature: float | None = None, decode_steps: int = 1, seed: int | None = None) -> Sampling:
+        """How this model draws its latents where nothing else is asked for. `seed` None: another each time."""
+        return Sampling(
+            temperature=self.config.default_temperature if temperature is None else temperature,
+            noise_clamp=None,
+            eos_threshold=self.config.default_eos_threshold,
+            decode_steps=decode_steps,
+            seed=secrets.randbits(53) if seed is None else seed,
+        )
+
+    def reader(self, language: str = "en", clean_up: bool = True) -> Reader:
+        """What makes passages that this model can speak of text that comes in pieces."""
+        return Reader(lambda text: len(self.tokenizer.encode(text)), language, clean_up)
+
+    def segment(self, text: str, after_eos: int | None = None, words: Sequence[Word] = ()) -> Segment:
+        """One piece of text as the model takes it. `after_eos`: frames to go on for once speech is over.
+
+        `words`: those of `text`, whose times somebody wants to know.
+        """
+        prepared = prepare(text, self.text_rules)
+        tokens = tuple(self.tokenizer.encode(prepared))
+        if len(tokens) > MAX_SEGMENT_TOKENS:
+            raise TextError(
+                f"a passage of {len(text)} characters ({text[:20]!r}...) has no mark where a voice could breathe; "
+                "put full stops or commas into it"
+            )
+        seconds = len(tokens) / TOKENS_PER_SECOND + SPARE_SECONDS
+        if after_eos is None:
+            after_eos = self.config.model_recommended_frames_after_eos
+        if after_eos is None:
+            after_eos = frames_after_eos(text, self.text_rules)
+        return Segment(
+            text,
+            tokens,
+            max_frames=int(np.ceil(seconds * self.config.mimi.frame_rate)),
+            frames_after_eos=after_eos,
+            words=tuple(words),
+            owners=self._owners(prepared, words) if self.heads else (),
+        )
+
+    def owners(self, text: str, words: Sequence[Word]) -> tuple[int, ...]:
+        """For each token of the segment of this text the word that it belongs to. Empty: that cannot be told."""
+        return self._owners(prepare(text, self.text_rules), words)
+
+    def _owners(self, prepared: str, words: Sequence[Word]) -> tuple[int, ...]:
+        return owners(words, prepared, self.tokenizer.spans(prepared)) if words else ()
+
+    def segments(self, text: str, after_eos: int | None = None) -> list[Segment]:
+        """A whole text, split where the reference splits it."""
+        parts = split(clean(text), self.tokenizer, self.text_rules)
+        if not parts:
+            raise TextError("there is nothing to say in this text; give some words")
+        return [self.segment(part, after_eos) for part in parts]
+
+    @torch.inference_mode()
+    def encode_voice(self, audio: np.ndarray) -> Voice:
+        """Audio `[samples]` at `sample_rate_hz` to a voice. Five seconds of audio take 0.07 to 0.4 s, by the model."""
+        if not self.checkpoint.can_clone:
+            names = ", ".join(self.checkpoint.voices())
+            raise VoiceError(
+                f"these weights of {self.checkpoint.name} cannot clone a voice ({self.checkpoint.reason}); "
+                f"take one of its own voices ({names}), or accept the terms of kyutai/pocket-tts and log in"
+            )
+        prompt = torch.from_numpy(end_on_pause(audio, self.sample_rate_hz)).to(self.device)
+        return self.remember(self.flow_lm.embed_voice(self.mimi.encode(prompt)))
+
+    @torch.inference_mode()
+    def remember(self, vectors: torch.Tensor) -> Voice:
+        """What FlowLM holds behind a prompt of these vectors, `[positions, width]`."""
+        shape, slot, length = self.flow_lm.cache_shape, torch.tensor([0], device=self.device), len(vectors)
+        if wants_static(self.device):
+            pages = StaticPages(shape, 1)
+            columns = pages.reserve([0], [length])
+            self.flow_lm(vectors[None], pages.span(slot, length, columns))
+            whole = pages.whole(0)
+        else:
+            cache = KeyValueCache(shape, 1)
+            self.flow_lm(vectors, cache.span(slot, length))
+            cache.advance(slot, length)
+            whole = cache.whole(0)
+        return Voice.of(whole.keys, whole.values)
+
+    def load_voice(self, source: str | Path, truncate: bool = False) -> Voice:
+        """A voice by name, or from a `.safetensors` or audio file: a path, `https://` or `hf://`."""
+        name = str(source)
+        if isinstance(source, str) and name in self.checkpoint.voices():
+            name = self.checkpoint.voice_source(name)
+        elif not is_remote(name):
+            self._check_path(Path(name).expanduser(), isinstance(source, str) and "/" not in name)
+        path = fetch(name)
+        if path.suffix == ".safetensors":
+            return load_voice_file(path, self.config.flow_lm.transformer)
+        return self.encode_voice(read_audio(path, self.sample_rate_hz, truncate))
+
+    def _check_path(self, path: Path, may_be_a_name: bool) -> None:
+        if path.is_dir():
+            raise VoiceError(f"{path} is a folder; give one file of it")
+        if path.exists():
+            return
+        if not may_be_a_name:
+            raise VoiceError(f"{path}: no such file; check the path")
+        voices = self.checkpoint.voices()
+        near = difflib.get_close_matches(str(path), voices, n=1)
+        guess = f"did you mean {near[0]}? " if near else ""
+        raise UnknownVoice(f"no voice and no file {str(path)!r}; {guess}voices: {', '.join(voices) or 'none'}")
+
+
+def _known_device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"device {name!r} cannot be used ({str(error).splitlines()[0]}); try cpu") from None
+    return device
+
+
+def _check_fit(checkpoint: Checkpoint, whole: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """Say in words what `load_state_dict` would only list."""
+    needed = {name: tuple(tensor.shape) for name, tensor in whole.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    faults = [f"{name} is missing" for name in needed.keys() - found.keys()]
+    faults += [f"{name} is not in the config" for name in found.keys() - needed.keys()]
+    faults += [
+        f"{name} is {list(found[name])}, the config says {list(needed[name])}"
+        for name in needed.keys() & found.keys()
+        if found[name] != needed[name]
+    ]
+    if faults:
+        shown = "; ".join(sorted(faults)[:5]) + (f"; and {len(faults) - 5} more" if len(faults) > 5 else "")
+        raise CheckpointError(
+            f"{checkpoint.weights.name} does not fit its config ({checkpoint.name}): {shown}. "
+            "Use the weights that this config was published with."
+        )

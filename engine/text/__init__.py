@@ -1,0 +1,1 @@
+"""Turn a stream of written text into chunks that the model can speak."""

@@ -1,0 +1,1 @@
+"""Text normalization: verbalize numbers, dates, symbols and abbreviations, by language."""

@@ -1,0 +1,1 @@
+"""Word timestamps, from attention alignment or by estimate."""

@@ -1,0 +1,59 @@
+import pytest
+from sayline.errors import ProtocolError
+from sayline.messages import Ack, Cancel, End, Flush, Start, Text
+from sayline.resend_buffer import Sent
+
+START, END = Start("a"), End("a")
+
+
+def text(characters: str) -> Text:
+    return Text("a", characters)
+
+
+def sent(*messages: Start | Text | Flush | End | Cancel | Ack) -> Sent:
+    all_of_it = Sent()
+    for message in messages:
+        all_of_it.add(message)
+    return all_of_it
+
+
+def test_what_the_server_did_not_take_is_said_again_in_order() -> None:
+    said = sent(START, text("one "), Flush("a"), text("two"), END)
+    assert said.after(2) == [Flush("a"), text("two"), END]
+    assert said.after(0) == [START, text("one "), Flush("a"), text("two"), END]
+    assert said.after(5) == []
+
+
+def test_acks_do_not_count_and_are_not_said_again() -> None:
+    said = sent(START, Ack("a", 80), text("one"))
+    assert said.count == 2
+    assert said.after(1) == [text("one")]
+
+
+def test_text_that_was_spoken_is_forgotten() -> None:
+    said = sent(START, text("One. "), text("Two"), text(" three. "))
+    said.spoken(4)
+    assert said.unspoken_chars == 12
+    said.spoken(15)
+    assert said.unspoken_chars == 1
+    assert said.after(3) == [text(" three. ")]
+    with pytest.raises(ProtocolError, match="it took 1 of 4"):
+        said.after(1)
+
+
+def test_a_flush_behind_text_that_was_spoken_may_not_have_been_taken() -> None:
+    said = sent(START, text("One."), Flush("a"))
+    said.spoken(4)
+    assert said.after(2) == [Flush("a")]
+
+
+def test_an_older_segment_takes_nothing_back() -> None:
+    said = sent(START, text("One. Two. "))
+    said.spoken(9)
+    said.spoken(4)
+    assert said.unspoken_chars == 1
+
+
+def test_a_server_cannot_have_taken_more_than_was_said() -> None:
+    with pytest.raises(ProtocolError, match="which cannot be"):
+        sent(START).after(2)

@@ -1,0 +1,126 @@
+import asyncio
+import contextvars
+import threading
+from collections.abc import Iterator
+from contextlib import aclosing
+
+import pytest
+from sayline import threaded_iterator
+from sayline.threaded_iterator import Reading
+
+TIMEOUT_S = 10
+
+
+def numbers(count: int) -> Iterator[int]:
+    yield from range(count)
+
+
+class Endless:
+    """Notes what is done with it."""
+
+    def __init__(self) -> None:
+        self.given = 0
+        self.closed = threading.Event()
+
+    def __iter__(self) -> Iterator[int]:
+        while True:
+            self.given += 1
+            yield self.given
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+async def test_everything_comes_in_order() -> None:
+    assert [number async for number in Reading(numbers(1000))] == list(range(1000))
+
+
+async def test_nothing_comes_of_nothing() -> None:
+    nothing: list[int] = []
+    assert [number async for number in Reading(nothing)] == []
+
+
+async def test_while_it_waits_the_loop_goes_on() -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def blocking() -> Iterator[str]:
+        asked.set()
+        answered.wait(TIMEOUT_S)
+        yield "here"
+
+    async def others() -> None:
+        while not asked.is_set():  # noqa: ASYNC110 (a thread's event)
+            await asyncio.sleep(0)
+        answered.set()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(others())
+        assert [item async for item in Reading(blocking())] == ["here"]
+
+
+async def test_an_exception_comes_behind_what_came_before() -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        raise ZeroDivisionError
+
+    items = aiter(Reading(broken()))
+    assert await anext(items) == 1
+    with pytest.raises(ZeroDivisionError):
+        await anext(items)
+
+
+async def test_who_stops_early_closes_it() -> None:
+    endless = Endless()
+    async with aclosing(Reading(endless).items()) as items:
+        assert await anext(items) == 1
+    assert await asyncio.to_thread(endless.closed.wait, TIMEOUT_S)
+    assert endless.given <= threaded_iterator.MAX_AHEAD + 3
+
+
+async def test_what_cannot_be_closed_is_let_go() -> None:
+    async with aclosing(Reading(iter(range(1000))).items()) as items:
+        assert await anext(items) == 0
+
+
+async def test_what_is_read_to_its_end_is_nobody_elses_to_close() -> None:
+    class Short(Endless):
+        def __iter__(self) -> Iterator[int]:
+            yield 1
+
+    short = Short()
+    assert [item async for item in Reading(short)] == [1]
+    assert not short.closed.is_set()
+
+
+async def test_the_thread_has_the_context_of_who_reads() -> None:
+    trace = contextvars.ContextVar("trace", default="none")
+    trace.set("mine")
+    assert [item async for item in Reading(trace.get() for _ in range(1))] == ["mine"]
+
+
+def test_a_loop_that_is_closed_ends_the_reading() -> None:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    numbers = iter(range(3))
+    Reading(numbers)._run(loop)
+    assert list(numbers) == [1, 2]
+
+
+def test_a_loop_that_is_closed_ends_the_thread() -> None:
+    go_on, over = threading.Event(), threading.Event()
+
+    def items() -> Iterator[int]:
+        try:
+            yield 1
+            go_on.wait(TIMEOUT_S)
+            yield 2
+            yield 3
+        finally:
+            over.set()
+
+    async def first() -> int:
+        return await anext(aiter(Reading(items())))
+
+    assert asyncio.run(first()) == 1
+    go_on.set()
+    assert over.wait(TIMEOUT_S)

@@ -1,0 +1,131 @@
+"""engine/cuda/graphs.py: buckets, buffers, what a capture asks of CUDA and in which order; and one where there is CUDA."""
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+
+from sayline_tts.engine.cuda.graphs import WARM_UPS, Buffer, Graphs, bucket, buckets, sent
+from sayline_tts.engine.device import clock_ns, wants_static
+
+CPU = torch.device("cpu")
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here to capture graphs on")
+
+
+@pytest.mark.parametrize(("most", "expected"), [(1, [1]), (6, [6, 4, 2, 1]), (8, [8, 4, 2, 1]), (9, [9, 8, 4, 2, 1])])
+def test_every_number_of_rows_has_a_bucket_that_is_less_than_twice_as_large(most: int, expected: list[int]) -> None:
+    assert buckets(most) == expected
+    for rows in range(1, most + 1):
+        assert bucket(rows, most) in expected
+        assert rows <= bucket(rows, most) < 2 * rows or rows == 1
+
+
+def test_a_processor_compacts_rows_and_an_accelerator_has_static_shapes() -> None:
+    assert not wants_static(CPU)
+    assert wants_static(torch.device("cuda:1"))
+    assert wants_static(torch.device("mps"))
+    assert clock_ns(CPU) is not clock_ns(torch.device("cuda"))
+
+
+def test_what_is_sent_comes_back_from_the_same_places() -> None:
+    buffer = Buffer(4, (2,), torch.float32, CPU)
+    there = buffer.there.data_ptr()
+    buffer.send(torch.ones(3, 2))
+    buffer.send(torch.full((1, 2), 5.0))
+    assert buffer.fetch(4).tolist() == [[5, 5], [1, 1], [1, 1], [0, 0]]
+    assert buffer.there.data_ptr() == there
+    assert sent(torch.ones(2), CPU).tolist() == [1, 1]
+
+
+def test_without_cuda_work_just_runs() -> None:
+    done: list[int] = []
+    graphs = Graphs(CPU)
+    graphs.capture([("one", partial(done.append, 1))])
+    assert done == []
+    with graphs.step():
+        graphs.run("one", partial(done.append, 1))
+    assert done == [1]
+    assert not graphs.forget()
+
+
+class Cuda:
+    """Says in which order it was asked for what; takes only arguments that the real one takes."""
+
+    device = torch.device("cuda:0")  # as a stream
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []
+        self._capturing, self._signature = False, inspect.signature(torch.cuda.graph)
+        for name in ("Stream", "Event", "CUDAGraph"):
+            monkeypatch.setattr(torch.cuda, name, lambda *args, **more: self)
+        monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
+        monkeypatch.setattr(torch.cuda, "synchronize", self.synchronize)
+        monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+        monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+        monkeypatch.setattr(torch.cuda, "graph", self.capture)
+
+    def record(self) -> None:
+        self.asked.append("record")
+
+    def synchronize(self, device: torch.device | None = None) -> None:
+        self.asked.append("wait" if device is None else "wait for all")
+
+    def replay(self) -> None:
+        self.asked.append("replay")
+
+    def work(self) -> None:
+        self.asked.append("captured" if self._capturing else "work")
+
+    @contextmanager
+    def capture(self, *args: Any, **more: Any) -> Iterator[None]:
+        bound = self._signature.bind(*args, **more).arguments
+        assert (bound["pool"], bound["stream"], bound["capture_error_mode"]) == ("pool", self, "thread_local")
+        self._capturing = True
+        yield
+        self._capturing = False
+
+
+def test_a_capture_comes_after_runs_on_its_stream_and_is_replayed_until_it_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cuda = Cuda(monkeypatch)
+    graphs = Graphs(cuda.device)
+    graphs.capture([("one", cuda.work)])
+    assert cuda.asked == ["wait for all", *["work"] * WARM_UPS, "record", "wait", "captured"]
+    cuda.asked.clear()
+    with graphs.step():
+        graphs.run("one", cuda.work)
+        graphs.run("other", cuda.work)
+    assert cuda.asked == ["replay", "work", "record", "wait"]
+    cuda.asked.clear()
+    assert graphs.forget()
+    graphs.run("one", cuda.work)
+    assert cuda.asked == ["work"]
+
+
+def test_a_step_that_fails_is_waited_for_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = Cuda(monkeypatch)
+    with pytest.raises(KeyError), Graphs(cuda.device).step():
+        raise KeyError
+    assert cuda.asked == ["record", "wait"]
+
+
+@needs_gpu
+def test_a_replay_works_on_what_lies_in_the_buffers_now_and_may_be_interrupted_by_another() -> None:
+    device = torch.device("cuda")
+    graphs, given, made = Graphs(device), Buffer(8, (), torch.float32, device), Buffer(8, (), torch.float32, device)
+
+    def double(rows: int) -> None:
+        made.there[:rows].copy_(given.there[:rows] * 2)
+
+    graphs.capture((rows, partial(double, rows)) for rows in buckets(8))
+    for value, rows in enumerate([1, 8, 3, 2]):
+        with graphs.step():
+            given.send(torch.full((rows,), float(value)))
+            graphs.run(bucket(rows, 8), partial(pytest.fail, "was not captured"))
+            came = made.fetch(rows)
+        assert came.tolist() == [2.0 * value] * rows

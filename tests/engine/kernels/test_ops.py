@@ -1,0 +1,117 @@
+"""engine/kernels/ops.py: every product against its sum in float64, and the activation against torch's."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sayline_tts.engine.kernels import ops
+from sayline_tts.engine.kernels.ops import Activation
+from sayline_tts.engine.kernels.precision import Precision
+
+# Root mean square of the error against that of the result. A bias, a tap or a row in the wrong place is far beyond it.
+TOLERANCES = {Precision.FLOAT32: 2e-6, Precision.BFLOAT16: 6e-3, Precision.INT8: 1.5e-2}
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    None: lambda x: x,
+    "gelu": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": F.silu,
+}
+LIBRARIES = [True, False]  # oneDNN, or plain torch
+
+
+def some(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def assert_near(found: Tensor, expected: Tensor, precision: Precision) -> None:
+    assert found.shape == expected.shape
+    error = (found.double() - expected).square().mean().sqrt() / expected.square().mean().sqrt()
+    assert error < TOLERANCES[precision]
+
+
+@pytest.fixture(params=LIBRARIES, ids=["onednn", "plain"])
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param and not torch.backends.mkldnn.is_available():
+        pytest.skip("this build of torch has no oneDNN")
+    monkeypatch.setattr(ops, "_has_onednn", lambda weight: request.param)
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("rows", [(1,), (37,), (3, 16)], ids=str)
+@pytest.mark.parametrize(
+    ("biased", "activation", "onto"),
+    [(False, None, False), (True, None, False), (True, "silu", False), (False, "gelu", False), (False, None, True),
+     (True, None, True)],
+)  # fmt: skip
+def test_a_linear_product_is_that_of_float64(
+    precision: Precision, rows: tuple[int, ...], biased: bool, activation: Activation, onto: bool
+) -> None:
+    weight, bias = some(48, 72) / 72**0.5, some(48, seed=1) if biased else None
+    residual = some(*rows, 48, seed=2) if onto else None
+    x = some(*rows, 72, seed=3).to(precision.dtype)
+    product = ops.linear(weight, bias, activation, precision)
+    given = None if residual is None else residual.to(precision.dtype)
+    found = product(x, given)
+    expected = ACTIVATIONS[activation](F.linear(x.double(), weight.double(), None if bias is None else bias.double()))
+    assert_near(found, expected if residual is None else expected + residual, precision)
+    assert found.dtype == x.dtype
+    if residual is not None and given is not None:
+        torch.testing.assert_close(given, residual.to(precision.dtype), atol=0, rtol=0)
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize(
+    ("taps", "dilation", "outputs"), [(1, 1, 40), (2, 1, 40), (3, 1, 1), (3, 2, 24), (7, 1, 40), (3, 4, 16)]
+)
+@pytest.mark.parametrize(("rows", "time"), [(1, 1), (2, 16), (9, 5)])
+@pytest.mark.parametrize(("elu", "onto"), [(False, False), (True, False), (True, True)])
+def test_a_convolution_is_that_of_float64_whatever_its_dilation(
+    precision: Precision, taps: int, dilation: int, outputs: int, rows: int, time: int, elu: bool, onto: bool
+) -> None:
+    weight, bias = some(outputs, 20, taps) / (20 * taps) ** 0.5, some(outputs, seed=1)
+    x = some(rows, time, 20, seed=2).to(precision.dtype)
+    tail = some(rows, (taps - 1) * dilation, 20, seed=4).to(precision.dtype)
+    residual = some(rows, time, outputs, seed=3).to(precision.dtype) if onto else None
+    whole = torch.cat([tail, F.elu(x) if elu else x], dim=1)
+    found = ops.convolution(weight, bias, dilation, elu, precision)(x, tail, residual)
+    expected = F.conv1d(whole.double().mT, weight.double(), bias.double(), dilation=dilation).mT
+    assert_near(found, expected if residual is None else expected + residual, precision)
+    assert found.is_contiguous()
+    torch.testing.assert_close(tail, whole[:, time:])
+
+
+def test_int8_of_a_row_does_not_depend_on_its_company() -> None:
+    """To the last bit, though its neighbours are a million times as loud; a multiple of 32 wide, as all models are."""
+    product = ops.linear(some(64, 72), some(64, seed=1), "gelu", Precision.INT8)
+    x = some(9, 72, seed=2) * torch.logspace(-3, 3, 9)[:, None]
+    together = product(x)
+    for row in range(len(x)):
+        torch.testing.assert_close(product(x[row : row + 1]), together[row : row + 1], atol=0, rtol=0)
+
+
+def test_int8_of_silence_is_the_bias() -> None:
+    bias = some(48)
+    product = ops.linear(some(48, 72, seed=1), bias, None, Precision.INT8)
+    torch.testing.assert_close(product(torch.zeros(2, 72)), bias.expand(2, -1), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("tail", [0, 2])
+@pytest.mark.parametrize("rows", [1, ops.ELU_ROWS, 3 * ops.ELU_ROWS + 1])
+def test_the_activation_is_that_of_torch_and_goes_behind_a_tail_which_becomes_its_end(
+    dtype: torch.dtype, tail: int, rows: int
+) -> None:
+    x = (some(rows, 33, 8) * torch.logspace(-4, 2, 33)[:, None]).to(dtype)
+    x[0, 0] = torch.tensor([0.0, -1e4, 1e4, -100.0, 100.0, -1e-30, 1e-30, -0.5])
+    before, kept = torch.full((rows, tail, 8), 7.0, dtype=dtype), x.clone()
+    end = before.clone()
+    whole = ops.joined(end, x, True)
+    torch.testing.assert_close(whole[:, tail:], F.elu(x), atol=2e-7, rtol=1e-6 if dtype == torch.float32 else 8e-3)
+    torch.testing.assert_close(x, kept, atol=0, rtol=0)
+    torch.testing.assert_close(end, whole[:, 33:], atol=0, rtol=0)
+    assert whole[:, :tail].eq(7.0).all()
+    torch.testing.assert_close(ops.joined(before, x, False)[:, tail:], kept, atol=0, rtol=0)

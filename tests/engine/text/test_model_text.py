@@ -1,0 +1,301 @@
+"""engine/text/model_text.py: whole texts, compared with the reference's own functions; and cleaning."""
+
+import re
+import sys
+import unicodedata
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pocket_tts.models.text_chunking import prepare_text_prompt, split_into_best_sentences
+
+from sayline_tts.engine.checkpoint.config import Config, load_config
+from sayline_tts.engine.errors import ConfigError, TextError
+from sayline_tts.engine.text.model_text import TextRules, clean, frames_after_eos, prepare, printable, split
+from sayline_tts.engine.text.tokenizer import Tokenizer, load_tokenizer
+from tests.engine.vocabularies import EMBEDDED, EMBEDDED_TOKENS, SENTENCES, write_as_json, write_tiny_model
+
+PUBLISHED = sorted(
+    (Path(str(each)) for each in files("pocket_tts.config").iterdir() if each.name.endswith(".yaml")),
+    key=lambda path: path.name,
+)
+FLAGS = ("pad_short", "remove_semicolons", "append_terminal_punctuation", "capitalize_first_letter")
+
+TEXTS = (
+    "Hello",
+    "hello there",
+    "one two three four",
+    "one two three four five",
+    "It costs 3.14 euros. Or 3. 14? Or .5. 5",
+    "Wait... what?! No... Yes!!! 1...2",
+    'He said "Hi?", then left. “No.” ‘Why?’ she asked; (nobody knew).',
+    '"Quoted"',
+    "ends with a comma,",
+    "ends with dashes — –-",
+    "ends (in brackets, )",
+    "  blanks   around\n\nand\r\nnew lines\t\ttabs  ",
+    "a" * 300,
+    "no mark at all " * 40,
+    "first, second; third: fourth, " * 12,
+    "Short one. " + "a long one without any mark " * 12 + ". Short again, " + "b, " * 50,
+    "...",
+    "—",
+    "ß and ǆ",
+    "日本語。テスト 3.14",
+    "emoji 👍 here. ☃!",
+    "A. B. C. D. E. F. G. " * 20,
+    " ".join(SENTENCES) * 4,
+    "\n".join(SENTENCES),
+)
+
+
+class Reference:
+    """A tokenizer as the reference calls it."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.decode = tokenizer.decode
+        self._encode = tokenizer.encode
+
+    def __call__(self, text: str) -> torch.Tensor:
+        return torch.tensor(self._encode(text), dtype=torch.long)[None]
+
+
+@pytest.fixture(scope="module")
+def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> list[Tokenizer]:
+    folder = tmp_path_factory.mktemp("tokenizers")
+    model, json = folder / "tokenizer.model", folder / "tokenizer.json"
+    tokens = write_tiny_model(model)
+    write_as_json(model, json)
+    tiny = [load_tokenizer(path, "sentencepiece", tokens) for path in (model, json)]
+    return [load_tokenizer(EMBEDDED, "sentencepiece", EMBEDDED_TOKENS), *tiny]
+
+
+def published_rules() -> list[TextRules]:
+    distinct: list[TextRules] = []
+    for path in PUBLISHED:
+        rules = TextRules.of(load_config(path))
+        if rules not in distinct:
+            distinct.append(rules)
+    return distinct
+
+
+def as_reference(rules: TextRules) -> tuple[Any, ...]:
+    return (*(getattr(rules, flag) for flag in FLAGS), dict(rules.replace_characters))
+
+
+def assert_same(text: str, tokenizer: Tokenizer, rules: TextRules, max_tokens: int) -> None:
+    arguments = as_reference(rules)
+    try:
+        prepared, frames = prepare_text_prompt(text, *arguments)
+    except ValueError:
+        assert_refused(text, tokenizer, rules)
+        return
+    assert prepare(text, rules) == prepared
+    assert frames_after_eos(text, rules) == frames + 2
+    reference: Any = Reference(tokenizer)
+    assert split(text, tokenizer, rules, max_tokens) == split_into_best_sentences(
+        reference, text, max_tokens, *arguments
+    )
+
+
+def assert_refused(text: str, tokenizer: Tokenizer, rules: TextRules) -> None:
+    with pytest.raises(TextError, match="nothing to say"):
+        prepare(text, rules)
+    with pytest.raises(TextError):
+        frames_after_eos(text, rules)
+    with pytest.raises(TextError):
+        split(text, tokenizer, rules)
+
+
+def test_the_published_configs_have_several_sets_of_rules() -> None:
+    assert len(PUBLISHED) >= 24
+    assert len(published_rules()) >= 5
+
+
+@pytest.mark.parametrize("rules", published_rules(), ids=range(len(published_rules())))
+@pytest.mark.parametrize("max_tokens", [50, 12])
+def test_texts_are_written_and_split_as_the_reference_does(
+    tokenizers: list[Tokenizer], rules: TextRules, max_tokens: int
+) -> None:
+    for tokenizer in tokenizers:
+        for text in TEXTS:
+            assert_same(text, tokenizer, rules, max_tokens)
+
+
+WORDS = (
+    *(
+        "Hello",
+        "there.",
+        "3.14",
+        "3.",
+        "14",
+        "5.5.5",
+        "٣.٤",
+        "...",
+        "…",
+        '"Hi?",',
+        "she",
+        "said;",
+        "a,",
+        "b:",
+    ),
+    *(
+        "U.S.",
+        "(foo)",
+        "»",
+        "-",
+        "–",
+        ";",
+        ",",
+        "!",
+        "?!",
+        "It's",
+        "‘tis’",
+        "é",
+        "日本。",
+        "antidisestablish",
+    ),
+    *("\n", "  ", "\t", "\r", "\u00a0"),
+)
+LIKELY = st.builds(str.join, st.sampled_from([" ", "", "  "]), st.lists(st.sampled_from(WORDS), max_size=60))
+ANY_RULES = st.builds(
+    TextRules,
+    **dict.fromkeys(FLAGS, st.booleans()),
+    replace_characters=st.sampled_from([{}, {"’": "'", "‘": "'"}, {'"': "", "–": ","}, {"a": " ", "H": ""}]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    text=LIKELY | st.text(st.characters(exclude_categories=["Cs"]), max_size=80),
+    rules=st.sampled_from(published_rules()) | ANY_RULES,
+    max_tokens=st.integers(3, 60),
+)
+def test_any_text_is_written_and_split_as_the_reference_does(
+    tokenizers: list[Tokenizer], text: str, rules: TextRules, max_tokens: int
+) -> None:
+    for tokenizer in tokenizers:
+        assert_same(text, tokenizer, rules, max_tokens)
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t ", "\u3000"])
+def test_a_blank_text_is_refused(tokenizers: list[Tokenizer], text: str) -> None:
+    assert_refused(text, tokenizers[0], TextRules())
+
+
+def test_a_text_that_the_rules_empty_is_refused(tokenizers: list[Tokenizer]) -> None:
+    assert_refused('" "', tokenizers[0], TextRules(replace_characters={'"': ""}))
+
+
+def test_splitting_a_long_text_decodes_each_token_only_a_few_times(tokenizers: list[Tokenizer]) -> None:
+    tokenizer = tokenizers[0]
+
+    class Counting:
+        vocab_size = tokenizer.vocab_size
+        decoded_tokens = 0
+
+        def encode(self, text: str) -> list[int]:
+            return tokenizer.encode(text)
+
+        def decode(self, ids: list[int]) -> str:
+            self.decoded_tokens += len(ids)
+            return tokenizer.decode(ids)
+
+        def spans(self, text: str) -> list[tuple[int, int]]:
+            return tokenizer.spans(text)
+
+    counting = Counting()
+    text = "It is now. Yes! Well..." * 5000
+    pieces = split(text, counting, TextRules())
+    assert "".join("".join(pieces).split()) == "".join(text.lower().split())
+    assert counting.decoded_tokens < 10 * len(tokenizer.encode(text))
+
+
+def test_the_rules_are_those_of_the_config() -> None:
+    spanish = next(path for path in PUBLISHED if path.name == "dutch.yaml")
+    published: dict[str, Any] = yaml.safe_load(spanish.read_text(encoding="utf-8"))
+    rules = TextRules.of(load_config(spanish))
+    assert rules.replace_characters == published["replace_characters"]
+    assert rules.append_terminal_punctuation
+    assert not rules.pad_short
+
+
+def test_a_rule_that_replaces_more_than_one_character_is_refused() -> None:
+    config: Config = load_config(PUBLISHED[0]).model_copy(update={"replace_characters": {"ab": "c"}})
+    with pytest.raises(ConfigError, match="'ab' must be a single character"):
+        TextRules.of(config)
+
+
+@pytest.mark.parametrize("text", [text for text in TEXTS if "👍" not in text and "\t" not in text])
+def test_ordinary_text_is_clean_already(text: str) -> None:
+    assert clean(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("a\tb\rc\nd\u2028e", "a b c\nd\ne"),
+        ("be\x00ll\x07\x1b", "bell"),
+        ("\ud83d lone \udc4d", " lone "),
+        ("zero\u200bwidth\u200d\ufeff so\u00adft", "zerowidth soft"),
+        ("\ue000private\U0010fffd", "private"),
+        ("cafe\u0301", "café"),
+        ("Done 👍🏽. Family 👨‍👩‍👧! Heart ❤️, keycap 1️⃣, flag 🇫🇷.", "Done . Family ! Heart , keycap 1, flag ."),
+        ("love😍😍it", "love it"),
+        ("ok👍.", "ok."),
+        ("❶ stays ☃goes", "❶ stays goes"),
+        ("5 € ≈ 6 $ → №1 © ½ °C", "5 € ≈ 6 $ → №1 © ½ °C"),
+        ("\x00\u200b👍", ""),
+    ],
+)
+def test_what_cannot_be_spoken_goes(text: str, cleaned: str) -> None:
+    assert clean(text) == cleaned
+
+
+def test_clean_takes_no_letter_and_no_digit_and_leaves_nothing_unspeakable() -> None:
+    for code in range(sys.maxunicode + 1):
+        char = chr(code)
+        left = printable(char)
+        if char.isalnum():
+            assert clean(char), hex(code)
+            assert left == char, hex(code)
+        if unicodedata.category(char) in ("Cc", "Cs", "Co"):
+            assert left in ("", " ", "\n"), hex(code)
+
+
+def test_every_combining_mark_can_be_found_in_a_heap() -> None:
+    marks = [chr(code) for code in range(sys.maxunicode + 1) if unicodedata.combining(chr(code))]
+    assert not re.search(r"[\w\s\x00-\x7f]", "".join(marks))
+
+
+@given(st.text(st.characters()))
+def test_cleaning_twice_is_cleaning_once(text: str) -> None:
+    assert clean(clean(text)) == clean(text)
+
+
+@given(st.text(), st.text())
+def test_what_looks_at_each_character_alone_may_be_done_in_pieces(first: str, second: str) -> None:
+    assert printable(first) + printable(second) == printable(first + second)
+
+
+def test_heaps_of_accents_never_reach_the_quadratic_sort(monkeypatch: pytest.MonkeyPatch) -> None:
+    sorted_at_once: list[int] = []
+    normalize = unicodedata.normalize
+
+    def watched(form: Any, text: str) -> str:
+        sorted_at_once.extend(len(heap) for heap in re.findall("[\u0300-\u036f]+", text))
+        return normalize(form, text)
+
+    monkeypatch.setattr(unicodedata, "normalize", watched)
+    assert clean("Zalgo" + "\u0301\u0323" * 500_000 + " he comes").endswith(" he comes")
+    assert max(sorted_at_once) <= 30
+
+
+@pytest.mark.parametrize("text", ["👍", "a👍", "\x00", "a", "—", "e\u0301", "\ud800"])
+def test_a_megabyte_of_anything_is_cleaned(text: str) -> None:
+    assert len(clean(text * (1_000_000 // len(text)))) <= 1_000_000

@@ -1,0 +1,1 @@
+"""Train the Mimi-style codec: latents, decoder, encoder."""

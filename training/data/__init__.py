@@ -1,0 +1,1 @@
+"""Text and speech to train on."""

@@ -1,0 +1,1 @@
+"""Measure the embedded voice: word errors, speakers, spectra, word times."""

@@ -1,0 +1,1 @@
+"""Load and write checkpoints in the published format."""

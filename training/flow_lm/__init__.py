@@ -1,0 +1,1 @@
+"""Train FlowLM, from scratch or from a published checkpoint."""

@@ -1,0 +1,71 @@
+"""One long training: its place on disk, its step, its losses. Killed at any moment, the same command goes on."""
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from training.data.files import write_with
+
+CHECKPOINT_S = 300.0
+REPORT_STEPS = 50
+
+
+def append_json(path: Path, line: Mapping[str, object]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+class Stateful(Protocol):
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any], /) -> Any: ...
+
+
+class Run:
+    """`parts` are kept in `folder/checkpoint.pt`, losses in `folder/log.jsonl`, a line for each report."""
+
+    def __init__(self, folder: Path, parts: dict[str, Stateful]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.step, self._parts = folder, 0, parts
+        self._saved_s = self._reported_s = time.monotonic()
+        self._sums: dict[str, float] = defaultdict(float)
+        self._count = 0
+        if self.path.exists():
+            state = torch.load(self.path, weights_only=True)
+            self.step = state["step"]
+            for name, part in parts.items():
+                if name in state:  # a part that is new begins afresh
+                    part.load_state_dict(state[name])
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    def advance(self, losses: dict[str, float]) -> None:
+        """One step is done."""
+        self.step += 1
+        self._count += 1
+        for name, loss in losses.items():
+            self._sums[name] += loss
+        if self.step % REPORT_STEPS == 0:
+            now_s = time.monotonic()
+            means = {name: total / self._count for name, total in self._sums.items()}
+            self.report("training", means | {"step_s": (now_s - self._reported_s) / self._count})
+            self._reported_s, self._sums, self._count = now_s, defaultdict(float), 0
+        if time.monotonic() - self._saved_s > CHECKPOINT_S:
+            self.save()
+
+    def report(self, kind: str, values: dict[str, float]) -> None:
+        line = {"step": self.step, "kind": kind, **{name: round(value, 4) for name, value in values.items()}}
+        append_json(self.folder / "log.jsonl", line)
+        print(" ".join(f"{name} {value}" for name, value in line.items()), flush=True)
+
+    def save(self) -> None:
+        state = {"step": self.step} | {name: part.state_dict() for name, part in self._parts.items()}
+        write_with(self.path, lambda file: torch.save(state, file))
+        self._saved_s = time.monotonic()
