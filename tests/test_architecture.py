@@ -22,8 +22,8 @@ FORBIDDEN_PARTS = {
 ENGINE = {
     "checkpoint": set[str](),
     "audio": set[str](),
-    "text/normalization": {"words"},
-    "text": {"text/normalization", "words", "checkpoint"},
+    "text/normalization": set[str](),
+    "text": {"text/normalization", "checkpoint"},
     "kernels": set[str](),
     "cache": {"kernels"},
     "models": {"cache", "kernels", "text", "audio", "checkpoint", "segment", "device"},
@@ -36,7 +36,6 @@ ENGINE = {
 ENGINE_MODULES = {
     "errors": set[str](),
     "device": set[str](),
-    "words": set[str](),
     "segment": {"text"},
     "engine": {*ENGINE, "segment", "device"},
     "tts_model": {*ENGINE, "engine", "segment"},

@@ -1,1 +1,1 @@
-"""Turn a stream of written text into chunks that the model can speak."""
+"""Text processing: from streamed messages to chunks that the model can speak."""

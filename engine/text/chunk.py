@@ -1,5 +1,4 @@
-"""What reading gives: words that know where they were written, passages of them, and pauses. The model takes a passage
-at once."""
+"""Output of the reader: words with offsets into the source text, chunks of them, and pauses."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -9,39 +8,45 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Word:
-    """`text` is what was written at `start` to `end`, counted in characters of all text that was sent."""
+    """A written word and its spoken form.
+
+    `text` is the source text from `start` to `end`. Offsets count the characters of all text pushed so far.
+    """
 
     text: str
     start: int
     end: int
     spoken: str
-    glued: bool = False  # no blank between the word before and this one
+    after_space: bool = True  # false if this word continues the one before it
 
 
 @dataclass(frozen=True)
-class Passage:
+class TextChunk:
+    """A sentence or a part of one: what the model synthesizes at once."""
+
     words: tuple[Word, ...]
     start: int
     end: int
 
     @classmethod
-    def of(cls, words: Sequence[Word]) -> Self:
+    def from_words(cls, words: Sequence[Word]) -> Self:
         return cls(tuple(words), words[0].start, words[-1].end) if words else cls((), 0, 0)
 
     @property
     def spoken(self) -> str:
-        """What the model is given."""
-        text = "".join(word.spoken if word.glued else f" {word.spoken}" for word in self.words)
+        """The spoken form of all words, which is the model's input."""
+        text = "".join(f" {word.spoken}" if word.after_space else word.spoken for word in self.words)
         return unicodedata.normalize("NFC", " ".join(text.split()))
 
 
 @dataclass(frozen=True)
 class Pause:
-    """Silence that the text asks for at character `at`."""
+    """Silence requested by a tag at `offset` in the source text."""
 
     duration_ms: float
-    at: int
+    offset: int
 
 
-def audible(text: str) -> bool:
+def is_speakable(text: str) -> bool:
+    """Return whether the text has a letter or a digit."""
     return any(map(str.isalnum, text))

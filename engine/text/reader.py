@@ -1,21 +1,21 @@
-"""Text that arrives in pieces becomes passages that the model can speak. Knows no clock, no model and no connection.
+"""Reader of streamed text: turns messages into chunks that the model can speak, and pauses.
 
-It never looks back at how the text was sent, so the same text gives the same passages in whatever messages it comes.
-All it keeps is a mark that is not whole, and the sentence being gathered; both have a bound.
+The result does not depend on how the text was split into messages. Only an incomplete word or tag and the current
+sentence are buffered, and both are bounded.
 """
 
 from collections.abc import Callable, Iterator
 from enum import Enum, auto
 
-from sayline_tts.engine.text.chunk import Passage, Pause, audible
-from sayline_tts.engine.text.normalization.normalizer import speech_of
-from sayline_tts.engine.text.normalization.pass_through import AsWritten, Speech
-from sayline_tts.engine.text.scanner import Bit, Kind, Scanner
-from sayline_tts.engine.text.segmenter import Sentences
-from sayline_tts.engine.text.word_tokenizer import Letters
-from sayline_tts.engine.words import Piece
+from sayline_tts.engine.text.chunk import Pause, TextChunk, is_speakable
+from sayline_tts.engine.text.normalization.normalizer import normalizer_for
+from sayline_tts.engine.text.normalization.pass_through import PassThrough
+from sayline_tts.engine.text.normalization.protocol import Normalizer, RawWord
+from sayline_tts.engine.text.scanner import MarkupToken, Scanner, TokenKind
+from sayline_tts.engine.text.segmenter import Segmenter
+from sayline_tts.engine.text.word_tokenizer import WordTokenizer
 
-_ENDLESS = 1 << 30
+_UNLIMITED = 1 << 30
 
 
 class _Line(Enum):
@@ -23,10 +23,11 @@ class _Line(Enum):
 
 
 class Reader:
-    """`count_tokens` measures a text with the model's tokenizer; no passage is longer than `max_tokens`.
+    """Scanner, word tokenizer and segmenter of one text stream.
 
-    `clean_up`: say numbers, units, marks and Markdown as a person would. Without it a word is spoken as it is written,
-    but for what nobody can say (`sayline_tts.engine.text.model_text.clean`). Pauses are heard either way.
+    `count_tokens` counts with the model's tokenizer; chunks have at most `max_tokens`. `clean_up` normalizes numbers,
+    units, symbols and Markdown to their spoken form; without it only unspeakable characters are removed (`clean`).
+    Pauses are recognized either way.
     """
 
     def __init__(
@@ -36,94 +37,95 @@ class Reader:
         clean_up: bool = True,
         max_tokens: int = 50,
     ) -> None:
-        speech: Speech = speech_of(language) if clean_up else AsWritten()
+        normalizer: Normalizer = normalizer_for(language) if clean_up else PassThrough()
         self._scanner = Scanner(markdown=clean_up)
-        self._letters = Letters(markdown=clean_up)
-        self._sentences = Sentences(count_tokens, speech, max_tokens)
-        self._phrase = Sentences(count_tokens, speech, _ENDLESS)
+        self._tokenizer = WordTokenizer(markdown=clean_up)
+        self._segmenter = Segmenter(count_tokens, normalizer, max_tokens)
+        self._phrase_segmenter = Segmenter(count_tokens, normalizer, _UNLIMITED)
 
     @property
     def pending(self) -> bool:
-        """Is there text waiting that can be heard?"""
-        return self._sentences.any_audible or audible(self._scanner.held) or audible(self._letters.waiting)
+        """Whether speakable text is buffered."""
+        return (
+            self._segmenter.has_speakable
+            or is_speakable(self._scanner.buffered)
+            or is_speakable(self._tokenizer.partial_word)
+        )
 
-    def push(self, text: str) -> list[Passage | Pause]:
-        """The passages that this text completes."""
-        return list(self._take(self._scanner.push(text)))
+    def push(self, text: str) -> list[TextChunk | Pause]:
+        """Add text, and return the chunks that it completes."""
+        return list(self._segment(self._scanner.push(text)))
 
-    def flush(self) -> list[Passage | Pause]:
-        """Everything that waits, now. What comes after starts like a new text."""
-        passages = [*self._take(self._scanner.flush())]
-        for piece in self._letters.end_word(whole=True):
-            passages += self._sentences.word(piece)
-        passages += self._sentences.flush()
-        self._letters.start_over()
-        self._sentences.start_over()
-        return passages
+    def flush(self) -> list[TextChunk | Pause]:
+        """Return everything that is buffered, and start over. Offsets count on."""
+        chunks = [*self._segment(self._scanner.flush())]
+        for word in self._tokenizer.end_word():
+            chunks += self._segmenter.push(word)
+        chunks += self._segmenter.flush()
+        self._tokenizer.reset()
+        self._segmenter.reset()
+        return chunks
 
-    def cut(self) -> list[Passage | Pause]:
-        """The time limit has passed: what waits, up to the last whole word. An abbreviation stays with its word."""
-        passages: list[Passage | Pause] = []
-        if not self._scanner.held and self._word_is_finished():
-            for piece in self._letters.end_word(whole=True):
-                passages += self._sentences.word(piece)
-        return [*passages, *self._sentences.cut()]
+    def flush_words(self) -> list[TextChunk | Pause]:
+        """Return the buffered text up to the last complete word, at a time limit. Abbreviations are not separated."""
+        chunks: list[TextChunk | Pause] = []
+        if not self._scanner.buffered and self._is_word_complete():
+            for word in self._tokenizer.end_word():
+                chunks += self._segmenter.push(word)
+        return [*chunks, *self._segmenter.flush_words()]
 
     @property
-    def may_breathe(self) -> bool:
-        """Is a clause finished in the sentence that waits?"""
-        return self._sentences.clause > 0
+    def has_clause(self) -> bool:
+        """Whether the buffered text contains a complete clause."""
+        return self._segmenter.clause_words > 0
 
-    def breathe(self) -> list[Passage | Pause]:
-        """The listener runs dry while a sentence is being written: what waits, up to its last finished clause."""
-        return list(self._sentences.breathe())
+    def flush_clause(self) -> list[TextChunk | Pause]:
+        """Return the buffered text up to the last complete clause, to prevent an underrun amid a slow sentence."""
+        return list(self._segmenter.flush_clause())
 
-    def whole(self, text: str) -> list[Passage | Pause]:
-        """A phrase, whatever its marks say; more than one only where a pause parts it."""
-        passages = self.flush()
-        for item in [*self._items(self._scanner.push(text)), *self._items(self._scanner.flush())]:
-            passages += self._gather(item)
-        for piece in self._letters.end_word(whole=True):
-            self._phrase.gather(piece)
-        passages += self._phrase.flush()
-        self._letters.start_over()
-        self._phrase.start_over()
-        return passages
-
-    def _word_is_finished(self) -> bool:
-        letters = self._letters
-        return self._sentences.finishes(letters.waiting, letters.after_space) or letters.after_wide_mark
-
-    def _take(self, bits: Iterator[Bit]) -> Iterator[Passage | Pause]:
-        for item in self._items(bits):
+    def push_phrase(self, text: str) -> list[TextChunk | Pause]:
+        """Return a whole text as one chunk, whatever its punctuation. Only pauses divide it."""
+        chunks = self.flush()
+        for item in [*self._parse(self._scanner.push(text)), *self._parse(self._scanner.flush())]:
             match item:
-                case Piece():
-                    yield from self._sentences.word(item)
-                case _Line.END:
-                    yield from self._sentences.line_end()
+                case RawWord():
+                    self._phrase_segmenter.push_to_phrase(item)
                 case Pause():
-                    yield from self._sentences.flush()
+                    chunks += [*self._phrase_segmenter.flush(), item]
+        for word in self._tokenizer.end_word():
+            self._phrase_segmenter.push_to_phrase(word)
+        chunks += self._phrase_segmenter.flush()
+        self._tokenizer.reset()
+        self._phrase_segmenter.reset()
+        return chunks
+
+    def _is_word_complete(self) -> bool:
+        tokenizer = self._tokenizer
+        is_complete = self._segmenter.is_complete_word(tokenizer.partial_word, tokenizer.after_space)
+        return is_complete or tokenizer.after_cjk_punctuation
+
+    def _segment(self, tokens: Iterator[MarkupToken]) -> Iterator[TextChunk | Pause]:
+        for item in self._parse(tokens):
+            match item:
+                case RawWord():
+                    yield from self._segmenter.push(item)
+                case _Line.END:
+                    yield from self._segmenter.end_line()
+                case Pause():
+                    yield from self._segmenter.flush()
                     yield item
 
-    def _gather(self, item: Piece | Pause | _Line) -> Iterator[Passage | Pause]:
-        match item:
-            case Piece():
-                self._phrase.gather(item)
-            case Pause():
-                yield from self._phrase.flush()
-                yield item
-
-    def _items(self, bits: Iterator[Bit]) -> Iterator[Piece | Pause | _Line]:
-        for bit in bits:
-            if bit.kind is Kind.MARKUP:
-                self._letters.markup(bit.text)
+    def _parse(self, tokens: Iterator[MarkupToken]) -> Iterator[RawWord | Pause | _Line]:
+        for token in tokens:
+            if token.kind is TokenKind.MARKUP:
+                self._tokenizer.push_markup(token.text)
                 continue
-            if bit.kind is Kind.TEXT or bit.kind is Kind.LINE_END:
-                for piece in self._letters.text(bit.text or "\n", bit.start):
-                    yield _Line.END if piece is None else piece
+            if token.kind is TokenKind.TEXT or token.kind is TokenKind.LINE_END:
+                for word in self._tokenizer.push(token.text or "\n", token.start):
+                    yield _Line.END if word is None else word
                 continue
-            yield from self._letters.space()
-            if bit.kind is Kind.PARAGRAPH_END:
+            yield from self._tokenizer.push_space()
+            if token.kind is TokenKind.PARAGRAPH_END:
                 yield from (_Line.END, _Line.END)
-            elif bit.duration_ms:
-                yield Pause(bit.duration_ms, bit.start)
+            elif token.duration_ms:
+                yield Pause(token.duration_ms, token.start)

@@ -1,7 +1,7 @@
-"""Raw text in whatever pieces it comes, told apart: what is to be read, what only marks it up, and pauses.
+"""Incremental scanner that separates text from markup and pauses.
 
-It looks at each character once. What may be a tag, a link's target or the fence of a code block is held back until
-that is known, which takes at most `_LONGEST_HELD` characters; what turns out to be none is text after all.
+A possible tag, link target or code fence is buffered until it is complete, for at most `_MAX_BUFFERED_CHARS`
+characters. If it turns out to be none, it becomes text.
 """
 
 import re
@@ -9,234 +9,245 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from sayline_tts.engine.text.speech_tags import Layout, half_bracket, layout_of, may_be_tag, pause_of
+from sayline_tts.engine.text.speech_tags import Layout, is_bracket_prefix, is_tag_prefix, parse_layout, parse_pause
 
-_LONGEST_HELD = 1000
-_LONGEST_TAG = 256
-_LONGEST_BRACKET = 32
-_LONGEST_FENCE = 100
-_DEEPEST = 100
-# What can end the state that one is in; all before it needs no look.
+_MAX_BUFFERED_CHARS = 1000
+_MAX_TAG_CHARS = 256
+_MAX_BRACKET_CHARS = 32
+_MAX_FENCE_CHARS = 100
+_MAX_OPEN_BRACKETS = 100
+# Characters that can end a state. The text before them is skipped.
 _IN_TEXT = re.compile(r"[<\[\]\n]")
 _IN_TAG = re.compile(r"[<>\[\]\n]|[\s/]")
 _IN_TARGET = re.compile(r"[()\[\]<\n]")
 _TARGET = re.compile(r"\((?:[^\s()]|\([^\s()]*\))*(?:\s+(?:\"[^\"]*\"|'[^']*'))?\s*\)")
-_PROSE = frozenset(("markdown", "md", "text", "txt", "plaintext", "plain"))
+_PROSE_INFO_STRINGS = frozenset(("markdown", "md", "text", "txt", "plaintext", "plain"))
 
 
-class Kind(Enum):
+class TokenKind(Enum):
     TEXT = auto()
-    MARKUP = auto()  # inside or beside a word, not to be read
+    MARKUP = auto()  # inside or next to a word, and not spoken
     LINE_END = auto()
     PARAGRAPH_END = auto()
     PAUSE = auto()
 
 
 @dataclass(frozen=True)
-class Bit:
-    kind: Kind
+class MarkupToken:
+    """A span of the source text. `text` is empty for a line end that a tag implies."""
+
+    kind: TokenKind
     text: str
     start: int
-    duration_ms: float = 0.0
+    duration_ms: float = 0.0  # of a pause
 
 
 class _State(Enum):
     LINE_START = auto()
     TEXT = auto()
-    TAG = auto()  # behind a "<"
-    BRACKET = auto()  # behind a "["
-    AFTER_BRACKET = auto()  # behind the "]" of one that was opened
-    TARGET = auto()  # behind a "]("
-    QUOTE = auto()  # behind a ">" at the start of a line
-    FENCE = auto()  # on a line that begins like one
+    TAG = auto()  # after "<"
+    BRACKET = auto()  # after "["
+    AFTER_BRACKET = auto()  # after the "]" of an open bracket
+    TARGET = auto()  # after "]("
+    QUOTE = auto()  # after ">" at the start of a line
+    FENCE = auto()  # in a line that starts like a code fence
     CODE = auto()
 
 
 class Scanner:
-    """`markdown`: without it only pauses are taken out."""
+    """State machine over the characters of a stream. Without `markdown` it recognizes pauses only.
+
+    It has one method for each state, which returns how many characters it consumed and the tokens that they complete.
+    """
 
     def __init__(self, markdown: bool) -> None:
         self._markdown = markdown
-        self._at = 0  # characters that were sent before the one that is looked at
-        self._start_over()
+        self._offset = 0  # of the current character
+        self._reset()
 
-    def _start_over(self) -> None:
+    def _reset(self) -> None:
         self._state = _State.LINE_START
-        self.held = ""
+        self.buffered = ""
         self._open_brackets = 0
-        self._fence = ""  # the marks that opened the block of code that this is
-        self._line = ""  # of the code, as far as it can matter
+        self._fence = ""  # the opening fence of the current code block
+        self._line = ""  # the current line of code, truncated
 
-    def push(self, text: str) -> Iterator[Bit]:
-        at = 0
-        while at < len(text):
-            took, bits = _STEPS[self._state](self, text, at)
-            yield from bits
-            at += took
-            self._at += took
+    def push(self, text: str) -> Iterator[MarkupToken]:
+        i = 0
+        while i < len(text):
+            consumed, tokens = _STEPS[self._state](self, text, i)
+            yield from tokens
+            i += consumed
+            self._offset += consumed
 
-    def flush(self) -> Iterator[Bit]:
-        """What comes after starts like a new text: a code block that nobody closed ends here, too."""
-        if self.held:
-            yield self._bit(Kind.TEXT, self.held, -len(self.held))
-        self._start_over()
+    def flush(self) -> Iterator[MarkupToken]:
+        """Return the buffered characters as text and start over. This also ends an unclosed code block."""
+        if self.buffered:
+            yield self._token(TokenKind.TEXT, self.buffered, -len(self.buffered))
+        self._reset()
 
-    def _bit(self, kind: Kind, text: str, offset: int = 0, duration_ms: float = 0.0) -> Bit:
-        return Bit(kind, text, self._at + offset, duration_ms)
+    def _token(self, kind: TokenKind, text: str, relative: int = 0, duration_ms: float = 0.0) -> MarkupToken:
+        return MarkupToken(kind, text, self._offset + relative, duration_ms)
 
-    def _hold(self, text: str, state: _State) -> tuple[int, list[Bit]]:
-        self.held += text
+    def _buffer(self, text: str, state: _State) -> tuple[int, list[MarkupToken]]:
+        self.buffered += text
         self._state = state
         return len(text), []
 
-    def _release(self, kind: Kind = Kind.TEXT) -> Bit:
-        """What was held back is text, or markup, that ends here."""
-        held, self.held = self.held, ""
+    def _release(self, kind: TokenKind = TokenKind.TEXT) -> MarkupToken:
+        """Return the buffered characters as a token that ends before the current character."""
+        text, self.buffered = self.buffered, ""
         self._state = _State.TEXT
-        return self._bit(kind, held, -len(held))
+        return self._token(kind, text, -len(text))
 
-    def _close(self, text: str, kind: Kind, duration_ms: float = 0.0) -> Bit:
-        """As `_release`, with the characters at hand that complete it."""
-        held, self.held = self.held + text, ""
+    def _complete(self, end: str, kind: TokenKind, duration_ms: float = 0.0) -> MarkupToken:
+        """Return the buffered characters and `end`, which begins at the current one, as a token."""
+        text, self.buffered = self.buffered + end, ""
         self._state = _State.TEXT
-        return self._bit(kind, held, len(text) - len(held), duration_ms)
+        return self._token(kind, text, len(end) - len(text), duration_ms)
 
-    def _at_line_start(self, text: str, at: int) -> tuple[int, list[Bit]]:
-        char = text[at]
+    def _at_line_start(self, text: str, i: int) -> tuple[int, list[MarkupToken]]:
+        char = text[i]
         if self._markdown and char in "`~":
-            return self._hold(char, _State.FENCE)
+            return self._buffer(char, _State.FENCE)
         if self._markdown and char == ">":
-            return self._hold(char, _State.QUOTE)
+            return self._buffer(char, _State.QUOTE)
         if char in " \t":
-            return 1, [self._bit(Kind.TEXT, char)]
+            return 1, [self._token(TokenKind.TEXT, char)]
         self._state = _State.TEXT
         return 0, []
 
-    def _in_quote(self, text: str, at: int) -> tuple[int, list[Bit]]:
-        """ ">5" and ">=" are no quotes."""
-        if text[at].isdigit() or text[at] == "=":
+    def _in_quote(self, text: str, i: int) -> tuple[int, list[MarkupToken]]:
+        """Treat ">" as a quote, except in ">5" and ">="."""
+        if text[i].isdigit() or text[i] == "=":
             return 0, [self._release()]
-        bit = self._release(Kind.MARKUP)
+        token = self._release(TokenKind.MARKUP)
         self._state = _State.LINE_START
-        return 0, [bit]
+        return 0, [token]
 
-    def _in_text(self, text: str, at: int) -> tuple[int, list[Bit]]:
-        found = _IN_TEXT.search(text, at)
+    def _in_text(self, text: str, i: int) -> tuple[int, list[MarkupToken]]:
+        found = _IN_TEXT.search(text, i)
         end = found.start() if found else len(text)
-        if end > at:
-            return end - at, [self._bit(Kind.TEXT, text[at:end])]
-        char = text[at]
+        if end > i:
+            return end - i, [self._token(TokenKind.TEXT, text[i:end])]
+        char = text[i]
         if char == "<":
-            return self._hold(char, _State.TAG)
+            return self._buffer(char, _State.TAG)
         if char == "[":
-            return self._hold(char, _State.BRACKET)
+            return self._buffer(char, _State.BRACKET)
         if char == "\n":
             self._state = _State.LINE_START
-            return 1, [self._bit(Kind.LINE_END, char)]
+            return 1, [self._token(TokenKind.LINE_END, char)]
         if self._markdown and self._open_brackets:
             self._open_brackets -= 1
             self._state = _State.AFTER_BRACKET
-        return 1, [self._bit(Kind.TEXT, char)]
+        return 1, [self._token(TokenKind.TEXT, char)]
 
-    def _in_tag(self, text: str, at: int) -> tuple[int, list[Bit]]:
-        if self.held == "<" and not (text[at].isalpha() or text[at] in "/!"):
+    def _in_tag(self, text: str, i: int) -> tuple[int, list[MarkupToken]]:
+        if self.buffered == "<" and not (text[i].isalpha() or text[i] in "/!"):
             return 0, [self._release()]
-        found = _IN_TAG.search(text, at)
+        found = _IN_TAG.search(text, i)
         end = found.start() if found else len(text)
-        if len(self.held) + end - at > _LONGEST_TAG:
+        if len(self.buffered) + end - i > _MAX_TAG_CHARS:
             return 0, [self._release()]
-        if end > at:
-            return self._hold(text[at:end], _State.TAG)
-        if text[at] == ">":
+        if end > i:
+            return self._buffer(text[i:end], _State.TAG)
+        if text[i] == ">":
             return 1, self._end_tag()
-        if text[at] in "<[]\n" or not may_be_tag(self.held, self._markdown):
+        if text[i] in "<[]\n" or not is_tag_prefix(self.buffered, self._markdown):
             return 0, [self._release()]
-        return self._hold(text[at], _State.TAG)
+        return self._buffer(text[i], _State.TAG)
 
-    def _end_tag(self) -> list[Bit]:
-        tag = self.held + ">"
-        if (duration_ms := pause_of(tag)) is not None:
-            return [self._close(">", Kind.PAUSE, duration_ms)]
-        layout = layout_of(tag) if self._markdown else None
+    def _end_tag(self) -> list[MarkupToken]:
+        tag = self.buffered + ">"
+        if (duration_ms := parse_pause(tag)) is not None:
+            return [self._complete(">", TokenKind.PAUSE, duration_ms)]
+        layout = parse_layout(tag) if self._markdown else None
         if layout is None:
-            return [self._close(">", Kind.TEXT)]
-        bits = [self._close(">", Kind.MARKUP)]
-        if layout is Layout.LINE:
-            bits.append(self._bit(Kind.LINE_END, "", 1))
+            return [self._complete(">", TokenKind.TEXT)]
+        tokens = [self._complete(">", TokenKind.MARKUP)]
+        if layout is Layout.LINE_BREAK:
+            tokens.append(self._token(TokenKind.LINE_END, "", 1))
         elif layout is Layout.BLOCK:
-            bits.append(self._bit(Kind.PARAGRAPH_END, "", 1))
-        return bits
+            tokens.append(self._token(TokenKind.PARAGRAPH_END, "", 1))
+        return tokens
 
-    def _in_bracket(self, text: str, at: int) -> tuple[int, list[Bit]]:
-        if text[at] == "]":
-            if (duration_ms := pause_of(self.held + "]")) is not None:
-                return 1, [self._close("]", Kind.PAUSE, duration_ms)]
-            if self._markdown and self.held.startswith("[^") and len(self.held) > 2:
-                return 1, [self._close("]", Kind.MARKUP)]
-        elif len(self.held) < _LONGEST_BRACKET and half_bracket(self.held + text[at], self._markdown):
-            return self._hold(text[at], _State.BRACKET)
-        self._open_brackets = min(self._open_brackets + 1, _DEEPEST)
+    def _in_bracket(self, text: str, i: int) -> tuple[int, list[MarkupToken]]:
+        if text[i] == "]":
+            if (duration_ms := parse_pause(self.buffered + "]")) is not None:
+                return 1, [self._complete("]", TokenKind.PAUSE, duration_ms)]
+            if self._markdown and self.buffered.startswith("[^") and len(self.buffered) > 2:
+                return 1, [self._complete("]", TokenKind.MARKUP)]
+        elif len(self.buffered) < _MAX_BRACKET_CHARS and is_bracket_prefix(self.buffered + text[i], self._markdown):
+            return self._buffer(text[i], _State.BRACKET)
+        self._open_brackets = min(self._open_brackets + 1, _MAX_OPEN_BRACKETS)
         return 0, [self._release()]
 
-    def _after_bracket(self, text: str, at: int) -> tuple[int, list[Bit]]:
-        if text[at] == "(":
-            return self._hold("(", _State.TARGET)
+    def _after_bracket(self, text: str, i: int) -> tuple[int, list[MarkupToken]]:
+        if text[i] == "(":
+            return self._buffer("(", _State.TARGET)
         self._state = _State.TEXT
         return 0, []
 
-    def _in_target(self, text: str, at: int) -> tuple[int, list[Bit]]:
-        found = _IN_TARGET.search(text, at)
+    def _in_target(self, text: str, i: int) -> tuple[int, list[MarkupToken]]:
+        found = _IN_TARGET.search(text, i)
         end = found.start() if found else len(text)
-        if len(self.held) + end - at >= _LONGEST_HELD:
+        if len(self.buffered) + end - i >= _MAX_BUFFERED_CHARS:
             return 0, [self._release()]
-        if end > at:
-            return self._hold(text[at:end], _State.TARGET)
-        if text[at] == "(":
-            return self._hold("(", _State.TARGET)
-        if text[at] == ")":
-            target = self.held + ")"
+        if end > i:
+            return self._buffer(text[i:end], _State.TARGET)
+        if text[i] == "(":
+            return self._buffer("(", _State.TARGET)
+        if text[i] == ")":
+            target = self.buffered + ")"
             if target.count("(") > target.count(")"):
-                return self._hold(")", _State.TARGET)
+                return self._buffer(")", _State.TARGET)
             if _TARGET.fullmatch(target):
-                return 1, [self._close(")", Kind.MARKUP)]
+                return 1, [self._complete(")", TokenKind.MARKUP)]
         return 0, [self._release()]
 
-    def _in_fence(self, text: str, at: int) -> tuple[int, list[Bit]]:
-        char, mark = text[at], self.held[0]
-        marks = len(self.held) - len(self.held.lstrip(mark))
-        if char == "\n" and marks >= 3:
-            return 0, self._open_or_close(marks)
-        in_marks = marks == len(self.held)
-        wrong = char in "<[]\n`" if marks >= 3 and not (in_marks and char == mark) else char != mark
-        if wrong or len(self.held) >= _LONGEST_FENCE:
+    def _in_fence(self, text: str, i: int) -> tuple[int, list[MarkupToken]]:
+        char, fence_char = text[i], self.buffered[0]
+        fence_length = len(self.buffered) - len(self.buffered.lstrip(fence_char))
+        if char == "\n" and fence_length >= 3:
+            return 0, self._end_fence(fence_length)
+        only_fence = fence_length == len(self.buffered)
+        if fence_length >= 3 and not (only_fence and char == fence_char):
+            invalid = char in "<[]\n`"
+        else:
+            invalid = char != fence_char
+        if invalid or len(self.buffered) >= _MAX_FENCE_CHARS:
             return 0, [self._release()]
-        return self._hold(char, _State.FENCE)
+        return self._buffer(char, _State.FENCE)
 
-    def _open_or_close(self, marks: int) -> list[Bit]:
-        """A fence of prose is taken away and its text read, so the fence that closes it looks like one that opens."""
-        fence, about = self.held[:marks], self.held[marks:].split()
-        closes = self._fence != "" and not about
-        prose = closes or (bool(about) and about[0].lower() in _PROSE)
-        bits = [self._release(Kind.MARKUP), self._bit(Kind.PARAGRAPH_END, "")]
+    def _end_fence(self, fence_length: int) -> list[MarkupToken]:
+        """Open or close a code block. Of a block of prose the fences are removed and the text is kept.
+
+        The closing fence of such a block is handled like an opening one.
+        """
+        fence, info = self.buffered[:fence_length], self.buffered[fence_length:].split()
+        closes = self._fence != "" and not info
+        is_prose = closes or (bool(info) and info[0].lower() in _PROSE_INFO_STRINGS)
+        tokens = [self._release(TokenKind.MARKUP), self._token(TokenKind.PARAGRAPH_END, "")]
         self._fence = "" if closes else fence
         self._line = ""
-        self._state = _State.TEXT if prose else _State.CODE
-        return bits
+        self._state = _State.TEXT if is_prose else _State.CODE
+        return tokens
 
-    def _in_code(self, text: str, at: int) -> tuple[int, list[Bit]]:
-        end = text.find("\n", at)
-        part = text[at:] if end < 0 else text[at:end]
-        self._line += part[: _LONGEST_HELD - len(self._line)]
+    def _in_code(self, text: str, i: int) -> tuple[int, list[MarkupToken]]:
+        end = text.find("\n", i)
+        part = text[i:] if end < 0 else text[i:end]
+        self._line += part[: _MAX_BUFFERED_CHARS - len(self._line)]
         if end < 0:
-            return len(part), [self._bit(Kind.MARKUP, part)]
+            return len(part), [self._token(TokenKind.MARKUP, part)]
         line, self._line = self._line.strip(" \t\r>"), ""
         if line.startswith(self._fence) and not line.strip(self._fence[0]):
             self._fence = ""
             self._state = _State.LINE_START
-        return len(part) + 1, [self._bit(Kind.MARKUP, part + "\n")]
+        return len(part) + 1, [self._token(TokenKind.MARKUP, part + "\n")]
 
 
-_Step = Callable[[Scanner, str, int], tuple[int, list[Bit]]]
+_Step = Callable[[Scanner, str, int], tuple[int, list[MarkupToken]]]
 _STEPS: dict[_State, _Step] = {
     _State.LINE_START: Scanner._at_line_start,
     _State.TEXT: Scanner._in_text,

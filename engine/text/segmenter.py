@@ -1,222 +1,234 @@
-"""Words become passages that the model can speak: sentences, or parts of those that are too long.
+"""Segmentation of a stream of words into chunks that the model can speak: sentences, or parts of long ones.
 
-It is a machine that takes one word at a time, so the same text gives the same passages in whatever messages it comes.
-All it keeps is the sentence being gathered, which has a bound.
+Words are processed one at a time, so chunks do not depend on how the text was split into messages. Only the current
+sentence is buffered, and its length is bounded.
 """
 
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from sayline_tts.engine.text.chunk import Passage, Word, audible
-from sayline_tts.engine.text.normalization.pass_through import Speech
-from sayline_tts.engine.text.sentence_boundary import CLOSING, Verdict, ends_before, has_end_mark, verdict
-from sayline_tts.engine.text.word_tokenizer import LONGEST_WORD, WIDE_MARKS
-from sayline_tts.engine.words import Piece
+from sayline_tts.engine.text.chunk import TextChunk, Word, is_speakable
+from sayline_tts.engine.text.normalization.protocol import Normalizer, RawWord
+from sayline_tts.engine.text.sentence_boundary import (
+    CLOSING_PUNCTUATION,
+    Boundary,
+    classify,
+    has_terminal_punctuation,
+    is_boundary,
+)
+from sayline_tts.engine.text.word_tokenizer import CJK_PUNCTUATION, MAX_VERBATIM_WORD_CHARS
 
-_WIDE_END = re.compile(rf"[。！？][{re.escape(CLOSING)}]*$")
-_CLAUSE_END = re.compile(rf"[,;:—–{WIDE_MARKS[3:]}][{re.escape(CLOSING)}]*$")
-_FINISHED = re.compile(rf"\W*[^\W\d_]+(?:['’-][^\W\d_]+)*[.!?…,;:]+[{re.escape(CLOSING)}]*$")
+_CJK_SENTENCE_END = re.compile(rf"[。！？][{re.escape(CLOSING_PUNCTUATION)}]*$")
+_CLAUSE_END = re.compile(rf"[,;:—–{CJK_PUNCTUATION[3:]}][{re.escape(CLOSING_PUNCTUATION)}]*$")
+_COMPLETE_WORD = re.compile(rf"\W*[^\W\d_]+(?:['’-][^\W\d_]+)*[.!?…,;:]+[{re.escape(CLOSING_PUNCTUATION)}]*$")
 
-_FIRST_CLAUSE_WORDS = 6
-_SHORT_CLAUSE_WORDS = 3
-_CONTEXT_WORDS = 4
+_MIN_FIRST_CLAUSE_WORDS = 6
+_MIN_CLAUSE_WORDS = 3
+_BOUNDARY_CONTEXT_WORDS = 4
+_LEFT_CONTEXT_WORDS = 2
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A word and what is known of it by itself."""
+class BufferedWord:
+    """A word of the current sentence, with the properties that do not depend on other words."""
 
-    piece: Piece
+    raw: RawWord
     tokens: int
-    audible: bool
-    verdict: Verdict
-    leans: bool  # on the word after it, which may change how it is said
+    is_speakable: bool
+    boundary: Boundary
+    needs_right_context: bool
 
     @property
-    def parts(self) -> bool:
-        """May a passage end behind it?"""
-        return self.piece.whole and self.verdict is not Verdict.GOES_ON and not self.leans
+    def can_end_chunk(self) -> bool:
+        return self.raw.is_complete and self.boundary is not Boundary.CONTINUES and not self.needs_right_context
 
 
-class Sentences:
-    """No passage has more than `max_tokens`, as `count_tokens` measures what is said, but for a single long word."""
+class Segmenter:
+    """Buffers words until a sentence ends.
 
-    def __init__(self, count_tokens: Callable[[str], int], speech: Speech, max_tokens: int) -> None:
+    A chunk has at most `max_tokens` tokens in its spoken form, as `count_tokens` counts them. The exception is a single
+    word that cannot be split.
+    """
+
+    def __init__(self, count_tokens: Callable[[str], int], normalizer: Normalizer, max_tokens: int) -> None:
         self._count_tokens = count_tokens
-        self._speech = speech
+        self._normalizer = normalizer
         self._max_tokens = max_tokens
-        self.start_over()
+        self.reset()
 
-    def start_over(self) -> None:
-        self._words: list[Heard] = []
-        self._before: tuple[Piece, ...] = ()  # the last words that were spoken
+    def reset(self) -> None:
+        self._words: list[BufferedWord] = []
+        self._left_context: tuple[RawWord, ...] = ()  # the last words of the previous chunk
         self._line_ends = 1  # since the last word
-        self._in_item = False
-        self._spoke = False
+        self._ends_with_line = False  # in a list item, a heading or a table row
+        self._has_emitted = False
 
     @property
-    def any_audible(self) -> bool:
-        return any(word.audible for word in self._words)
+    def has_speakable(self) -> bool:
+        return any(word.is_speakable for word in self._words)
 
-    def flush(self) -> Iterator[Passage]:
-        """Everything that waits, now."""
-        yield from self._speak(len(self._words))
+    def flush(self) -> Iterator[TextChunk]:
+        """Emit all buffered words."""
+        yield from self._emit(len(self._words))
 
-    def cut(self) -> Iterator[Passage]:
-        """What waits, up to the last word that needs no other. An abbreviation stays with its word."""
+    def flush_words(self) -> Iterator[TextChunk]:
+        """Emit the buffered words up to the last one that can end a chunk."""
         count = len(self._words)
-        while count and not self._words[count - 1].parts:
+        while count and not self._words[count - 1].can_end_chunk:
             count -= 1
-        if any(word.audible for word in self._words[:count]):
-            yield from self._speak(count)
+        if any(word.is_speakable for word in self._words[:count]):
+            yield from self._emit(count)
 
     @property
-    def clause(self) -> int:
-        """How many words there are to the last clause end that is worth speaking by itself."""
+    def clause_words(self) -> int:
+        """The number of buffered words up to the last clause end; 0 if they are too few to be a chunk."""
         for count in range(len(self._words), 0, -1):
-            piece = self._words[count - 1].piece
-            if piece.whole and _CLAUSE_END.search(piece.text):
-                heard = sum(each.audible for each in self._words[:count])
-                return count if heard >= _SHORT_CLAUSE_WORDS else 0
+            raw = self._words[count - 1].raw
+            if raw.is_complete and _CLAUSE_END.search(raw.text):
+                speakable = sum(word.is_speakable for word in self._words[:count])
+                return count if speakable >= _MIN_CLAUSE_WORDS else 0
         return 0
 
-    def breathe(self) -> Iterator[Passage]:
-        yield from self._speak(self.clause)
+    def flush_clause(self) -> Iterator[TextChunk]:
+        """Emit the buffered words up to the last clause end."""
+        yield from self._emit(self.clause_words)
 
-    def line_end(self) -> Iterator[Passage]:
-        """A blank line ends a sentence, and so does the end of a list item or of a heading."""
+    def end_line(self) -> Iterator[TextChunk]:
+        """Process a line end. It ends a sentence after a list item, a heading or a table row, and at a blank line."""
         self._line_ends += 1
-        if self._in_item or self._line_ends == 2:
-            yield from self.end_sentence()
-        self._in_item = False
+        if self._ends_with_line or self._line_ends == 2:
+            yield from self._flush_sentence()
+        self._ends_with_line = False
 
-    def word(self, piece: Piece) -> Iterator[Passage]:
-        opens = piece.whole and self._line_ends > 0 and self._speech.opens_item(piece.text)
+    def push(self, word: RawWord) -> Iterator[TextChunk]:
+        """Add a word, and emit the sentence that it ends or that ended before it."""
+        is_marker = word.is_complete and self._line_ends > 0 and self._normalizer.is_block_marker(word.text)
         self._line_ends = 0
-        if opens or self._settled_by(piece.text):
-            yield from self.end_sentence()
-        self._in_item |= opens or self._speech.in_row(piece.text)
-        if opens:
-            piece = replace(piece, opens_item=True)
-        *slices, last = self._slices(piece)
+        if is_marker or self._is_boundary_before(word.text):
+            yield from self._flush_sentence()
+        self._ends_with_line |= is_marker or self._normalizer.is_table_delimiter(word.text)
+        if is_marker:
+            word = replace(word, is_block_marker=True)
+        *slices, last = self._split_word(word)
         for each in slices:
-            yield from self._add(each, Verdict.NO_MARK)
-        judged = self._judge(last) if piece.whole and not opens else Verdict.NO_MARK
-        yield from self._add(last, judged)
-        if judged is Verdict.ENDS or (piece.whole and self._first_clause_ends()):
-            yield from self.end_sentence()
+            yield from self._append(each, Boundary.UNMARKED)
+        boundary = Boundary.UNMARKED
+        if word.is_complete and not is_marker:
+            boundary = self._classify(last.text, last.after_space)
+        yield from self._append(last, boundary)
+        if boundary is Boundary.ENDS or (word.is_complete and self._is_first_clause()):
+            yield from self._flush_sentence()
 
-    def gather(self, piece: Piece) -> None:
-        """It belongs to the phrase that waits, wherever that may lead."""
-        opens = self._line_ends > 0 and self._speech.opens_item(piece.text)
+    def push_to_phrase(self, word: RawWord) -> None:
+        """Add a word without looking for boundaries and limits; `flush` emits the phrase."""
+        is_marker = self._line_ends > 0 and self._normalizer.is_block_marker(word.text)
         self._line_ends = 0
-        self._words.append(Heard(replace(piece, opens_item=opens), 1, True, Verdict.NO_MARK, False))
+        self._words.append(BufferedWord(replace(word, is_block_marker=is_marker), 1, True, Boundary.UNMARKED, False))
 
-    def finishes(self, text: str, after_space: bool) -> bool:
-        """No blank after it yet, but "there." is finished, while "3." and "x.org/a." may go on."""
-        return bool(_FINISHED.match(text)) and self._judged(text, after_space) is not Verdict.GOES_ON
+    def is_complete_word(self, text: str, after_space: bool) -> bool:
+        """Return whether a word that no space follows yet is complete: "there." is, "3." and "x.org/a." may not be."""
+        return bool(_COMPLETE_WORD.match(text)) and self._classify(text, after_space) is not Boundary.CONTINUES
 
-    def end_sentence(self) -> Iterator[Passage]:
-        """Marks alone are not spoken: they wait for the words after them."""
-        if self.any_audible:
-            yield from self._speak(len(self._words))
+    def _flush_sentence(self) -> Iterator[TextChunk]:
+        """Emit the sentence. Punctuation alone is kept for the next one."""
+        if self.has_speakable:
+            yield from self._emit(len(self._words))
 
-    def _settled_by(self, text: str) -> bool:
-        """Was the last word the end of its sentence, now that the next one is known?"""
-        waits = bool(self._words) and self._words[-1].verdict is Verdict.DEPENDS
-        return waits and ends_before(self._context(), text[:LONGEST_WORD])
+    def _is_boundary_before(self, text: str) -> bool:
+        """Return whether an ambiguous last word ends the sentence, given the next word."""
+        is_ambiguous = bool(self._words) and self._words[-1].boundary is Boundary.AMBIGUOUS
+        return is_ambiguous and is_boundary(self._boundary_context(), text[:MAX_VERBATIM_WORD_CHARS])
 
-    def _judge(self, piece: Piece) -> Verdict:
-        return self._judged(piece.text, piece.after_space)
+    def _classify(self, text: str, after_space: bool) -> Boundary:
+        if not is_speakable(text) and not self.has_speakable:
+            return Boundary.UNMARKED  # there is no sentence to end
+        if _CJK_SENTENCE_END.search(text):
+            return Boundary.ENDS
+        if not has_terminal_punctuation(text):
+            return Boundary.UNMARKED
+        if self._normalizer.is_abbreviation(text):
+            return Boundary.CONTINUES
+        return classify(self._boundary_context() + (" " if after_space else "") + text[-MAX_VERBATIM_WORD_CHARS:])
 
-    def _judged(self, text: str, after_space: bool) -> Verdict:
-        if not audible(text) and not self.any_audible:
-            return Verdict.NO_MARK  # there is no sentence yet that could end
-        if _WIDE_END.search(text):
-            return Verdict.ENDS
-        if not has_end_mark(text):
-            return Verdict.NO_MARK
-        if self._speech.goes_on(text):
-            return Verdict.GOES_ON
-        return verdict(self._context() + (" " if after_space else "") + text[-LONGEST_WORD:])
-
-    def _context(self) -> str:
-        """The last words. Of a long one its end is enough."""
-        pieces = [word.piece for word in self._words[-_CONTEXT_WORDS:]]
-        text = "".join((" " if piece.after_space else "") + piece.text[-LONGEST_WORD:] for piece in pieces)
+    def _boundary_context(self) -> str:
+        """Return the last words, of long ones only the end."""
+        words = [word.raw for word in self._words[-_BOUNDARY_CONTEXT_WORDS:]]
+        text = "".join((" " if word.after_space else "") + word.text[-MAX_VERBATIM_WORD_CHARS:] for word in words)
         return " ".join(text.split())
 
-    def _first_clause_ends(self) -> bool:
-        """The listener waits for the first passage, so that one may be a clause."""
+    def _is_first_clause(self) -> bool:
+        """Return whether the buffered words are a clause that can be the first chunk, for which the listener waits."""
         return (
-            not self._spoke
-            and _CLAUSE_END.search(self._words[-1].piece.text) is not None
-            and sum(word.audible for word in self._words) >= _FIRST_CLAUSE_WORDS
+            not self._has_emitted
+            and _CLAUSE_END.search(self._words[-1].raw.text) is not None
+            and sum(word.is_speakable for word in self._words) >= _MIN_FIRST_CLAUSE_WORDS
         )
 
-    def _add(self, piece: Piece, judged: Verdict) -> Iterator[Passage]:
-        said = self._alone(piece)
-        tokens = max(1, self._count_tokens(said))
-        word = Heard(piece, tokens, audible(said), judged, self._speech.leans(piece.text))
+    def _append(self, raw: RawWord, boundary: Boundary) -> Iterator[TextChunk]:
+        """Buffer a word. If the sentence becomes too long, emit a part of it first."""
+        spoken = self._verbalize_alone(raw)
+        tokens = max(1, self._count_tokens(spoken))
+        needs_right_context = self._normalizer.needs_right_context(raw.text)
+        word = BufferedWord(raw, tokens, is_speakable(spoken), boundary, needs_right_context)
         while self._words and sum(each.tokens for each in self._words) + tokens > self._max_tokens:
-            yield from self._speak(self._best_cut())
+            yield from self._emit(self._split_point())
         self._words.append(word)
 
-    def _best_cut(self) -> int:
-        """How many words of a too long sentence to speak: to the last clause end, else as many as there are."""
-        ends = [count for count, word in enumerate(self._words, 1) if word.piece.whole]
-        clauses = [count for count in ends if _CLAUSE_END.search(self._words[count - 1].piece.text)]
-        apart = [count for count in ends if self._words[count - 1].parts]
-        late = [count for count in clauses if count > len(self._words) // 3]
-        return (late or apart or [len(self._words)])[-1]
+    def _split_point(self) -> int:
+        """Return how many words of a sentence that is too long to emit: up to a late clause end, or else most words."""
+        complete = [count for count, word in enumerate(self._words, 1) if word.raw.is_complete]
+        clauses = [count for count in complete if _CLAUSE_END.search(self._words[count - 1].raw.text)]
+        allowed = [count for count in complete if self._words[count - 1].can_end_chunk]
+        late_clauses = [count for count in clauses if count > len(self._words) // 3]
+        return (late_clauses or allowed or [len(self._words)])[-1]
 
-    def _speak(self, count: int) -> Iterator[Passage]:
+    def _emit(self, count: int) -> Iterator[TextChunk]:
         words, self._words = self._words[:count], self._words[count:]
-        for passage in self._fit([word.piece for word in words]):
-            self._spoke = True
-            yield passage
+        for chunk in self._chunks([word.raw for word in words]):
+            self._has_emitted = True
+            yield chunk
 
-    def _fit(self, pieces: Sequence[Piece]) -> Iterator[Passage]:
-        """Words can take more tokens together than alone; then halve."""
-        passage = self._say(pieces)
-        spoken = passage.spoken
-        if not audible(spoken):
+    def _chunks(self, words: Sequence[RawWord]) -> Iterator[TextChunk]:
+        """Verbalize words. They can have more tokens together than alone; if these are too many, halve the chunk."""
+        chunk = self._verbalize(words)
+        spoken = chunk.spoken
+        if not is_speakable(spoken):
             return
-        if len(pieces) > 1 and self._count_tokens(spoken) > self._max_tokens:
-            half = len(pieces) // 2
-            yield from self._fit(pieces[:half])
-            yield from self._fit(pieces[half:])
+        if len(words) > 1 and self._count_tokens(spoken) > self._max_tokens:
+            half = len(words) // 2
+            yield from self._chunks(words[:half])
+            yield from self._chunks(words[half:])
         else:
-            self._before = tuple(pieces[-2:])
-            yield passage
+            self._left_context = tuple(words[-_LEFT_CONTEXT_WORDS:])
+            yield chunk
 
-    def _say(self, pieces: Sequence[Piece]) -> Passage:
+    def _verbalize(self, raw_words: Sequence[RawWord]) -> TextChunk:
         words = []
-        space = True
-        for piece, said in zip(pieces, self._speech.say(pieces, self._before), strict=True):
-            space |= piece.after_space
-            if said:
-                words.append(Word(piece.written, piece.start, piece.end, said, glued=not space))
-                space = False
-        return Passage.of(words)
+        after_space = True
+        for raw, spoken in zip(raw_words, self._normalizer.verbalize(raw_words, self._left_context), strict=True):
+            after_space |= raw.after_space
+            if spoken:
+                words.append(Word(raw.written, raw.start, raw.end, spoken, after_space))
+                after_space = False
+        return TextChunk.from_words(words)
 
-    def _slices(self, piece: Piece) -> list[Piece]:
-        """A word that a mouth can say stays whole, even where its number takes many words to say."""
-        if min(len(piece.text), len(piece.written)) == 1 or self._speech.keeps_whole(piece.text):
-            return [piece]
-        if self._count_tokens(self._alone(piece)) <= self._max_tokens:
-            return [piece]
-        text, written = len(piece.text) // 2, len(piece.written) // 2
-        left = replace(piece, text=piece.text[:text], written=piece.written[:written], whole=False)
+    def _verbalize_alone(self, word: RawWord) -> str:
+        return self._normalizer.verbalize([word], ())[0]
+
+    def _split_word(self, word: RawWord) -> list[RawWord]:
+        """Split a word with too many tokens in half. A word that people would pronounce stays whole."""
+        if min(len(word.text), len(word.written)) == 1 or self._normalizer.is_unsplittable(word.text):
+            return [word]
+        if self._count_tokens(self._verbalize_alone(word)) <= self._max_tokens:
+            return [word]
+        text, written = len(word.text) // 2, len(word.written) // 2
+        left = replace(word, text=word.text[:text], written=word.written[:written], is_complete=False)
         right = replace(
-            piece,
-            text=piece.text[text:],
-            written=piece.written[written:],
-            start=piece.start + written,
+            word,
+            text=word.text[text:],
+            written=word.written[written:],
+            start=word.start + written,
             after_space=False,
         )
-        return [*self._slices(left), *self._slices(right)]
-
-    def _alone(self, piece: Piece) -> str:
-        return self._speech.say([piece], ())[0]
+        return [*self._split_word(left), *self._split_word(right)]

@@ -1,58 +1,60 @@
-"""Does a sentence end here? Asked where the text stops at a full stop and more may come. Knows nothing of streams.
+"""Sentence boundary detection at terminal punctuation, before the next word is known.
 
-The knowledge is nupunkt's (abbreviations, initials, numbers, learned from much text). It judges with the next word
-in sight, which a stream often does not have yet. So it is asked with one example of every kind of next word: when
-they all agree, the real one cannot change anything and there is no need to wait for it.
+nupunkt has learned abbreviations, initials and numbers from a large corpus, but it needs the next word, which a stream
+often does not have yet. So `classify` runs it with one example of each kind of next word. If all results agree, the
+actual word cannot change the result, and there is no need to wait for it.
 """
 
 import re
 from enum import Enum, auto
 
-# What may close a sentence after its mark: quotes, brackets, emphasis.
-CLOSING = "\"'”’»›)]}*」』）】〉》"
-_END = re.compile(rf"[.!?…]['{re.escape(CLOSING)}]*$")
+# Quotes, brackets and emphasis that may follow the terminal punctuation.
+CLOSING_PUNCTUATION = "\"'”’»›)]}*」』）】〉》"
+_TERMINAL = re.compile(rf"[.!?…]['{re.escape(CLOSING_PUNCTUATION)}]*$")
 _NEXT_WORDS = ("The", "and", "5", "Smith", "(see", '"The')
-# nupunkt would end a sentence between these and a "The"; they never stand at the end of one.
-_ALWAYS_GO_ON = re.compile(
+# nupunkt finds a boundary between these and "The", but they never end a sentence.
+_NEVER_FINAL = re.compile(
     r"(?:^|[\s(\[“\"])(?:e\.g|i\.e|cf|vs|viz|approx|fig|figs|vol|lt|mt|cpt|messrs)\.$", re.IGNORECASE
 )
 
 
-class Verdict(Enum):
-    NO_MARK = auto()  # there is nothing that could end a sentence
-    GOES_ON = auto()  # an abbreviation: whatever follows belongs to it
-    DEPENDS = auto()  # on the next word
+class Boundary(Enum):
+    """Whether a sentence ends after a word."""
+
+    UNMARKED = auto()  # no terminal punctuation
+    CONTINUES = auto()  # the period belongs to an abbreviation, whatever follows
+    AMBIGUOUS = auto()  # depends on the next word
     ENDS = auto()
 
 
-def has_end_mark(text: str) -> bool:
-    return _END.search(text) is not None
+def has_terminal_punctuation(text: str) -> bool:
+    return _TERMINAL.search(text) is not None
 
 
-def verdict(text: str) -> Verdict:
-    """`text` is followed by a blank, and by we do not know what."""
-    if not has_end_mark(text):
-        return Verdict.NO_MARK
-    if _ALWAYS_GO_ON.search(text) or _is_saint(text):
-        return Verdict.GOES_ON
-    answers = set()
+def classify(text: str) -> Boundary:
+    """Return whether a sentence ends after `text`, which a space and an unknown word follow."""
+    if not has_terminal_punctuation(text):
+        return Boundary.UNMARKED
+    if _NEVER_FINAL.search(text) or _is_saint(text):
+        return Boundary.CONTINUES
+    results = set()
     for word in _NEXT_WORDS:
-        answers.add(ends_before(text, word))
-        if len(answers) == 2:
-            return Verdict.DEPENDS
-    return Verdict.ENDS if answers == {True} else Verdict.GOES_ON
+        results.add(is_boundary(text, word))
+        if len(results) == 2:
+            return Boundary.AMBIGUOUS
+    return Boundary.ENDS if results == {True} else Boundary.CONTINUES
 
 
 def _is_saint(text: str) -> bool:
-    """ "St." that no name stands in front of is no street."""
+    """Return whether the last word is "St." without a street name before it."""
     *before, last = text.split()
     return last == "St." and not (before and (before[-1][0].isupper() or before[-1][0].isdigit()))
 
 
-def ends_before(text: str, word: str) -> bool:
-    """Does a sentence end between `text` and the `word` that follows it after a blank?"""
-    import nupunkt  # here, because it takes time and memory that a whole text does not need
+def is_boundary(text: str, next_word: str) -> bool:
+    """Return whether a sentence ends between `text` and `next_word`, with a space between them."""
+    import nupunkt  # a slow import that uses much memory, and whole texts do not need it
 
-    text = f"so {text}"  # at the start of a line, "5." would be taken for the number of a list item
-    starts = [start for start, _ in nupunkt.load("default").span_tokenize(f"{text} {word}")]
+    text = f"so {text}"  # at the start of a line, nupunkt takes "5." for a list marker
+    starts = [start for start, _ in nupunkt.load("default").span_tokenize(f"{text} {next_word}")]
     return any(len(text) <= start <= len(text) + 1 for start in starts)

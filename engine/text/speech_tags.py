@@ -1,26 +1,26 @@
-"""Tags that may stand in a text: which ask for a pause, which only lay it out, and which are none at all."""
+"""SSML-like and HTML tags: those that request a pause, those that lay out text, and text that only resembles a tag."""
 
 import re
 from enum import Enum, auto
 
-MOST_PAUSE_MS = 10_000.0  # for one tag; what is longer is this long
+MAX_PAUSE_MS = 10_000.0  # of one tag; longer pauses are shortened to this
 _STRENGTHS_MS = {"none": 0.0, "x-weak": 100.0, "weak": 200.0, "medium": 400.0, "strong": 700.0, "x-strong": 1000.0}
 
 _BREAK = re.compile(r"<break(?=[\s/>])([^<>]*)>", re.IGNORECASE)
 _TIME = re.compile(r"\btime\s?=\s?[\"']?\s?\+?(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s?(m?s)\b", re.IGNORECASE)
 _STRENGTH = re.compile(r"\bstrength\s?=\s?[\"']?([a-z-]{1,9})\b", re.IGNORECASE)
 _PAUSE = re.compile(r"\[pause:\s?(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s?(m?s)?\]", re.IGNORECASE)
-_HALF_PAUSE = re.compile(r"\[p(?:a(?:u(?:s(?:e(?::\s?[\d.]*\s?m?s?)?)?)?)?)?", re.IGNORECASE)
-_HALF_NOTE = re.compile(r"\[\^[^\s\[\]]*")
+_PAUSE_PREFIX = re.compile(r"\[p(?:a(?:u(?:s(?:e(?::\s?[\d.]*\s?m?s?)?)?)?)?)?", re.IGNORECASE)
+_FOOTNOTE_PREFIX = re.compile(r"\[\^[^\s\[\]]*")
 _NAME = re.compile(r"</?([a-z][a-z0-9-]*)", re.IGNORECASE)
 _COMMENT = re.compile(r"<!--.*-->", re.DOTALL)
 
 
 class Layout(Enum):
-    """What a tag does to the text around it."""
+    """How a tag separates the text around it."""
 
-    NONE = auto()
-    LINE = auto()
+    INLINE = auto()
+    LINE_BREAK = auto()
     BLOCK = auto()
 
 
@@ -34,54 +34,54 @@ _BLOCKS = (
 )
 _LAYOUT = {
     **dict.fromkeys(_BLOCKS.split(), Layout.BLOCK),
-    **dict.fromkeys(_INLINE.split(), Layout.NONE),
-    "br": Layout.LINE,
+    **dict.fromkeys(_INLINE.split(), Layout.INLINE),
+    "br": Layout.LINE_BREAK,
 }
 
 
-def pause_of(tag: str) -> float | None:
-    """Milliseconds of silence that a whole tag asks for. None where it is another tag."""
-    if asked := _PAUSE.fullmatch(tag):
-        return _ms(asked[1], asked[2] or "s")
-    asked = _BREAK.fullmatch(tag)
-    if asked is None:
+def parse_pause(tag: str) -> float | None:
+    """Return the pause in milliseconds that a complete tag requests, or None for any other tag."""
+    if pause := _PAUSE.fullmatch(tag):
+        return _to_ms(pause[1], pause[2] or "s")
+    pause = _BREAK.fullmatch(tag)
+    if pause is None:
         return None
-    if time := _TIME.search(asked[1]):
-        return _ms(time[1], time[2])
-    strength = _STRENGTH.search(asked[1])
+    if time := _TIME.search(pause[1]):
+        return _to_ms(time[1], time[2])
+    strength = _STRENGTH.search(pause[1])
     return _STRENGTHS_MS.get(strength[1].lower() if strength else "medium", _STRENGTHS_MS["medium"])
 
 
-def layout_of(tag: str) -> Layout | None:
-    """None where it is no tag, but a person's "<"."""
+def parse_layout(tag: str) -> Layout | None:
+    """Return the layout of a complete tag, or None if the "<" is text."""
     if _COMMENT.fullmatch(tag):
-        return Layout.NONE
+        return Layout.INLINE
     name = _NAME.match(tag)
     if name is None or tag[name.end()] not in " \t/>":
         return None
     if name[1].lower() == "break":
-        return Layout.NONE  # one that closes
+        return Layout.INLINE  # a closing tag; `parse_pause` takes the others
     return _LAYOUT.get(name[1].lower())
 
 
-def may_be_tag(beginning: str, markdown: bool) -> bool:
-    """Is it worth waiting for the ">"? Asked at a blank or a slash."""
-    if beginning == "<":
+def is_tag_prefix(prefix: str, markdown: bool) -> bool:
+    """Return whether `prefix`, which ends before a space or a slash, can become a tag at a later ">"."""
+    if prefix == "<":
         return True
-    if beginning.startswith("<!"):
-        return markdown and "<!--".startswith(beginning[:4])
-    name = _NAME.match(beginning)
+    if prefix.startswith("<!"):
+        return markdown and "<!--".startswith(prefix[:4])
+    name = _NAME.match(prefix)
     if name is None:
-        return beginning == "</"
+        return prefix == "</"
     return name[1].lower() == "break" or (markdown and name[1].lower() in _LAYOUT)
 
 
-def half_bracket(beginning: str, markdown: bool) -> bool:
-    """May it become "[pause:0.5]", or the number of a footnote, "[^1]"?"""
-    pause = _HALF_PAUSE.fullmatch(beginning)
-    return pause is not None or (markdown and _HALF_NOTE.fullmatch(beginning) is not None)
+def is_bracket_prefix(prefix: str, markdown: bool) -> bool:
+    """Return whether `prefix` can become "[pause:0.5]" or a footnote reference such as "[^1]"."""
+    pause = _PAUSE_PREFIX.fullmatch(prefix)
+    return pause is not None or (markdown and _FOOTNOTE_PREFIX.fullmatch(prefix) is not None)
 
 
-def _ms(number: str, unit: str) -> float:
+def _to_ms(number: str, unit: str) -> float:
     ms = float(number) * (1 if unit.lower() == "ms" else 1000)
-    return min(ms, MOST_PAUSE_MS)
+    return min(ms, MAX_PAUSE_MS)

@@ -1,6 +1,6 @@
-"""Text to the token ids a checkpoint was trained with, and back. Knows nothing of sentences or of the model.
+"""Conversion of text to the token ids that a checkpoint was trained with, and back.
 
-Two formats are published: SentencePiece's `.model`, and the same vocabulary as a HuggingFace `tokenizer.json`.
+Reads SentencePiece's `.model` and the Hugging Face `tokenizer.json`, the two formats that checkpoints are published in.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from sayline_tts.engine.errors import CheckpointError
 
 
 class Tokenizer(Protocol):
-    """Ids run from 0 to `vocab_size - 1`. `encode` never adds begin or end tokens."""
+    """Token ids are 0 to `vocab_size - 1`. `encode` adds no begin or end tokens."""
 
     @property
     def vocab_size(self) -> int: ...
@@ -22,26 +22,26 @@ class Tokenizer(Protocol):
 
     def decode(self, ids: list[int]) -> str: ...
 
-    def spans(self, text: str) -> list[tuple[int, int]]:
-        """Of each token that `encode` gives: the characters of `text` that it stands for."""
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Return the start and end in `text` of each token that `encode` returns."""
 
 
 class SentencePieceTokenizer:
     def __init__(self, path: Path) -> None:
-        self._pieces = sentencepiece.SentencePieceProcessor(model_file=str(path))
+        self._processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
 
     @property
     def vocab_size(self) -> int:
-        return int(self._pieces.vocab_size())
+        return int(self._processor.vocab_size())
 
     def encode(self, text: str) -> list[int]:
-        return list(self._pieces.encode(text, out_type=int))
+        return list(self._processor.encode(text, out_type=int))
 
     def decode(self, ids: list[int]) -> str:
-        return str(self._pieces.decode(ids))
+        return str(self._processor.decode(ids))
 
-    def spans(self, text: str) -> list[tuple[int, int]]:
-        return list(self._pieces.encode(text, return_type="offset_mapping")["offsets"])
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        return list(self._processor.encode(text, return_type="offset_mapping")["offsets"])
 
 
 class JsonTokenizer:
@@ -58,15 +58,15 @@ class JsonTokenizer:
     def decode(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids))
 
-    def spans(self, text: str) -> list[tuple[int, int]]:
+    def offsets(self, text: str) -> list[tuple[int, int]]:
         return list(self._tokenizer.encode(text).offsets)
 
 
 def load_tokenizer(path: Path, kind: str, vocab_size: int) -> Tokenizer:
     """Read a tokenizer file.
 
-    `kind` is the config's word ("sentencepiece", "tokenizers", "json"); a `.json` file is JSON in any case.
-    Raises `CheckpointError` when the file cannot be read or does not have exactly `vocab_size` tokens.
+    `kind` is the config's value ("sentencepiece", "tokenizers" or "json"); a `.json` file is read as JSON for any kind.
+    Raises `CheckpointError` if the file cannot be read or does not have exactly `vocab_size` tokens.
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such tokenizer file; check `tokenizer_path` in the model's config")
@@ -74,13 +74,14 @@ def load_tokenizer(path: Path, kind: str, vocab_size: int) -> Tokenizer:
     try:
         tokenizer: Tokenizer = JsonTokenizer(path) if as_json else SentencePieceTokenizer(path)
     except Exception as error:  # both libraries raise bare Exception or RuntimeError for a damaged file
-        wanted = "tokenizer.json" if as_json else "SentencePiece model"
+        expected = "tokenizer.json" if as_json else "SentencePiece model"
         raise CheckpointError(
-            f"{path}: cannot be read as a {wanted}; is it damaged, or not of the kind {kind!r}? ({error})"
+            f"{path}: cannot be read as a {expected} ({error});"
+            f" it may be damaged or not of the kind {kind!r}, so download it again"
         ) from None
     if tokenizer.vocab_size != vocab_size:
         raise CheckpointError(
-            f"{path}: has {tokenizer.vocab_size} tokens, but the model's config says n_bins: {vocab_size};"
-            " take the tokenizer that was published with the weights"
+            f"{path}: has {tokenizer.vocab_size} tokens, but the model's config has n_bins: {vocab_size};"
+            " use the tokenizer that was published with the weights"
         )
     return tokenizer

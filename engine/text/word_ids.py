@@ -1,4 +1,4 @@
-"""Which word each token of a segment belongs to. Knows text and its words; no model."""
+"""Alignment of a chunk's tokens with its words."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -7,19 +7,19 @@ from itertools import accumulate
 from sayline_tts.engine.text.chunk import Word
 
 
-def owners(words: Sequence[Word], text: str, spans: Sequence[tuple[int, int]]) -> tuple[int, ...]:
-    """For each token its word's index. `text` is what the model is given for `words`, `spans` are its tokens' places.
+def word_ids(words: Sequence[Word], text: str, offsets: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    """Return the index of the word that each token belongs to, or () if the words cannot be found in `text`.
 
-    A model may want its text written otherwise: with other quotation marks, a capital, a full stop. Its letters and
-    digits stay, so words are found by counting these. Marks belong to the word before them.
-    Empty where that fails: then nobody knows.
+    `text` is the model's input for `words`, and `offsets` are the tokens' start and end in it. `prepare` may change
+    quotation marks, capitals and punctuation but keeps letters and digits, so words are located by counting these.
+    Punctuation belongs to the word before it.
     """
-    ends = list(accumulate(sum(map(str.isalnum, word.spoken)) for word in words))  # of each word, in letters
-    letters_before = [0, *accumulate(map(str.isalnum, text))]  # of each character
-    if not ends or letters_before[-1] != ends[-1]:
+    word_ends = list(accumulate(sum(map(str.isalnum, word.spoken)) for word in words))  # in letters and digits
+    letters_before = [0, *accumulate(map(str.isalnum, text))]  # for each character of the text
+    if not word_ends or letters_before[-1] != word_ends[-1]:
         return ()
-    found: list[int] = []
-    for start, end in spans:
-        first, behind = letters_before[start], letters_before[end]
-        found.append(bisect_right(ends, first) if behind > first else found[-1] if found else 0)
-    return tuple(found)
+    ids: list[int] = []
+    for start, end in offsets:
+        first, stop = letters_before[start], letters_before[end]
+        ids.append(bisect_right(word_ends, first) if stop > first else ids[-1] if ids else 0)
+    return tuple(ids)

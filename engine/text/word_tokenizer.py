@@ -1,137 +1,144 @@
-"""Characters become written words, each with its place. They have a bound: what is longer is kept in slices."""
+"""Tokenization of characters into words with offsets into the source text."""
 
 import re
 from collections.abc import Iterator, Sequence
 
 from sayline_tts.engine.text import markdown_marks
-from sayline_tts.engine.text.model_text import clean, printable
-from sayline_tts.engine.text.sentence_boundary import CLOSING
-from sayline_tts.engine.words import Piece
+from sayline_tts.engine.text.model_text import clean, remove_control_characters
+from sayline_tts.engine.text.normalization.protocol import RawWord
+from sayline_tts.engine.text.sentence_boundary import CLOSING_PUNCTUATION
 
-# Chinese and Japanese marks, which no blank follows.
-WIDE_MARKS = "。！？、，；："
-_AFTER_WIDE_MARK = re.compile(rf"[{WIDE_MARKS}][{re.escape(CLOSING)}]*$")
-_STAYS_WITH_MARK = frozenset(WIDE_MARKS + CLOSING)
-_CELL_EDGE = "|"
+# Chinese and Japanese punctuation, which no space follows.
+CJK_PUNCTUATION = "。！？、，；："
+_ENDS_WITH_CJK_PUNCTUATION = re.compile(rf"[{CJK_PUNCTUATION}][{re.escape(CLOSING_PUNCTUATION)}]*$")
+_NEVER_STARTS_WORD = frozenset(CJK_PUNCTUATION + CLOSING_PUNCTUATION)
+_CELL_DELIMITER = "|"
 
-LONGEST_WORD = 32
-LONGEST_ADDRESS = 200  # characters of a word that is to be understood, not only spoken
-_MOST_MARKUP = 1000  # characters inside one word
+MAX_VERBATIM_WORD_CHARS = 32
+MAX_WORD_CHARS = 200  # with normalization, which has to see a whole address
+_MAX_MARKUP_CHARS = 1000  # inside one word
 
 
-class Letters:
-    """`markdown`: its marks are dropped, and a table's cells are words of their own."""
+class WordTokenizer:
+    """Collects characters into words of bounded length; a longer word is returned in slices.
+
+    With `markdown`, inline Markdown is removed, and table cell delimiters are words of their own.
+    """
 
     def __init__(self, markdown: bool) -> None:
         self._markdown = markdown
-        self._longest = LONGEST_ADDRESS if markdown else LONGEST_WORD
-        self.start_over()
+        self._max_chars = MAX_WORD_CHARS if markdown else MAX_VERBATIM_WORD_CHARS
+        self.reset()
 
-    def start_over(self) -> None:
-        self._forget_word()
+    def reset(self) -> None:
+        self._clear_word()
         self._after_space = False
 
-    def _forget_word(self) -> None:
-        self._written: list[str] = []  # all since the word began, markup too
-        self._begins_at = 0
-        self._letters: list[str] = []
-        self._places: list[int] = []  # of each letter in what is written
-        self._length = 0
+    def _clear_word(self) -> None:
+        self._written: list[str] = []  # the source text since the start of the word, with markup
+        self._start = 0
+        self._chars: list[str] = []
+        self._indices: list[int] = []  # of each character in the source text of the word
+        self._written_chars = 0
 
     @property
-    def waiting(self) -> str:
-        """The word being written, as far as it is there."""
-        word = "".join(self._letters)
-        return clean("".join(word[at] for at in self._read(word)))
+    def partial_word(self) -> str:
+        """The current, incomplete word."""
+        word = "".join(self._chars)
+        return clean("".join(word[i] for i in self._readable_indices(word)))
 
     @property
     def after_space(self) -> bool:
+        """Whether a space precedes the current word."""
         return self._after_space
 
     @property
-    def after_wide_mark(self) -> bool:
-        near_mark = bool(self._letters) and self._letters[-1] in _STAYS_WITH_MARK  # spares most characters the search
-        return near_mark and _AFTER_WIDE_MARK.search("".join(self._letters[-LONGEST_WORD:])) is not None
+    def after_cjk_punctuation(self) -> bool:
+        """Whether the current word ends with CJK punctuation, so that the next character starts a new word."""
+        possible = bool(self._chars) and self._chars[-1] in _NEVER_STARTS_WORD  # much cheaper than the search
+        word_end = self._chars[-MAX_VERBATIM_WORD_CHARS:]
+        return possible and _ENDS_WITH_CJK_PUNCTUATION.search("".join(word_end)) is not None
 
-    def text(self, text: str, start: int) -> Iterator[Piece | None]:
-        """The words that end in it, and None for the end of a line."""
-        plain = text.isascii() and text.isprintable()
-        for offset, char in enumerate(text):
-            sayable = char if plain else printable(char)
-            if not sayable:
-                self.markup(char)
-            elif sayable.isspace():
-                yield from self.space()
-                if sayable == "\n":
+    def push(self, text: str, start: int) -> Iterator[RawWord | None]:
+        """Yield the words that end in `text`, and None for each line end."""
+        is_plain = text.isascii() and text.isprintable()
+        for i, char in enumerate(text):
+            readable = char if is_plain else remove_control_characters(char)
+            if not readable:
+                self.push_markup(char)
+            elif readable.isspace():
+                yield from self.push_space()
+                if readable == "\n":
                     yield None
-            elif sayable == _CELL_EDGE and self._markdown:
-                yield from self.space()
-                self._take(char, start + offset)
-                yield from self.space()
+            elif readable == _CELL_DELIMITER and self._markdown:
+                yield from self.push_space()
+                self._append(char, start + i)
+                yield from self.push_space()
             else:
-                yield from self._make_room(sayable)
-                self._take(char, start + offset)
+                yield from self._end_word_before(readable)
+                self._append(char, start + i)
 
-    def markup(self, text: str) -> None:
-        """It stands inside the word, or nowhere."""
-        if self._letters:
+    def push_markup(self, text: str) -> None:
+        """Add markup to the source text of the current word, if there is one."""
+        if self._chars:
             self._written.append(text)
-            self._length += len(text)
+            self._written_chars += len(text)
 
-    def space(self) -> Iterator[Piece]:
-        yield from self.end_word(whole=True)
+    def push_space(self) -> Iterator[RawWord]:
+        yield from self.end_word()
         self._after_space = True
 
-    def end_word(self, whole: bool) -> Iterator[Piece]:
-        if not self._letters:
+    def end_word(self, is_complete: bool = True) -> Iterator[RawWord]:
+        if not self._chars:
             return
-        piece = self._piece(whole)
-        self._forget_word()
-        if piece is not None:
+        word = self._raw_word(is_complete)
+        self._clear_word()
+        if word is not None:
             self._after_space = False
-            yield piece
+            yield word
 
-    def _make_room(self, char: str) -> Iterator[Piece]:
-        full = len(self._letters) == self._longest or self._length - len(self._letters) > _MOST_MARKUP
-        if full:
-            yield from self.end_word(whole=False)
-        elif char not in _STAYS_WITH_MARK and self.after_wide_mark:
-            yield from self.end_word(whole=True)
+    def _end_word_before(self, char: str) -> Iterator[RawWord]:
+        """End the current word if `char` cannot be added to it."""
+        markup_chars = self._written_chars - len(self._chars)
+        if len(self._chars) == self._max_chars or markup_chars > _MAX_MARKUP_CHARS:
+            yield from self.end_word(is_complete=False)
+        elif char not in _NEVER_STARTS_WORD and self.after_cjk_punctuation:
+            yield from self.end_word()
 
-    def _take(self, char: str, at: int) -> None:
-        if not self._letters:
-            self._begins_at = at
-        self._letters.append(char)
-        self._places.append(self._length)
+    def _append(self, char: str, offset: int) -> None:
+        if not self._chars:
+            self._start = offset
+        self._chars.append(char)
+        self._indices.append(self._written_chars)
         self._written.append(char)
-        self._length += 1
+        self._written_chars += 1
 
-    def _piece(self, whole: bool) -> Piece | None:
-        word = "".join(self._letters)
-        read = self._read(word)
-        text = clean("".join(word[at] for at in read))
+    def _raw_word(self, is_complete: bool) -> RawWord | None:
+        word = "".join(self._chars)
+        readable = self._readable_indices(word)
+        text = clean("".join(word[i] for i in readable))
         if not text:
             return None
-        first, behind = self._span(word, read)
-        written = "".join(self._written)[first:behind]
-        return Piece(text, written, self._begins_at + first, self._after_space, whole)
+        start, stop = self._extent(word, readable)
+        written = "".join(self._written)[start:stop]
+        return RawWord(text, written, self._start + start, self._after_space, is_complete)
 
-    def _span(self, word: str, read: Sequence[int]) -> tuple[int, int]:
-        """From where to where the word is written: its letters, and the marks that touch them."""
-        if len(read) == len(word) == self._length or not self._markdown:
-            return 0, self._places[-1] + 1
-        sounds = [at for at in read if word[at].isalnum()] or read
-        first, last = sounds[0], sounds[-1]
-        start, behind = self._places[first], self._places[last] + 1
-        for at in reversed(read[: read.index(first)]):
-            if self._places[at] != start - 1:
+    def _extent(self, word: str, readable: Sequence[int]) -> tuple[int, int]:
+        """Return start and end of the word without markup around it: its letters and the punctuation next to them."""
+        if len(readable) == len(word) == self._written_chars or not self._markdown:
+            return 0, self._indices[-1] + 1
+        letters = [i for i in readable if word[i].isalnum()] or readable
+        first, last = letters[0], letters[-1]
+        start, stop = self._indices[first], self._indices[last] + 1
+        for i in reversed(readable[: readable.index(first)]):
+            if self._indices[i] != start - 1:
                 break
             start -= 1
-        for at in read[read.index(last) + 1 :]:
-            if self._places[at] != behind:
+        for i in readable[readable.index(last) + 1 :]:
+            if self._indices[i] != stop:
                 break
-            behind += 1
-        return start, behind
+            stop += 1
+        return start, stop
 
-    def _read(self, word: str) -> Sequence[int]:
-        return markdown_marks.kept(word) if self._markdown else range(len(word))
+    def _readable_indices(self, word: str) -> Sequence[int]:
+        return markdown_marks.readable_indices(word) if self._markdown else range(len(word))

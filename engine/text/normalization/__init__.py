@@ -1,1 +1,1 @@
-"""Text normalization: verbalize numbers, dates, symbols and abbreviations, by language."""
+"""Text normalization: the spoken form of numbers, dates, symbols and abbreviations, by language."""

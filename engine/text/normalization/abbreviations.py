@@ -1,121 +1,124 @@
-"""Words that are not said as they are written: abbreviations, acronyms, titles, what is spelled."""
+"""Verbalization of abbreviations, titles, acronyms and initialisms."""
 
 import re
 
-from sayline_tts.engine.text.normalization.language_data import Table, words_of
-from sayline_tts.engine.text.normalization.token_context import Sight, Term
+from sayline_tts.engine.text.normalization.language_data import LanguageData, word_set
+from sayline_tts.engine.text.normalization.token_context import Token, TokenContext
 
 _INITIALS = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 _CAPITALS = re.compile(r"([A-Z]{2,}?)(['’]?s|['’]S)?")
 _SMALL_ROMAN = re.compile(r"(?=.)X{0,3}(?:I[XV]|V?I{0,3})")
 _ROMAN = re.compile(r"M{0,3}(?:C[MD]|D?C{0,3})(?:X[CL]|L?X{0,3})(?:I[XV]|V?I{0,3})")
 _VOWELS = frozenset("AEIOUY")
-_LONGEST_SPELLED = 6
+_MAX_INITIALISM_CHARS = 6
 _ALSO_WORDS = frozenset(("min.", "max.", "co.", "al.", "ms."))  # at the end of a sentence
 
 
-class Names:
-    def __init__(self, table: Table) -> None:
-        self._table = table
-        self._spelled = words_of(table.spelled)
-        self._spelled_alone = words_of(table.spelled_alone)
-        self._acronyms = words_of(table.acronyms)
-        self._shouted = words_of(table.shouted)
-        self._not_roman = words_of(table.not_roman)
+class AbbreviationVerbalizer:
+    def __init__(self, data: LanguageData) -> None:
+        self._data = data
+        self._initialisms = word_set(data.initialisms)
+        self._ambiguous_initialisms = word_set(data.ambiguous_initialisms)
+        self._acronyms = word_set(data.acronyms)
+        self._all_caps_words = word_set(data.all_caps_words)
+        self._not_roman_numerals = word_set(data.not_roman_numerals)
 
-    def say(self, sight: Sight) -> str | None:
-        """What is spoken instead of the word, without what closes it; None where it is said as written."""
-        term = sight.term
-        said = self._abbreviation(sight)
-        if said is not None:
-            return said
-        if _INITIALS.fullmatch(term.core) and (term.trail.startswith(".") or term.core.isupper()):
-            return " ".join(term.core.replace(".", "").upper())
-        return self._capitals(sight) if term.core[:1].isupper() or term.core[:2].isupper() else None
+    def verbalize(self, context: TokenContext) -> str | None:
+        """Return the spoken form of the core, or None if this is none of the class."""
+        token = context.token
+        spoken = self._abbreviation(context)
+        if spoken is not None:
+            return spoken
+        if _INITIALS.fullmatch(token.core) and (token.trailing.startswith(".") or token.core.isupper()):
+            return " ".join(token.core.replace(".", "").upper())
+        return self._capitals(context) if token.core[:1].isupper() or token.core[:2].isupper() else None
 
-    def takes_stop(self, sight: Sight) -> bool:
-        """Is the full stop behind it its own, and not the sentence's?"""
-        term = sight.term
-        if not term.trail.startswith(".") or sight.is_last:
+    def owns_period(self, context: TokenContext) -> bool:
+        """Return whether the period after the token belongs to an abbreviation, so that it is dropped."""
+        token = context.token
+        if not token.trailing.startswith(".") or context.is_last:
             return False
-        initial = len(term.core) == 1 and term.core.isupper() and term.core.isalpha()
+        is_initial = len(token.core) == 1 and token.core.isupper() and token.core.isalpha()
         return (
-            initial
-            or _INITIALS.fullmatch(term.core) is not None
-            or self._abbreviation(sight) is not None
-            or (sight.core.lower() in self._table.short_months or term.dotted in self._table.weekdays)
+            is_initial
+            or _INITIALS.fullmatch(token.core) is not None
+            or self._abbreviation(context) is not None
+            or context.core.lower() in self._data.month_abbreviations
+            or token.abbreviation_key in self._data.weekday_abbreviations
         )
 
-    def _abbreviation(self, sight: Sight) -> str | None:
-        table, term, key = self._table, sight.term, sight.term.dotted
-        if key in table.places and self._is_behind_name(sight):
-            return table.places[key]
-        if key in table.counters and sight.touches_number_after:
-            return _cased(table.counters[key], term)
-        if key in table.titles and term.core[0].isupper() and (sight.after.core[:1].isupper() or sight.is_last):
-            return table.titles[key]
-        said = table.abbreviations.get(key)
-        if said is None and key.endswith("."):
-            said = table.abbreviations.get(key[:-1])
-        if said is None or (key == "v." and not sight.after.core[:1].isupper()):
+    def _abbreviation(self, context: TokenContext) -> str | None:
+        data, token, key = self._data, context.token, context.token.abbreviation_key
+        if key in data.street_suffixes and self._follows_name(context):
+            return data.street_suffixes[key]
+        if key in data.numbered_abbreviations and context.is_before_number:
+            return _match_case(data.numbered_abbreviations[key], token)
+        before_name = context.next.core[:1].isupper()
+        if key in data.titles and token.core[0].isupper() and (before_name or context.is_last):
+            return data.titles[key]
+        spoken = data.abbreviations.get(key)
+        if spoken is None and key.endswith("."):
+            spoken = data.abbreviations.get(key[:-1])
+        if spoken is None or (key == "v." and not before_name):
             return None
-        if key in _ALSO_WORDS and sight.is_last:
+        if key in _ALSO_WORDS and context.is_last:
             return None
-        is_name = key.endswith(".") and said[0].isupper() and " " not in said
-        return None if is_name and not term.core[0].isupper() else _cased(said, term)
+        is_name = key.endswith(".") and spoken[0].isupper() and " " not in spoken
+        return None if is_name and not token.core[0].isupper() else _match_case(spoken, token)
 
-    def _is_behind_name(self, sight: Sight) -> bool:
-        """ "Main St." and "5th Ave", but "St. Mary"."""
-        before, after = sight.before, sight.after
-        named = before.core[:1].isupper() or before.core[:1].isdigit()
-        return named and not before.trail and not (after.core[:1].isupper() and not sight.term.trail.endswith(","))
+    def _follows_name(self, context: TokenContext) -> bool:
+        """Return True for "Main St." and "5th Ave", but not for "St. Mary"."""
+        before, after = context.previous, context.next
+        is_name = before.core[:1].isupper() or before.core[:1].isdigit()
+        starts_name = after.core[:1].isupper() and not context.token.trailing.endswith(",")
+        return is_name and not before.trailing and not starts_name
 
-    def _capitals(self, sight: Sight) -> str | None:
-        core = sight.core
-        if core.upper() in self._table.sounds_like and (core.isupper() or core[-1:] == "s"):
-            return self._table.sounds_like[core.upper()]
+    def _capitals(self, context: TokenContext) -> str | None:
+        core = context.core
+        if core.upper() in self._data.pronunciations and (core.isupper() or core[-1:] == "s"):
+            return self._data.pronunciations[core.upper()]
         found = _CAPITALS.fullmatch(core)
         if found is None:
             return None
-        word, ending = found[1], (found[2] or "").lower()
-        if word in self._table.sounds_like:
-            said = self._table.sounds_like[word]
-            return f"{said}{ending}" if ending else said
-        if not self._spelled and (_VOWELS & set(word) or len(word) > _LONGEST_SPELLED):
+        word, suffix = found[1], (found[2] or "").lower()
+        if word in self._data.pronunciations:
+            return self._data.pronunciations[word] + suffix
+        if not self._initialisms and (_VOWELS & set(word) or len(word) > _MAX_INITIALISM_CHARS):
             return None
-        if self._is_spelled(word, sight):
-            return " ".join(word) + (ending if ending[:1] in ("'", "’") else f"'{ending}" if ending else "")
-        if word in self._spelled_alone:
+        if self._is_initialism(word, context):
+            return " ".join(word) + (suffix if suffix[:1] in ("'", "’") else f"'{suffix}" if suffix else "")
+        if word in self._ambiguous_initialisms:
             return core.lower()
-        if word in self._acronyms or self._is_roman(word):
+        if word in self._acronyms or self._is_roman_numeral(word):
             return None
-        return core.lower() if len(word) > 3 or word in self._shouted else None
+        return core.lower() if len(word) > 3 or word in self._all_caps_words else None
 
-    def letters(self, run: str) -> str:
-        """Letters that stand between digits or marks."""
-        return " ".join(run) if run.isascii() and run.isupper() and self._is_spelled(run) else run
+    def spell(self, letters: str) -> str:
+        """Return the spoken form of letters between digits or symbols: separated if they are an initialism."""
+        is_initialism = letters.isascii() and letters.isupper() and self._is_initialism(letters)
+        return " ".join(letters) if is_initialism else letters
 
-    def _is_spelled(self, word: str, sight: Sight | None = None) -> bool:
+    def _is_initialism(self, word: str, context: TokenContext | None = None) -> bool:
         if word in self._acronyms:
             return False
-        if word in self._spelled_alone:
-            return sight is None or not (_is_loud(sight.before) or _is_loud(sight.after))
-        if word in self._spelled:
+        if word in self._ambiguous_initialisms:
+            return context is None or not (_is_all_caps(context.previous) or _is_all_caps(context.next))
+        if word in self._initialisms:
             return True
-        if self._is_roman(word) or (sight and word in self._shouted) or not self._table.spelled:
-            return not _VOWELS & set(word) and not self._is_roman(word)
-        return len(word) <= 3 or (len(word) <= _LONGEST_SPELLED and not _VOWELS & set(word))
+        if self._is_roman_numeral(word) or (context and word in self._all_caps_words) or not self._data.initialisms:
+            return not _VOWELS & set(word) and not self._is_roman_numeral(word)
+        return len(word) <= 3 or (len(word) <= _MAX_INITIALISM_CHARS and not _VOWELS & set(word))
 
-    def _is_roman(self, word: str) -> bool:
-        """Of two or three letters only what is surely one: "ML" and "CD" are none."""
-        if word in self._not_roman:
+    def _is_roman_numeral(self, word: str) -> bool:
+        """Return whether a word is a roman numeral. Short ones with L, C, D or M are not: "ML", "CD"."""
+        if word in self._not_roman_numerals:
             return False
         return bool(_SMALL_ROMAN.fullmatch(word)) or (len(word) > 3 and bool(_ROMAN.fullmatch(word)))
 
 
-def _cased(said: str, term: Term) -> str:
-    return said[0].upper() + said[1:] if term.core[:1].isupper() else said
+def _match_case(spoken: str, token: Token) -> str:
+    return spoken[0].upper() + spoken[1:] if token.core[:1].isupper() else spoken
 
 
-def _is_loud(term: Term) -> bool:
-    return len(term.core) > 1 and term.core.isupper()
+def _is_all_caps(token: Token) -> bool:
+    return len(token.core) > 1 and token.core.isupper()

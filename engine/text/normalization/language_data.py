@@ -1,4 +1,4 @@
-"""What a language's file says about how it is read aloud. The files are `languages/*.yaml`."""
+"""Data of each language for text normalization, read from `languages/*.yaml`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -12,56 +12,66 @@ _FOLDER = Path(__file__).parent / "languages"
 
 
 @dataclass(frozen=True)
-class Table:
-    """Lists are written as words with blanks between them."""
+class LanguageData:
+    """Contents of a language's YAML file. Lists are strings of words separated by spaces.
 
-    group: str = ","  # between thousands
-    group_is_blank: bool = False  # "1 000"
-    decimal: str = "."
-    words: Mapping[str, str] = field(default_factory=dict)
-    signs: Mapping[str, str] = field(default_factory=dict)  # at the front of a number
-    symbols: Mapping[str, str] = field(default_factory=dict)  # by themselves
-    between: Mapping[str, str] = field(default_factory=dict)
-    currencies: Mapping[str, list[str]] = field(default_factory=dict)
+    Keys of abbreviations are in lower case, with their period.
+    """
+
+    # Numbers
+    group_separator: str = ","  # between thousands
+    space_groups: bool = False  # thousands may be separated by spaces: "1 000"
+    decimal_separator: str = "."
+    ordinal_suffixes: str = ""  # a regular expression
+    period_marks_ordinal: bool = False  # "3. Mai"; such a period ends no sentence
+    fractions: Mapping[str, str] = field(default_factory=dict)
     scales: Mapping[str, str] = field(default_factory=dict)
     scale_words: str = ""
-    units: Mapping[str, list[str]] = field(default_factory=dict)
-    tight_units: str = ""
-    per: Mapping[str, str] = field(default_factory=dict)
+    # Money and measures
+    currencies: Mapping[str, list[str]] = field(default_factory=dict)  # singular, plural, and those of the hundredths
+    units: Mapping[str, list[str]] = field(default_factory=dict)  # after a number: singular, plural; or one for both
+    attached_units: str = ""  # units only without a space before them
+    per_units: Mapping[str, str] = field(default_factory=dict)
+    # Symbols
+    words: Mapping[str, str] = field(default_factory=dict)  # names of symbols and connecting words
+    number_signs: Mapping[str, str] = field(default_factory=dict)  # before a number
+    symbols: Mapping[str, str] = field(default_factory=dict)  # standing alone
+    operators: Mapping[str, str] = field(default_factory=dict)  # between two operands
+    # Dates and times
     months: str = ""
-    short_months: Mapping[str, str] = field(default_factory=dict)
-    weekdays: Mapping[str, str] = field(default_factory=dict)
-    year_after: str = ""
-    date: str = "{cardinal} {month} {year}"
-    day: str = "{cardinal}"
-    day_of_month: str = "{cardinal}"
+    month_abbreviations: Mapping[str, str] = field(default_factory=dict)
+    weekday_abbreviations: Mapping[str, str] = field(default_factory=dict)
+    year_cues: str = ""  # words after which a number is a year
     date_order: str = "dmy"
-    time: str = "{hour} {minute}"
-    time_sharp: str = "{hour}"
-    time_of_day: str = "{hour}"
-    time_seconds: str = "{second}"
-    oh: str = ""
-    hour_words: str = ""  # behind a time that says them already
-    ordinal: str = ""  # what stands behind a number that is one, as a regular expression
-    number_goes_on: bool = False  # "3. Mai": a full stop behind a number ends no sentence
-    fractions: Mapping[str, str] = field(default_factory=dict)
+    date_format: str = "{cardinal} {month} {year}"
+    day_format: str = "{cardinal}"  # after a month
+    day_of_month_format: str = "{cardinal}"  # before a month
+    time_format: str = "{hour} {minute}"
+    full_hour_format: str = "{hour}"
+    hour_format: str = "{hour}"  # in a range or with AM or PM
+    seconds_format: str = "{second}"
+    leading_zero: str = ""  # of minutes
+    hour_words: str = ""  # after a time, whose format already includes them
+    # Abbreviations
     abbreviations: Mapping[str, str] = field(default_factory=dict)
-    enders: str = ""  # abbreviations that a sentence may end with
+    final_abbreviations: str = ""  # those that may end a sentence
     titles: Mapping[str, str] = field(default_factory=dict)
-    places: Mapping[str, str] = field(default_factory=dict)
-    counters: Mapping[str, str] = field(default_factory=dict)
-    spelled: str = ""
-    spelled_alone: str = ""
-    acronyms: str = ""
-    sounds_like: Mapping[str, str] = field(default_factory=dict)
-    shouted: str = ""
-    not_roman: str = ""
-    silent: str = ""
-    love: str = ""
-    love_after: str = ""
-    entities: Mapping[str, str] = field(default_factory=dict)
-    domains: str = ""
-    file_names: Mapping[str, str] = field(default_factory=dict)
+    street_suffixes: Mapping[str, str] = field(default_factory=dict)
+    numbered_abbreviations: Mapping[str, str] = field(default_factory=dict)  # only before a number: "Fig. 3"
+    # Words in capitals
+    initialisms: str = ""  # spelled, though they could be pronounced as words
+    ambiguous_initialisms: str = ""
+    acronyms: str = ""  # pronounced as words
+    pronunciations: Mapping[str, str] = field(default_factory=dict)
+    all_caps_words: str = ""
+    not_roman_numerals: str = ""
+    # Electronic text
+    emoticons: str = ""  # silent
+    heart_emoticon: str = ""
+    heart_subjects: str = ""  # words after which the heart is a verb
+    html_entities: Mapping[str, str] = field(default_factory=dict)
+    top_level_domains: str = ""
+    file_extensions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
@@ -72,23 +82,24 @@ class Table:
 
 
 @cache
-def languages() -> tuple[str, ...]:
+def available_languages() -> tuple[str, ...]:
+    """Return the codes of the languages that have a file."""
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 
 
 @cache
-def table_of(language: str) -> Table:
-    """An empty one for a language that has none."""
-    if language not in languages():
-        return Table()
-    path = _FOLDER / f"{language}.yaml"
+def load_language(code: str) -> LanguageData:
+    """Read a language's file; empty data if it has none. Raises `ValueError` for an unknown key."""
+    if code not in available_languages():
+        return LanguageData()
+    path = _FOLDER / f"{code}.yaml"
     entries = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
-    unknown = entries.keys() - {each.name for each in fields(Table)}
+    unknown = entries.keys() - {each.name for each in fields(LanguageData)}
     if unknown:
-        raise ValueError(f"{path.name}: unknown key {min(unknown)!r}")
-    return Table(**entries)
+        raise ValueError(f"{path.name}: unknown key {min(unknown)!r}; see LanguageData for the known ones")
+    return LanguageData(**entries)
 
 
 @cache
-def words_of(text: str) -> frozenset[str]:
+def word_set(text: str) -> frozenset[str]:
     return frozenset(text.split())

@@ -1,154 +1,164 @@
-"""Symbols: between operands, in front of a number, and what is left when nothing else knew the word."""
+"""Verbalization of fractions, ratios, dimensions, formulas, single symbols, and mixtures of letters and digits."""
 
 import re
 import unicodedata
 
-from sayline_tts.engine.text.normalization.abbreviations import Names
-from sayline_tts.engine.text.normalization.language_data import Table
-from sayline_tts.engine.text.normalization.number_words import Numerals
-from sayline_tts.engine.text.normalization.numbers_money_units import Amounts
-from sayline_tts.engine.text.normalization.token_context import Sight
+from sayline_tts.engine.text.normalization.abbreviations import AbbreviationVerbalizer
+from sayline_tts.engine.text.normalization.language_data import LanguageData
+from sayline_tts.engine.text.normalization.number_words import NumberWords
+from sayline_tts.engine.text.normalization.numbers_money_units import QuantityVerbalizer
+from sayline_tts.engine.text.normalization.token_context import TokenContext
 
 _FRACTION = re.compile(r"(\d{1,4})[/⁄](\d{1,4})", re.ASCII)
 _RATIO = re.compile(r"(\d{1,3}):(\d{1,3})", re.ASCII)
-_BY = re.compile(r"\d+(?:[x×]\d+)+", re.ASCII)
-_FEET = re.compile(r"(\d{1,3})['’′](?:(\d{1,2})[\"”″]?)?", re.ASCII)
+_DIMENSIONS = re.compile(r"\d+(?:[x×]\d+)+", re.ASCII)
+_FEET_AND_INCHES = re.compile(r"(\d{1,3})['’′](?:(\d{1,2})[\"”″]?)?", re.ASCII)
 _FORMULA = re.compile(r"[=^×÷√±≤≥≈≠²³⁰¹⁴-⁹]|[\d)][*+]\S|\*\*|(?<!\w)\w[*+]\w(?!\w)")
-_OPERATORS = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_²³⁰¹⁴-⁹]+|\*\*|[<>=!]=|->|=>|.", re.DOTALL | re.ASCII)
+_FORMULA_PARTS = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_²³⁰¹⁴-⁹]+|\*\*|[<>=!]=|->|=>|.", re.DOTALL | re.ASCII)
 _OPERAND = re.compile(r"[-−]?\w[\w.,]*|[)\]]", re.ASCII)
 _RUNS = re.compile(r"[^\W\d_]+|\d+|.", re.DOTALL)
-_POWERS = {"²": "2", "³": "3", "⁰": "0", "¹": "1", "⁴": "4", "⁵": "5", "⁶": "6", "⁷": "7", "⁸": "8", "⁹": "9"}
-_NEAR = 8  # words
-_OUT_OF = (10, 100)
+_EXPONENTS = {"²": "2", "³": "3", "⁰": "0", "¹": "1", "⁴": "4", "⁵": "5", "⁶": "6", "⁷": "7", "⁸": "8", "⁹": "9"}
+_FORMULA_WINDOW = 8  # tokens
+_SCORE_DENOMINATORS = (10, 100)  # "9/10" is "nine out of ten"
+_SYMBOL_NAMES = {"/": "slash", "@": "at", "&": "and", "+": "plus", "%": "percent", "=": "equals"}
+_ALWAYS_SPOKEN = "°π∞"
 
 
-class Formulas:
-    def __init__(self, table: Table, numerals: Numerals, amounts: Amounts, names: Names) -> None:
-        self._table = table
-        self._numerals = numerals
-        self._amounts = amounts
-        self._simple = {unicodedata.normalize("NFKC", sign): said for sign, said in table.fractions.items()}
-        self._names = names
+class MathVerbalizer:
+    def __init__(
+        self,
+        data: LanguageData,
+        number_words: NumberWords,
+        quantities: QuantityVerbalizer,
+        abbreviations: AbbreviationVerbalizer,
+    ) -> None:
+        self._data = data
+        self._number_words = number_words
+        self._quantities = quantities
+        self._abbreviations = abbreviations
+        self._named_fractions = {unicodedata.normalize("NFKC", sign): name for sign, name in data.fractions.items()}
 
-    def symbol(self, sight: Sight) -> str:
-        """A word without a letter and without a digit."""
-        text = sight.core or sight.term.text
-        operands = _OPERAND.match(sight.before.core) and _OPERAND.match(sight.after.core) and sight.touches_before
-        if operands and text in self._table.between and self._counts(sight):
-            if text == "-" and not self._is_sum(sight):
-                return self._table.word("to")
-            return self._table.between[text]
-        return self._table.symbols.get(text, "") if not sight.term.opens_item else ""
+    def verbalize_symbol(self, context: TokenContext) -> str:
+        """Verbalize a token without letters and digits; most are silent."""
+        text = context.core or context.token.text
+        has_operands = (
+            _OPERAND.match(context.previous.core) and _OPERAND.match(context.next.core) and context.adjoins_previous
+        )
+        if has_operands and text in self._data.operators and self._has_numeric_operand(context):
+            if text == "-" and not self._is_in_formula(context):
+                return self._data.word("to")
+            return self._data.operators[text]
+        return self._data.symbols.get(text, "") if not context.token.is_block_marker else ""
 
-    def _counts(self, sight: Sight) -> bool:
-        """Is one of the two a number, and neither a word?"""
-        sides = (sight.before.core, sight.after.core)
-        return all(any(map(str.isdigit, side)) or len(side) == 1 for side in sides)
+    def _has_numeric_operand(self, context: TokenContext) -> bool:
+        """Return whether both neighbors contain digits or are single characters."""
+        operands = (context.previous.core, context.next.core)
+        return all(any(map(str.isdigit, operand)) or len(operand) == 1 for operand in operands)
 
-    def _is_sum(self, sight: Sight) -> bool:
-        return any(term.core in ("=", "+", "*", "×") for term in sight.near(_NEAR))
+    def _is_in_formula(self, context: TokenContext) -> bool:
+        return any(token.core in ("=", "+", "*", "×") for token in context.window(_FORMULA_WINDOW))
 
-    def say(self, sight: Sight) -> str | None:
-        core, word, words = sight.core, self._table.word, self._numerals.cardinal
-        if core in self._table.fractions:
-            return self._mixed(sight, self._table.fractions[core])
+    def verbalize(self, context: TokenContext) -> str | None:
+        """Return the spoken form of the core, or None if this is none of the class."""
+        core, word, cardinal = context.core, self._data.word, self._number_words.cardinal
+        if core in self._data.fractions:
+            return self._mixed_number(context, self._data.fractions[core])
         if found := _FRACTION.fullmatch(core):
-            return self._fraction(sight, found[1], found[2])
-        if _BY.fullmatch(core):
-            return f" {word('by')} ".join(map(self._side, re.split("[x×]", core)))
+            return self._fraction(context, found[1], found[2])
+        if _DIMENSIONS.fullmatch(core):
+            return f" {word('by')} ".join(map(self._dimension, re.split("[x×]", core)))
         if found := _RATIO.fullmatch(core):
-            return f"{words(found[1])} {word('to')} {words(found[2])}"
-        if (found := _FEET.fullmatch(core)) and "ft" in self._table.units:
-            feet = self._table.units["ft"][0 if found[2] or found[1] == "1" else 1]
-            return f"{words(found[1])} {feet}" + (f" {words(found[2])}" if found[2] else "")
+            return f"{cardinal(found[1])} {word('to')} {cardinal(found[2])}"
+        if (found := _FEET_AND_INCHES.fullmatch(core)) and "ft" in self._data.units:
+            feet = self._data.units["ft"][0 if found[2] or found[1] == "1" else 1]
+            return f"{cardinal(found[1])} {feet}" + (f" {cardinal(found[2])}" if found[2] else "")
         return self._formula(core) if _FORMULA.search(core) else None
 
-    def _side(self, digits: str) -> str:
-        """ "1920x1080" is said in pairs."""
+    def _dimension(self, digits: str) -> str:
+        """Verbalize one side of "1920x1080" in pairs of digits."""
         if (len(digits) == 4 and digits[2:] != "00" and digits[1] != "0") or digits in ("1080", "2160"):
-            return f"{self._numerals.cardinal(digits[:2])} {self._numerals.cardinal(digits[2:])}"
-        return self._numerals.cardinal(digits)
+            return f"{self._number_words.cardinal(digits[:2])} {self._number_words.cardinal(digits[2:])}"
+        return self._number_words.cardinal(digits)
 
-    def _mixed(self, sight: Sight, fraction: str) -> str:
-        """ "1 ½" has an "and"."""
-        behind = sight.before.core.isdecimal() and sight.touches_before
-        return f"{self._table.word('and')} {fraction}" if behind else fraction
+    def _mixed_number(self, context: TokenContext, fraction: str) -> str:
+        """Insert "and" before a fraction that follows a number, as in "1 ½"."""
+        follows_number = context.previous.core.isdecimal() and context.adjoins_previous
+        return f"{self._data.word('and')} {fraction}" if follows_number else fraction
 
-    def _fraction(self, sight: Sight, above: str, below: str) -> str:
-        top, bottom, words = int(above), int(below), self._numerals
-        sign = f"{above}⁄{below}"
-        if sign in self._simple:
-            return self._mixed(sight, self._simple[sign])
-        if not self._table.word("out_of") or not bottom or (len(above) > 2 and bottom not in _OUT_OF):
-            return f"{words.cardinal(above)} {self._table.word('over')} {words.cardinal(below)}"
-        if bottom in _OUT_OF and 1 < top <= bottom:
-            return f"{words.cardinal(above)} {self._table.word('out_of')} {words.cardinal(below)}"
+    def _fraction(self, context: TokenContext, numerator: str, denominator: str) -> str:
+        top, bottom = int(numerator), int(denominator)
+        word, cardinal = self._data.word, self._number_words.cardinal
+        sign = f"{numerator}⁄{denominator}"
+        if sign in self._named_fractions:
+            return self._mixed_number(context, self._named_fractions[sign])
+        is_score = bottom in _SCORE_DENOMINATORS
+        if not word("out_of") or not bottom or (len(numerator) > 2 and not is_score):
+            return f"{cardinal(numerator)} {word('over')} {cardinal(denominator)}"
+        if is_score and 1 < top <= bottom:
+            return f"{cardinal(numerator)} {word('out_of')} {cardinal(denominator)}"
         if not 1 < bottom <= 20 or top > 20:
-            return f"{words.cardinal(above)} {self._table.word('over')} {words.cardinal(below)}"
-        name = {2: "half", 4: "quarter"}.get(bottom) or words.ordinal(below)
+            return f"{cardinal(numerator)} {word('over')} {cardinal(denominator)}"
+        name = {2: "half", 4: "quarter"}.get(bottom) or self._number_words.ordinal(denominator)
         plural = "halves" if bottom == 2 else f"{name}s"
-        return self._mixed(sight, f"{words.cardinal(above)} {name if top == 1 else plural}")
+        return self._mixed_number(context, f"{cardinal(numerator)} {name if top == 1 else plural}")
 
     def _formula(self, core: str) -> str:
-        said: list[str] = []
-        parts = [part for part in _OPERATORS.findall(core) if part.strip()]
-        for at, part in enumerate(parts):
-            before = parts[at - 1] if at else ""
+        spoken: list[str] = []
+        parts = [part for part in _FORMULA_PARTS.findall(core) if part.strip()]
+        for i, part in enumerate(parts):
+            before = parts[i - 1] if i else ""
             if before in ("^", "**"):
-                said[-1] = self._power(part)
+                spoken[-1] = self._power(part)
             elif part in ("^", "**"):
-                said.append(part)
-            elif part in _POWERS:
-                said.append(self._power(_POWERS[part]))
+                spoken.append(part)
+            elif part in _EXPONENTS:
+                spoken.append(self._power(_EXPONENTS[part]))
             elif part[0].isdecimal():
-                said.append(self._number(part))
+                spoken.append(self._number(part))
             elif part.isalpha():
-                said.append(self._names.letters(part))
+                spoken.append(self._abbreviations.spell(part))
             else:
-                said.append(self._operator(part, before))
-        return " ".join(filter(None, (each.strip("^*") for each in said)))
+                spoken.append(self._operator(part, before))
+        return " ".join(filter(None, (each.strip("^*") for each in spoken)))
 
-    def _power(self, part: str) -> str:
-        word = self._table.word
-        named = {"2": word("squared"), "3": word("cubed")}.get(part)
-        return named or f"{word('power')} {self._number(part) if part[0].isdecimal() else part}"
+    def _power(self, exponent: str) -> str:
+        word = self._data.word
+        name = {"2": word("squared"), "3": word("cubed")}.get(exponent)
+        return name or f"{word('power')} {self._number(exponent) if exponent[0].isdecimal() else exponent}"
 
     def _operator(self, part: str, before: str) -> str:
         if part in "-−":
-            return self._table.signs.get("-", "")
-        return self._table.between.get(part) or self._table.symbols.get(part, "")
+            return self._data.number_signs.get("-", "")
+        return self._data.operators.get(part) or self._data.symbols.get(part, "")
 
     def _number(self, text: str) -> str:
-        return self._amounts.plain(self._amounts.number(text)) if text.isascii() else self._numerals.digits(text)
+        if not text.isascii():
+            return self._number_words.digits(text)
+        return self._quantities.decimal(self._quantities.parse_number(text))
 
-    def mixture(self, text: str, ends: bool = True) -> str:
-        """Letters, digits and marks that nothing else made sense of: each run by itself."""
-        said: list[str] = []
+    def verbalize_mixture(self, text: str, ends: bool = True) -> str:
+        """Verbalize each run of letters, digits and symbols by itself. For text of no semiotic class."""
+        spoken: list[str] = []
         for run in _RUNS.findall(text):
             if run[0].isdigit():
-                said.append(self._digits(run))
+                spoken.append(self._digits(run))
             elif run.isalpha():
-                said.append(self._names.letters(run))
-            elif run in ".,;:!?'’" and said and ends:
-                said[-1] += run if run in "'’" else ""
-            elif name := self._named(run):
-                said.append(name)
+                spoken.append(self._abbreviations.spell(run))
+            elif run in ".,;:!?'’" and spoken and ends:
+                spoken[-1] += run if run in "'’" else ""
+            elif name := self._symbol_name(run):
+                spoken.append(name)
             else:
-                said.append("")
-        return " ".join(filter(None, said))
+                spoken.append("")
+        return " ".join(filter(None, spoken))
 
-    def _named(self, mark: str) -> str:
-        if mark in self._table.currencies:
-            return self._table.currencies[mark][1]
-        names = {"/": "slash", "@": "at", "&": "and", "+": "plus", "%": "percent", "=": "equals"}
-        return (
-            self._table.word(names[mark])
-            if mark in names
-            else self._table.symbols.get(mark, "")
-            if mark in "°π∞"
-            else ""
-        )
+    def _symbol_name(self, symbol: str) -> str:
+        if symbol in self._data.currencies:
+            return self._data.currencies[symbol][1]
+        if symbol in _SYMBOL_NAMES:
+            return self._data.word(_SYMBOL_NAMES[symbol])
+        return self._data.symbols.get(symbol, "") if symbol in _ALWAYS_SPOKEN else ""
 
     def _digits(self, run: str) -> str:
-        plain = "".join(str(unicodedata.digit(digit, 0)) for digit in run)
-        return self._numerals.cardinal(plain) if len(plain) <= 6 else self._numerals.digits(plain)
+        digits = "".join(str(unicodedata.digit(digit, 0)) for digit in run)
+        return self._number_words.cardinal(digits) if len(digits) <= 6 else self._number_words.digits(digits)

@@ -1,45 +1,27 @@
-"""How a language is read aloud: each word of a passage, seen among its neighbours, as a person would say it."""
+"""Text normalization of a language: each word is verbalized with regard to its neighbors."""
 
 import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Protocol
 
-from sayline_tts.engine.text.normalization.abbreviations import Names
-from sayline_tts.engine.text.normalization.date_time import Moments
-from sayline_tts.engine.text.normalization.electronic_telephone import Addresses
-from sayline_tts.engine.text.normalization.language_data import Table, languages, table_of, words_of
-from sayline_tts.engine.text.normalization.math import Formulas
-from sayline_tts.engine.text.normalization.number_words import Numerals, knows
-from sayline_tts.engine.text.normalization.numbers_money_units import Amounts
-from sayline_tts.engine.text.normalization.pass_through import ITEM_MARK
-from sayline_tts.engine.text.normalization.token_context import Sight, Term
-from sayline_tts.engine.words import Piece
+from sayline_tts.engine.text.normalization.abbreviations import AbbreviationVerbalizer
+from sayline_tts.engine.text.normalization.date_time import DateTimeVerbalizer
+from sayline_tts.engine.text.normalization.electronic_telephone import ElectronicVerbalizer
+from sayline_tts.engine.text.normalization.language_data import (
+    LanguageData,
+    available_languages,
+    load_language,
+    word_set,
+)
+from sayline_tts.engine.text.normalization.math import MathVerbalizer
+from sayline_tts.engine.text.normalization.number_words import NumberWords, supports_numbers
+from sayline_tts.engine.text.normalization.numbers_money_units import QuantityVerbalizer
+from sayline_tts.engine.text.normalization.pass_through import BLOCK_MARKER_PATTERN
+from sayline_tts.engine.text.normalization.protocol import RawWord
+from sayline_tts.engine.text.normalization.token_context import Token, TokenContext
 
-_ITEM_MARK = re.compile(rf"{ITEM_MARK}|[+|]|[-=*_]{{3,}}|[|:+-]{{3,}}")
-_ITEM_NUMBER = re.compile(r"\(?(\d{1,3})[.)]", re.ASCII)
-_ITEM_LETTER = re.compile(r"\(?([A-Za-z])\)")
-_BREAKS = frozenset(("-", "–", "—", "--", "---", "...", "…", "|"))
-_ORDINARY = re.compile(r"[A-Z]?[a-z]+(?:['’-][a-z]+)*[,;:!?]?")
-_DASH = re.compile(r"(?<=\w)(?:—|--+)(?=\w)")
-_SAYABLE_MARKS = frozenset(".,;:!?…'\"’‘“”«»‹›„()-–—¿¡ 。！？、，；：「」『』")
-_FEET = re.compile(r"\d+['’′]\d+", re.ASCII)
-_MAYBE_MORE = re.compile(r"(?<=\w)\(s\)")
-_MARKDOWN = re.compile(r"[*_`#|\[\]{}\\]")
-_DIGIT = re.compile(r"\d")
-_MOST_PARTS = 5
-_ENTITY = re.compile(r"&#?\w{1,8};")
-_ENDS = ".,;:!?…。！？、，；："
-_LONGEST_WHOLE = 40
-
-
-def code_of(language: str) -> str:
-    """ "en" for "en-US", and for "english", as the catalogue names it."""
-    name = language.lower().replace("_", "-").partition("-")[0]
-    return _CODES.get(name, name)
-
-
-_CODES = {
+LANGUAGE_CODES = {
     "english": "en",
     "french": "fr",
     "german": "de",
@@ -47,189 +29,221 @@ _CODES = {
     "italian": "it",
     "portuguese": "pt",
     "dutch": "nl",
-}
+}  # by the first part of a variant's name
+
+_BLOCK_MARKER = re.compile(rf"{BLOCK_MARKER_PATTERN}|[+|]|[-=*_]{{3,}}|[|:+-]{{3,}}")
+_ITEM_NUMBER = re.compile(r"\(?(\d{1,3})[.)]", re.ASCII)
+_ITEM_LETTER = re.compile(r"\(?([A-Za-z])\)")
+_PROSODIC_BREAKS = frozenset(("-", "–", "—", "--", "---", "...", "…", "|"))
+_PLAIN_WORD = re.compile(r"[A-Z]?[a-z]+(?:['’-][a-z]+)*[,;:!?]?")
+_INNER_DASH = re.compile(r"(?<=\w)(?:—|--+)(?=\w)")
+_SPOKEN_PUNCTUATION = frozenset(".,;:!?…'\"’‘“”«»‹›„()-–—¿¡ 。！？、，；：「」『』")
+_FEET_AND_INCHES = re.compile(r"\d+['’′]\d+", re.ASCII)
+_OPTIONAL_PLURAL = re.compile(r"(?<=\w)\(s\)")
+_MARKDOWN = re.compile(r"[*_`#|\[\]{}\\]")
+_DIGIT = re.compile(r"\d")
+_MAX_COMPOUND_PARTS = 5
+_HTML_ENTITY = re.compile(r"&#?\w{1,8};")
+_CLAUSE_PUNCTUATION = ".,;:!?…。！？、，；："
+_MAX_UNSPLITTABLE_CHARS = 40
 
 
-class _Reader(Protocol):
-    def say(self, sight: Sight) -> str | None: ...
+class _Verbalizer(Protocol):
+    """Verbalizer of a semiotic class."""
+
+    def verbalize(self, context: TokenContext) -> str | None: ...
 
 
-def speech_of(language: str) -> "Tongue":
-    """For a language without a table, numbers are said if num2words knows them, and the rest as it is written."""
-    code = code_of(language)
-    return _tongue(code if code in languages() or knows(code) else "")
+def language_code(language: str) -> str:
+    """Return "en" for "en", "en-US" and "english", as the catalogue names it."""
+    name = language.lower().replace("_", "-").partition("-")[0]
+    return LANGUAGE_CODES.get(name, name)
+
+
+def normalizer_for(language: str) -> "TextNormalizer":
+    """Return the normalizer of a language. Without a data file, it verbalizes only numbers, if num2words can."""
+    code = language_code(language)
+    return _cached_normalizer(code if code in available_languages() or supports_numbers(code) else "")
 
 
 @cache
-def _tongue(code: str) -> "Tongue":
-    return Tongue(table_of(code), code)
+def _cached_normalizer(code: str) -> "TextNormalizer":
+    return TextNormalizer(load_language(code), code)
 
 
-class Tongue:
-    def __init__(self, table: Table, language: str) -> None:
-        self._table = table
-        self._counts = knows(language)
-        self._english = language == "en"
-        numerals = Numerals(language, table.word("point"))
-        self._numerals = numerals
-        self._names = Names(table)
-        self._moments = Moments(table, numerals)
-        self._amounts = Amounts(table, numerals)
-        self._addresses = Addresses(table, numerals)
-        self._formulas = Formulas(table, numerals, self._amounts, self._names)
-        self._terms = lru_cache(maxsize=4096)(self._term)
-        self._silent = words_of(table.silent)
-        self._enders = words_of(table.enders)
-        self._love_after = words_of(table.love_after)
-        # Ordinary letters, but not an ordinary word: each of them has to be looked at.
-        self._special = frozenset(
+class TextNormalizer:
+    """A `Normalizer` that asks the verbalizers of the semiotic classes in turn."""
+
+    def __init__(self, data: LanguageData, language: str) -> None:
+        self._data = data
+        self._supports_numbers = supports_numbers(language)
+        self._is_english = language == "en"
+        self._number_words = NumberWords(language, data.word("point"))
+        self._abbreviations = AbbreviationVerbalizer(data)
+        self._dates = DateTimeVerbalizer(data, self._number_words)
+        self._quantities = QuantityVerbalizer(data, self._number_words)
+        self._electronic = ElectronicVerbalizer(data, self._number_words)
+        self._math = MathVerbalizer(data, self._number_words, self._quantities, self._abbreviations)
+        self._cached_token = lru_cache(maxsize=4096)(self._token)
+        self._emoticons = word_set(data.emoticons)
+        self._final_abbreviations = word_set(data.final_abbreviations)
+        self._heart_subjects = word_set(data.heart_subjects)
+        # Words that look plain but belong to a semiotic class.
+        self._special_words = frozenset(
             key.rstrip(".").lower()
             for part in (
-                table.currencies,
-                table.units,
-                table.abbreviations,
-                table.short_months,
-                table.counters,
-                table.places,
-                table.titles,
+                data.currencies,
+                data.units,
+                data.abbreviations,
+                data.month_abbreviations,
+                data.numbered_abbreviations,
+                data.street_suffixes,
+                data.titles,
             )
             for key in part
-        ) | words_of(f"{table.scale_words} {table.hour_words} am pm")
+        ) | word_set(f"{data.scale_words} {data.hour_words} am pm")
 
-    def say(self, pieces: Sequence[Piece], before: Sequence[Piece]) -> list[str]:
-        terms = [self._terms(piece.text, piece.opens_item) for piece in (*before, *pieces)]
-        said: list[str] = []
-        breaks, heard = False, -1
-        for at in range(len(before), len(terms)):
-            term = terms[at]
-            spoken = term.core + term.trail if term.is_ordinary else self._say(Sight(terms, at))
-            if spoken and breaks:
-                _close(said, heard, ",")
-            if not spoken and term.core:
-                _close(said, heard, term.trail)  # what was silent leaves its full stop
-            breaks = not spoken and (breaks or (term.text in _BREAKS and not term.opens_item))
-            said.append(spoken)
-            heard = len(said) - 1 if spoken else heard
-        return said
+    def verbalize(self, words: Sequence[RawWord], left_context: Sequence[RawWord]) -> list[str]:
+        tokens = [self._cached_token(word.text, word.is_block_marker) for word in (*left_context, *words)]
+        spoken: list[str] = []
+        after_break, last_spoken = False, -1
+        for i in range(len(left_context), len(tokens)):
+            token = tokens[i]
+            text = token.core + token.trailing if token.is_plain else self._verbalize_token(TokenContext(tokens, i))
+            if text and after_break:
+                _add_punctuation(spoken, last_spoken, ",")
+            if not text and token.core:
+                _add_punctuation(spoken, last_spoken, token.trailing)  # the token is silent, its punctuation is not
+            is_break = token.text in _PROSODIC_BREAKS and not token.is_block_marker
+            after_break = not text and (after_break or is_break)
+            spoken.append(text)
+            last_spoken = len(spoken) - 1 if text else last_spoken
+        return spoken
 
-    def leans(self, text: str) -> bool:
-        return text[-1:].isdigit() or text[-1:] in "$€£#№§" or text in self._table.scales
+    def needs_right_context(self, text: str) -> bool:
+        return text[-1:].isdigit() or text[-1:] in "$€£#№§" or text in self._data.scales
 
-    def goes_on(self, text: str) -> bool:
-        if self._english:
-            return False  # nupunkt knows better
-        term = Term.of(text)
-        if self._table.number_goes_on and term.trail == "." and len(term.core) <= 2 and term.core.isdecimal():
+    def is_abbreviation(self, text: str) -> bool:
+        if self._is_english:
+            return False  # left to nupunkt, which knows English abbreviations
+        token = Token.parse(text)
+        is_number = token.trailing == "." and len(token.core) <= 2 and token.core.isdecimal()
+        if self._data.period_marks_ordinal and is_number:
             return True
-        known = term.dotted in self._table.abbreviations or term.dotted in self._table.counters
-        return known and term.trail == "." and term.dotted not in self._enders
+        key = token.abbreviation_key
+        is_known = key in self._data.abbreviations or key in self._data.numbered_abbreviations
+        return is_known and token.trailing == "." and key not in self._final_abbreviations
 
-    def opens_item(self, text: str) -> bool:
-        return _ITEM_MARK.fullmatch(text) is not None
+    def is_block_marker(self, text: str) -> bool:
+        return _BLOCK_MARKER.fullmatch(text) is not None
 
-    def in_row(self, text: str) -> bool:
+    def is_table_delimiter(self, text: str) -> bool:
         return text == "|"
 
-    def keeps_whole(self, text: str) -> bool:
-        return len(text) <= _LONGEST_WHOLE
+    def is_unsplittable(self, text: str) -> bool:
+        return len(text) <= _MAX_UNSPLITTABLE_CHARS
 
-    def _term(self, text: str, opens_item: bool) -> Term:
-        ordinary = _ORDINARY.fullmatch(text) is not None and text.rstrip(_ENDS).lower() not in self._special
-        return Term.of(text, opens_item, ordinary)
+    def _token(self, text: str, is_block_marker: bool) -> Token:
+        looks_plain = _PLAIN_WORD.fullmatch(text) is not None
+        is_plain = looks_plain and text.rstrip(_CLAUSE_PUNCTUATION).lower() not in self._special_words
+        return Token.parse(text, is_block_marker, is_plain)
 
-    def _say(self, sight: Sight) -> str:
-        term = sight.term
-        if term.opens_item and (item := self._item(term.text)) is not None:
-            return item
-        if term.text in self._silent:
-            loved = term.text == self._table.love and sight.before.core in self._love_after
-            return "love" if loved else ""
-        if self._table.is_empty:
-            return self._little_known(term)
-        if not term.core or not any(map(str.isalnum, term.core)):
-            said = self._amounts.say(sight) if term.core else None
-            return self._formulas.symbol(sight) if said is None else said
-        said = self._inner(sight)
-        spoken = self._with_marks(sight, said) if said is not None else self._as_written(sight)
-        return self._sayable(spoken)
+    def _verbalize_token(self, context: TokenContext) -> str:
+        token = context.token
+        if token.is_block_marker and (marker := self._block_marker(token.text)) is not None:
+            return marker
+        if token.text in self._emoticons:
+            is_verb = token.text == self._data.heart_emoticon and context.previous.core in self._heart_subjects
+            return "love" if is_verb else ""
+        if self._data.is_empty:
+            return self._without_language_data(token)
+        if not token.core or not any(map(str.isalnum, token.core)):
+            spoken = self._quantities.verbalize(context) if token.core else None
+            return self._math.verbalize_symbol(context) if spoken is None else spoken
+        spoken = self._verbalize_core(context)
+        text = self._with_punctuation(context, spoken) if spoken is not None else self._as_written(context)
+        return self._without_symbols(text)
 
-    def _item(self, text: str) -> str | None:
-        """The number of a list item is said, its bullet is not."""
+    def _block_marker(self, text: str) -> str | None:
+        """Verbalize the number or letter of a list item. Other markers are silent."""
         if number := _ITEM_NUMBER.fullmatch(text):
-            return self._numerals.cardinal(number[1]) + "," if self._counts else text
+            return self._number_words.cardinal(number[1]) + "," if self._supports_numbers else text
         if letter := _ITEM_LETTER.fullmatch(text):
             return letter[1].upper() + ","
-        return "" if self.opens_item(text) and not any(map(str.isalnum, text)) else None
+        return "" if self.is_block_marker(text) and not any(map(str.isalnum, text)) else None
 
-    def _inner(self, sight: Sight) -> str | None:
-        core = sight.core
+    def _verbalize_core(self, context: TokenContext) -> str | None:
+        """Return the spoken form by the first class that the core belongs to, or None if it is spoken as written."""
+        core = context.core
         if core.isalpha():
-            return self._first_said(sight, self._amounts, self._moments, self._names)
-        if (said := self._names.say(sight)) is not None:
-            return said
-        if not self._counts:
+            return self._first_match(context, self._quantities, self._dates, self._abbreviations)
+        if (spoken := self._abbreviations.verbalize(context)) is not None:
+            return spoken
+        if not self._supports_numbers:
             return None
-        said = self._first_said(sight, self._moments, self._addresses, self._amounts, self._formulas)
-        return self._compound(core) if said is None else said
+        spoken = self._first_match(context, self._dates, self._electronic, self._quantities, self._math)
+        return self._compound(core) if spoken is None else spoken
 
     def _compound(self, core: str) -> str | None:
-        """ "3rd-party", "mid-1990s", "GPT-4": each half as if it stood alone."""
+        """Verbalize each part of "3rd-party", "mid-1990s" or "GPT-4" by itself."""
         parts = core.split("-")
-        if not 1 < len(parts) <= _MOST_PARTS or not all(map(str.isalnum, parts)) or not _DIGIT.search(core):
+        if not 1 < len(parts) <= _MAX_COMPOUND_PARTS or not all(map(str.isalnum, parts)) or not _DIGIT.search(core):
             return None
-        return " ".join(self._say(Sight([Term.of(part)], 0)) for part in parts)
+        return " ".join(self._verbalize_token(TokenContext([Token.parse(part)], 0)) for part in parts)
 
-    def _first_said(self, sight: Sight, *readers: _Reader) -> str | None:
-        for reader in readers:
-            if (said := reader.say(sight)) is not None:
-                return said
+    def _first_match(self, context: TokenContext, *verbalizers: _Verbalizer) -> str | None:
+        for verbalizer in verbalizers:
+            if (spoken := verbalizer.verbalize(context)) is not None:
+                return spoken
         return None
 
-    def _little_known(self, term: Term) -> str:
-        """A language of which we know its numbers at most."""
-        if self._counts and term.core.isdecimal() and term.core.isascii():
-            return term.lead + self._numerals.cardinal(term.core) + term.trail
-        return "" if self.opens_item(term.text) else _MARKDOWN.sub("", term.text)
+    def _without_language_data(self, token: Token) -> str:
+        if self._supports_numbers and token.core.isdecimal() and token.core.isascii():
+            return token.leading + self._number_words.cardinal(token.core) + token.trailing
+        return "" if self.is_block_marker(token.text) else _MARKDOWN.sub("", token.text)
 
-    def _with_marks(self, sight: Sight, said: str) -> str:
-        if not said:
+    def _with_punctuation(self, context: TokenContext, spoken: str) -> str:
+        if not spoken:
             return ""
-        lead, trail = sight.term.lead, sight.term.trail
-        if self._takes_stop(sight) or (_FEET.fullmatch(sight.core) and trail[:1] in '"”″'):
-            trail = trail[1:]
-        if sight.core[0].isdigit() and not trail.startswith(("'", "’")):
-            lead = lead.rstrip("'’‘")
-        return lead + said + trail
+        leading, trailing = context.token.leading, context.token.trailing
+        is_inches = _FEET_AND_INCHES.fullmatch(context.core) and trailing[:1] in '"”″'
+        if self._owns_period(context) or is_inches:
+            trailing = trailing[1:]
+        if context.core[0].isdigit() and not trailing.startswith(("'", "’")):
+            leading = leading.rstrip("'’‘")
+        return leading + spoken + trailing
 
-    def _takes_stop(self, sight: Sight) -> bool:
-        counts = self._table.number_goes_on and sight.core.isdecimal() and sight.term.trail == "." and not sight.is_last
-        return counts or self._names.takes_stop(sight)
+    def _owns_period(self, context: TokenContext) -> bool:
+        """Return whether the period after the core does not end the sentence."""
+        is_number = context.core.isdecimal() and context.token.trailing == "."
+        is_ordinal = self._data.period_marks_ordinal and is_number and not context.is_last
+        return is_ordinal or self._abbreviations.owns_period(context)
 
-    def _as_written(self, sight: Sight) -> str:
-        """Words, joined by marks or digits."""
-        term = sight.term
-        text = term.text
-        if self._names.takes_stop(sight):
-            text = term.lead + term.core + term.trail[1:]
+    def _as_written(self, context: TokenContext) -> str:
+        """Return a token that no class covers, without its typography: dashes, optional plurals, HTML entities."""
+        token = context.token
+        text = token.text
+        if self._abbreviations.owns_period(context):
+            text = token.leading + token.core + token.trailing[1:]
         if text[0] in "-–—":
-            text = text.lstrip("-–—")  # the switch of a program
-        text = _MAYBE_MORE.sub("s", _DASH.sub(", ", text))
-        if _ENTITY.search(text):
-            for entity, meaning in self._table.entities.items():
+            text = text.lstrip("-–—")  # a command-line option
+        text = _OPTIONAL_PLURAL.sub("s", _INNER_DASH.sub(", ", text))
+        if _HTML_ENTITY.search(text):
+            for entity, meaning in self._data.html_entities.items():
                 text = text.replace(entity, meaning)
         return text
 
-    def _sayable(self, text: str) -> str:
-        """The last word: no digit is left, and no mark that means nothing when heard."""
-        if all(char.isalpha() or char in _SAYABLE_MARKS for char in text):
+    def _without_symbols(self, text: str) -> str:
+        """Verbalize or remove the digits and symbols that are left."""
+        if all(char.isalpha() or char in _SPOKEN_PUNCTUATION for char in text):
             return text
-        lead = text[: len(text) - len(text.lstrip("\"'“‘«(¿¡"))]
-        core = text[len(lead) :]
-        inner = core.rstrip(_ENDS + "\"'”’»)")
-        return lead + self._formulas.mixture(inner) + core[len(inner) :]
+        leading = text[: len(text) - len(text.lstrip("\"'“‘«(¿¡"))]
+        rest = text[len(leading) :]
+        core = rest.rstrip(_CLAUSE_PUNCTUATION + "\"'”’»)")
+        return leading + self._math.verbalize_mixture(core) + rest[len(core) :]
 
 
-def _close(said: list[str], heard: int, marks: str) -> None:
-    """The last word that was heard gets the mark of a silent one: a dash, a cell's edge, "14:30 Uhr."."""
-    if heard >= 0 and marks and marks[0] in _ENDS and said[heard][-1].isalnum():
-        said[heard] += marks[0]
+def _add_punctuation(spoken: list[str], last_spoken: int, punctuation: str) -> None:
+    """Add the punctuation of a silent token to the last spoken word: a comma for a dash, the period of "14:30 Uhr."."""
+    if last_spoken >= 0 and punctuation and punctuation[0] in _CLAUSE_PUNCTUATION and spoken[last_spoken][-1].isalnum():
+        spoken[last_spoken] += punctuation[0]

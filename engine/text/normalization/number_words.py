@@ -1,6 +1,7 @@
-"""Numbers as words. Written with num2words, which knows many languages; its commas and "and"s are left out in English.
+"""Numbers as words, by num2words.
 
-Whatever is too long to be a quantity is said digit by digit, so no text can ask for much work.
+In English, commas and "and" are removed. A number that is too long to be a quantity is spoken digit by digit, which
+bounds the work.
 """
 
 from functools import lru_cache
@@ -8,48 +9,49 @@ from typing import Literal
 
 from num2words import CONVERTER_CLASSES, num2words
 
-_LONGEST = 15  # digits; more are no quantity that anybody would say
+_MAX_DIGITS = 15
 _Form = Literal["cardinal", "ordinal", "year"]
 
 
-def knows(language: str) -> bool:
+def supports_numbers(language: str) -> bool:
+    """Return whether numbers of this language can be converted to words."""
     return language in CONVERTER_CLASSES
 
 
-class Numerals:
-    """`point` is the word between a number and its decimals."""
+class NumberWords:
+    """Converts strings of digits without separators. `point` is the word before the decimals."""
 
     def __init__(self, language: str, point: str) -> None:
         self._language = language
         self._point = point
 
     def cardinal(self, digits: str) -> str:
-        """`digits` without separators. A zero in front means that it is no quantity: "007"."""
-        if len(digits) > _LONGEST or (len(digits) > 1 and digits[0] == "0"):
+        """Return a quantity, or single digits for a number with a leading zero: "007"."""
+        if len(digits) > _MAX_DIGITS or (len(digits) > 1 and digits[0] == "0"):
             return self.digits(digits)
-        return _words(int(digits), self._language, "cardinal")
+        return _to_words(int(digits), self._language, "cardinal")
 
     def ordinal(self, digits: str) -> str:
-        if len(digits) > _LONGEST:
+        if len(digits) > _MAX_DIGITS:
             return self.digits(digits)
-        return _words(int(digits), self._language, "ordinal")
+        return _to_words(int(digits), self._language, "ordinal")
 
     def year(self, digits: str) -> str:
-        return _words(int(digits), self._language, "year")
+        return _to_words(int(digits), self._language, "year")
 
     def digits(self, digits: str) -> str:
-        return " ".join(_words(int(digit), self._language, "cardinal") for digit in digits)
+        return " ".join(_to_words(int(digit), self._language, "cardinal") for digit in digits)
 
-    def decimal(self, whole: str, part: str) -> str:
-        """ "3.05" is three point zero five."""
-        words = [self.cardinal(whole or "0")]
-        if part:
-            words += [self._point, self.digits(part)]
+    def decimal(self, integer: str, fraction: str) -> str:
+        """Return a decimal number: "3.05" is "three point zero five"."""
+        words = [self.cardinal(integer or "0")]
+        if fraction:
+            words += [self._point, self.digits(fraction)]
         return " ".join(words)
 
 
 @lru_cache(maxsize=8192)
-def _words(number: int, language: str, form: _Form) -> str:
+def _to_words(number: int, language: str, form: _Form) -> str:
     text = str(num2words(number, lang=language, to=form))
     if language == "en":
         text = text.replace(",", "").replace(" and ", " ").replace("oh-", "oh ")

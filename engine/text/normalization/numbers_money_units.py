@@ -1,278 +1,289 @@
-"""Numbers and what they count: money, percent, units, ordinals, ranges, years."""
+"""Verbalization of numbers and what they count: money, percentages, units, ordinals, ranges and years."""
 
 import re
 from dataclasses import dataclass
 
-from sayline_tts.engine.text.normalization.language_data import Table, words_of
-from sayline_tts.engine.text.normalization.number_words import Numerals
-from sayline_tts.engine.text.normalization.token_context import Sight
+from sayline_tts.engine.text.normalization.language_data import LanguageData, word_set
+from sayline_tts.engine.text.normalization.number_words import NumberWords
+from sayline_tts.engine.text.normalization.token_context import TokenContext
 
 _SIGN = r"(?:[<>]=|[-−–+~≈±<>=≤≥№§])"
 _TO = r"\s?[-–—~]\s?"
 _YEAR = re.compile(r"1\d{3}|20\d\d")
-_RECENT = re.compile(r"19\d\d|20\d\d")
+_RECENT_YEAR = re.compile(r"19\d\d|20\d\d")
 _FIRST_GROUP = re.compile(r"\d{1,3}", re.ASCII)
 _GROUP = re.compile(r"\d{3}", re.ASCII)
-_MOST_GROUPS = 5
+_MAX_GROUPS = 5
 _PLURAL = re.compile(r"['’]?s")
 
 
 @dataclass(frozen=True)
 class Number:
-    whole: str  # digits only
-    part: str  # decimals
-    grouped: bool
+    integer: str  # digits only
+    fraction: str  # decimals
+    is_grouped: bool
 
     @property
     def is_one(self) -> bool:
-        return self.whole == "1" and not self.part
+        return self.integer == "1" and not self.fraction
 
     @property
     def is_plain(self) -> bool:
-        return not self.part and not self.grouped
+        return not self.fraction and not self.is_grouped
 
 
-class Amounts:
-    def __init__(self, table: Table, numerals: Numerals) -> None:
-        self._table = table
-        self._numerals = numerals
-        group, decimal = re.escape(table.group), re.escape(table.decimal)
-        other = rf"\d{{1,3}}(?:{decimal}\d{{3}})+{group}\d{{1,2}}(?!\d)"  # as half of the world writes it
+class QuantityVerbalizer:
+    def __init__(self, data: LanguageData, number_words: NumberWords) -> None:
+        self._data = data
+        self._number_words = number_words
+        group, decimal = re.escape(data.group_separator), re.escape(data.decimal_separator)
+        swapped = rf"\d{{1,3}}(?:{decimal}\d{{3}})+{group}\d{{1,2}}(?!\d)"  # with the separators of other languages
         grouped = rf"\d{{1,3}}(?:[{group}\u00a0\u202f’]\d{{3}})+(?:{decimal}\d+)?(?!\d)"
-        number = rf"{other}|{grouped}|\d+(?:{decimal}\d+)?|{decimal}\d+"
-        money = "|".join(re.escape(sign) for sign in sorted(table.currencies, key=len, reverse=True)) or r"(?!)"
-        self._amount = re.compile(rf"({_SIGN})?({money})?({_SIGN})?({number})(.*)", re.ASCII | re.DOTALL)
-        self._range = re.compile(rf"({money})?({_TO})({money})?({number})(.*)", re.ASCII | re.DOTALL)
-        self._ordinal = re.compile(table.ordinal or r"(?!)", re.IGNORECASE)
-        self._scale_words = words_of(table.scale_words)
-        self._tight = words_of(table.tight_units)
-        self._year_after = words_of(table.year_after)
+        number = rf"{swapped}|{grouped}|\d+(?:{decimal}\d+)?|{decimal}\d+"
+        currency = "|".join(re.escape(sign) for sign in sorted(data.currencies, key=len, reverse=True)) or r"(?!)"
+        self._quantity = re.compile(rf"({_SIGN})?({currency})?({_SIGN})?({number})(.*)", re.ASCII | re.DOTALL)
+        self._range_end = re.compile(rf"({currency})?({_TO})({currency})?({number})(.*)", re.ASCII | re.DOTALL)
+        self._ordinal_suffix = re.compile(data.ordinal_suffixes or r"(?!)", re.IGNORECASE)
+        self._scale_words = word_set(data.scale_words)
+        self._attached_units = word_set(data.attached_units)
+        self._year_cues = word_set(data.year_cues)
 
-    def say(self, sight: Sight) -> str | None:
-        """None where it is no amount, or one that nobody has thought of."""
-        if self._is_sign_of_next(sight) or self._is_group(sight):
-            return ""  # the number says it
-        said = self._behind_number(sight)
-        if said is not None:
-            return said
-        found = self._amount.fullmatch(self._with_groups(sight))
+    def verbalize(self, context: TokenContext) -> str | None:
+        """Return the spoken form of the core, or None if this is none of the class."""
+        if self._is_currency_of_next(context) or self._is_later_group(context):
+            return ""  # verbalized with the number
+        spoken = self._after_number(context)
+        if spoken is not None:
+            return spoken
+        found = self._quantity.fullmatch(self._join_groups(context))
         if found is None:
             return None
-        sign, money, sign_inside, digits, rest = found.groups()
-        number = self.number(digits)
-        if not money and not rest:
-            money = self._money_beside(sight, number)
-        words = self._counted(sight, number, money, rest, alone=not (sign or sign_inside))
-        if words is None:
+        sign, currency, inner_sign, digits, suffix = found.groups()
+        number = self.parse_number(digits)
+        if not currency and not suffix:
+            currency = self._adjoining_currency(context, number)
+        unsigned = self._unsigned(context, number, currency, suffix, has_sign=bool(sign or inner_sign))
+        if unsigned is None:
             return None
-        return " ".join(filter(None, (self._table.signs.get(sign or sign_inside or "", ""), words)))
+        return " ".join(filter(None, (self._data.number_signs.get(sign or inner_sign or "", ""), unsigned)))
 
-    def _is_sign_of_next(self, sight: Sight) -> bool:
-        """ "€ 5", and not the one of "5 € 10"."""
+    def _is_currency_of_next(self, context: TokenContext) -> bool:
+        """Return whether the token is the currency in "€ 5", but not in "5 € 10"."""
         return (
-            sight.core in self._table.currencies
-            and sight.touches_number_after
-            and not sight.term.trail
-            and not (sight.before.core[-1:].isdigit() and sight.touches_before)
+            context.core in self._data.currencies
+            and context.is_before_number
+            and not context.token.trailing
+            and not (context.previous.core[-1:].isdigit() and context.adjoins_previous)
         )
 
-    def _money_beside(self, sight: Sight, number: Number) -> str | None:
-        """Of "€ 5", and of "5,99 €", which is said in two parts."""
-        if sight.touches_before and self._is_sign_of_next(Sight(sight.terms, max(0, sight.at - 1))):
-            return sight.before.core
-        return sight.after.core if self._is_sign_of_cents(sight, number) else None
+    def _adjoining_currency(self, context: TokenContext, number: Number) -> str | None:
+        """Return the currency of "€ 5", and of "5,99 €", which is verbalized in two parts."""
+        previous = TokenContext(context.tokens, max(0, context.index - 1))
+        if context.adjoins_previous and self._is_currency_of_next(previous):
+            return context.previous.core
+        return context.next.core if self._has_hundredths(context, number) else None
 
-    def _is_sign_of_cents(self, sight: Sight, number: Number) -> bool:
-        return (
-            len(number.part) == 2 and sight.touches_after and len(self._table.currencies.get(sight.after.core, ())) > 2
-        )
+    def _has_hundredths(self, context: TokenContext, number: Number) -> bool:
+        currency_forms = self._data.currencies.get(context.next.core, ())
+        return len(number.fraction) == 2 and context.adjoins_next and len(currency_forms) > 2
 
-    def _is_group(self, sight: Sight) -> bool:
-        """The second half of "1 000"."""
-        groups = self._groups(sight)
-        return len(groups) > 1 and groups[0] != sight.at
+    def _is_later_group(self, context: TokenContext) -> bool:
+        """Return whether the token is a group of digits after the first: "000" of "1 000"."""
+        groups = self._groups(context)
+        return len(groups) > 1 and groups[0] != context.index
 
-    def _with_groups(self, sight: Sight) -> str:
-        """A number with the groups behind it that its language writes with blanks."""
-        groups = self._groups(sight)
-        return "".join(sight.terms[at].core for at in groups) if len(groups) > 1 else sight.core
+    def _join_groups(self, context: TokenContext) -> str:
+        """Return a number with the groups after it that are separated by spaces."""
+        groups = self._groups(context)
+        return "".join(context.tokens[i].core for i in groups) if len(groups) > 1 else context.core
 
-    def _groups(self, sight: Sight) -> range:
-        """Where the words of one number stand. More than a few are no number that anybody would write."""
-        terms, first, behind = sight.terms, sight.at, sight.at + 1
-        if not (self._table.group_is_blank and _FIRST_GROUP.fullmatch(sight.core)):
-            return range(first, behind)
-        while first and _GROUP.fullmatch(terms[first].core) and terms[first].touches(terms[first - 1]):
-            if not _FIRST_GROUP.fullmatch(terms[first - 1].core) or behind - first > _MOST_GROUPS:
+    def _groups(self, context: TokenContext) -> range:
+        """Return the indices of the tokens of a number in groups. More than `_MAX_GROUPS` are not one number."""
+        tokens, start, stop = context.tokens, context.index, context.index + 1
+        if not (self._data.space_groups and _FIRST_GROUP.fullmatch(context.core)):
+            return range(start, stop)
+        while start and _GROUP.fullmatch(tokens[start].core) and tokens[start].adjoins(tokens[start - 1]):
+            if not _FIRST_GROUP.fullmatch(tokens[start - 1].core) or stop - start > _MAX_GROUPS:
                 break
-            first -= 1
-        while behind < len(terms) and _GROUP.fullmatch(terms[behind].core) and terms[behind].touches(terms[behind - 1]):
-            if behind - first > _MOST_GROUPS:
+            start -= 1
+        while stop < len(tokens) and _GROUP.fullmatch(tokens[stop].core) and tokens[stop].adjoins(tokens[stop - 1]):
+            if stop - start > _MAX_GROUPS:
                 break
-            behind += 1
-        good = behind - first <= _MOST_GROUPS and terms[first].core[0] != "0"
-        return range(first, behind) if good else range(sight.at, sight.at + 1)
+            stop += 1
+        is_number = stop - start <= _MAX_GROUPS and tokens[start].core[0] != "0"
+        return range(start, stop) if is_number else range(context.index, context.index + 1)
 
-    def number(self, digits: str) -> Number:
-        decimal, group = self._table.decimal, self._table.group
+    def parse_number(self, digits: str) -> Number:
+        decimal, group = self._data.decimal_separator, self._data.group_separator
         if group in digits and digits.rfind(decimal) < digits.rfind(group) and decimal in digits:
             decimal = group
-        whole, _, part = digits.rpartition(decimal) if decimal in digits else (digits, "", "")
-        return Number("".join(filter(str.isdigit, whole)) or "0", part, not whole.isdigit() and whole != "")
+        integer, _, fraction = digits.rpartition(decimal) if decimal in digits else (digits, "", "")
+        is_grouped = not integer.isdigit() and integer != ""
+        return Number("".join(filter(str.isdigit, integer)) or "0", fraction, is_grouped)
 
-    def plain(self, number: Number) -> str:
-        return self._numerals.decimal(number.whole, number.part)
+    def decimal(self, number: Number) -> str:
+        return self._number_words.decimal(number.integer, number.fraction)
 
-    def money(self, number: Number, sign: str, scale: str = "") -> str:
-        one, many, *cents = self._table.currencies[sign]
+    def _money(self, number: Number, currency: str, scale: str = "") -> str:
+        one, many, *cents = self._data.currencies[currency]
         if scale:
-            return f"{self.plain(number)} {scale} {many}"
-        if len(number.part) == 2 and cents:
-            said = []
-            if int(number.whole) or not int(number.part):
-                said.append(f"{self._numerals.cardinal(number.whole)} {one if number.whole == '1' else many}")
-            if int(number.part):
-                hundredths = number.part.lstrip("0")
-                said.append(f"{self._numerals.cardinal(hundredths)} {cents[0] if hundredths == '1' else cents[1]}")
-            return f" {self._table.word('and')} ".join(said)
-        return f"{self.plain(number)} {one if number.is_one else many}"
+            return f"{self.decimal(number)} {scale} {many}"
+        if len(number.fraction) == 2 and cents:
+            spoken = []
+            if int(number.integer) or not int(number.fraction):
+                unit = one if number.integer == "1" else many
+                spoken.append(f"{self._number_words.cardinal(number.integer)} {unit}")
+            if int(number.fraction):
+                hundredths = number.fraction.lstrip("0")
+                unit = cents[0] if hundredths == "1" else cents[1]
+                spoken.append(f"{self._number_words.cardinal(hundredths)} {unit}")
+            return f" {self._data.word('and')} ".join(spoken)
+        return f"{self.decimal(number)} {one if number.is_one else many}"
 
-    def year(self, digits: str) -> str:
-        return self._numerals.year(digits)
+    def _year(self, digits: str) -> str:
+        return self._number_words.year(digits)
 
-    def _counted(self, sight: Sight, number: Number, money: str | None, rest: str, alone: bool) -> str | None:
-        if found := self._range.fullmatch(rest):
-            return self._from_to(sight, number, money, found)
-        if money:
-            return self._paid(sight, number, money, rest)
-        if not rest:
-            return self._bare(sight, number, alone)
-        if _PLURAL.fullmatch(rest) and number.is_plain and self._is_decade(sight, number.whole):
-            return self._plural(number.whole)
-        if rest in self._table.scales and not number.part and self._is_named(sight):
-            return f"{self.plain(number)} {rest}"
-        return self._with_rest(number, rest)
+    def _unsigned(
+        self, context: TokenContext, number: Number, currency: str | None, suffix: str, has_sign: bool
+    ) -> str | None:
+        if found := self._range_end.fullmatch(suffix):
+            return self._range(context, number, currency, found)
+        if currency:
+            return self._money_with_suffix(context, number, currency, suffix)
+        if not suffix:
+            return self._bare_number(context, number, has_sign)
+        if _PLURAL.fullmatch(suffix) and number.is_plain and self._is_decade(context, number.integer):
+            return self._plural(number.integer)
+        if suffix in self._data.scales and not number.fraction and self._is_in_name(context):
+            return f"{self.decimal(number)} {suffix}"
+        return self._number_with_suffix(number, suffix)
 
-    def _is_named(self, sight: Sight) -> bool:
-        """ "Room 204B", "221B Baker Street": no billions."""
-        before = sight.touches_before and sight.before.core[:1].isupper() and sight.at > 1
-        return before or (sight.touches_after and sight.after.core[:1].isupper())
+    def _is_in_name(self, context: TokenContext) -> bool:
+        """Return whether a capitalized word is next to it: "Room 204B" and "221B Baker Street" are not billions."""
+        after_name = context.adjoins_previous and context.previous.core[:1].isupper() and context.index > 1
+        return after_name or (context.adjoins_next and context.next.core[:1].isupper())
 
-    def _is_decade(self, sight: Sight, digits: str) -> bool:
-        """ "90s" are seconds, "the 90s" are years."""
-        quoted = sight.term.lead.endswith(("'", "’"))
+    def _is_decade(self, context: TokenContext, digits: str) -> bool:
+        """Return whether a number with "s" is a decade: "the 90s" is, "90s" is seconds."""
+        is_quoted = context.token.leading.endswith(("'", "’"))
         if len(digits) == 2:
-            return digits[1] == "0" and (quoted or sight.before.core.lower() in self._year_after | {"the"})
+            return digits[1] == "0" and (is_quoted or context.previous.core.lower() in self._year_cues | {"the"})
         return _YEAR.fullmatch(digits) is not None and digits[3] == "0"
 
-    def _from_to(self, sight: Sight, number: Number, money: str | None, found: re.Match[str]) -> str | None:
-        _, _, money_again, digits, rest = found.groups()
-        last = self.number(digits)
-        money = money or found[1] or money_again
-        years = number.is_plain and _YEAR.fullmatch(number.whole) and not rest and not money
-        if years and (_YEAR.fullmatch(last.whole) or len(last.whole) == 2):
-            first = self.year(number.whole)
-            second = self.year(last.whole) if len(last.whole) == 4 else self._numerals.cardinal(last.whole)
-            return f"{first} {self._table.word('to')} {second}"
-        if money:
-            second_said = self._paid(sight, last, money, rest)
+    def _range(
+        self, context: TokenContext, start: Number, currency: str | None, range_end: re.Match[str]
+    ) -> str | None:
+        start_currency, _, end_currency, digits, suffix = range_end.groups()
+        end = self.parse_number(digits)
+        currency = currency or start_currency or end_currency
+        is_year = start.is_plain and _YEAR.fullmatch(start.integer) and not suffix and not currency
+        if is_year and (_YEAR.fullmatch(end.integer) or len(end.integer) == 2):
+            start_year = self._year(start.integer)
+            end_year = self._year(end.integer) if len(end.integer) == 4 else self._number_words.cardinal(end.integer)
+            return f"{start_year} {self._data.word('to')} {end_year}"
+        if currency:
+            spoken_end = self._money_with_suffix(context, end, currency, suffix)
         else:
-            second_said = self._with_rest(last, rest) if rest else self.plain(last)
-        return second_said and f"{self.plain(number)} {self._table.word('to')} {second_said}"
+            spoken_end = self._number_with_suffix(end, suffix) if suffix else self.decimal(end)
+        return spoken_end and f"{self.decimal(start)} {self._data.word('to')} {spoken_end}"
 
-    def _paid(self, sight: Sight, number: Number, money: str, rest: str) -> str | None:
-        amount, _, per = rest.partition("/")
-        amount, plus = amount.removesuffix("+"), amount.endswith("+")
-        scale = self._table.scales.get(amount)
-        if amount and scale is None and not amount.startswith("-"):
+    def _money_with_suffix(self, context: TokenContext, number: Number, currency: str, suffix: str) -> str | None:
+        scale_symbol, _, per = suffix.partition("/")
+        scale_symbol, has_plus = scale_symbol.removesuffix("+"), scale_symbol.endswith("+")
+        scale = self._data.scales.get(scale_symbol)
+        if scale_symbol and scale is None and not scale_symbol.startswith("-"):
             return None
-        if not rest and sight.touches_after and sight.after.core in self._scale_words:
-            return self.plain(number)  # "$5 million": the currency comes behind the million
-        if amount.startswith("-"):
-            return f"{self.plain(number)} {amount[1:]} {self._table.currencies[money][0]}"
-        said = self.money(number, money, scale or "")
-        if plus:
-            said += f" {self._table.word('plus')}"
-        return f"{said} {self._per(per)}" if per else said
+        if not suffix and context.adjoins_next and context.next.core in self._scale_words:
+            return self.decimal(number)  # "$5 million": the currency follows the scale
+        if scale_symbol.startswith("-"):
+            return f"{self.decimal(number)} {scale_symbol[1:]} {self._data.currencies[currency][0]}"
+        spoken = self._money(number, currency, scale or "")
+        if has_plus:
+            spoken += f" {self._data.word('plus')}"
+        return f"{spoken} {self._rate(per)}" if per else spoken
 
-    def _per(self, what: str) -> str:
-        units = self._table.units
-        return f"{self._table.word('per')} {self._table.per.get(what) or (units[what][0] if what in units else what)}"
+    def _rate(self, unit: str) -> str:
+        units = self._data.units
+        name = self._data.per_units.get(unit) or (units[unit][0] if unit in units else unit)
+        return f"{self._data.word('per')} {name}"
 
-    def _bare(self, sight: Sight, number: Number, alone: bool) -> str:
-        if alone and number.is_plain and self._is_year(sight, number.whole):
-            return self.year(number.whole)
-        return self.plain(number)
+    def _bare_number(self, context: TokenContext, number: Number, has_sign: bool) -> str:
+        if not has_sign and number.is_plain and self._is_year(context, number.integer):
+            return self._year(number.integer)
+        return self.decimal(number)
 
-    def _is_year(self, sight: Sight, digits: str) -> bool:
+    def _is_year(self, context: TokenContext, digits: str) -> bool:
         if not _YEAR.fullmatch(digits):
             return False
-        after = sight.after.core
-        if sight.touches_after and (after in self._table.units or after in self._scale_words):
+        after = context.next.core
+        if context.adjoins_next and (after in self._data.units or after in self._scale_words):
             return False
-        return bool(_RECENT.fullmatch(digits)) or sight.before.core.lower() in self._year_after
+        return bool(_RECENT_YEAR.fullmatch(digits)) or context.previous.core.lower() in self._year_cues
 
-    def _with_rest(self, number: Number, rest: str) -> str | None:
-        """What is written right behind it."""
-        table = self._table
-        if rest in table.units:
-            return f"{self.plain(number)} {self._unit(number, rest)}"
-        if rest in table.scales:
-            return f"{self.plain(number)} {table.scales[rest]}"
-        if rest in table.fractions:
-            return f"{self.plain(number)} {table.word('and')} {table.fractions[rest]}"
-        if rest in table.currencies:
-            return self.money(number, rest)
-        if self._ordinal.fullmatch(rest) and number.is_plain:
-            return self._numerals.ordinal(number.whole)
-        if _PLURAL.fullmatch(rest) and number.is_plain:
-            return self._plural(number.whole)
-        if rest.endswith("+") and (said := self._with_rest(number, rest[:-1]) if rest[:-1] else self.plain(number)):
-            return f"{said} {table.word('plus')}"
-        unit, _, per = rest.partition("/")
-        if per.isalpha() and (not unit or unit in table.units or unit in table.scales):
-            said = (self._with_rest(number, unit) if unit else self.plain(number)) or ""
-            return f"{said} {self._per(per)}"
-        if rest[0] in "-‑" and rest[1:] in table.units:
-            return f"{self.plain(number)} {table.units[rest[1:]][0]}"
-        if rest[0] in "-‑" and rest[1:].replace("-", "").isalpha():
-            return f"{self.plain(number)}-{rest[1:]}"
+    def _number_with_suffix(self, number: Number, suffix: str) -> str | None:
+        """Verbalize a number and what follows it without a space."""
+        data = self._data
+        if suffix in data.units:
+            return f"{self.decimal(number)} {self._unit(number, suffix)}"
+        if suffix in data.scales:
+            return f"{self.decimal(number)} {data.scales[suffix]}"
+        if suffix in data.fractions:
+            return f"{self.decimal(number)} {data.word('and')} {data.fractions[suffix]}"
+        if suffix in data.currencies:
+            return self._money(number, suffix)
+        if self._ordinal_suffix.fullmatch(suffix) and number.is_plain:
+            return self._number_words.ordinal(number.integer)
+        if _PLURAL.fullmatch(suffix) and number.is_plain:
+            return self._plural(number.integer)
+        if suffix.endswith("+"):
+            inner = suffix[:-1]
+            if spoken := self._number_with_suffix(number, inner) if inner else self.decimal(number):
+                return f"{spoken} {data.word('plus')}"
+        unit, _, per = suffix.partition("/")
+        if per.isalpha() and (not unit or unit in data.units or unit in data.scales):
+            spoken = (self._number_with_suffix(number, unit) if unit else self.decimal(number)) or ""
+            return f"{spoken} {self._rate(per)}"
+        if suffix[0] in "-‑" and suffix[1:] in data.units:
+            return f"{self.decimal(number)} {data.units[suffix[1:]][0]}"
+        if suffix[0] in "-‑" and suffix[1:].replace("-", "").isalpha():
+            return f"{self.decimal(number)}-{suffix[1:]}"
         return None
 
     def _plural(self, digits: str) -> str:
-        """ "1990s", "747s"."""
-        decade = _YEAR.fullmatch(digits) and digits.endswith("0")
-        said = self.year(digits) if decade else self._numerals.cardinal(digits)
-        return f"{said[:-1]}ies" if said.endswith("y") else said + ("es" if said.endswith("x") else "s")
+        """Verbalize "1990s" and "747s"."""
+        is_decade = _YEAR.fullmatch(digits) and digits.endswith("0")
+        spoken = self._year(digits) if is_decade else self._number_words.cardinal(digits)
+        return f"{spoken[:-1]}ies" if spoken.endswith("y") else spoken + ("es" if spoken.endswith("x") else "s")
 
-    def _behind_number(self, sight: Sight) -> str | None:
-        """A unit, or "million" behind money: "5 km", "$5 million"."""
-        core = sight.core
-        is_unit = core in self._table.units and core not in self._tight
-        is_money = core in self._table.currencies
+    def _after_number(self, context: TokenContext) -> str | None:
+        """Verbalize a unit, a currency or a scale after a number: "5 km", "5 €", "$5 million"."""
+        core = context.core
+        is_unit = core in self._data.units and core not in self._attached_units
+        is_currency = core in self._data.currencies
         is_scale = core in self._scale_words
-        if not (is_unit or is_money or is_scale) or not sight.touches_before:
+        if not (is_unit or is_currency or is_scale) or not context.adjoins_previous:
             return None
-        found = self._amount.fullmatch(sight.before.core)
+        found = self._quantity.fullmatch(context.previous.core)
         if found is None:
-            return self._behind_scale(sight) if is_money else None
-        _, money, _, digits, rest = found.groups()
-        range_ends = self._range.fullmatch(rest)
+            return self._currency_after_scale(context) if is_currency else None
+        _, currency, _, digits, suffix = found.groups()
+        range_end = self._range_end.fullmatch(suffix)
         if is_scale:
-            money = money or (range_ends and range_ends[3])
-            return f"{core} {self._table.currencies[money][1]}" if money else None
-        if money or (rest and rest not in self._table.scales and range_ends is None):
+            currency = currency or (range_end and range_end[3])
+            return f"{core} {self._data.currencies[currency][1]}" if currency else None
+        if currency or (suffix and suffix not in self._data.scales and range_end is None):
             return None
-        number = self.number(digits)
-        if is_money and not rest and len(number.part) == 2 and len(self._table.currencies[core]) > 2:
+        number = self.parse_number(digits)
+        if is_currency and not suffix and len(number.fraction) == 2 and len(self._data.currencies[core]) > 2:
             return ""
         if is_unit:
-            return self._table.units[core][-1] if rest else self._unit(number, core)
-        return self._table.currencies[core][0 if number.is_one and not rest else 1]
+            return self._data.units[core][-1] if suffix else self._unit(number, core)
+        return self._data.currencies[core][0 if number.is_one and not suffix else 1]
 
-    def _behind_scale(self, sight: Sight) -> str | None:
-        return self._table.currencies[sight.core][1] if sight.before.core in self._scale_words else None
+    def _currency_after_scale(self, context: TokenContext) -> str | None:
+        is_after_scale = context.previous.core in self._scale_words
+        return self._data.currencies[context.core][1] if is_after_scale else None
 
     def _unit(self, number: Number, unit: str) -> str:
-        forms = self._table.units[unit]
+        forms = self._data.units[unit]
         return forms[0] if number.is_one else forms[-1]

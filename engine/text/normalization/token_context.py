@@ -1,84 +1,88 @@
-"""One written word among its neighbours, which often decide how it is said."""
+"""A token and its neighbors, which often decide how it is verbalized."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 _OPENING = "\"'“”‘’«‹»›„‚([{¿¡"
 _CLOSING = "\"'”’“‘»›«‹)]},.;:!?…。！？、，；："
 
 
 @dataclass(frozen=True)
-class Term:
-    """`lead`, `core` and `trail` are the whole: quotes and brackets, the word, what closes it."""
+class Token:
+    """A word split into leading quotes and brackets, its core, and trailing punctuation."""
 
-    lead: str
+    leading: str
     core: str
-    trail: str
-    opens_item: bool = False
-    is_ordinary: bool = False  # said as it is written
+    trailing: str
+    is_block_marker: bool = False
+    is_plain: bool = False  # spoken as it is written
 
     @classmethod
-    def of(cls, text: str, opens_item: bool = False, is_ordinary: bool = False) -> "Term":
-        inner = text.lstrip(_OPENING)
-        core = inner.rstrip(_CLOSING)
-        return cls(text[: len(text) - len(inner)], core, inner[len(core) :], opens_item, is_ordinary)
+    def parse(cls, text: str, is_block_marker: bool = False, is_plain: bool = False) -> Self:
+        stripped = text.lstrip(_OPENING)
+        core = stripped.rstrip(_CLOSING)
+        return cls(text[: len(text) - len(stripped)], core, stripped[len(core) :], is_block_marker, is_plain)
 
     @property
     def text(self) -> str:
-        return self.lead + self.core + self.trail
+        return self.leading + self.core + self.trailing
 
-    def touches(self, before: "Term") -> bool:
-        """Nothing but a blank between this one and the one before."""
-        return not before.trail and not self.lead
+    def adjoins(self, previous: "Token") -> bool:
+        """Return whether no punctuation separates this token from the previous one."""
+        return not previous.trailing and not self.leading
 
     @property
-    def dotted(self) -> str:
-        """As an abbreviation is looked up."""
-        return self.core.lower() + ("." if self.trail.startswith(".") else "")
+    def abbreviation_key(self) -> str:
+        """The core in lower case, with its period."""
+        return self.core.lower() + ("." if self.trailing.startswith(".") else "")
 
 
-_NOTHING = Term("", "", "")
+_NO_TOKEN = Token("", "", "")
 
 
 @dataclass(frozen=True)
-class Sight:
-    terms: Sequence[Term]
-    at: int
+class TokenContext:
+    """The token at `index` among `tokens`. Neighbors beyond either end are empty."""
+
+    tokens: Sequence[Token]
+    index: int
 
     @property
-    def term(self) -> Term:
-        return self.terms[self.at]
+    def token(self) -> Token:
+        return self.tokens[self.index]
 
     @property
     def core(self) -> str:
-        return self.terms[self.at].core
+        return self.tokens[self.index].core
 
     @property
-    def before(self) -> Term:
-        return self.back(1)
+    def previous(self) -> Token:
+        return self.preceding(1)
 
-    def back(self, steps: int) -> Term:
-        return self.terms[self.at - steps] if self.at >= steps else _NOTHING
-
-    @property
-    def after(self) -> Term:
-        return self.terms[self.at + 1] if self.at + 1 < len(self.terms) else _NOTHING
-
-    def near(self, words: int) -> Sequence[Term]:
-        return self.terms[max(0, self.at - words) : self.at + words + 1]
+    def preceding(self, distance: int) -> Token:
+        return self.tokens[self.index - distance] if self.index >= distance else _NO_TOKEN
 
     @property
-    def touches_before(self) -> bool:
-        return self.term.touches(self.before)
+    def next(self) -> Token:
+        return self.tokens[self.index + 1] if self.index + 1 < len(self.tokens) else _NO_TOKEN
+
+    def window(self, distance: int) -> Sequence[Token]:
+        """Return the tokens at most `distance` tokens away."""
+        return self.tokens[max(0, self.index - distance) : self.index + distance + 1]
 
     @property
-    def touches_after(self) -> bool:
-        return self.after.touches(self.term)
+    def adjoins_previous(self) -> bool:
+        return self.token.adjoins(self.previous)
 
     @property
-    def touches_number_after(self) -> bool:
-        return not self.after.lead and self.after.core[:1].isdigit()
+    def adjoins_next(self) -> bool:
+        return self.next.adjoins(self.token)
+
+    @property
+    def is_before_number(self) -> bool:
+        return not self.next.leading and self.next.core[:1].isdigit()
 
     @property
     def is_last(self) -> bool:
-        return self.at == len(self.terms) - 1
+        return self.index == len(self.tokens) - 1

@@ -1,12 +1,12 @@
-"""Markdown and HTML as a language model writes them: what of them is read."""
+"""Reading of Markdown and HTML as language models write them."""
 
 import pytest
 
-from sayline_tts.engine.text.chunk import Passage
+from sayline_tts.engine.text.chunk import TextChunk
 from sayline_tts.engine.text.reader import Reader
-from tests.engine.text.texts import cut_up, read, spoken
+from tests.engine.text.texts import read, split_at, spoken
 
-MARKED = [
+MARKUP = [
     ("**bold** text", ["bold text"]),
     ("*it*, __b__ and ***both***.", ["it, b and both."]),
     ("(**bold**)", ["(bold)"]),
@@ -52,26 +52,26 @@ MARKED = [
 ]
 
 
-@pytest.mark.parametrize(("written", "passages"), MARKED)
-def test_marks_are_not_read(written: str, passages: list[str]) -> None:
-    assert spoken(written) == passages
+@pytest.mark.parametrize(("written", "chunks"), MARKUP)
+def test_markup_is_not_spoken(written: str, chunks: list[str]) -> None:
+    assert spoken(written) == chunks
 
 
-@pytest.mark.parametrize("written", [written for written, _ in MARKED])
-def test_a_mark_may_be_cut_anywhere(written: str) -> None:
+@pytest.mark.parametrize("written", [written for written, _ in MARKUP])
+def test_markup_can_be_split_between_messages(written: str) -> None:
     whole = read(written)
-    assert all(read(*cut_up(written, [at])) == whole for at in range(len(written)))
+    assert all(read(*split_at(written, [i])) == whole for i in range(len(written)))
 
 
-def test_a_words_place_is_inside_its_marks() -> None:
+def test_word_offsets_exclude_markup() -> None:
     text = "See **bold**, [a link](http://x.org) and `x`."
-    words = [word for item in read(text) if isinstance(item, Passage) for word in item.words]
+    words = [word for item in read(text) if isinstance(item, TextChunk) for word in item.words]
     assert [word.text for word in words] == ["See", "bold", "a", "link", "and", "x"]
     assert [word.spoken for word in words] == ["See", "bold,", "a", "link", "and", "x."]
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "expected"),
     [
         ("[not a](link here) so", "not a(link here) so"),
         ("[open](http://x", "open http slash slash x"),
@@ -80,12 +80,12 @@ def test_a_words_place_is_inside_its_marks() -> None:
         (">5 of them", "more than five of them"),
     ],
 )
-def test_what_only_looks_like_a_mark_is_read(written: str, said: str) -> None:
-    assert spoken(written) == [said]
+def test_text_that_resembles_markup_is_spoken(written: str, expected: str) -> None:
+    assert spoken(written) == [expected]
 
 
-def test_a_code_block_that_nobody_closes_ends_at_a_flush() -> None:
+def test_flush_ends_an_unclosed_code_block() -> None:
     reader = Reader(len)
     reader.push("```py\nx = 1\ny")
     assert reader.flush() == []
-    assert [each.spoken for each in reader.push("Hello there. ") if isinstance(each, Passage)] == ["Hello there."]
+    assert [each.spoken for each in reader.push("Hello there. ") if isinstance(each, TextChunk)] == ["Hello there."]

@@ -1,12 +1,12 @@
-"""engine/text/markdown_marks.py: which characters of a word are to be read."""
+"""Removal of inline Markdown from a word."""
 
 import pytest
 
-from sayline_tts.engine.text.markdown_marks import kept
+from sayline_tts.engine.text.markdown_marks import readable_indices
 
 
 @pytest.mark.parametrize(
-    ("word", "read"),
+    ("word", "readable"),
     [
         ("plain,", "plain,"),
         ("**bold**", "bold"),
@@ -28,5 +28,5 @@ from sayline_tts.engine.text.markdown_marks import kept
         ("so【4:0†source】.", "so."),
     ],
 )
-def test_what_is_read_of_a_word(word: str, read: str) -> None:
-    assert "".join(word[at] for at in kept(word)) == read
+def test_inline_markdown_is_removed(word: str, readable: str) -> None:
+    assert "".join(word[i] for i in readable_indices(word)) == readable

@@ -1,4 +1,4 @@
-"""engine/text/model_text.py: whole texts, compared with the reference's own functions; and cleaning."""
+"""Preparation of whole texts, compared with the reference's own functions; and cleaning."""
 
 import re
 import sys
@@ -16,7 +16,14 @@ from pocket_tts.models.text_chunking import prepare_text_prompt, split_into_best
 
 from sayline_tts.engine.checkpoint.config import Config, load_config
 from sayline_tts.engine.errors import ConfigError, TextError
-from sayline_tts.engine.text.model_text import TextRules, clean, frames_after_eos, prepare, printable, split
+from sayline_tts.engine.text.model_text import (
+    TextRules,
+    clean,
+    frames_after_eos,
+    prepare,
+    remove_control_characters,
+    split,
+)
 from sayline_tts.engine.text.tokenizer import Tokenizer, load_tokenizer
 from tests.engine.vocabularies import EMBEDDED, EMBEDDED_TOKENS, SENTENCES, write_as_json, write_tiny_model
 
@@ -55,7 +62,7 @@ TEXTS = (
 
 
 class Reference:
-    """A tokenizer as the reference calls it."""
+    """Adapter that gives a tokenizer the reference's interface."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.decode = tokenizer.decode
@@ -78,7 +85,7 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> list[Tokenizer]:
 def published_rules() -> list[TextRules]:
     distinct: list[TextRules] = []
     for path in PUBLISHED:
-        rules = TextRules.of(load_config(path))
+        rules = TextRules.from_config(load_config(path))
         if rules not in distinct:
             distinct.append(rules)
     return distinct
@@ -93,7 +100,7 @@ def assert_same(text: str, tokenizer: Tokenizer, rules: TextRules, max_tokens: i
     try:
         prepared, frames = prepare_text_prompt(text, *arguments)
     except ValueError:
-        assert_refused(text, tokenizer, rules)
+        assert_rejected(text, tokenizer, rules)
         return
     assert prepare(text, rules) == prepared
     assert frames_after_eos(text, rules) == frames + 2
@@ -103,7 +110,7 @@ def assert_same(text: str, tokenizer: Tokenizer, rules: TextRules, max_tokens: i
     )
 
 
-def assert_refused(text: str, tokenizer: Tokenizer, rules: TextRules) -> None:
+def assert_rejected(text: str, tokenizer: Tokenizer, rules: TextRules) -> None:
     with pytest.raises(TextError, match="nothing to say"):
         prepare(text, rules)
     with pytest.raises(TextError):
@@ -112,14 +119,14 @@ def assert_refused(text: str, tokenizer: Tokenizer, rules: TextRules) -> None:
         split(text, tokenizer, rules)
 
 
-def test_the_published_configs_have_several_sets_of_rules() -> None:
+def test_published_configs_have_several_sets_of_rules() -> None:
     assert len(PUBLISHED) >= 24
     assert len(published_rules()) >= 5
 
 
 @pytest.mark.parametrize("rules", published_rules(), ids=range(len(published_rules())))
 @pytest.mark.parametrize("max_tokens", [50, 12])
-def test_texts_are_written_and_split_as_the_reference_does(
+def test_texts_are_prepared_and_split_like_the_reference(
     tokenizers: list[Tokenizer], rules: TextRules, max_tokens: int
 ) -> None:
     for tokenizer in tokenizers:
@@ -162,7 +169,7 @@ WORDS = (
     ),
     *("\n", "  ", "\t", "\r", "\u00a0"),
 )
-LIKELY = st.builds(str.join, st.sampled_from([" ", "", "  "]), st.lists(st.sampled_from(WORDS), max_size=60))
+PLAUSIBLE_TEXT = st.builds(str.join, st.sampled_from([" ", "", "  "]), st.lists(st.sampled_from(WORDS), max_size=60))
 ANY_RULES = st.builds(
     TextRules,
     **dict.fromkeys(FLAGS, st.booleans()),
@@ -172,11 +179,11 @@ ANY_RULES = st.builds(
 
 @settings(max_examples=150, deadline=None)
 @given(
-    text=LIKELY | st.text(st.characters(exclude_categories=["Cs"]), max_size=80),
+    text=PLAUSIBLE_TEXT | st.text(st.characters(exclude_categories=["Cs"]), max_size=80),
     rules=st.sampled_from(published_rules()) | ANY_RULES,
     max_tokens=st.integers(3, 60),
 )
-def test_any_text_is_written_and_split_as_the_reference_does(
+def test_any_text_is_prepared_and_split_like_the_reference(
     tokenizers: list[Tokenizer], text: str, rules: TextRules, max_tokens: int
 ) -> None:
     for tokenizer in tokenizers:
@@ -184,15 +191,15 @@ def test_any_text_is_written_and_split_as_the_reference_does(
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t ", "\u3000"])
-def test_a_blank_text_is_refused(tokenizers: list[Tokenizer], text: str) -> None:
-    assert_refused(text, tokenizers[0], TextRules())
+def test_blank_text_is_rejected(tokenizers: list[Tokenizer], text: str) -> None:
+    assert_rejected(text, tokenizers[0], TextRules())
 
 
-def test_a_text_that_the_rules_empty_is_refused(tokenizers: list[Tokenizer]) -> None:
-    assert_refused('" "', tokenizers[0], TextRules(replace_characters={'"': ""}))
+def test_text_without_characters_after_replacement_is_rejected(tokenizers: list[Tokenizer]) -> None:
+    assert_rejected('" "', tokenizers[0], TextRules(replace_characters={'"': ""}))
 
 
-def test_splitting_a_long_text_decodes_each_token_only_a_few_times(tokenizers: list[Tokenizer]) -> None:
+def test_split_decodes_each_token_a_few_times(tokenizers: list[Tokenizer]) -> None:
     tokenizer = tokenizers[0]
 
     class Counting:
@@ -206,33 +213,33 @@ def test_splitting_a_long_text_decodes_each_token_only_a_few_times(tokenizers: l
             self.decoded_tokens += len(ids)
             return tokenizer.decode(ids)
 
-        def spans(self, text: str) -> list[tuple[int, int]]:
-            return tokenizer.spans(text)
+        def offsets(self, text: str) -> list[tuple[int, int]]:
+            return tokenizer.offsets(text)
 
     counting = Counting()
     text = "It is now. Yes! Well..." * 5000
-    pieces = split(text, counting, TextRules())
-    assert "".join("".join(pieces).split()) == "".join(text.lower().split())
+    chunks = split(text, counting, TextRules())
+    assert "".join("".join(chunks).split()) == "".join(text.lower().split())
     assert counting.decoded_tokens < 10 * len(tokenizer.encode(text))
 
 
-def test_the_rules_are_those_of_the_config() -> None:
-    spanish = next(path for path in PUBLISHED if path.name == "dutch.yaml")
-    published: dict[str, Any] = yaml.safe_load(spanish.read_text(encoding="utf-8"))
-    rules = TextRules.of(load_config(spanish))
+def test_rules_come_from_the_config() -> None:
+    dutch = next(path for path in PUBLISHED if path.name == "dutch.yaml")
+    published: dict[str, Any] = yaml.safe_load(dutch.read_text(encoding="utf-8"))
+    rules = TextRules.from_config(load_config(dutch))
     assert rules.replace_characters == published["replace_characters"]
     assert rules.append_terminal_punctuation
     assert not rules.pad_short
 
 
-def test_a_rule_that_replaces_more_than_one_character_is_refused() -> None:
+def test_replacement_of_several_characters_is_rejected() -> None:
     config: Config = load_config(PUBLISHED[0]).model_copy(update={"replace_characters": {"ab": "c"}})
     with pytest.raises(ConfigError, match="'ab' must be a single character"):
-        TextRules.of(config)
+        TextRules.from_config(config)
 
 
 @pytest.mark.parametrize("text", [text for text in TEXTS if "👍" not in text and "\t" not in text])
-def test_ordinary_text_is_clean_already(text: str) -> None:
+def test_clean_keeps_ordinary_text(text: str) -> None:
     assert clean(text) == text
 
 
@@ -253,49 +260,50 @@ def test_ordinary_text_is_clean_already(text: str) -> None:
         ("\x00\u200b👍", ""),
     ],
 )
-def test_what_cannot_be_spoken_goes(text: str, cleaned: str) -> None:
+def test_clean_removes_unspeakable_characters(text: str, cleaned: str) -> None:
     assert clean(text) == cleaned
 
 
-def test_clean_takes_no_letter_and_no_digit_and_leaves_nothing_unspeakable() -> None:
+def test_clean_keeps_letters_and_digits_and_removes_all_control_characters() -> None:
     for code in range(sys.maxunicode + 1):
         char = chr(code)
-        left = printable(char)
+        remaining = remove_control_characters(char)
         if char.isalnum():
             assert clean(char), hex(code)
-            assert left == char, hex(code)
+            assert remaining == char, hex(code)
         if unicodedata.category(char) in ("Cc", "Cs", "Co"):
-            assert left in ("", " ", "\n"), hex(code)
+            assert remaining in ("", " ", "\n"), hex(code)
 
 
-def test_every_combining_mark_can_be_found_in_a_heap() -> None:
+def test_every_combining_mark_matches_the_pattern_of_mark_runs() -> None:
     marks = [chr(code) for code in range(sys.maxunicode + 1) if unicodedata.combining(chr(code))]
     assert not re.search(r"[\w\s\x00-\x7f]", "".join(marks))
 
 
 @given(st.text(st.characters()))
-def test_cleaning_twice_is_cleaning_once(text: str) -> None:
+def test_clean_is_idempotent(text: str) -> None:
     assert clean(clean(text)) == clean(text)
 
 
 @given(st.text(), st.text())
-def test_what_looks_at_each_character_alone_may_be_done_in_pieces(first: str, second: str) -> None:
-    assert printable(first) + printable(second) == printable(first + second)
+def test_control_characters_can_be_removed_in_pieces(first: str, second: str) -> None:
+    together = remove_control_characters(first + second)
+    assert remove_control_characters(first) + remove_control_characters(second) == together
 
 
-def test_heaps_of_accents_never_reach_the_quadratic_sort(monkeypatch: pytest.MonkeyPatch) -> None:
-    sorted_at_once: list[int] = []
+def test_long_mark_runs_are_truncated_before_nfc(monkeypatch: pytest.MonkeyPatch) -> None:
+    run_lengths: list[int] = []
     normalize = unicodedata.normalize
 
-    def watched(form: Any, text: str) -> str:
-        sorted_at_once.extend(len(heap) for heap in re.findall("[\u0300-\u036f]+", text))
+    def recording(form: Any, text: str) -> str:
+        run_lengths.extend(len(run) for run in re.findall("[\u0300-\u036f]+", text))
         return normalize(form, text)
 
-    monkeypatch.setattr(unicodedata, "normalize", watched)
+    monkeypatch.setattr(unicodedata, "normalize", recording)
     assert clean("Zalgo" + "\u0301\u0323" * 500_000 + " he comes").endswith(" he comes")
-    assert max(sorted_at_once) <= 30
+    assert max(run_lengths) <= 30
 
 
 @pytest.mark.parametrize("text", ["👍", "a👍", "\x00", "a", "—", "e\u0301", "\ud800"])
-def test_a_megabyte_of_anything_is_cleaned(text: str) -> None:
+def test_clean_handles_a_megabyte(text: str) -> None:
     assert len(clean(text * (1_000_000 // len(text)))) <= 1_000_000

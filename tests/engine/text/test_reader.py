@@ -1,4 +1,4 @@
-"""engine/text/reader.py: text in whatever pieces it comes, with its places, its marks and its pauses."""
+"""Reading of streamed text: chunks, offsets, pauses and time limits."""
 
 import itertools
 
@@ -6,39 +6,39 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sayline_tts.engine.text.chunk import Passage, Pause, Word
+from sayline_tts.engine.text.chunk import Pause, TextChunk, Word
 from sayline_tts.engine.text.model_text import clean
 from sayline_tts.engine.text.reader import Reader
-from tests.engine.text.texts import ANYTHING, check_offsets, count_words, cut_up, read, said, spoken
+from tests.engine.text.texts import ANY_TEXT, check_offsets, count_words, read, split_at, spoken, spoken_items
 
-# For any text
+FLUSHES = ["flush", "flush_words", "flush_clause"]
 
 
 @settings(deadline=None, max_examples=400)
-@given(ANYTHING, st.integers(5, 40), st.booleans())
-def test_one_character_at_a_time_gives_the_passages_of_the_whole(text: str, max_tokens: int, clean_up: bool) -> None:
+@given(ANY_TEXT, st.integers(5, 40), st.booleans())
+def test_chunks_are_the_same_for_single_characters(text: str, max_tokens: int, clean_up: bool) -> None:
     whole = read(text, clean_up=clean_up, max_tokens=max_tokens)
     assert read(*text, clean_up=clean_up, max_tokens=max_tokens) == whole
 
 
 @settings(deadline=None, max_examples=400)
-@given(ANYTHING, st.lists(st.integers(0, 120), max_size=6), st.booleans())
-def test_a_text_in_any_messages_gives_the_passages_of_the_whole(text: str, cuts: list[int], clean_up: bool) -> None:
-    assert read(*cut_up(text, cuts), clean_up=clean_up) == read(text, clean_up=clean_up)
+@given(ANY_TEXT, st.lists(st.integers(0, 120), max_size=6), st.booleans())
+def test_chunks_are_the_same_for_any_messages(text: str, splits: list[int], clean_up: bool) -> None:
+    assert read(*split_at(text, splits), clean_up=clean_up) == read(text, clean_up=clean_up)
 
 
 @settings(deadline=None, max_examples=400)
-@given(ANYTHING, st.integers(1, 40), st.booleans())
-def test_each_word_is_what_was_written_in_its_place(text: str, max_tokens: int, clean_up: bool) -> None:
+@given(ANY_TEXT, st.integers(1, 40), st.booleans())
+def test_words_are_the_source_text_at_their_offsets(text: str, max_tokens: int, clean_up: bool) -> None:
     check_offsets(text, read(text, clean_up=clean_up, max_tokens=max_tokens))
 
 
 @settings(deadline=None)
-@given(st.lists(ANYTHING | st.sampled_from(["cut", "flush", "breathe"]), max_size=12), st.booleans())
-def test_places_count_on_through_flushes_and_time_limits(steps: list[str], clean_up: bool) -> None:
-    reader, sent, items = Reader(count_words, clean_up=clean_up), "", list[Passage | Pause]()
+@given(st.lists(ANY_TEXT | st.sampled_from(FLUSHES), max_size=12), st.booleans())
+def test_offsets_continue_after_flushes_and_time_limits(steps: list[str], clean_up: bool) -> None:
+    reader, sent, items = Reader(count_words, clean_up=clean_up), "", list[TextChunk | Pause]()
     for step in steps:
-        if step in ("cut", "flush", "breathe"):
+        if step in FLUSHES:
             items += getattr(reader, step)()
         else:
             items += reader.push(step)
@@ -49,34 +49,34 @@ def test_places_count_on_through_flushes_and_time_limits(steps: list[str], clean
 
 
 @settings(deadline=None)
-@given(ANYTHING, ANYTHING)
-def test_after_a_flush_text_is_read_like_a_new_one(first: str, second: str) -> None:
+@given(ANY_TEXT, ANY_TEXT)
+def test_flush_starts_over(first: str, second: str) -> None:
     reader = Reader(count_words)
     reader.push(first)
     reader.flush()
-    assert said(reader.push(second) + reader.flush()) == spoken(second)
+    assert spoken_items(reader.push(second) + reader.flush()) == spoken(second)
 
 
 @settings(deadline=None, max_examples=400)
-@given(ANYTHING)
-def test_nothing_that_is_said_has_a_digit_or_a_mark_of_markdown(text: str) -> None:
+@given(ANY_TEXT)
+def test_spoken_form_has_no_digits_or_symbols(text: str) -> None:
     for item in read(text):
-        if isinstance(item, Passage):
+        if isinstance(item, TextChunk):
             assert not any(char.isdigit() or char in "*_`~#<>[]{}|\\^$%@&=+" for char in item.spoken), item
 
 
 @settings(deadline=None)
-@given(ANYTHING)
-def test_without_clean_up_a_word_is_spoken_as_it_is_written(text: str) -> None:
+@given(ANY_TEXT)
+def test_words_are_spoken_as_written_without_clean_up(text: str) -> None:
     for item in read(text, clean_up=False):
-        if isinstance(item, Passage):
+        if isinstance(item, TextChunk):
             assert all(word.spoken == clean(word.text) for word in item.words)
 
 
 @settings(deadline=None)
-@given(ANYTHING, st.booleans())
-def test_a_whole_phrase_has_the_pauses_of_the_text_and_one_passage_between_two(text: str, clean_up: bool) -> None:
-    items = Reader(count_words, clean_up=clean_up).whole(text)
+@given(ANY_TEXT, st.booleans())
+def test_phrase_is_divided_by_pauses_only(text: str, clean_up: bool) -> None:
+    items = Reader(count_words, clean_up=clean_up).push_phrase(text)
     check_offsets(text, items)
     kinds = [isinstance(item, Pause) for item in items]
     assert not any(first is second is False for first, second in itertools.pairwise(kinds))
@@ -111,35 +111,35 @@ def test_a_whole_phrase_has_the_pauses_of_the_text_and_one_passage_between_two(t
     ],
 )
 @pytest.mark.parametrize("clean_up", [True, False])
-def test_what_waits_is_bounded_whatever_comes(text: str, clean_up: bool) -> None:
+def test_buffered_text_is_bounded(text: str, clean_up: bool) -> None:
     reader = Reader(count_words, clean_up=clean_up)
     reader.push(text * (50_000 // len(text)))
-    waiting = reader.flush()
-    assert sum(len(word.text) for item in waiting if isinstance(item, Passage) for word in item.words) < 12_000
+    buffered = reader.flush()
+    assert sum(len(word.text) for item in buffered if isinstance(item, TextChunk) for word in item.words) < 12_000
 
 
 # Words
 
 
-def test_a_word_spans_what_was_written_and_knows_what_is_spoken() -> None:
-    (passage,) = read("It is **$5**, or so.")
-    assert isinstance(passage, Passage)
-    assert passage.words == (
+def test_word_has_source_text_offsets_and_spoken_form() -> None:
+    (chunk,) = read("It is **$5**, or so.")
+    assert isinstance(chunk, TextChunk)
+    assert chunk.words == (
         Word("It", 0, 2, "It"),
         Word("is", 3, 5, "is"),
         Word("$5", 8, 10, "five dollars,"),
         Word("or", 14, 16, "or"),
         Word("so.", 17, 20, "so."),
     )
-    assert passage.spoken == "It is five dollars, or so."
-    assert (passage.start, passage.end) == (0, 20)
+    assert chunk.spoken == "It is five dollars, or so."
+    assert (chunk.start, chunk.end) == (0, 20)
 
 
-def test_words_without_a_blank_between_them_stay_together() -> None:
-    (passage,) = read("x" * 32 + "yz", clean_up=False)
-    assert isinstance(passage, Passage)
-    assert [word.glued for word in passage.words] == [False, True]
-    assert passage.spoken == "x" * 32 + "yz"
+def test_slices_of_a_word_are_joined() -> None:
+    (chunk,) = read("x" * 32 + "yz", clean_up=False)
+    assert isinstance(chunk, TextChunk)
+    assert [word.after_space for word in chunk.words] == [True, False]
+    assert chunk.spoken == "x" * 32 + "yz"
 
 
 # Pauses
@@ -163,48 +163,49 @@ def test_words_without_a_blank_between_them_stay_together() -> None:
     ],
 )
 @pytest.mark.parametrize("clean_up", [True, False])
-def test_a_pause_is_silence_in_its_place(tag: str, duration_ms: float, clean_up: bool) -> None:
+def test_pause_tags_are_recognized(tag: str, duration_ms: float, clean_up: bool) -> None:
     text = f"One{tag}two {tag} three."
     items = read(text, clean_up=clean_up)
-    assert said(items) == ["One", duration_ms, "two", duration_ms, "three."]
-    assert [item.at for item in items if isinstance(item, Pause)] == [3, 3 + len(tag) + 4]
+    assert spoken_items(items) == ["One", duration_ms, "two", duration_ms, "three."]
+    assert [item.offset for item in items if isinstance(item, Pause)] == [3, 3 + len(tag) + 4]
     assert read(*text, clean_up=clean_up) == items
 
 
 @pytest.mark.parametrize("tag", ["[pause]", "[pause:]", "[pause:x]", "<breaking>", "< break/>", "[paused:1]"])
-def test_what_is_no_pause_is_text(tag: str) -> None:
-    assert all(isinstance(item, Passage) for item in read(f"One {tag} two."))
+def test_text_that_resembles_a_pause_is_spoken(tag: str) -> None:
+    assert all(isinstance(item, TextChunk) for item in read(f"One {tag} two."))
 
 
-def test_a_pause_of_nothing_is_none() -> None:
+def test_pause_of_zero_length_is_ignored() -> None:
     assert spoken('One <break time="0s"/> two.') == ["One two."]
 
 
-def test_a_pause_takes_what_waits_with_it() -> None:
+def test_pause_flushes_the_text_before_it() -> None:
     reader = Reader(count_words)
-    assert said(reader.push("And then [pause:1]")) == ["And then", 1000]
+    assert spoken_items(reader.push("And then [pause:1]")) == ["And then", 1000]
     assert not reader.pending
 
 
 # Time limits
 
 
-def test_a_number_waits_for_what_it_counts() -> None:
+def test_number_waits_for_its_unit() -> None:
     reader = Reader(count_words)
     reader.push("It weighs 5 ")
-    assert said(reader.cut()) == ["It weighs"]
-    assert said(reader.push("kg. ") + reader.flush()) == ["five kilograms."]
+    assert spoken_items(reader.flush_words()) == ["It weighs"]
+    assert spoken_items(reader.push("kg. ") + reader.flush()) == ["five kilograms."]
 
 
-def test_a_word_is_not_finished_while_a_mark_behind_it_is_open() -> None:
+def test_word_is_incomplete_while_markup_after_it_is_open() -> None:
     reader = Reader(count_words)
     reader.push("Hello there.<br")
-    assert said(reader.cut()) == ["Hello"]
-    assert said(reader.push("eak/> Now.") + reader.flush()) == ["there.", 400, "Now."]
+    assert spoken_items(reader.flush_words()) == ["Hello"]
+    assert spoken_items(reader.push("eak/> Now.") + reader.flush()) == ["there.", 400, "Now."]
 
 
-def test_a_phrase_is_one_passage_whatever_its_marks_say() -> None:
+def test_phrase_is_one_chunk_whatever_its_punctuation() -> None:
     reader = Reader(count_words, max_tokens=3)
-    assert said(reader.whole("One. Two! And **three** four five?\n\nSix")) == ["One. Two! And three four five? Six"]
-    assert said(reader.whole("$5 [pause:1] more")) == ["five dollars", 1000, "more"]
+    phrase = reader.push_phrase("One. Two! And **three** four five?\n\nSix")
+    assert spoken_items(phrase) == ["One. Two! And three four five? Six"]
+    assert spoken_items(reader.push_phrase("$5 [pause:1] more")) == ["five dollars", 1000, "more"]
     assert not reader.pending

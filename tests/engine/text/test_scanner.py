@@ -1,34 +1,34 @@
-"""engine/text/scanner.py: what is to be read, what only marks it up, and how much is held back."""
+"""Separation of text from markup, and the bound of the buffered characters."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sayline_tts.engine.text.scanner import Kind, Scanner
-from tests.engine.text.texts import ANYTHING
+from sayline_tts.engine.text.scanner import Scanner, TokenKind
+from tests.engine.text.texts import ANY_TEXT
 
 
 @settings(deadline=None)
-@given(ANYTHING, st.booleans())
-def test_every_character_comes_out_once_and_in_its_place(text: str, markdown: bool) -> None:
+@given(ANY_TEXT, st.booleans())
+def test_tokens_cover_the_text_in_order(text: str, markdown: bool) -> None:
     scanner = Scanner(markdown)
-    bits = [bit for char in text for bit in scanner.push(char)] + list(scanner.flush())
-    assert "".join(bit.text for bit in bits) == text
-    assert all(text[bit.start : bit.start + len(bit.text)] == bit.text for bit in bits)
+    tokens = [token for char in text for token in scanner.push(char)] + list(scanner.flush())
+    assert "".join(token.text for token in tokens) == text
+    assert all(text[token.start : token.start + len(token.text)] == token.text for token in tokens)
 
 
 @pytest.mark.parametrize(
     "opening", ["<b ", "<!-- ", "[pause:", "[^", "[x](", "[x](((", "```", "~~~ py", "> ", "<" * 9, "[" * 9, "[x](a "]
 )
-def test_what_is_held_back_has_a_bound(opening: str) -> None:
+def test_buffered_markup_is_bounded(opening: str) -> None:
     scanner = Scanner(markdown=True)
     for char in opening + "1" * 5000:
         for _ in scanner.push(char):
             pass
-        assert len(scanner.held) <= 1001
+        assert len(scanner.buffered) <= 1001
 
 
-def test_a_code_block_is_markup_as_it_comes() -> None:
+def test_code_is_not_buffered() -> None:
     scanner = Scanner(markdown=True)
-    assert all(bit.kind is not Kind.TEXT for bit in scanner.push("```py\nx = 1\n" + "y" * 5000))
-    assert scanner.held == ""
+    assert all(token.kind is not TokenKind.TEXT for token in scanner.push("```py\nx = 1\n" + "y" * 5000))
+    assert scanner.buffered == ""

@@ -1,8 +1,8 @@
-"""engine/text/speech_tags.py: pauses and layout in tags."""
+"""Pauses and layout of tags."""
 
 import pytest
 
-from sayline_tts.engine.text.speech_tags import Layout, half_bracket, layout_of, may_be_tag, pause_of
+from sayline_tts.engine.text.speech_tags import Layout, is_bracket_prefix, is_tag_prefix, parse_layout, parse_pause
 
 
 @pytest.mark.parametrize(
@@ -18,28 +18,28 @@ from sayline_tts.engine.text.speech_tags import Layout, half_bracket, layout_of,
         ("[pause:1x]", None),
     ],
 )
-def test_how_long_a_pause_is(tag: str, ms: float | None) -> None:
-    assert pause_of(tag) == ms
+def test_pause_duration(tag: str, ms: float | None) -> None:
+    assert parse_pause(tag) == ms
 
 
-def test_a_tag_lays_text_out_or_is_none() -> None:
-    assert layout_of("<br/>") is Layout.LINE
-    assert layout_of('<p class="x">') is Layout.BLOCK
-    assert layout_of("</em>") is Layout.NONE
-    assert layout_of("</break>") is Layout.NONE
-    assert layout_of("<!-- a > b -->") is Layout.NONE
-    assert layout_of("<T>") is None
-    assert layout_of("<<b>") is None
+def test_tag_layout() -> None:
+    assert parse_layout("<br/>") is Layout.LINE_BREAK
+    assert parse_layout('<p class="x">') is Layout.BLOCK
+    assert parse_layout("</em>") is Layout.INLINE
+    assert parse_layout("</break>") is Layout.INLINE
+    assert parse_layout("<!-- a > b -->") is Layout.INLINE
+    assert parse_layout("<T>") is None
+    assert parse_layout("<<b>") is None
 
 
-def test_only_what_may_become_a_tag_is_waited_for() -> None:
-    assert may_be_tag("<break", markdown=False)
-    assert may_be_tag("<!--", markdown=True)
-    assert may_be_tag("</", markdown=True)
-    assert not may_be_tag("<b", markdown=False)
-    assert not may_be_tag("<x", markdown=True)
-    assert not may_be_tag("<!x", markdown=True)
-    assert half_bracket("[pau", markdown=False)
-    assert half_bracket("[^not", markdown=True)
-    assert not half_bracket("[^not", markdown=False)
-    assert not half_bracket("[x", markdown=True)
+def test_prefixes_of_tags_and_brackets() -> None:
+    assert is_tag_prefix("<break", markdown=False)
+    assert is_tag_prefix("<!--", markdown=True)
+    assert is_tag_prefix("</", markdown=True)
+    assert not is_tag_prefix("<b", markdown=False)
+    assert not is_tag_prefix("<x", markdown=True)
+    assert not is_tag_prefix("<!x", markdown=True)
+    assert is_bracket_prefix("[pau", markdown=False)
+    assert is_bracket_prefix("[^not", markdown=True)
+    assert not is_bracket_prefix("[^not", markdown=False)
+    assert not is_bracket_prefix("[x", markdown=True)

@@ -1,4 +1,4 @@
-"""engine/text/tokenizer.py: both published formats, and files that do not fit."""
+"""Both published tokenizer formats, and invalid files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,16 +31,16 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     return Tiny(model, json, tokens)
 
 
-def test_the_embedded_tokenizer_gives_back_what_it_encodes() -> None:
+def test_embedded_tokenizer_round_trip() -> None:
     tokenizer = load_tokenizer(EMBEDDED, "sentencepiece", EMBEDDED_TOKENS)
-    ids = tokenizer.encode("Hello there, it is warm.")  # small letters only: capitals sound no other
+    ids = tokenizer.encode("Hello there, it is warm.")  # lower case, which is all the vocabulary has
     assert tokenizer.vocab_size == EMBEDDED_TOKENS
     assert all(type(each) is int and 0 <= each < EMBEDDED_TOKENS for each in ids)
     assert tokenizer.decode(ids) == "hello there, it is warm."
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_json_tokenizer_gives_the_ids_of_the_model_it_was_made_from(tiny: Tiny, text: str) -> None:
+def test_json_tokenizer_agrees_with_its_model(tiny: Tiny, text: str) -> None:
     model, json = tiny.load(tiny.model), tiny.load(tiny.json, "tokenizers")
     assert json.vocab_size == model.vocab_size
     assert json.encode(text) == model.encode(text)
@@ -48,44 +48,44 @@ def test_a_json_tokenizer_gives_the_ids_of_the_model_it_was_made_from(tiny: Tiny
 
 
 @pytest.mark.parametrize("kind", ["tokenizers", "json", "sentencepiece"])
-def test_a_json_file_is_json_whatever_the_config_calls_it(tiny: Tiny, kind: str) -> None:
+def test_json_file_is_read_as_json_for_any_kind(tiny: Tiny, kind: str) -> None:
     assert tiny.load(tiny.json, kind).encode("Yes") == tiny.load(tiny.model).encode("Yes")
 
 
-def test_a_json_tokenizer_may_have_any_file_name_when_the_config_says_so(tiny: Tiny, tmp_path: Path) -> None:
+def test_json_tokenizer_may_have_any_file_name(tiny: Tiny, tmp_path: Path) -> None:
     blob = tmp_path / "0a1b2c"
     blob.write_bytes(tiny.json.read_bytes())
     assert tiny.load(blob, "tokenizers").encode("Yes") == tiny.load(tiny.json).encode("Yes")
 
 
-def test_a_wrong_vocabulary_size_is_refused_with_both_numbers() -> None:
-    with pytest.raises(CheckpointError, match=rf"{EMBEDDED_TOKENS} tokens.*n_bins: 4000") as refused:
+def test_wrong_vocabulary_size_is_rejected_with_both_numbers() -> None:
+    with pytest.raises(CheckpointError, match=rf"{EMBEDDED_TOKENS} tokens.*n_bins: 4000") as error:
         load_tokenizer(EMBEDDED, "sentencepiece", 4000)
-    assert refused.value.code == "bad_checkpoint"
+    assert error.value.code == "bad_checkpoint"
 
 
 @pytest.mark.parametrize("name", ["tokenizer.model", "tokenizer.json"])
 @pytest.mark.parametrize("content", [b"", b"\x00\x01garbage", b"{}", b'{"model": 3}', b"\xff" * 100])
-def test_a_damaged_file_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+def test_damaged_file_is_rejected(tmp_path: Path, name: str, content: bytes) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"tokenizer\.(model|json): "):
         load_tokenizer(path, "sentencepiece", EMBEDDED_TOKENS)
 
 
-def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
+def test_truncated_file_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.model"
     path.write_bytes(EMBEDDED.read_bytes()[:5000])
     with pytest.raises(CheckpointError):
         load_tokenizer(path, "sentencepiece", EMBEDDED_TOKENS)
 
 
-def test_a_file_of_the_other_kind_is_refused(tiny: Tiny) -> None:
+def test_file_of_the_other_kind_is_rejected(tiny: Tiny) -> None:
     with pytest.raises(CheckpointError, match=r"cannot be read as a tokenizer\.json"):
         tiny.load(tiny.model, "json")
 
 
 @pytest.mark.parametrize("name", ["missing.model", "."])
-def test_a_missing_file_is_refused(tmp_path: Path, name: str) -> None:
+def test_missing_file_is_rejected(tmp_path: Path, name: str) -> None:
     with pytest.raises(CheckpointError, match="no such tokenizer file"):
         load_tokenizer(tmp_path / name, "sentencepiece", EMBEDDED_TOKENS)

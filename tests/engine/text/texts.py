@@ -1,11 +1,11 @@
-"""Texts as language models write them, in parts that hypothesis puts together, and what reading makes of them."""
+"""Hypothesis strategies for texts as language models write them, and helpers that read them."""
 
 from collections.abc import Iterable
 from itertools import pairwise
 
 from hypothesis import strategies as st
 
-from sayline_tts.engine.text.chunk import Passage, Pause
+from sayline_tts.engine.text.chunk import Pause, TextChunk
 from sayline_tts.engine.text.reader import Reader
 
 _PARTS = (
@@ -29,47 +29,47 @@ _PARTS = (
     *("$1.5M", "$5 million", "1,000", "3.14", "3-4", "2024-05-01", "10:30 pm", "5km/h", "5 km", "x^2", "50%", "1st"),
     *("555-1234", "192.168.1.1", "v2", "1/2", "-5", "a@b.org", "http://x.y/z?q=1.", "#1", "@user", "&amp;", "²", "٣"),
 )
-ORDINARY = st.lists(
+LLM_TEXT = st.lists(
     st.sampled_from(_PARTS).flatmap(
         lambda part: st.sampled_from([" ", " ", " ", "", "\n", "\n\n"]).map(lambda gap: part + gap)
     ),
     max_size=30,
 ).map("".join)
-ANYTHING = ORDINARY | st.text(st.characters(), max_size=120) | st.text("<>[]()`~*_|#!-\n a1:/", max_size=120)
+ANY_TEXT = LLM_TEXT | st.text(st.characters(), max_size=120) | st.text("<>[]()`~*_|#!-\n a1:/", max_size=120)
 
 
 def count_words(text: str) -> int:
     return len(text.split())
 
 
-def read(*messages: str, clean_up: bool = True, language: str = "en", max_tokens: int = 50) -> list[Passage | Pause]:
+def read(*messages: str, clean_up: bool = True, language: str = "en", max_tokens: int = 50) -> list[TextChunk | Pause]:
     reader = Reader(count_words, language, clean_up, max_tokens)
     return [each for message in messages for each in reader.push(message)] + reader.flush()
 
 
 def spoken(*messages: str, language: str = "en", clean_up: bool = True) -> list[str | float]:
-    """What is said, with pauses as their milliseconds."""
-    return said(read(*messages, language=language, clean_up=clean_up))
+    """Return the spoken form, with pauses as milliseconds."""
+    return spoken_items(read(*messages, language=language, clean_up=clean_up))
 
 
-def said(items: Iterable[Passage | Pause]) -> list[str | float]:
-    return [each.spoken if isinstance(each, Passage) else each.duration_ms for each in items]
+def spoken_items(items: Iterable[TextChunk | Pause]) -> list[str | float]:
+    return [each.spoken if isinstance(each, TextChunk) else each.duration_ms for each in items]
 
 
-def cut_up(text: str, cuts: Iterable[int]) -> list[str]:
-    return [text[start:end] for start, end in pairwise([0, *sorted(cuts), len(text)])]
+def split_at(text: str, indices: Iterable[int]) -> list[str]:
+    return [text[start:end] for start, end in pairwise([0, *sorted(indices), len(text)])]
 
 
-def check_offsets(text: str, items: Iterable[Passage | Pause]) -> None:
-    """Every word is what was written in its place, and all are in order."""
-    at = 0
+def check_offsets(text: str, items: Iterable[TextChunk | Pause]) -> None:
+    """Assert that offsets are ascending and that each word is the source text at its offsets."""
+    offset = 0
     for item in items:
         if isinstance(item, Pause):
-            assert at <= item.at < len(text)
-            at = item.at
+            assert offset <= item.offset < len(text)
+            offset = item.offset
             continue
         assert (item.start, item.end) == (item.words[0].start, item.words[-1].end)
         for word in item.words:
-            assert at <= word.start < word.end
+            assert offset <= word.start < word.end
             assert text[word.start : word.end] == word.text
-            at = word.end
+            offset = word.end

@@ -1,8 +1,8 @@
-"""English as it is written, and as a person says it."""
+"""Normalization of English: pairs of written and spoken form."""
 
 import pytest
 
-from sayline_tts.engine.text.chunk import Passage
+from sayline_tts.engine.text.chunk import TextChunk
 from sayline_tts.engine.text.reader import Reader
 
 PAIRS = [
@@ -256,14 +256,14 @@ PAIRS = [
 
 def spoken(text: str) -> str:
     reader = Reader(lambda text: len(text.split()), max_tokens=1000)
-    passages = reader.push(text) + reader.flush()
-    return " ".join(each.spoken for each in passages if isinstance(each, Passage))
+    chunks = reader.push(text) + reader.flush()
+    return " ".join(each.spoken for each in chunks if isinstance(each, TextChunk))
 
 
-@pytest.mark.parametrize(("written", "said"), PAIRS)
-def test_what_is_written_is_said_as_a_person_would(written: str, said: str) -> None:
-    assert spoken(written) == said
+@pytest.mark.parametrize(("written", "expected"), PAIRS)
+def test_english_text_is_verbalized(written: str, expected: str) -> None:
+    assert spoken(written) == expected
 
 
-def test_the_table_is_long_enough() -> None:
+def test_there_are_enough_pairs() -> None:
     assert len(PAIRS) >= 150

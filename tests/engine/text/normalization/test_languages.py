@@ -1,17 +1,17 @@
-"""engine/text/normalization/languages: what is said in the languages of the published models."""
+"""Normalization in the available_languages of the published models."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sayline_tts.engine.checkpoint.catalogue import variant_names
-from sayline_tts.engine.text.normalization.language_data import Table, languages, table_of
-from sayline_tts.engine.text.normalization.normalizer import code_of
-from tests.engine.text.texts import ANYTHING, check_offsets, cut_up, read, spoken
+from sayline_tts.engine.text.normalization.language_data import LanguageData, available_languages, load_language
+from sayline_tts.engine.text.normalization.normalizer import language_code
+from tests.engine.text.texts import ANY_TEXT, check_offsets, read, split_at, spoken
 
 
 @pytest.mark.parametrize(
-    ("language", "written", "said"),
+    ("language", "written", "expected"),
     [
         (
             "de",
@@ -46,25 +46,25 @@ from tests.engine.text.texts import ANYTHING, check_offsets, cut_up, read, spoke
         ("xx", "It is 5 **km**", "It is 5 km"),
     ],
 )
-def test_each_language_says_it_in_its_own_words(language: str, written: str, said: str) -> None:
-    assert spoken(written, language=language) == [said]
+def test_text_is_verbalized_in_its_language(language: str, written: str, expected: str) -> None:
+    assert spoken(written, language=language) == [expected]
 
 
-@pytest.mark.parametrize("language", languages())
-def test_a_language_has_words_for_what_every_text_has(language: str) -> None:
-    table = table_of(language)
+@pytest.mark.parametrize("language", available_languages())
+def test_language_files_cover_common_text(language: str) -> None:
+    data = load_language(language)
     for name in ("point", "dot", "at", "slash", "percent", "to", "per", "number", "plus", "minus"):
-        assert table.word(name)
-    assert len(table.months.split()) == 12
-    assert {"$", "€", "£"} <= table.currencies.keys()
-    assert {"km", "kg", "%", "°C", "km/h"} <= table.units.keys()
-    assert all(len(words) in (2, 4) for words in table.currencies.values())
+        assert data.word(name)
+    assert len(data.months.split()) == 12
+    assert {"$", "€", "£"} <= data.currencies.keys()
+    assert {"km", "kg", "%", "°C", "km/h"} <= data.units.keys()
+    assert all(len(words) in (2, 4) for words in data.currencies.values())
     for written in ("1,5", "50%", "20 °C", "$5", "2024-05-01", "14:30", "3-4", "x^2", "a@b.de", "-5", "1/2", "10:00"):
         assert not any(map(str.isdigit, str(spoken(written, language=language))))
 
 
-def test_languages_go_by_many_names() -> None:
-    assert [code_of(name) for name in ("en", "en-US", "pt_BR", "english", "german_24l")] == [
+def test_language_names_and_tags_map_to_codes() -> None:
+    assert [language_code(name) for name in ("en", "en-US", "pt_BR", "english", "german_24l")] == [
         "en",
         "en",
         "pt",
@@ -73,17 +73,17 @@ def test_languages_go_by_many_names() -> None:
     ]
 
 
-def test_every_published_model_has_a_table_of_its_language() -> None:
-    assert {code_of(variant) for variant in variant_names()} == set(languages())
+def test_every_published_model_has_a_language_file() -> None:
+    assert {language_code(variant) for variant in variant_names()} == set(available_languages())
 
 
-def test_a_language_that_no_file_tells_about_has_an_empty_table() -> None:
-    assert table_of("xx") == Table()
+def test_language_without_a_file_has_empty_data() -> None:
+    assert load_language("xx") == LanguageData()
 
 
 @settings(deadline=None)
-@given(ANYTHING, st.sampled_from([*languages(), "sv", "ja", "xx"]), st.lists(st.integers(0, 120), max_size=4))
-def test_any_text_can_be_read_in_any_language(text: str, language: str, cuts: list[int]) -> None:
+@given(ANY_TEXT, st.sampled_from([*available_languages(), "sv", "ja", "xx"]), st.lists(st.integers(0, 120), max_size=4))
+def test_any_text_is_read_in_any_language(text: str, language: str, splits: list[int]) -> None:
     items = read(text, language=language)
     check_offsets(text, items)
-    assert read(*cut_up(text, cuts), language=language) == items
+    assert read(*split_at(text, splits), language=language) == items

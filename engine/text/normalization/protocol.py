@@ -1,0 +1,43 @@
+"""The interface of text normalization: the words that go in, and what a normalizer provides."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class RawWord:
+    """A word of the source text before normalization, or a slice of a long one."""
+
+    text: str  # without markup and control characters
+    written: str  # as in the source text
+    start: int  # offset into the source text
+    after_space: bool
+    is_complete: bool = True  # false for a slice that is not the end of its word
+    is_block_marker: bool = False  # of a list item, a heading or a thematic break
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.written)
+
+
+class Normalizer(Protocol):
+    """Converts written words to their spoken form, and answers what depends on the language about a single word."""
+
+    def verbalize(self, words: Sequence[RawWord], left_context: Sequence[RawWord]) -> list[str]:
+        """Return the spoken form of each word, empty if it is silent. `left_context` holds the words before them."""
+
+    def needs_right_context(self, text: str) -> bool:
+        """Return whether the next word may change the spoken form of this one."""
+
+    def is_abbreviation(self, text: str) -> bool:
+        """Return whether the period of this word never ends a sentence."""
+
+    def is_block_marker(self, text: str) -> bool:
+        """Return whether this word at the start of a line marks a list item, a heading or a thematic break."""
+
+    def is_table_delimiter(self, text: str) -> bool:
+        """Return whether this word makes its line a table row."""
+
+    def is_unsplittable(self, text: str) -> bool:
+        """Return whether a part of this word could have another meaning, so it stays whole even if it is too long."""
