@@ -1,132 +1,139 @@
-/**
- * The page: what is written in it is spoken, and what happens is said in words and numbers. Here its parts meet; each
- * of them is a file. They know the client's API; neither the protocol nor how sound is played.
- */
+/** The demo page: connects its parts and handles the controls of the main form. */
 
-import { Buttons } from './buttons.js';
-import { Crowd } from './crowd.js';
-import { Downloads } from './downloads.js';
-import { Link, NoLink } from './link.js';
-import { Options } from './options.js';
-import { Performer } from './performer.js';
-import { Programs } from './programs.js';
-import { Stage } from './stage.js';
-import { installVoices } from './voices.js';
-import { likeAnLlm } from './writing.js';
+import { PlaybackController } from './playback/playback_controller.js';
+import { simulateLlm } from './playback/llm_simulator.js';
+import { ConnectError, ServerConnection } from './server_connection.js';
+import { CodeSamples } from './view/code_samples.js';
+import { Downloads } from './view/downloads.js';
+import { MultiVoiceDemo } from './view/multi_voice_demo.js';
+import { Options } from './view/options.js';
+import { PlaybackView } from './view/playback_view.js';
+import { installVoices } from './voices/voices.js';
 
 const element = (/** @type {string} */ id) => /** @type {any} */ (document.getElementById(id));
 const ui = {
-  form: element('form'), text: element('text'), llm: element('llm'), rate: element('rate'),
-  rateNow: element('rate-now'), volume: element('volume'), keyField: element('key-field'), key: element('key'),
-  server: element('server'), status: element('status'), crowdSize: element('crowd-size'),
+  form: element('form'), text: element('text'), speak: element('speak'), pause: element('pause'), llm: element('llm'),
+  rate: element('rate'), rateNow: element('rate-now'), volume: element('volume'), keyField: element('key-field'),
+  key: element('key'), server: element('server'), status: element('status'),
+  multiVoiceSize: element('multi-voice-size'), multiVoiceSpeak: element('multi-voice-speak'),
 };
 
-const [link, stage, options, crowd] = [new Link(), new Stage(), new Options(), new Crowd(element('lanes'))];
-const performer = new Performer(link, stage, options, crowd, tell);
-const programs = new Programs(order);
-const downloads = new Downloads(order, () => link.headers(), () => stage.words);
-const buttons = new Buttons({ speak: toggleSpeech, pause: () => performer.pause(), crowd: toggleCrowd });
+const connection = new ServerConnection();
+const [view, options] = [new PlaybackView(), new Options()];
+const multiVoice = new MultiVoiceDemo(element('lanes'));
+const controller = new PlaybackController(connection, view, options, multiVoice, showStatus);
+const codeSamples = new CodeSamples(request);
+const downloads = new Downloads(request, () => connection.headers(), () => view.words);
 const voices = installVoices({
   root: element('voices'),
   server: {
-    headers: () => link.headers(),
-    say: (voice, text) => performer.preview(voice, text),
-    hush: () => performer.stop(),
-    tell,
+    headers: () => connection.headers(),
+    speak: (voice, text) => controller.preview(voice, text),
+    stop: () => controller.stop(),
+    showStatus,
   },
 });
 
 async function open() {
-  if (ui.key.value) link.apiKey = ui.key.value;
+  if (ui.key.value) connection.apiKey = ui.key.value;
   ui.key.value = '';
-  tell('Connecting…');
+  showStatus('Connecting…');
   try {
-    const ready = await link.open();
+    const ready = await connection.open();
     ui.keyField.hidden = true;
-    showServer(ready);
+    ui.server.textContent = `Model: ${ready.model}.`;
     await voices.open(ready);
-    crowd.seat(ui.crowdSize.value, ready.voices);
-    programs.show();
-    tell('Ready.');
+    multiVoice.setVoices(ui.multiVoiceSize.value, ready.voices);
+    codeSamples.update();
+    showStatus('Ready.');
   } catch (error) {
-    if (!(error instanceof NoLink)) throw error;
-    ui.keyField.hidden = !error.wantsKey;
-    if (error.wantsKey) ui.key.focus();
-    tell(error.message, true);
+    if (!(error instanceof ConnectError)) throw error;
+    ui.keyField.hidden = !error.needsKey;
+    if (error.needsKey) ui.key.focus();
+    showStatus(error.message, true);
   }
-  show();
-}
-
-/** @param {import('../clients/js/wire.js').ReadyMessage} ready */
-function showServer({ model }) {
-  ui.server.textContent = `Model: ${model}.`;
+  updateControls();
 }
 
 async function toggleSpeech() {
-  if (performer.act) await performer.stop();
-  else if (!link.session) await open();
+  if (controller.current) await controller.stop();
+  else if (!connection.session) await open();
   else if (ui.text.value.trim()) await speak();
-  else tell('Write something first.', true);
+  else showStatus('Enter some text first.', true);
 }
 
 async function speak() {
-  options.draw();
-  programs.show();
-  const text = ui.llm.checked ? likeAnLlm(ui.text.value, () => ui.rate.valueAsNumber) : [ui.text.value];
-  await performer.speak(text, voices.voice);
+  options.drawSeed();
+  codeSamples.update();
+  const text = ui.llm.checked ? simulateLlm(ui.text.value, () => ui.rate.valueAsNumber) : [ui.text.value];
+  await controller.speak(text, voices.voice);
 }
 
-async function toggleCrowd() {
-  if (performer.isCrowd) await performer.stop();
-  else await performer.together();
+async function toggleMultiVoice() {
+  if (controller.isMultiVoice) await controller.stop();
+  else await controller.speakMultiVoice();
 }
 
-/** What is wished for now. @returns {import('./copy_as.js').Order} */
-function order() {
-  const isKeyed = link.apiKey !== undefined;
-  return { url: location.origin, text: ui.text.value, voice: voices.voice, wish: options.wish, isKeyed };
+/** The request that the page's current text, voice and settings describe. */
+function request() {
+  const needsKey = connection.apiKey !== undefined;
+  return { url: location.origin, text: ui.text.value, voice: voices.voice, options: options.values, needsKey };
 }
 
-/** @param {string} message @param {boolean} [fault] */
-function tell(message, fault = false) {
-  if (ui.status.textContent !== message) ui.status.textContent = message; // said once by a screen reader
-  ui.status.classList.toggle('fault', fault);
+/** @param {string} message @param {boolean} [isError] */
+function showStatus(message, isError = false) {
+  if (ui.status.textContent !== message) ui.status.textContent = message; // screen readers announce every change
+  ui.status.classList.toggle('error', isError);
 }
 
-function show() {
-  const isConnected = link.session !== null;
-  buttons.show(performer.act, isConnected, performer.isCrowd);
-  downloads.show(isConnected);
-  stage.seekable = performer.isFree;
+function updateControls() {
+  const isConnected = connection.session !== null;
+  const { current, isMultiVoice } = controller;
+  ui.speak.disabled = false;
+  ui.speak.textContent = current ? 'Stop' : isConnected ? 'Speak' : 'Connect';
+  ui.pause.disabled = !current?.pause || !['speaking', 'paused'].includes(current.phase);
+  ui.pause.textContent = current?.phase === 'paused' ? 'Resume' : 'Pause';
+  ui.multiVoiceSpeak.disabled = !isConnected;
+  ui.multiVoiceSpeak.textContent = isMultiVoice ? 'Stop' : 'Speak together';
+  ui.multiVoiceSize.disabled = isMultiVoice;
+  downloads.update(isConnected);
+  view.seekable = controller.canReplay;
 }
 
-performer.onChange = show;
-stage.onSeek = (ms) => performer.again(ms);
-link.onNews = () => {
-  if (performer.act) return; // who speaks tells it
-  if (link.news === 'lost') tell('The connection is lost. Getting it back…', true);
-  else if (link.news === 'back') tell('Connected again.');
-  else if (ui.status.textContent === 'Connected again.') tell('Ready.');
+controller.onChange = updateControls;
+view.onSeek = (ms) => controller.replay(ms);
+connection.onNotice = () => {
+  if (controller.current) return; // the status of the speech includes the notice
+  if (connection.notice === 'lost') showStatus('Connection lost. Reconnecting…', true);
+  else if (connection.notice === 'back') showStatus('Connected again.');
+  else if (ui.status.textContent === 'Connected again.') showStatus('Ready.');
 };
-link.onClosed = (why) => {
+connection.onClosed = (reason) => {
   voices.close();
-  if (!performer.act) tell(why, true);
-  show();
+  if (!controller.current) showStatus(reason, true);
+  updateControls();
 };
 
-ui.form.addEventListener('submit', (event) => event.preventDefault());
-ui.text.addEventListener('input', () => programs.show());
-element('voices').addEventListener('change', () => programs.show());
-options.onChange = () => programs.show();
-ui.volume.addEventListener('input', () => (performer.sound.volume = ui.volume.valueAsNumber));
+ui.form.addEventListener('submit', (event) => {
+  event.preventDefault();
+  toggleSpeech();
+});
+ui.pause.addEventListener('click', () => controller.togglePause());
+ui.multiVoiceSpeak.addEventListener('click', toggleMultiVoice);
+ui.text.addEventListener('input', () => codeSamples.update());
+element('voices').addEventListener('change', () => codeSamples.update());
+options.onChange = () => codeSamples.update();
+ui.volume.addEventListener('input', () => (controller.output.volume = ui.volume.valueAsNumber));
 ui.rate.addEventListener('input', () => (ui.rateNow.value = ui.rate.value));
-ui.crowdSize.addEventListener('change', () => crowd.seat(ui.crowdSize.value, link.session?.ready.voices ?? []));
+ui.multiVoiceSize.addEventListener('change', () => {
+  multiVoice.setVoices(ui.multiVoiceSize.value, connection.session?.ready.voices ?? []);
+});
 ui.text.addEventListener('keydown', (event) => {
   if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) ui.form.requestSubmit();
 });
 document.addEventListener('keydown', ({ key }) => {
-  if (key === 'Escape' && performer.act) performer.stop();
+  if (key === 'Escape' && controller.current) controller.stop();
 });
 
-crowd.seat(ui.crowdSize.value, []); // now, so that nothing moves when the server's voices are known
+multiVoice.setVoices(ui.multiVoiceSize.value, []); // before the server answers, so that the layout does not shift
 await open();

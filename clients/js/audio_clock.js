@@ -1,6 +1,6 @@
-/** What time it is, for one who plays: of the audio clock, in milliseconds, and of the page. */
+/** The clocks that a player needs: the audio clock, in milliseconds, and the page's. */
 
-const MAX_LATENCY_S = 1; // what is told beyond that is not so
+const MAX_LATENCY_S = 1; // a larger reported latency is taken for an error
 
 export class AudioClock {
   #audio;
@@ -10,27 +10,27 @@ export class AudioClock {
     this.#audio = audio;
   }
 
-  /** Of what is handed to the device now. */
-  get sentMs() {
+  /** The audio time of the samples that are handed to the device now. */
+  get deviceMs() {
     return this.#audio.currentTime * 1000;
   }
 
-  /** Of what is heard now. */
-  get heardMs() {
+  /** The audio time of the samples that are audible now. */
+  get audibleMs() {
     const { currentTime, outputLatency, state } = this.#audio;
     const { contextTime = 0, performanceTime = 0 } = this.#audio.getOutputTimestamp();
-    let heardS = currentTime - (outputLatency || 0);
-    if (contextTime && state === 'running') heardS = contextTime + (this.nowMs - performanceTime) / 1000;
-    return Math.min(currentTime, Math.max(heardS, currentTime - MAX_LATENCY_S)) * 1000;
+    let audibleS = currentTime - (outputLatency || 0);
+    if (contextTime && state === 'running') audibleS = contextTime + (this.nowMs - performanceTime) / 1000;
+    return Math.min(currentTime, Math.max(audibleS, currentTime - MAX_LATENCY_S)) * 1000;
   }
 
-  /** Of the page. */
+  /** The page's clock. */
   get nowMs() {
     return performance.now();
   }
 
   /** @param {() => void} task @param {number} ms */
-  later(task, ms) {
+  setTimer(task, ms) {
     setTimeout(task, ms);
   }
 }

@@ -1,9 +1,9 @@
-/** How long to wait before the next try, so that many who lost the same server do not all come back at once. */
+/** Reconnection delays with full jitter, so that clients of a failed server do not all reconnect at once. */
 
 const FIRST_MS = 100;
 const MAX_MS = 4000;
 
-/** By chance, between nothing and a limit that doubles. Without end. */
+/** Yield random delays below a limit that doubles up to `MAX_MS`, forever. */
 export function* delaysMs(random = Math.random) {
   let limitMs = FIRST_MS;
   while (true) {

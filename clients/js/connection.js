@@ -1,4 +1,4 @@
-/** One WebSocket to a server: messages instead of frames, and our errors instead of events. Knows no context. */
+/** One WebSocket connection to a server; converts frames to messages and socket events to errors. */
 
 import { ConnectionLost, ProtocolError, Refused } from './errors.js';
 import { decode, encode } from './wire.js';
@@ -6,23 +6,23 @@ import { decode, encode } from './wire.js';
 /** @typedef {import('./wire.js').ServerMessage} ServerMessage */
 /** @typedef {import('./wire.js').ReadyMessage} Ready */
 
-const OPEN_MS = 10_000;
-const BROKEN = 1006; // what a WebSocket says where no close code came
+const OPEN_TIMEOUT_MS = 10_000;
+const NO_CLOSE_CODE = 1006; // reported by a WebSocket that received no close code
 
 export class Connection {
-  /** Fulfilled with `ready`, when it is there. @type {Promise<Ready>} */
+  /** Resolves with the `ready` message. @type {Promise<Ready>} */
   ready;
-  /** Told of every message behind `ready`, which is the first. @type {(message: ServerMessage) => void} */
+  /** Called with every message after `ready`. @type {(message: ServerMessage) => void} */
   onMessage = () => {};
-  /** Told once, when there is no more to come. @type {(error: Error) => void} */
+  /** Called once, when the connection has ended. @type {(error: Error) => void} */
   onLoss = () => {};
 
   #socket;
   #url;
-  #open = false;
-  #over = false;
-  /** What the server said last of the session as a whole. @type {import('./wire.js').ErrorMessage | null} */
-  #complaint = null;
+  #isOpen = false;
+  #isOver = false;
+  /** The server's latest error about the whole session. @type {import('./wire.js').ErrorMessage | null} */
+  #sessionError = null;
   /** @type {{fulfil: (ready: Ready) => void, reject: (error: Error) => void}} */
   #settle;
   #timer;
@@ -32,56 +32,57 @@ export class Connection {
     this.#socket = socket;
     this.#url = url;
     this.ready = new Promise((fulfil, reject) => (this.#settle = { fulfil, reject }));
-    this.#timer = setTimeout(() => this.close(new Refused(`no answer from ${url}: is it the right address?`)), OPEN_MS);
+    const timeout = () => this.close(new Refused(`no answer from ${url}: is it the right address?`));
+    this.#timer = setTimeout(timeout, OPEN_TIMEOUT_MS);
     socket.binaryType = 'arraybuffer';
     socket.onmessage = (event) => this.#receive(event.data);
-    socket.onclose = (event) => this.#lose(this.#explain(event));
-    // Node 20 tells of a failed opening only so; where `close` follows it has nothing to add.
-    socket.onerror = () => this.#lose(this.#explain({ code: BROKEN, reason: '' }));
+    socket.onclose = (event) => this.#onEnd(this.#explain(event));
+    // Node 20 reports a failed handshake only here. Elsewhere `close` follows, with nothing to add.
+    socket.onerror = () => this.#onEnd(this.#explain({ code: NO_CLOSE_CODE, reason: '' }));
   }
 
   /** @param {import('./wire.js').ClientMessage} message */
   send(message) {
-    if (!this.#over) this.#socket.send(encode(message));
+    if (!this.#isOver) this.#socket.send(encode(message));
   }
 
-  /** `why` is what is told of the end, where it is not known yet. @param {Error} why @param {number} [code] */
-  close(why, code = 1000) {
-    this.#lose(why);
+  /** Close the connection, with the error to report for it. @param {Error} reason @param {number} [code] */
+  close(reason, code = 1000) {
+    this.#onEnd(reason);
     this.#socket.close(code);
   }
 
   /** @param {string | ArrayBuffer} frame */
   #receive(frame) {
     try {
-      this.#take(decode(frame));
+      this.#handle(decode(frame));
     } catch (error) {
       this.close(/** @type {Error} */ (error), 3002);
     }
   }
 
   /** @param {ServerMessage} message */
-  #take(message) {
-    const complaint = message.type === 'error' && !message.context_id ? message : null;
-    if (this.#open) {
-      this.#complaint = complaint ?? this.#complaint;
+  #handle(message) {
+    const sessionError = message.type === 'error' && !message.context_id ? message : null;
+    if (this.#isOpen) {
+      this.#sessionError = sessionError ?? this.#sessionError;
       this.onMessage(message);
-    } else if (complaint) {
-      const retryAfterMs = complaint.retry_after_ms ?? undefined;
-      this.close(new Refused(`${this.#url} refused the session: ${complaint.message}`, retryAfterMs));
+    } else if (sessionError) {
+      const retryAfterMs = sessionError.retry_after_ms ?? undefined;
+      this.close(new Refused(`${this.#url} refused the session: ${sessionError.message}`, retryAfterMs));
     } else if (message.type !== 'ready') {
       throw new ProtocolError(`${this.#url} said ${message.type} instead of ready`);
     } else {
       clearTimeout(this.#timer);
-      this.#open = true;
+      this.#isOpen = true;
       this.#settle.fulfil(message);
     }
   }
 
   /** @param {Error} error */
-  #lose(error) {
-    if (this.#over) return;
-    this.#over = true;
+  #onEnd(error) {
+    if (this.#isOver) return;
+    this.#isOver = true;
     clearTimeout(this.#timer);
     this.#settle.reject(error);
     this.onLoss(error);
@@ -89,14 +90,15 @@ export class Connection {
 
   /** @param {{code: number, reason: string}} event */
   #explain({ code, reason }) {
-    const broken = code === BROKEN;
-    const why = this.#complaint?.message || reason || (broken ? 'without a word' : `close code ${code}`);
-    if (this.#open) {
-      const more = { closeCode: broken ? undefined : code, retryAfterMs: this.#complaint?.retry_after_ms ?? undefined };
-      return new ConnectionLost(`the connection to ${this.#url} was lost (${why})`, more);
+    const hasNoCode = code === NO_CLOSE_CODE;
+    const why = this.#sessionError?.message || reason || (hasNoCode ? 'without a word' : `close code ${code}`);
+    if (this.#isOpen) {
+      const retryAfterMs = this.#sessionError?.retry_after_ms ?? undefined;
+      const fields = { closeCode: hasNoCode ? undefined : code, retryAfterMs };
+      return new ConnectionLost(`the connection to ${this.#url} was lost (${why})`, fields);
     }
-    if (!broken) return new Refused(`${this.#url} closed the session at once (${why}): try again`);
+    if (!hasNoCode) return new Refused(`${this.#url} closed the session at once (${why}): try again`);
     const advice = 'start a server with "sayline serve", and give the API key if it wants one';
-    return new Refused(`no session with ${this.#url}: ${advice}`); // browsers do not tell which of them
+    return new Refused(`no session with ${this.#url}: ${advice}`); // browsers do not report which
   }
 }

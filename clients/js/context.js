@@ -1,9 +1,9 @@
-/** One stream of speech in a session: text goes in, events come out. Knows no socket; `Session` carries its messages. */
+/** A context: one stream of speech in a session. `Session` sends and receives its messages. */
 
 import { SaylineError, contextFailed } from './errors.js';
 import { Inbox } from './inbox.js';
-import { Sent } from './sent.js';
-import { speakable } from './wire.js';
+import { ResendBuffer } from './resend_buffer.js';
+import { withoutSurrogates } from './wire.js';
 
 /** @typedef {import('./inbox.js').Event} Event */
 /** @typedef {import('./inbox.js').Cancelled} Cancelled */
@@ -11,24 +11,27 @@ import { speakable } from './wire.js';
 /** @typedef {import('./wire.js').SegmentMessage} Segment */
 /** @typedef {import('./wire.js').WordMessage} Word */
 /** @typedef {import('./wire.js').ContextMessage} ContextMessage */
-/** @typedef {string | Iterable<string> | AsyncIterable<string>} Writing a text, or one that is still being written */
+/**
+ * A text, or one that is still being written.
+ * @typedef {string | Iterable<string> | AsyncIterable<string>} Writing
+ */
 
-const MAX_TEXT_CHARS = 4096; // in one message; a longer text goes out in several
-const MAX_UNSPOKEN_CHARS = 50_000; // sent and not spoken yet: most of an hour; the server takes 100,000
+const MAX_TEXT_CHARS = 4096; // in one message; a longer text is split
+const MAX_UNSPOKEN_CHARS = 50_000; // sent but not spoken yet: most of an hour; the server accepts 100,000
 
 /**
- * One stream of speech: text goes in, events come out of `for await`. It throws `ContextFailed` when the server gave
- * this context up, `ConnectionLost` when the session ended, each after the events that came before.
+ * One stream of speech: push text, and iterate over the events. The iterator throws `ContextFailed` if the server gave
+ * up this context and `ConnectionLost` if the session ended, each after the events received before.
  */
 export class Context {
-  /** In the server's log it has this name. @type {string} */
+  /** Names the context in the server's log. @type {string} */
   contextId;
-  /** For the session. */
-  sent = new Sent();
+  /** Used by the session to resend messages after a reconnection. */
+  resendBuffer = new ResendBuffer();
 
   #send;
   #inbox;
-  /** What may still be sent: text, or only a cancel, or nothing. @type {'open' | 'ended' | 'cancelled'} */
+  /** Whether text may still be sent, only a cancel, or nothing. @type {'open' | 'ended' | 'cancelled'} */
   #state = 'open';
   /** @type {number | undefined} */
   #ackedMs;
@@ -45,23 +48,23 @@ export class Context {
     this.#inbox = new Inbox(id, format, ready);
   }
 
-  /** The last event has come, or the server is gone. */
+  /** Whether the last event was received or the connection is lost for good. */
   get over() {
     return this.#inbox.over;
   }
 
-  /** Milliseconds of audio that have come. */
+  /** Milliseconds of audio received. */
   get durationMs() {
     return this.#inbox.durationMs;
   }
 
-  /** In the queue of a server that is full, or null; 1 is the next. */
+  /** The position in the queue of a full server, or null; 1 is the next. */
   get place() {
     return this.#inbox.place;
   }
 
   /**
-   * Speak all of a text and give the frames as they come. Leaving the loop early cancels the speech.
+   * Speak a whole text and yield its audio frames. Leaving the loop early cancels the speech.
    * @param {Writing} text
    * @returns {AsyncGenerator<Frame>}
    */
@@ -71,34 +74,34 @@ export class Context {
   }
 
   /**
-   * Push all of a text in the background, then end. An error of its iterator comes out of the events.
+   * Push a whole text in the background, then end. An error of its iterator is thrown by the event iterator.
    * @param {Writing} text
    */
   feed(text) {
     this.#pushAll(typeof text === 'string' ? [text] : text).catch((error) => {
-      if (this.#state !== 'cancelled') this.#inbox.fail(error); // a text that was called off, too, may end so
+      if (this.#state !== 'cancelled') this.#inbox.fail(error); // a cancelled text may fail as a consequence
     });
   }
 
   /**
-   * Send a piece of text, cut anywhere: pieces are joined as they are, so spaces belong to the text.
+   * Send a piece of text, split anywhere: pieces are joined as they are, so they include the spaces.
    * @param {string} text
    */
   push(text) {
     this.#requireOpen('text');
-    for (const part of parts(text)) this.#send({ type: 'text', context_id: this.contextId, text: part });
+    for (const part of splitText(text)) this.#send({ type: 'text', context_id: this.contextId, text: part });
   }
 
   /**
-   * Speak at once all that was pushed, without waiting for the end of a sentence; `flushed` tells when it was.
-   * @param {string} [id] comes back in `flushed`
+   * Speak all text pushed so far without waiting for the end of a sentence. A `flushed` event confirms it.
+   * @param {string} [id] returned in `flushed`
    */
   flush(id) {
     this.#requireOpen('flush');
     this.#send({ type: 'flush', context_id: this.contextId, id });
   }
 
-  /** No more text will come: speak the rest, then `done`. */
+  /** End the text: the rest is spoken, then `done` follows. */
   end() {
     this.#requireOpen('end');
     this.#state = 'ended';
@@ -106,8 +109,8 @@ export class Context {
   }
 
   /**
-   * Tell how much of this context's audio has been heard, now and then: the server goes by the clock between. When
-   * nobody needs to know any more, nothing is sent.
+   * Report how much of this context's audio has been played. Between reports the server extrapolates. Not sent once the
+   * context is over.
    * @param {number} playedMs
    */
   ack(playedMs) {
@@ -117,21 +120,21 @@ export class Context {
   }
 
   /**
-   * Be silent now, and tell what was heard when `playedMs` had been played. No frame comes out after this.
+   * Stop the speech and return what was heard when `playedMs` had been played. No frame is yielded after this.
    *
-   * Without `playedMs` the last `ack` counts, carried on by the clock. Where the server had said all already, or is
-   * gone, the same is told from the words that came; then the last `ack` counts as it is, and without one all of it.
+   * Without `playedMs` the server uses the last `ack`, extrapolated. If the context is over or the connection lost, the
+   * result is computed here from the words received: up to the last `ack`, or all of them without one.
    * @param {number} [playedMs]
    * @returns {Promise<Cancelled>}
    */
   async cancel(playedMs) {
-    this.#inbox.silence();
+    this.#inbox.dropFrames();
     if (!this.over && this.#state !== 'cancelled') {
       this.#state = 'cancelled';
       this.#send({ type: 'cancel', context_id: this.contextId, played_ms: playedMs });
     }
-    while (!this.over) await this.#inbox.change();
-    return this.#inbox.heard(playedMs ?? this.#ackedMs ?? Infinity);
+    while (!this.over) await this.#inbox.nextChange();
+    return this.#inbox.cancelResult(playedMs ?? this.#ackedMs ?? Infinity);
   }
 
   /** @returns {AsyncGenerator<Event>} */
@@ -139,76 +142,76 @@ export class Context {
     try {
       for (let event = await this.#inbox.next(); event; event = await this.#inbox.next()) yield event;
     } finally {
-      if (!this.over) this.cancel().catch(() => {}); // a session that is gone needs no cancel
+      if (!this.over) this.cancel().catch(() => {}); // a closed session needs no cancel
     }
   }
 
-  // For the session
+  // Called by the session
 
   get lastSeq() {
     return this.#inbox.lastSeq;
   }
 
-  /** It goes out now, or over the next connection. @param {ContextMessage} message */
-  onSending(message) {
-    this.sent.add(message);
-    if (message.type === 'text') this.#inbox.transcript.add(message.text);
+  /** Record a message that is about to be sent, now or after a reconnection. @param {ContextMessage} message */
+  recordSent(message) {
+    this.resendBuffer.add(message);
+    if (message.type === 'text') this.#inbox.transcript.addText(message.text);
   }
 
-  /** What the server said about this context. @param {import('./wire.js').ContextEvent} event */
+  /** Handle an event of this context. @param {import('./wire.js').ContextEvent} event */
   receive(event) {
     if (!this.#inbox.receive(event)) return;
-    if (event.type === 'segment') this.sent.spoken(event.end_char);
+    if (event.type === 'segment') this.resendBuffer.markSpoken(event.end_char);
     else if (event.type === 'done' || event.type === 'cancelled') this.#inbox.close();
-    else if (event.type === 'error') this.#receiveError(event);
+    else if (event.type === 'error') this.#onError(event);
   }
 
-  /** The server is gone. @param {Error} error */
-  lose(error) {
+  /** End the context, because the connection is lost for good. @param {Error} error */
+  onConnectionLost(error) {
     this.#inbox.close();
     this.#inbox.fail(error);
   }
 
-  // What follows
 
   /** @param {import('./wire.js').ErrorMessage} error */
-  #receiveError(error) {
+  #onError(error) {
     if (error.final) this.#inbox.close();
     else if (this.#state === 'cancelled') return;
-    // Not final: a message of ours was refused, and the speech would have a hole there. The server goes on.
+    // Not final: the server refused one message and goes on, but the speech would have a gap there.
     this.#inbox.fail(contextFailed(error));
   }
 
   /** @param {Iterable<string> | AsyncIterable<string>} text */
   async #pushAll(text) {
     for await (const piece of text) {
-      for (const part of parts(piece)) {
-        await this.#room();
-        if (this.over || this.#state === 'cancelled') return; // which also tells the text's iterator to stop
+      for (const part of splitText(piece)) {
+        await this.#waitForRoom();
+        if (this.over || this.#state === 'cancelled') return; // also closes the text's iterator
         this.push(part);
       }
     }
     if (!this.over && this.#state === 'open') this.end();
   }
 
-  async #room() {
+  async #waitForRoom() {
     const inbox = this.#inbox;
-    while (this.sent.unspokenChars > MAX_UNSPOKEN_CHARS && !inbox.over && !inbox.failure) await inbox.change();
+    const isFull = () => this.resendBuffer.unspokenChars > MAX_UNSPOKEN_CHARS;
+    while (isFull() && !inbox.over && !inbox.failure) await inbox.nextChange();
   }
 
-  /** @param {string} wish */
-  #requireOpen(wish) {
+  /** @param {string} action */
+  #requireOpen(action) {
     if (this.#inbox.failure) throw this.#inbox.failure;
     if (this.over || this.#state !== 'open') {
       const state = this.over ? 'over' : this.#state;
-      throw new SaylineError(`${this.contextId} is ${state} and takes no ${wish}: open another context`);
+      throw new SaylineError(`${this.contextId} is ${state} and takes no ${action}: open another context`);
     }
   }
 }
 
-/** As much of a text as goes into one message, again and again; never half of a character. @param {string} text */
-function* parts(text) {
+/** Split a text into parts that fit into one message, between code points. @param {string} text */
+function* splitText(text) {
   if (typeof text !== 'string') throw new TypeError(`text must be a string, not ${typeof text}`);
-  const chars = [...speakable(text)];
+  const chars = [...withoutSurrogates(text)];
   for (let at = 0; at < chars.length; at += MAX_TEXT_CHARS) yield chars.slice(at, at + MAX_TEXT_CHARS).join('');
 }

@@ -1,13 +1,13 @@
-/** What can go wrong for someone who uses this client. Every message says what happened and what to do about it. */
+/** The errors of this package. Every message says what happened and what to do about it. */
 
-/** The root of all errors of this package. */
+/** Base class of all errors of this package. */
 export class SaylineError extends Error {
   name = 'SaylineError';
 }
 
 /**
- * No session came about: no server there, a wrong key, a full server, a wrong address. `retryAfterMs`: where it is there,
- * the same has a chance after so long.
+ * No session could be opened: no server, a rejected key, a full server or a wrong address. If `retryAfterMs` is set, a
+ * retry after that time may succeed.
  */
 export class Refused extends SaylineError {
   name = 'Refused';
@@ -20,8 +20,8 @@ export class Refused extends SaylineError {
 }
 
 /**
- * The session ended before its contexts did. `closeCode` is there where the server closed it, `retryAfterMs` where
- * another one has a chance after so long.
+ * The session ended before its contexts did. `closeCode` is set if the server closed it, `retryAfterMs` if a new
+ * session may succeed after that time.
  */
 export class ConnectionLost extends SaylineError {
   name = 'ConnectionLost';
@@ -35,7 +35,7 @@ export class ConnectionLost extends SaylineError {
 }
 
 /**
- * The connection is back, but the server no longer knows this context: speak its text in another one of the same
+ * The connection was restored, but the server no longer knows this context: speak its text in a new context of the same
  * session.
  */
 export class NotRecovered extends ConnectionLost {
@@ -43,8 +43,8 @@ export class NotRecovered extends ConnectionLost {
 }
 
 /**
- * The server gave up one context, or refused a message of it; the session and its other contexts go on. `code` is for
- * programs. `retryAfterMs`: where it is there, the same has a chance after so long.
+ * The server gave up one context or refused one of its messages; the session and its other contexts go on. `code` is
+ * for programs. If `retryAfterMs` is set, a retry after that time may succeed.
  */
 export class ContextFailed extends SaylineError {
   name = 'ContextFailed';
@@ -57,27 +57,27 @@ export class ContextFailed extends SaylineError {
   }
 }
 
-/** No place: try again after `retryAfterMs`, or wait in line, as a context does without `wait: false`. */
+/** The server is full: retry after `retryAfterMs`, or wait in the queue, as a context does without `wait: false`. */
 export class Full extends ContextFailed {
   name = 'Full';
 }
 
-/** More than this key, session or context may have: wait `retryAfterMs`, or for speech that is under way. */
+/** A limit of the key, session or context was exceeded: wait `retryAfterMs`, or until some speech has finished. */
 export class Limited extends ContextFailed {
   name = 'Limited';
 }
 
-/** What came was not read: read it sooner, or ask for less of it ahead with `maxLeadMs`. */
+/** Received audio was not read: read it sooner, or lower `maxLeadMs`. */
 export class SlowConsumer extends ContextFailed {
   name = 'SlowConsumer';
 }
 
-/** There is no such voice for this key: `session.ready.voices` has those that there are. */
+/** The voice does not exist for this key: `session.ready.voices` lists those that do. */
 export class UnknownVoice extends ContextFailed {
   name = 'UnknownVoice';
 }
 
-/** The server sent something that is not a Sayline message. */
+/** The server sent an invalid message. */
 export class ProtocolError extends SaylineError {
   name = 'ProtocolError';
 }
@@ -92,7 +92,7 @@ const KINDS = new Map([
 ]);
 
 /**
- * The exception for an error of the server.
+ * Convert an error message of the server to an exception.
  * @param {{code: string, message: string, retry_after_ms?: number}} error
  */
 export function contextFailed({ code, message, retry_after_ms }) {

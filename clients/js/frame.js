@@ -1,8 +1,8 @@
-/** A piece of audio, as the reader of a context gets it. */
+/** One frame of audio, as a context yields it. */
 
 import { SaylineError } from './errors.js';
 
-/** 80 ms of audio: one Opus packet, or 16-bit PCM. */
+/** 80 ms of audio: an Opus packet or 16-bit PCM. */
 export class Frame {
   /** @type {'frame'} */
   type = 'frame';
@@ -22,7 +22,7 @@ export class Frame {
     this.opus_pre_skip = opus_pre_skip;
   }
 
-  /** Samples, whatever byte order this machine has and wherever the bytes lie. */
+  /** The samples, decoded from little-endian bytes at any alignment. */
   get pcm() {
     if (this.format !== 'pcm') {
       throw new SaylineError(`this frame is ${this.format}: ask for PCM with context({ format: 'pcm' })`);

@@ -1,4 +1,4 @@
-/** What came of one context: events that wait for their reader, and what is known from all of them. Sends nothing. */
+/** The received events of one context, queued for the reader, and the state derived from them. */
 
 import { SlowConsumer } from './errors.js';
 import { Frame } from './frame.js';
@@ -8,13 +8,13 @@ import { Transcript } from './transcript.js';
 /** @typedef {import('./wire.js').CancelledMessage} Cancelled */
 /**
  * @typedef {import('./wire.js').QueuedMessage | Frame | import('./wire.js').WordMessage
- *   | import('./wire.js').WordEndMessage | import('./wire.js').SegmentMessage | import('./wire.js').FlushedMessage | import('./wire.js').DoneMessage
- *   | Cancelled} Event a `cancelled` or `done` is the last
+ *   | import('./wire.js').WordEndMessage | import('./wire.js').SegmentMessage | import('./wire.js').FlushedMessage
+ *   | import('./wire.js').DoneMessage | Cancelled} Event `cancelled` or `done` is the last
  */
 
-// Frames that wait for their reader. The server sends no faster than speech is heard, plus the lead, so only a reader
-// that has stopped reading gets this far: 28 MB of PCM.
-const MAX_WAITING_MS = 600_000;
+// The limit of frames that wait for the reader: 28 MB of PCM. The server sends no faster than real time plus the lead,
+// so only a reader that has stopped reading reaches it.
+const MAX_BUFFERED_MS = 600_000;
 
 export class Inbox {
   lastSeq = -1;
@@ -31,12 +31,12 @@ export class Inbox {
   #ready;
   /** @type {Event[]} */
   #events = [];
-  #waitingFrames = 0;
-  #silent = false;
+  #bufferedFrames = 0;
+  #isDroppingFrames = false;
   /** @type {Cancelled | null} */
   #cancelled = null;
   /** @type {(() => void)[]} */
-  #wakers = [];
+  #waiters = [];
 
   /** @param {string} id @param {'pcm' | 'opus'} format @param {import('./wire.js').ReadyMessage} ready */
   constructor(id, format, ready) {
@@ -46,7 +46,7 @@ export class Inbox {
   }
 
   /**
-   * False: it had come already, before the connection was lost.
+   * Process an event. Returns false for a duplicate, received before the connection was lost.
    * @param {ContextEvent} event
    */
   receive(event) {
@@ -54,84 +54,84 @@ export class Inbox {
       if (event.seq <= this.lastSeq) return false;
       this.lastSeq = event.seq;
     }
-    if (event.type === 'audio') this.#receiveAudio(event);
-    else if (event.type !== 'error' && event.type !== 'unknown') this.#note(event);
+    if (event.type === 'audio') this.#onAudio(event);
+    else if (event.type !== 'error' && event.type !== 'unknown') this.#onEvent(event);
     this.#wake();
     return true;
   }
 
-  /** No frame comes out any more. */
-  silence() {
-    this.#silent = true;
+  /** Drop all queued and future frames. */
+  dropFrames() {
+    this.#isDroppingFrames = true;
     this.#events = this.#events.filter((event) => event.type !== 'frame');
-    this.#waitingFrames = 0;
+    this.#bufferedFrames = 0;
   }
 
-  /** The reader gets this, after all that came before, and nothing more. Only the first counts. @param {Error} error */
+  /** Throw this error to the reader after the queued events. Only the first call counts. @param {Error} error */
   fail(error) {
     this.failure ??= error;
     this.#wake();
   }
 
-  /** There is nothing more to come. */
+  /** No more events will be received. */
   close() {
     this.over = true;
     this.place = null;
     this.#wake();
   }
 
-  /** Null behind the last. @returns {Promise<Event | null>} */
+  /** The next event, or null after the last. @returns {Promise<Event | null>} */
   async next() {
     for (;;) {
       const event = this.#events.shift();
-      if (event?.type === 'frame') this.#waitingFrames--;
+      if (event?.type === 'frame') this.#bufferedFrames--;
       if (event) return event;
       if (this.failure) throw this.failure;
       if (this.over) return null;
-      await this.change();
+      await this.nextChange();
     }
   }
 
-  /** Until something comes. */
-  change() {
-    return new Promise((wake) => this.#wakers.push(() => wake(undefined)));
+  /** Resolves when an event is received or the state changes. */
+  nextChange() {
+    return new Promise((wake) => this.#waiters.push(() => wake(undefined)));
   }
 
   /**
-   * In the server's words where it told; else from the words that came.
+   * What was heard up to `playedMs`: the server's `cancelled` message if it was received, else computed from the words.
    * @param {number} playedMs
    * @returns {Cancelled}
    */
-  heard(playedMs) {
+  cancelResult(playedMs) {
     if (this.#cancelled) return this.#cancelled;
     const numbers = { seq: this.lastSeq, duration_ms: this.durationMs, generated_ms: this.durationMs };
-    return { type: 'cancelled', context_id: this.#id, ...numbers, ...this.transcript.parted(playedMs) };
+    return { type: 'cancelled', context_id: this.#id, ...numbers, ...this.transcript.splitAt(playedMs) };
   }
 
   /** @param {import('./wire.js').AudioMessage} audio */
-  #receiveAudio(audio) {
+  #onAudio(audio) {
     const frame = new Frame(audio, this.#format, this.#ready);
     this.durationMs = frame.start_ms + this.#ready.frame_ms;
     this.place = null;
-    if (this.#silent || this.failure) return;
+    if (this.#isDroppingFrames || this.failure) return;
     this.#events.push(frame);
-    if (++this.#waitingFrames * this.#ready.frame_ms > MAX_WAITING_MS) {
-      const minutes = MAX_WAITING_MS / 60_000;
-      this.fail(new SlowConsumer('slow_consumer', `${minutes} min of audio wait to be read: read them sooner`));
+    if (++this.#bufferedFrames * this.#ready.frame_ms > MAX_BUFFERED_MS) {
+      const minutes = MAX_BUFFERED_MS / 60_000;
+      this.fail(new SlowConsumer('slow_consumer', `${minutes} min of audio are unread: read them sooner`));
     }
   }
 
   /** @param {Exclude<Event, Frame>} event */
-  #note(event) {
+  #onEvent(event) {
     if (event.type === 'queued') this.place = event.place;
-    else if (event.type === 'word') this.transcript.tell(event);
-    else if (event.type === 'word_end') this.transcript.tellEnd(event.end_ms);
+    else if (event.type === 'word') this.transcript.addWord(event);
+    else if (event.type === 'word_end') this.transcript.setWordEnd(event.end_ms);
     else if (event.type === 'done' || event.type === 'cancelled') this.durationMs = event.duration_ms;
     if (event.type === 'cancelled') this.#cancelled = event;
     if (!this.failure) this.#events.push(event);
   }
 
   #wake() {
-    for (const wake of this.#wakers.splice(0)) wake();
+    for (const wake of this.#waiters.splice(0)) wake();
   }
 }

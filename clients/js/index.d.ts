@@ -1,63 +1,63 @@
 /**
  * Speech while the text is still being written: the client of a Sayline server, for browsers and Node.
  *
- * `npm run check` holds this to what the modules are.
+ * `npm run check` checks that these declarations match the modules.
  */
 
-/** Open a session: `url` is the server's address, or its page's. Rejects with `Refused` where there is none. */
+/** Open a session. `url` is the address of the server or of its page. Rejects with `Refused` if there is none. */
 export function connect(url: string, options?: ConnectOptions): Promise<Session>;
 
 export interface ConnectOptions {
   apiKey?: string;
-  /** Another than the machine's own. */
+  /** Replaces the built-in one. */
   WebSocket?: typeof globalThis.WebSocket;
 }
 
-/** The address of the stream for what people write. */
+/** The WebSocket address for a URL as people write it. */
 export function streamAddress(url: string): string;
 
 /** A text, or one that is still being written. */
 export type Writing = string | Iterable<string> | AsyncIterable<string>;
 
-/** What is left out is the server's choice. */
+/** Options of a context. Omitted ones are left to the server. */
 export interface Wish {
   voice?: string;
-  /** `pcm` where nothing is said. */
+  /** Default: `pcm`. */
   format?: 'pcm' | 'opus';
-  /** `verbatim` speaks each `push` as one phrase; else the server finds the sentences. */
+  /** `verbatim` speaks each `push` as one phrase; `managed` lets the server find the sentences. */
   mode?: 'managed' | 'verbatim';
-  /** Numbers, dates, links and Markdown as a person would say them. */
+  /** Verbalize numbers, dates, links and Markdown. */
   cleanUp?: boolean;
-  /** Of the clean-up, as `en`. */
+  /** The language of the clean-up, such as `en`. */
   language?: string;
-  /** 0.5 to 2, without change of pitch. */
+  /** 0.5 to 2; the pitch does not change. */
   speed?: number;
   /** The same seed, text and voice give the same audio. */
   seed?: number;
   temperature?: number;
   /** 1 to 16. */
   decodeSteps?: number;
-  /** Half a sentence waits for its other half no longer than this. */
+  /** How long an incomplete sentence waits for its rest. */
   maxDelayMs?: number;
-  /** Audio sent ahead of what was heard. */
+  /** How much audio is sent ahead of playback. */
   maxLeadMs?: number;
-  /** In the queue where the server is full; false: `Full` at once. */
+  /** Wait in the queue if the server is full; false: fail at once with `Full`. */
   wait?: boolean;
 }
 
-/** Any number of contexts over one connection, and over the next one when that is lost. */
+/** Any number of contexts over one connection, which is replaced when it is lost. */
 export interface Session {
   readonly ready: Ready;
-  /** Fulfilled when the session is over, with why. */
+  /** Resolves with the reason when the session is over. */
   readonly closed: Promise<ConnectionLost | ProtocolError>;
-  /** Told `lost` when the connection broke and another is looked for, `back` when there is one. */
+  /** Called with `lost` when the connection broke and is being replaced, with `back` when it has been. */
   onConnection: (state: 'lost' | 'back') => void;
-  /** A stream of speech. */
+  /** Start a context: one stream of speech. */
   context(wish?: Wish): Context;
   close(): void;
 }
 
-/** What speaks there. */
+/** Describes the server and its model. */
 export interface Ready {
   protocol: string;
   server: string;
@@ -73,41 +73,41 @@ export interface Ready {
 }
 
 /**
- * One stream of speech: text goes in, events come out of `for await`. That throws `ContextFailed` when the server gave
- * this context up, `ConnectionLost` when the session ended, each after the events that came before. Leaving the loop
+ * One stream of speech: push text, and iterate over the events. The iterator throws `ContextFailed` if the server gave
+ * up this context and `ConnectionLost` if the session ended, each after the events received before. Leaving the loop
  * early cancels the speech.
  */
 export interface Context extends AsyncIterable<Event> {
-  /** In the server's log it has this name. */
+  /** Names the context in the server's log. */
   readonly contextId: string;
-  /** The last event has come, or the server is gone. */
+  /** Whether the last event was received or the connection is lost for good. */
   readonly over: boolean;
-  /** Milliseconds of audio that have come. */
+  /** Milliseconds of audio received. */
   readonly durationMs: number;
-  /** In the queue of a server that is full, or null; 1 is the next. */
+  /** The position in the queue of a full server, or null; 1 is the next. */
   readonly place: number | null;
-  /** Speak all of a text and give the frames as they come. */
+  /** Speak a whole text and yield its audio frames. */
   say(text: Writing): AsyncGenerator<Frame>;
-  /** Push all of a text in the background, then end. An error of its iterator comes out of the events. */
+  /** Push a whole text in the background, then end. An error of its iterator is thrown by the event iterator. */
   feed(text: Writing): void;
-  /** A piece of text, cut anywhere: pieces are joined as they are, so spaces belong to the text. */
+  /** Send a piece of text, split anywhere: pieces are joined as they are, so they include the spaces. */
   push(text: string): void;
-  /** Speak at once all that was pushed; `flushed` tells when it was, with this id. */
+  /** Speak all text pushed so far at once; a `flushed` event with this id confirms it. */
   flush(id?: string): void;
-  /** No more text will come: speak the rest, then `done`. */
+  /** End the text: the rest is spoken, then `done` follows. */
   end(): void;
-  /** Tell how much has been heard, about once a second; the server goes by the clock between. */
+  /** Report how much has been played, about once a second; between reports the server extrapolates. */
   ack(playedMs: number): void;
-  /** Be silent now, and tell what was heard when `playedMs` had been played; without it the last `ack` counts. */
+  /** Stop, and return what was heard up to `playedMs`, or up to the last `ack`, extrapolated. */
   cancel(playedMs?: number): Promise<Cancelled>;
 }
 
-/** A `done` or `cancelled` is the last. Characters are code points of all text of the context. */
+/** `done` or `cancelled` is the last. Character positions count code points of all text of the context. */
 export type Event = Queued | Frame | Word | WordEnd | Segment | Flushed | Done | Cancelled;
 
 interface Numbered {
   context_id: string;
-  /** Counts the events of a context. */
+  /** Numbers the events of a context. */
   seq: number;
 }
 
@@ -141,18 +141,18 @@ export interface Frame extends Numbered {
 /** Comes no later than its audio. */
 export interface Word extends Timed {
   type: 'word';
-  /** How it is said: "five dollars" of "$5". */
+  /** The verbalized form: "five dollars" for "$5". */
   spoken: string;
-  /** The times lie within the exact ones of the segment; otherwise `end_ms` is expected, and a `word_end` tells it. */
+  /** The times are interpolated within the segment; otherwise `end_ms` is a prediction that `word_end` corrects. */
   estimated: boolean;
 }
 
-/** The last word is over: one whose times are not estimated. Comes no later than the audio in which it ends. */
+/** The exact end of the last word, unless its times are estimated. Arrives no later than the audio it belongs to. */
 export interface WordEnd extends Omit<Timed, 'text'> {
   type: 'word_end';
 }
 
-/** A piece of text is over; its times are exact. */
+/** A segment of text has been spoken; its times are exact. */
 export interface Segment extends Timed {
   type: 'segment';
 }
@@ -168,118 +168,118 @@ export interface Done extends Numbered {
   duration_ms: number;
 }
 
-/** What a language model should find in its history is `heard_text`. */
+/** `heard_text` is what belongs in a language model's history. */
 export interface Cancelled extends Numbered {
   type: 'cancelled';
-  /** Of what was sent. */
+  /** Audio that was sent. */
   duration_ms: number;
-  /** Of what was made. */
+  /** Audio that was generated. */
   generated_ms: number;
   heard_chars: number;
   heard_text: string;
   unheard_text: string;
 }
 
-/** The sound of a page: any number of players, mixed and made as loud as wished. */
+/** The audio output of a page: mixes any number of players. */
 export class AudioOutput {
   private constructor(audio: AudioContext, format: 'opus' | 'pcm');
   /**
-   * As the first thing in the handler of a click: browsers keep silent until then. `sampleRateHz` is that of PCM, so that
-   * nothing is resampled where there is no Opus.
+   * Call it first in a click handler: browsers block audio without a user gesture. `sampleRateHz` is the rate of PCM,
+   * to avoid resampling if Opus is not available.
    */
   static open(options?: { sampleRateHz?: number }): Promise<AudioOutput>;
-  /** What it plays best: ask for it with `context({ format: output.format })`. */
+  /** The format to request with `context({ format: output.format })`. */
   readonly format: 'opus' | 'pcm';
-  /** Of the samples that players take and give. */
+  /** The rate of the samples that players accept and report. */
   readonly sampleRateHz: number;
-  /** The last node: what is heard. */
+  /** The last node before the destination. */
   readonly node: AudioNode;
   /** 0 to 1. */
   volume: number;
-  /** For one stream of speech; there may be several at once. */
+  /** Create a player for one stream of speech; several can play at once. */
   player(listener?: Listener): Player;
-  /** Silence: all players stop. */
+  /** Stop all players and release the audio device. */
   close(): Promise<void>;
 }
 
 export interface Listener {
-  /** About once a second, and where the sound stops: for `speech.ack`. */
+  /** Called about once a second, and when playback stops: for `speech.ack`. */
   onPlayed?: (playedMs: number) => void;
-  /** It goes on after a gap of so long. */
+  /** Called when playback continues after an underrun of this duration. */
   onUnderrun?: (ms: number) => void;
-  /** Once decoded, at the output's rate. */
+  /** Called with decoded samples at the output's rate. */
   onSamples?: (samples: Float32Array, startMs: number) => void;
 }
 
-/** Samples at the output's rate, to be heard (again). */
+/** Samples at the output's rate, to play them again. */
 export interface Samples {
   samples: Float32Array;
   start_ms: number;
 }
 
-/** One stream of speech on its way to the ear. */
+/** Plays one stream of speech. */
 export interface Player {
-  /** When all was heard, or the player stopped: with how much was heard. Rejects where Opus cannot be decoded. */
+  /** Resolves with the played milliseconds at the end or after a stop. Rejects if Opus cannot be decoded. */
   readonly finished: Promise<number>;
-  /** How much was heard, from the `start_ms` of the first frame on: silence between frames does not count. */
+  /** Milliseconds played, from the `start_ms` of the first frame on; silence between frames does not count. */
   readonly playedMs: number;
-  /** How long the listener can go on without another frame. */
+  /** Milliseconds of audio that are buffered. */
   readonly leadMs: number;
-  /** How late a frame may be: 40 to 300, as they come evenly or not. */
+  /** How late a frame may arrive without an underrun: 40 to 300, adapted to the jitter of the network. */
   readonly jitterMs: number;
-  /** Gaps in the midst of speech; not those where a piece of text was over, and the next not written yet. */
+  /** Underruns in the middle of speech; silence after a segment, before more text was written, does not count. */
   readonly underruns: { count: number; ms: number };
   readonly paused: boolean;
-  /** A frame, to be heard behind those before; of a context's other events it takes what concerns it. */
+  /** Play an event of a context: frames are appended, segments and the last event are evaluated, others ignored. */
   play(event: Event | Samples): void;
-  /** All of a context; the server is told what was heard. Fulfilled when all is; throws what the context throws. */
+  /** Play a whole context and acknowledge the played audio. Resolves at the end; throws what the context throws. */
   playAll(speech: Context): Promise<number>;
-  /** No more comes: what is here is heard to its end. */
+  /** No more events follow: play the rest. */
   end(): void;
   pause(): void;
   resume(): void;
-  /** Fades, is silent, and tells how much will have been heard then: `speech.cancel(player.stop())`. */
+  /** Fade out and stop. Returns how much will have been played: `speech.cancel(player.stop())`. */
   stop(): number;
 }
 
-/** How fast the speech came. Told what was sent and what came back. */
+/** Measures the time to first audio from what was sent and received. */
 export class Stopwatch {
   constructor(nowMs?: () => number);
-  /** Of all that came. */
+  /** Milliseconds of speech received. */
   speechMs: number;
-  /** From the last letter of the first segment going out to the first audio coming in; null until then. */
+  /** From sending the last character of the first segment to receiving the first audio; null until then. */
   readonly firstAudioMs: number | null;
   sent(text: string): void;
   heard(durationMs: number): void;
-  /** Text up to here has been spoken. */
+  /** A segment that ends at this character has been spoken. */
   segment(endChar: number): void;
 }
 
-/** The root of all errors of this package. Every message says what to do. */
+/** Base class of all errors of this package. Every message says what to do. */
 export class SaylineError extends Error {}
 
-/** No session came about: no server there, a wrong key, a full server, a wrong address. */
+/** No session could be opened: no server, a rejected key, a full server or a wrong address. */
 export class Refused extends SaylineError {
   constructor(message: string, retryAfterMs?: number);
-  /** Where it is there, the same has a chance after so long. */
+  /** If set, a retry after that time may succeed. */
   readonly retryAfterMs: number | undefined;
 }
 
 /** The session ended before its contexts did. */
 export class ConnectionLost extends SaylineError {
   constructor(message: string, more?: { closeCode?: number; retryAfterMs?: number });
-  /** Where the server closed it. */
+  /** Set if the server closed the session. */
   readonly closeCode: number | undefined;
   readonly retryAfterMs: number | undefined;
 }
 
-/** The connection is back, but the server no longer knows this context: speak its text in another one. */
+/** The connection was restored, but the server no longer knows this context: speak its text in a new one. */
 export class NotRecovered extends ConnectionLost {}
 
-/** The server sent something that is not a Sayline message. */
+/** The server sent an invalid message. */
 export class ProtocolError extends SaylineError {}
 
-/** The server gave up one context, or refused a message of it; the session and its other contexts go on. */
+/** The server gave up one context or refused one of its messages; the session and its other contexts go on. */
 export class ContextFailed extends SaylineError {
   constructor(code: string, message: string, retryAfterMs?: number);
   /** For programs. */
@@ -287,14 +287,14 @@ export class ContextFailed extends SaylineError {
   readonly retryAfterMs: number | undefined;
 }
 
-/** No place: try again after `retryAfterMs`, or wait in line, as a context does without `wait: false`. */
+/** The server is full: retry after `retryAfterMs`, or wait in the queue, as a context does without `wait: false`. */
 export class Full extends ContextFailed {}
 
-/** More than this key, session or context may have: wait `retryAfterMs`, or for speech that is under way. */
+/** A limit of the key, session or context was exceeded: wait `retryAfterMs`, or until some speech has finished. */
 export class Limited extends ContextFailed {}
 
-/** What came was not read: read it sooner, or ask for less of it ahead with `maxLeadMs`. */
+/** Received audio was not read: read it sooner, or lower `maxLeadMs`. */
 export class SlowConsumer extends ContextFailed {}
 
-/** There is no such voice for this key: `session.ready.voices` has those that there are. */
+/** The voice does not exist for this key: `session.ready.voices` lists those that do. */
 export class UnknownVoice extends ContextFailed {}

@@ -1,72 +1,72 @@
-/** When a stream may begin to be heard, and may again after it ran dry. Told when samples come; has no clock. */
+/** Decides when a stream has enough audio to start, also after an underrun. Takes the time as an argument. */
 
 const MIN_MS = 40;
 const MAX_MS = 300;
-const FIRST_MS = 80; // while nothing is known of the way here
+const INITIAL_MS = 80; // before any jitter was observed
 const MARGIN_MS = 20;
-const FORGET_MS = 10_000; // until two thirds of a delay are forgotten
+const DECAY_MS = 10_000; // time constant: two thirds of a delay are forgotten after this
 
-/** What the streams of one output learned of how unevenly samples come. */
-export class Jitter {
-  #neededMs = FIRST_MS;
+/** An estimate of the network jitter, shared by all streams of one output. */
+export class JitterEstimate {
+  #neededMs = INITIAL_MS;
 
-  /** How late the next samples may be, once there is something to hear. */
+  /** How much audio to buffer before playback starts. */
   get targetMs() {
     return Math.min(MAX_MS, Math.max(MIN_MS, this.#neededMs));
   }
 
-  /** @param {number} lateMs behind the pace of what is heard @param {number} waitedMs since the last samples came */
-  tell(lateMs, waitedMs) {
+  /** @param {number} lateMs behind real time @param {number} waitedMs since the previous samples */
+  observe(lateMs, waitedMs) {
     const neededMs = lateMs + MARGIN_MS;
-    const forgotten = neededMs > this.#neededMs ? 1 : 1 - Math.exp(-waitedMs / FORGET_MS);
-    this.#neededMs = Math.min(MAX_MS, this.#neededMs + (neededMs - this.#neededMs) * forgotten);
+    const weight = neededMs > this.#neededMs ? 1 : 1 - Math.exp(-waitedMs / DECAY_MS);
+    this.#neededMs = Math.min(MAX_MS, this.#neededMs + (neededMs - this.#neededMs) * weight);
   }
 }
 
 export class JitterBuffer {
-  #jitter;
-  /** When the first of those came that are held back. @type {number | null} */
+  #estimate;
+  /** When the oldest samples that are held back were received. @type {number | null} */
   #heldSinceMs = null;
   /** @type {number | null} */
-  #cameAtMs = null;
-  #newestMs = 0; // how long the newest samples last
+  #arrivedAtMs = null;
+  #newestDurationMs = 0;
   #lateMs = 0;
 
-  constructor(jitter = new Jitter()) {
-    this.#jitter = jitter;
+  constructor(estimate = new JitterEstimate()) {
+    this.#estimate = estimate;
   }
 
   get targetMs() {
-    return this.#jitter.targetMs;
+    return this.#estimate.targetMs;
   }
 
-  /** Samples came. @param {number} durationMs @param {number} nowMs */
+  /** Samples were received. @param {number} durationMs @param {number} nowMs */
   add(durationMs, nowMs) {
-    if (this.#cameAtMs !== null) {
-      const waitedMs = nowMs - this.#cameAtMs;
-      // What would be missing now where there was just enough. Nothing is ever early: it only lies there longer.
+    if (this.#arrivedAtMs !== null) {
+      const waitedMs = nowMs - this.#arrivedAtMs;
+      // The underrun that a minimal buffer would have now. Early samples do not count: they only wait longer.
       this.#lateMs = Math.max(0, this.#lateMs + waitedMs - durationMs);
-      this.#jitter.tell(this.#lateMs, waitedMs);
+      this.#estimate.observe(this.#lateMs, waitedMs);
     }
-    this.#cameAtMs = nowMs;
-    this.#newestMs = durationMs;
+    this.#arrivedAtMs = nowMs;
+    this.#newestDurationMs = durationMs;
     this.#heldSinceMs ??= nowMs;
   }
 
-  /** Nobody was to send anything until now: how long it took says nothing of the way. */
-  excuse() {
-    this.#cameAtMs = null;
+  /** Ignore the time since the previous samples: the server had no reason to send. */
+  skipInterval() {
+    this.#arrivedAtMs = null;
     this.#lateMs = 0;
   }
 
-  /** It ran dry. */
-  refill() {
+  /** The stream ran dry: hold the next samples back again. */
+  reset() {
     this.#heldSinceMs = null;
   }
 
-  /** How long what is here has to be held back still. @param {number} leadMs of what is here @param {number} nowMs */
+  /** How much longer to hold the audio back. @param {number} leadMs of buffered audio @param {number} nowMs */
   waitMs(leadMs, nowMs) {
-    if (this.#heldSinceMs === null || leadMs >= this.#newestMs + this.targetMs) return 0;
+    if (this.#heldSinceMs === null || leadMs >= this.#newestDurationMs + this.targetMs) return 0;
     return Math.max(0, this.#heldSinceMs + this.targetMs - nowMs);
   }
 }

@@ -1,11 +1,11 @@
-/** Opus packets become samples, by the browser's own decoder. */
+/** Decodes Opus packets with the browser's decoder (WebCodecs). */
 
 import { SaylineError } from './errors.js';
 
-/** What browsers decode to, whatever was encoded. */
+/** The rate at which browsers decode Opus, whatever the encoder used. */
 export const OPUS_RATE_HZ = 48_000;
 const CONFIG = { codec: 'opus', sampleRate: OPUS_RATE_HZ, numberOfChannels: 1 };
-const MAX_FAILURES = 3; // one behind the other
+const MAX_CONSECUTIVE_FAILURES = 3;
 
 /** @typedef {import('./frame.js').Frame} Frame */
 
@@ -14,20 +14,20 @@ export class OpusDecoder {
   #onFailure;
   #codecs;
   #decoder;
-  /** Packets whose samples have not come. @type {EncodedAudioChunk[]} */
+  /** Packets that have not been decoded yet. @type {EncodedAudioChunk[]} */
   #pending = [];
-  #skipSamples = -1; // of what comes next; below 0 until the first packet tells
+  #skipSamples = -1; // remaining samples to drop; below 0 until the first packet
   #preSkipMs = 0;
   #failures = 0;
 
-  /** Whether there is one here: a page that is neither https nor localhost has none. */
+  /** Whether the browser can decode Opus. Insecure pages (neither https nor localhost) cannot. */
   static async supported(codecs = globalThis) {
     if (!codecs.AudioDecoder) return false;
     return codecs.AudioDecoder.isConfigSupported(CONFIG).then(({ supported }) => supported === true, () => false);
   }
 
   /**
-   * `onFailure` is told when it is no use to go on. A packet that cannot be decoded is left out.
+   * A packet that cannot be decoded is skipped. `onFailure` is called after too many failures in a row.
    * @param {(samples: Float32Array<ArrayBuffer>, startMs: number) => void} onSamples
    * @param {(error: SaylineError) => void} onFailure
    * @param {Pick<typeof globalThis, 'AudioDecoder' | 'EncodedAudioChunk'>} [codecs]
@@ -46,17 +46,17 @@ export class OpusDecoder {
       this.#preSkipMs = (opus_pre_skip * 1000) / sample_rate_hz;
       this.#skipSamples = Math.round((opus_pre_skip * OPUS_RATE_HZ) / sample_rate_hz);
     }
-    // Any packet can be the first: none needs those before it, but for a moment to get in tune.
+    // Every packet is a key frame: the decoder can start at any of them and converges within a moment.
     const chunk = new this.#codecs.EncodedAudioChunk({ type: 'key', timestamp: Math.round(start_ms * 1000), data });
     this.#pending.push(chunk);
     this.#decoder.decode(chunk);
   }
 
-  /** Until all of it has come. */
+  /** Resolves when all packets have been decoded. */
   async flush() {
     while (this.#decoder.state === 'configured') {
       const decoder = this.#decoder;
-      await decoder.flush().catch(() => {}); // it tells of its failures itself, and there is another one then
+      await decoder.flush().catch(() => {}); // `#onError` handles failures and replaces the decoder
       if (decoder === this.#decoder) return;
     }
   }
@@ -68,15 +68,15 @@ export class OpusDecoder {
 
   #newDecoder() {
     const decoder = new this.#codecs.AudioDecoder({
-      output: (audio) => this.#take(audio),
-      error: (error) => this.#recover(error),
+      output: (audio) => this.#onOutput(audio),
+      error: (error) => this.#onError(error),
     });
     decoder.configure(CONFIG);
     return decoder;
   }
 
   /** @param {AudioData} audio */
-  #take(audio) {
+  #onOutput(audio) {
     const samples = new Float32Array(audio.numberOfFrames);
     audio.copyTo(samples, { planeIndex: 0, format: 'f32-planar' });
     const startMs = audio.timestamp / 1000 - this.#preSkipMs;
@@ -88,9 +88,9 @@ export class OpusDecoder {
     if (skipped < samples.length) this.#onSamples(samples.slice(skipped), startMs + (skipped * 1000) / OPUS_RATE_HZ);
   }
 
-  /** A packet is damaged, or the browser took the decoder of a page that nobody sees. @param {DOMException} error */
-  #recover(error) {
-    if (++this.#failures > MAX_FAILURES) {
+  /** A packet is damaged, or the browser reclaimed the decoder of a background page. @param {DOMException} error */
+  #onError(error) {
+    if (++this.#failures > MAX_CONSECUTIVE_FAILURES) {
       this.#onFailure(new SaylineError(`Opus cannot be decoded here (${error.message}): ask for { format: 'pcm' }`));
       return;
     }

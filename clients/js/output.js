@@ -1,40 +1,40 @@
-/** The sound of a page: any number of players, mixed and made as loud as wished. The one part that needs a browser. */
+/** The audio output of a page: mixes any number of players. The only module that needs a browser. */
 
 import { AudioClock } from './audio_clock.js';
 import { SaylineError } from './errors.js';
-import { Jitter } from './jitter_buffer.js';
+import { JitterEstimate } from './jitter_buffer.js';
 import { OPUS_RATE_HZ, OpusDecoder } from './opus_decoder.js';
 import { Player } from './player.js';
-import { prepare, ringNode } from './ring_node.js';
+import { loadWorklet, createRingNode } from './ring_node.js';
 import { Track } from './track.js';
 
-const RING_S = 10; // the rest waits outside the audio thread
-const FADE_S = 0.008; // long enough not to click, too short to hear
-const CLICK_MS = 1000; // so long a browser may take to begin
+const RING_S = 10; // further audio waits outside the audio thread
+const FADE_S = 0.008; // long enough to avoid a click, too short to be heard
+const RESUME_TIMEOUT_MS = 1000;
 
 export class AudioOutput {
-  /** What it can play: ask for it with `context({ format: output.format })`. @type {'opus' | 'pcm'} */
+  /** The format to request with `context({ format: output.format })`. @type {'opus' | 'pcm'} */
   format;
   #audio;
   #gain;
   #clock;
   #volume = 1;
-  #jitter = new Jitter();
+  #jitterEstimate = new JitterEstimate();
   /** @type {Set<Player>} */
   #players = new Set();
 
   /**
-   * In the handler of a click: browsers keep silent until then.
-   * @param {{sampleRateHz?: number}} [options] of PCM, so that nothing is resampled where there is no Opus
+   * Open the output. Call it first in a click handler: browsers block audio without a user gesture.
+   * @param {{sampleRateHz?: number}} [options] the rate of PCM, to avoid resampling if Opus is not available
    * @returns {Promise<AudioOutput>}
    */
   static async open({ sampleRateHz = 24_000 } = {}) {
-    // Nothing is awaited before `resume`: it would not be in the handler of a click any more.
+    // No `await` before `resume`: it must run inside the click handler.
     const rateHz = 'AudioDecoder' in globalThis ? OPUS_RATE_HZ : sampleRateHz;
     const audio = new AudioContext({ sampleRate: rateHz, latencyHint: 'interactive' });
     try {
-      await Promise.race([audio.resume(), tooLate()]);
-      await prepare(audio);
+      await Promise.race([audio.resume(), rejectAfterTimeout()]);
+      await loadWorklet(audio);
       return new AudioOutput(audio, (await OpusDecoder.supported()) ? 'opus' : 'pcm');
     } catch (error) {
       await audio.close();
@@ -51,12 +51,12 @@ export class AudioOutput {
     this.#gain.connect(audio.destination);
   }
 
-  /** Of the samples that players take and give. */
+  /** The rate of the samples that players accept and report. */
   get sampleRateHz() {
     return this.#audio.sampleRate;
   }
 
-  /** The last node: what is heard. @returns {AudioNode} */
+  /** The last node before the destination. @returns {AudioNode} */
   get node() {
     return this.#gain;
   }
@@ -72,25 +72,25 @@ export class AudioOutput {
   }
 
   /**
-   * For one stream of speech; there may be several at once.
+   * Create a player for one stream of speech; several can play at once.
    * @param {import('./player.js').Listener} [listener]
    */
   player(listener) {
     if (this.#audio.state === 'closed') throw new SaylineError('this output is closed: open another');
     const rateHz = this.sampleRateHz;
     const capacity = RING_S * rateHz;
-    const { node, port } = ringNode(this.#audio, { capacity, fadeSamples: Math.round(FADE_S * rateHz), rateHz });
+    const { node, port } = createRingNode(this.#audio, { capacity, fadeSamples: Math.round(FADE_S * rateHz), rateHz });
     node.connect(this.#gain);
     const track = new Track(port, capacity, rateHz);
     track.onOver = () => node.disconnect();
-    const player = new Player(track, this.#clock, rateHz, listener, this.#jitter);
+    const player = new Player(track, this.#clock, rateHz, listener, this.#jitterEstimate);
     this.#players.add(player);
-    const gone = () => this.#players.delete(player);
-    player.finished.then(gone, gone);
+    const remove = () => this.#players.delete(player);
+    player.finished.then(remove, remove);
     return player;
   }
 
-  /** Silence: all players stop. */
+  /** Stop all players and release the audio device. */
   async close() {
     for (const player of this.#players) player.stop();
     if (this.#audio.state !== 'closed') await this.#audio.close();
@@ -98,7 +98,7 @@ export class AudioOutput {
 }
 
 /** @returns {Promise<never>} */
-async function tooLate() {
-  await new Promise((next) => setTimeout(next, CLICK_MS));
-  throw new SaylineError('the browser lets this page make no sound yet: open the output in the handler of a click');
+async function rejectAfterTimeout() {
+  await new Promise((next) => setTimeout(next, RESUME_TIMEOUT_MS));
+  throw new SaylineError('the browser blocks audio on this page: open the output in the handler of a click');
 }

@@ -1,23 +1,23 @@
 /**
- * One stream of speech on its way to the ear: what comes is held back until there is enough, then the audio thread lets
- * it flow. Knows no browser: `AudioOutput` gives it a track of the audio thread, and a clock.
+ * Plays one stream of speech: buffers received audio until there is enough, then lets the audio thread play it.
+ * `AudioOutput` provides the track of the audio thread and the clock.
  */
 
-import { Gaps } from './gaps.js';
-import { Heard } from './heard.js';
-import { Intake } from './intake.js';
+import { DecodePipeline } from './decode_pipeline.js';
 import { JitterBuffer } from './jitter_buffer.js';
+import { PlayedPosition } from './played_position.js';
+import { Underruns } from './underruns.js';
 
-/** @typedef {import('./intake.js').Samples} Samples */
-/** @typedef {Pick<import('./audio_clock.js').AudioClock, 'sentMs' | 'heardMs' | 'nowMs' | 'later'>} Clock */
+/** @typedef {import('./decode_pipeline.js').Samples} Samples */
+/** @typedef {Pick<import('./audio_clock.js').AudioClock, 'deviceMs' | 'audibleMs' | 'nowMs' | 'setTimer'>} Clock */
 /**
  * @typedef {object} Listener
- * @property {(playedMs: number) => void} [onPlayed] about once a second, and where the sound stops: for `speech.ack`
- * @property {(ms: number) => void} [onUnderrun] it goes on after a gap of so long
- * @property {(samples: Float32Array, startMs: number) => void} [onSamples] once decoded, at the output's rate
+ * @property {(playedMs: number) => void} [onPlayed] about once a second, and when playback stops: for `speech.ack`
+ * @property {(ms: number) => void} [onUnderrun] playback continues after an underrun of this duration
+ * @property {(samples: Float32Array, startMs: number) => void} [onSamples] decoded samples at the output's rate
  */
 
-/** Which state may follow which. @type {Record<State, State[]>} */
+/** The legal transitions. @type {Record<State, State[]>} */
 const MOVES = {
   filling: ['playing', 'finished', 'stopped'],
   playing: ['filling', 'finished', 'stopped'],
@@ -26,23 +26,23 @@ const MOVES = {
 };
 /** @typedef {'filling' | 'playing' | 'finished' | 'stopped'} State */
 
-/** Made by `AudioOutput.player()`. */
+/** Created by `AudioOutput.player()`. */
 export class Player {
-  /** When all was heard, or the player stopped: with how much was heard. @type {Promise<number>} */
+  /** Resolves with the played milliseconds when all was played or the player stopped. @type {Promise<number>} */
   finished;
 
   /** @type {State} */
   #state = 'filling';
-  #paused = false;
-  #ended = false; // no more is to come
-  #whole = false; // and all of it came
+  #isPaused = false;
+  #isEnded = false; // no more events will be played
+  #isDecoded = false; // and all audio has been decoded
   #track;
   #clock;
   #listener;
-  #buffer;
-  #intake;
-  #gaps = new Gaps();
-  #heard;
+  #jitterBuffer;
+  #pipeline;
+  #underruns = new Underruns();
+  #position;
   /** @type {{fulfil: (playedMs: number) => void, reject: (error: Error) => void}} */
   #settle;
 
@@ -51,46 +51,48 @@ export class Player {
    * @param {Clock} clock
    * @param {number} sampleRateHz
    * @param {Listener} [listener]
-   * @param {import('./jitter_buffer.js').Jitter} [jitter] what other streams have learned
+   * @param {import('./jitter_buffer.js').JitterEstimate} [jitter] shared by the streams of one output
    */
   constructor(track, clock, sampleRateHz, listener = {}, jitter) {
     this.#track = track;
     this.#clock = clock;
     this.#listener = listener;
-    this.#heard = new Heard(track, clock);
-    this.#heard.onPlayed = (playedMs) => listener.onPlayed?.(playedMs);
-    this.#buffer = new JitterBuffer(jitter);
-    const take = (/** @type {Float32Array} */ samples, /** @type {number} */ startMs) => this.#take(samples, startMs);
-    this.#intake = new Intake(sampleRateHz, take, (error) => this.#close('stopped', error));
+    this.#position = new PlayedPosition(track, clock);
+    this.#position.onPlayed = (playedMs) => listener.onPlayed?.(playedMs);
+    this.#jitterBuffer = new JitterBuffer(jitter);
+    /** @type {(samples: Float32Array, startMs: number) => void} */
+    const onSamples = (samples, startMs) => this.#onSamples(samples, startMs);
+    this.#pipeline = new DecodePipeline(sampleRateHz, onSamples, (error) => this.#close('stopped', error));
     this.finished = new Promise((fulfil, reject) => (this.#settle = { fulfil, reject }));
-    this.finished.catch(() => {}); // told to those who wait for it
-    track.onReport = (...news) => this.#hear(...news);
+    this.finished.catch(() => {}); // no unhandled rejection if nobody awaits it
+    track.onReport = (...report) => this.#onReport(...report);
   }
 
   /**
-   * A frame, to be heard behind those before; of a context's other events it takes what concerns it. `playedMs` begins
-   * at the first one's `start_ms`.
+   * Play an event of a context: frames are appended, segments and the last event are evaluated, others ignored.
+   * `playedMs` starts at the first frame's `start_ms`.
    * @param {import('./inbox.js').Event | Samples} event
    */
   play(event) {
-    if (this.#ended || this.#over) return;
-    if ('samples' in event || event.type === 'frame') this.#intake.take(event);
-    else if (event.type === 'segment') this.#gaps.tellEnd(event.end_ms);
+    if (this.#isEnded || this.#isOver) return;
+    if ('samples' in event || event.type === 'frame') this.#pipeline.push(event);
+    else if (event.type === 'segment') this.#underruns.addSegmentEnd(event.end_ms);
     else if (event.type === 'done' || event.type === 'cancelled') this.end();
   }
 
   /**
-   * All of a context; the server is told what was heard. Fulfilled when all is; throws what the context throws.
+   * Play a whole context and acknowledge the played audio. Resolves when all was played; throws what the context
+   * throws.
    * @param {import('./context.js').Context} speech
    */
   async playAll(speech) {
-    this.#heard.onPlayed = (playedMs) => {
+    this.#position.onPlayed = (playedMs) => {
       speech.ack(playedMs);
       this.#listener.onPlayed?.(playedMs);
     };
     try {
       for await (const event of speech) {
-        if (this.#over) break; // which cancels it
+        if (this.#isOver) break; // leaving the loop cancels the context
         this.play(event);
       }
     } finally {
@@ -99,127 +101,127 @@ export class Player {
     return this.finished;
   }
 
-  /** No more comes: what is here is heard to its end. */
+  /** No more events follow: play the rest. */
   end() {
-    if (this.#ended || this.#over) return;
-    this.#ended = true;
-    this.#intake.end().then(() => {
-      if (this.#over) return;
-      this.#whole = true;
+    if (this.#isEnded || this.#isOver) return;
+    this.#isEnded = true;
+    this.#pipeline.end().then(() => {
+      if (this.#isOver) return;
+      this.#isDecoded = true;
       this.#track.end();
-      this.#begin();
+      this.#startIfReady();
     });
   }
 
   pause() {
-    if (this.#paused || this.#over) return;
-    this.#paused = true;
-    this.#gaps.excuse();
-    if (this.#state === 'playing') this.#track.order('hold');
+    if (this.#isPaused || this.#isOver) return;
+    this.#isPaused = true;
+    this.#underruns.discard();
+    if (this.#state === 'playing') this.#track.command('hold');
   }
 
   resume() {
-    if (!this.#paused || this.#over) return;
-    this.#paused = false;
-    this.#buffer.excuse(); // a server sends nothing to those who have enough
-    if (this.#state === 'playing') this.#track.order('flow');
-    else this.#begin();
+    if (!this.#isPaused || this.#isOver) return;
+    this.#isPaused = false;
+    this.#jitterBuffer.skipInterval(); // the server stops sending when the lead is large enough
+    if (this.#state === 'playing') this.#track.command('flow');
+    else this.#startIfReady();
   }
 
-  /** Fades, is silent, and tells how much will have been heard then. */
+  /** Fade out and stop. Returns how much will have been played. */
   stop() {
-    if (!this.#over) this.#close('stopped');
+    if (!this.#isOver) this.#close('stopped');
     return this.playedMs;
   }
 
-  /** How much was heard: silence between frames does not count. */
+  /** Milliseconds of speech played; silence between frames does not count. */
   get playedMs() {
-    return this.#heard.ms;
+    return this.#position.ms;
   }
 
-  /** How long the listener can go on without another frame. */
+  /** Milliseconds of audio that are buffered. */
   get leadMs() {
-    return this.#over ? 0 : this.#track.endMs - this.playedMs;
+    return this.#isOver ? 0 : this.#track.endMs - this.playedMs;
   }
 
-  /** How late a frame may be: 40 to 300, as they come evenly or not. */
+  /** How late a frame may arrive without an underrun: 40 to 300, adapted to the jitter of the network. */
   get jitterMs() {
-    return this.#buffer.targetMs;
+    return this.#jitterBuffer.targetMs;
   }
 
-  /** Gaps in the midst of speech; not those where a piece of text was over, and the next not written yet. */
+  /** Underruns in the middle of speech; silence after a segment, before more text was written, does not count. */
   get underruns() {
-    return { count: this.#gaps.count, ms: this.#gaps.ms };
+    return { count: this.#underruns.count, ms: this.#underruns.ms };
   }
 
   get paused() {
-    return this.#paused;
+    return this.#isPaused;
   }
 
-  get #over() {
+  get #isOver() {
     return this.#state === 'stopped' || this.#state === 'finished';
   }
 
   /** @param {Float32Array} samples @param {number} startMs */
-  #take(samples, startMs) {
-    if (this.#over) return;
-    if (this.#gaps.isEnd(startMs)) this.#buffer.excuse(); // it may not have been written before
-    this.#buffer.add(this.#track.push(samples, startMs), this.#clock.nowMs);
+  #onSamples(samples, startMs) {
+    if (this.#isOver) return;
+    if (this.#underruns.isSegmentEnd(startMs)) this.#jitterBuffer.skipInterval(); // its text may have been late
+    this.#jitterBuffer.add(this.#track.push(samples, startMs), this.#clock.nowMs);
     this.#listener.onSamples?.(samples, startMs);
-    this.#begin();
+    this.#startIfReady();
   }
 
-  /** If there is enough; else later. */
-  #begin() {
-    if (this.#state !== 'filling' || this.#paused) return;
-    const leadMs = this.#track.endMs - this.#track.movedMs;
-    const waitMs = this.#whole ? 0 : this.#buffer.waitMs(leadMs, this.#clock.nowMs);
+  /** Start playback if enough audio is buffered; otherwise try again later. */
+  #startIfReady() {
+    if (this.#state !== 'filling' || this.#isPaused) return;
+    const leadMs = this.#track.endMs - this.#track.readMs;
+    const waitMs = this.#isDecoded ? 0 : this.#jitterBuffer.waitMs(leadMs, this.#clock.nowMs);
     if (waitMs > 0) {
-      this.#clock.later(() => this.#begin(), waitMs);
+      this.#clock.setTimer(() => this.#startIfReady(), waitMs);
     } else if (leadMs > 0) {
-      this.#become('playing');
-      this.#track.order('flow');
+      this.#move('playing');
+      this.#track.command('flow');
     }
   }
 
-  /** @param {import('./ring.js').State} state @param {number} movedMs @param {number} atMs */
-  #hear(state, movedMs, atMs) {
-    if (this.#over) return;
-    // All went out, and is heard a little later.
-    if (state === 'over') this.#clock.later(() => this.#over || this.#close('finished'), this.leadMs);
-    else if (state === 'flowing') this.#flow(movedMs, atMs);
-    else if (state === 'held') this.#hold(movedMs, atMs);
+  /** @param {import('./ring.js').State} state @param {number} readMs @param {number} atMs */
+  #onReport(state, readMs, atMs) {
+    if (this.#isOver) return;
+    // All samples went to the device, and will be audible a little later.
+    if (state === 'over') this.#clock.setTimer(() => this.#isOver || this.#close('finished'), this.leadMs);
+    else if (state === 'flowing') this.#onFlowing(readMs, atMs);
+    else if (state === 'held') this.#onHeld(readMs, atMs);
   }
 
-  /** @param {number} movedMs @param {number} atMs */
-  #flow(movedMs, atMs) {
-    const gapMs = this.#gaps.end(movedMs, atMs);
+  /** @param {number} readMs @param {number} atMs */
+  #onFlowing(readMs, atMs) {
+    const gapMs = this.#underruns.end(readMs, atMs);
     if (gapMs > 0) this.#listener.onUnderrun?.(gapMs);
-    this.#heard.tellInTime();
+    this.#position.reportIfDue();
   }
 
-  /** @param {number} movedMs @param {number} atMs */
-  #hold(movedMs, atMs) {
-    this.#heard.tell();
-    if (this.#paused || this.#state !== 'playing') return;
-    this.#gaps.begin(movedMs, atMs);
-    this.#buffer.refill();
-    this.#become('filling');
-    this.#begin();
+  /** @param {number} readMs @param {number} atMs */
+  #onHeld(readMs, atMs) {
+    this.#position.report();
+    if (this.#isPaused || this.#state !== 'playing') return;
+    this.#underruns.start(readMs, atMs);
+    this.#jitterBuffer.reset();
+    this.#move('filling');
+    this.#startIfReady();
   }
 
   /** @param {'finished' | 'stopped'} state @param {Error} [error] */
   #close(state, error) {
-    this.#become(state);
-    this.#intake.close();
-    if (state === 'stopped') this.#track.order('drop');
-    this.#heard.end(state);
+    this.#move(state);
+    this.#pipeline.close();
+    if (state === 'stopped') this.#track.command('drop');
+    this.#position.end(state);
     if (error) this.#settle.reject(error);
     else this.#settle.fulfil(this.playedMs);
   }
 
   /** @param {State} state */
-  #become(state) {
+  #move(state) {
     if (!MOVES[this.#state].includes(state)) throw new Error(`a player cannot go from ${this.#state} to ${state}`);
     this.#state = state;
   }

@@ -1,53 +1,53 @@
-/** Samples at one rate become samples at another, piece by piece, as if they had come in one. */
+/** Resamples a stream piece by piece; the result does not depend on how it is split. */
 
-const REACH = 16; // old samples to either side that a new one is made from
+const HALF_TAPS = 16; // input samples on each side of an output sample
 
 export class Resampler {
-  /** Of each place that a new sample can have between two old ones. @type {Float64Array[]} */
+  /** A polyphase filter bank: one kernel for each fractional position. @type {Float64Array[]} */
   #kernels;
   #down;
   #phase = 0;
-  #old = new Float32Array(REACH - 1); // what is still needed; silence before the first
+  #history = new Float32Array(HALF_TAPS - 1); // input that is still needed; starts as silence
 
   /** @param {number} fromHz @param {number} toHz */
   constructor(fromHz, toHz) {
-    const common = divisor(fromHz, toHz);
-    this.#down = fromHz / common;
-    const up = toHz / common;
+    const divisor = gcd(fromHz, toHz);
+    this.#down = fromHz / divisor;
+    const up = toHz / divisor;
     this.#kernels = Array.from({ length: up }, (_, phase) => kernel(phase / up, Math.min(1, toHz / fromHz)));
   }
 
   /** @param {Float32Array} samples @returns {Float32Array<ArrayBuffer>} */
   push(samples) {
-    const old = new Float32Array(this.#old.length + samples.length);
-    old.set(this.#old);
-    old.set(samples, this.#old.length);
-    const fresh = [];
+    const input = new Float32Array(this.#history.length + samples.length);
+    input.set(this.#history);
+    input.set(samples, this.#history.length);
+    const output = [];
     let at = 0;
-    while (at + 2 * REACH <= old.length) {
-      fresh.push(weighed(old, at, this.#kernels[this.#phase]));
+    while (at + 2 * HALF_TAPS <= input.length) {
+      output.push(dotProduct(input, at, this.#kernels[this.#phase]));
       this.#phase += this.#down;
       at += Math.floor(this.#phase / this.#kernels.length);
       this.#phase %= this.#kernels.length;
     }
-    this.#old = old.slice(at);
-    return Float32Array.from(fresh);
+    this.#history = input.slice(at);
+    return Float32Array.from(output);
   }
 
-  /** What only waited for what will not come. */
+  /** The last samples, which need input after the end: silence. */
   end() {
-    return this.push(new Float32Array(REACH));
+    return this.push(new Float32Array(HALF_TAPS));
   }
 }
 
-/** @param {number} place @param {number} bandwidth */
-function kernel(place, bandwidth) {
-  const weights = Float64Array.from({ length: 2 * REACH }, (_, n) => {
-    const distance = n - (REACH - 1) - place;
-    return sinc(distance * bandwidth) * Math.cos((Math.PI * distance) / (2 * REACH)) ** 2;
+/** @param {number} fraction @param {number} bandwidth */
+function kernel(fraction, bandwidth) {
+  const weights = Float64Array.from({ length: 2 * HALF_TAPS }, (_, n) => {
+    const distance = n - (HALF_TAPS - 1) - fraction;
+    return sinc(distance * bandwidth) * Math.cos((Math.PI * distance) / (2 * HALF_TAPS)) ** 2;
   });
-  const sum = weights.reduce((one, other) => one + other, 0);
-  return weights.map((weight) => weight / sum); // as loud as before
+  const sum = weights.reduce((a, b) => a + b, 0);
+  return weights.map((weight) => weight / sum); // unity gain
 }
 
 /** @param {number} x */
@@ -56,13 +56,13 @@ function sinc(x) {
 }
 
 /** @param {Float32Array} samples @param {number} at @param {Float64Array} weights */
-function weighed(samples, at, weights) {
+function dotProduct(samples, at, weights) {
   let sum = 0;
   for (let n = 0; n < weights.length; n++) sum += samples[at + n] * weights[n];
   return sum;
 }
 
-/** @param {number} one @param {number} other @returns {number} */
-function divisor(one, other) {
-  return other === 0 ? one : divisor(other, one % other);
+/** @param {number} a @param {number} b @returns {number} */
+function gcd(a, b) {
+  return b === 0 ? a : gcd(b, a % b);
 }

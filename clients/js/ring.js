@@ -1,10 +1,10 @@
-/** The samples of one stream on their way out, and how loud they go: the whole of what happens on the audio thread. */
+/** A ring buffer that fades at every start and stop, so that none of them clicks. Runs on the audio thread. */
 
-/** Which state may follow which. @type {Record<State, State[]>} */
+/** The legal transitions. @type {Record<State, State[]>} */
 export const MOVES = {
   held: ['flowing', 'over'],
   flowing: ['held', 'holding', 'dropping', 'over'],
-  holding: ['held', 'flowing', 'dropping', 'over'], // fading out, to go on later
+  holding: ['held', 'flowing', 'dropping', 'over'], // fading out, to continue later
   dropping: ['over'], // fading out, for good
   over: [],
 };
@@ -13,15 +13,15 @@ export const MOVES = {
 export class Ring {
   /** @type {State} */
   state = 'held';
-  /** Samples that have gone out. */
-  moved = 0;
+  /** Samples that went to the output. */
+  samplesRead = 0;
 
   #samples;
-  #step; // of the gain, from one sample to the next
+  #step; // change of the gain per sample
   #first = 0;
   #count = 0;
   #gain = 0;
-  #ending = false;
+  #isEnding = false;
 
   /** @param {number} capacity @param {number} fadeSamples */
   constructor(capacity, fadeSamples) {
@@ -29,7 +29,7 @@ export class Ring {
     this.#step = 1 / fadeSamples;
   }
 
-  /** The sender knows that there is room. @param {Float32Array} samples */
+  /** The caller makes sure that there is room. @param {Float32Array} samples */
   push(samples) {
     if (this.state === 'over') return;
     const size = this.#samples.length;
@@ -42,61 +42,61 @@ export class Ring {
   }
 
   flow() {
-    if (this.state === 'held' || this.state === 'holding') this.#become('flowing');
+    if (this.state === 'held' || this.state === 'holding') this.#move('flowing');
   }
 
-  /** Fade out, and keep the rest. */
+  /** Fade out and keep the remaining samples. */
   hold() {
-    if (this.state === 'flowing') this.#become('holding');
+    if (this.state === 'flowing') this.#move('holding');
   }
 
-  /** Nothing comes behind what is here. */
+  /** No more samples follow. */
   end() {
-    this.#ending = true;
-    if (this.state === 'held' && !this.#count) this.#become('over');
+    this.#isEnding = true;
+    if (this.state === 'held' && !this.#count) this.#move('over');
   }
 
-  /** Fade out, and forget the rest. */
+  /** Fade out and discard the remaining samples. */
   drop() {
-    if (this.state === 'held') this.#become('over');
-    else if (this.state !== 'over' && this.state !== 'dropping') this.#become('dropping');
+    if (this.state === 'held') this.#move('over');
+    else if (this.state !== 'over' && this.state !== 'dropping') this.#move('dropping');
   }
 
   /**
-   * Fills `output`, with silence where nothing flows, and tells how many samples went out.
+   * Fill `output`, padded with silence, and return the number of samples read.
    * @param {Float32Array} output
    */
   pull(output) {
-    const before = this.moved;
+    const before = this.samplesRead;
     let at = 0;
-    while (at < output.length && this.#flows()) output[at++] = this.#next();
+    while (at < output.length && this.#canRead()) output[at++] = this.#read();
     output.fill(0, at);
-    return this.moved - before;
+    return this.samplesRead - before;
   }
 
-  /** Where there is nothing to move now, the state says why. */
-  #flows() {
+  /** Whether a sample can be read. If not, the state changes accordingly. */
+  #canRead() {
     if (this.state === 'held' || this.state === 'over') return false;
     if (this.#count && (this.#gain > 0 || this.state === 'flowing')) return true;
     this.#gain = 0;
-    const last = this.state === 'dropping' || (this.#ending && !this.#count);
-    this.#become(last ? 'over' : 'held');
+    const last = this.state === 'dropping' || (this.#isEnding && !this.#count);
+    this.#move(last ? 'over' : 'held');
     return false;
   }
 
-  #next() {
-    // Where what is here just suffices for a fade, nobody knows whether more will come.
-    const louder = this.state === 'flowing' && this.#count * this.#step > 1;
-    this.#gain = Math.min(1, Math.max(0, this.#gain + (louder ? this.#step : -this.#step)));
+  #read() {
+    // With just enough samples left for a fade-out, fade out: more may not arrive in time.
+    const isFadingIn = this.state === 'flowing' && this.#count * this.#step > 1;
+    this.#gain = Math.min(1, Math.max(0, this.#gain + (isFadingIn ? this.#step : -this.#step)));
     const sample = this.#samples[this.#first];
     this.#first = (this.#first + 1) % this.#samples.length;
     this.#count--;
-    this.moved++;
+    this.samplesRead++;
     return sample * this.#gain;
   }
 
   /** @param {State} state */
-  #become(state) {
+  #move(state) {
     if (!MOVES[this.state].includes(state)) throw new Error(`a ring cannot go from ${this.state} to ${state}`);
     this.state = state;
   }

@@ -1,20 +1,20 @@
-/** The audio thread: a pump, and the line to it. */
+/** The audio worklet: a `RingReader` connected to the message port. */
 
-import { Pump } from './pump.js';
+import { RingReader } from './ring_reader.js';
 
 class RingProcessor extends AudioWorkletProcessor {
-  #pump;
+  #reader;
 
-  /** @param {{processorOptions: import('./pump.js').PumpOptions}} options */
+  /** @param {{processorOptions: import('./ring_reader.js').RingOptions}} options */
   constructor({ processorOptions }) {
     super();
-    this.#pump = new Pump(processorOptions, (report) => this.port.postMessage(report));
-    this.port.onmessage = ({ data }) => this.#pump.obey(data);
+    this.#reader = new RingReader(processorOptions, (report) => this.port.postMessage(report));
+    this.port.onmessage = ({ data }) => this.#reader.execute(data);
   }
 
   /** @param {Float32Array[][]} _ @param {Float32Array[][]} outputs */
   process(_, [[output]]) {
-    return this.#pump.fill(output, currentFrame);
+    return this.#reader.fill(output, currentFrame);
   }
 }
 

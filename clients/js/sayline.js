@@ -4,7 +4,7 @@
  *     const server = await connect('ws://127.0.0.1:8000');
  *     for await (const frame of server.context().say(words())) play(frame.pcm);
  *
- * Node before 22 has no WebSocket of its own: start it with --experimental-websocket, or pass `{ WebSocket }`.
+ * Node before 22 has no built-in WebSocket: start it with --experimental-websocket, or pass `{ WebSocket }`.
  */
 
 import { Connection } from './connection.js';
@@ -21,10 +21,10 @@ export { Stopwatch } from './stopwatch.js';
 
 /**
  * Open a session.
- * @param {string} url the server's address, or its page's
+ * @param {string} url the address of the server or of its page
  * @param {{apiKey?: string, WebSocket?: typeof globalThis.WebSocket}} [options]
  * @returns {Promise<Session>}
- * @throws {Refused} when there is none to be had
+ * @throws {Refused} if no session can be opened
  */
 export async function connect(url, { apiKey, WebSocket = globalThis.WebSocket } = {}) {
   if (!WebSocket) throw new SaylineError('no WebSocket here: use Node 22, or 20 with --experimental-websocket');
@@ -36,7 +36,7 @@ export async function connect(url, { apiKey, WebSocket = globalThis.WebSocket } 
 }
 
 /**
- * The address of the stream for what people write.
+ * The WebSocket address for a URL as people write it.
  * @param {string} url
  */
 export function streamAddress(url) {

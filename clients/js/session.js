@@ -1,4 +1,4 @@
-/** Any number of contexts over one connection to a server, and over the next one when that is lost. */
+/** A session: any number of contexts over one connection, which is replaced when it is lost. */
 
 import { delaysMs } from './backoff.js';
 import { Context } from './context.js';
@@ -8,36 +8,36 @@ import { ConnectionLost, NotRecovered, ProtocolError, Refused } from './errors.j
 /** @typedef {import('./wire.js').ReadyMessage} Ready */
 /** @typedef {import('./wire.js').ServerMessage} ServerMessage */
 /**
- * What is left out is the server's choice. `mode` 'verbatim' speaks each `push` as one phrase; else the server finds the
- * sentences, and half of one waits no longer than `maxDelayMs` for its other half. `cleanUp` says numbers, dates, links
- * and Markdown as a person would, in `language`. `wait`: whether to queue up where the server is full (`queued` tells the
- * place), or to fail at once with `Full`.
+ * Options of a context; omitted ones are left to the server. `mode` 'verbatim' speaks each `push` as one phrase;
+ * otherwise the server finds the sentences, and an incomplete one waits at most `maxDelayMs` for its rest. `cleanUp`
+ * verbalizes numbers, dates, links and Markdown in `language`. `wait`: queue up if the server is full (`queued` reports
+ * the position), or fail at once with `Full`.
  * @typedef {{voice?: string, format?: 'pcm' | 'opus', mode?: 'managed' | 'verbatim', cleanUp?: boolean,
  *   language?: string, speed?: number, seed?: number, temperature?: number, decodeSteps?: number, maxDelayMs?: number,
  *   maxLeadMs?: number, wait?: boolean}} Wish
  */
 
-const ANSWER_MS = 10_000;
+const ANSWER_TIMEOUT_MS = 10_000;
 
-/** Made by `connect`. */
+/** Created by `connect`. */
 export class Session {
   /** @type {Ready} */
   ready;
-  /** Fulfilled when the session is over, with why. @type {Promise<ConnectionLost | ProtocolError>} */
+  /** Resolves with the reason when the session is over. @type {Promise<ConnectionLost | ProtocolError>} */
   closed;
-  /** Told 'lost' when the connection broke and another is looked for, 'back' when there is one. */
+  /** Called with 'lost' when the connection broke and is being replaced, with 'back' when it has been. */
   onConnection = (/** @type {'lost' | 'back'} */ _state) => {};
 
   #url;
   #connect;
-  /** Null while there is none. @type {Connection | null} */
+  /** Null while there is no connection. @type {Connection | null} */
   #connection = null;
   /** @type {Map<string, Context>} */
   #contexts = new Map();
   #count = 0;
-  /** Why the session is over. @type {Error | null} */
+  /** The reason why the session is over. @type {Error | null} */
   #loss = null;
-  /** @type {(why: any) => void} */
+  /** @type {(cause: any) => void} */
   #settle;
 
   /** @param {string} url @param {() => Connection} connect */
@@ -47,45 +47,46 @@ export class Session {
     this.closed = new Promise((over) => (this.#settle = over));
   }
 
-  /** Once, before all else. Throws `Refused` where there is no session to be had. */
+  /** Open the first connection. Throws `Refused` if there is no session to be had. */
   async open() {
     const connection = this.#connect();
     this.ready = await connection.ready;
-    this.#goOn(connection);
+    this.#attach(connection);
   }
 
   /**
-   * A stream of speech.
+   * Start a context: one stream of speech.
    * @param {Wish} [wish]
    */
-  context({ format = 'pcm', cleanUp, decodeSteps, maxDelayMs, maxLeadMs, ...wish } = {}) {
+  context({ format = 'pcm', cleanUp, decodeSteps, maxDelayMs, maxLeadMs, ...rest } = {}) {
     if (this.#loss) throw this.#loss;
     const context_id = `speech-${++this.#count}`;
     const context = new Context(context_id, format, this.ready, (message) => this.#send(message));
     this.#contexts.set(context_id, context);
     const renamed = { clean_up: cleanUp, decode_steps: decodeSteps, max_delay_ms: maxDelayMs, max_lead_ms: maxLeadMs };
-    this.#send({ type: 'start', context_id, format, ...wish, ...renamed });
+    this.#send({ type: 'start', context_id, format, ...rest, ...renamed });
     return context;
   }
 
   close() {
-    const why = new ConnectionLost(`the session with ${this.#url} was closed here: connect again`);
-    this.#end(why);
-    this.#connection?.close(why);
+    const cause = new ConnectionLost(`the session with ${this.#url} was closed here: connect again`);
+    this.#end(cause);
+    this.#connection?.close(cause);
   }
 
-  /** Now, or over the next connection. @param {import('./wire.js').ContextMessage} message */
+  /** Send a message now, or after the reconnection. @param {import('./wire.js').ContextMessage} message */
   #send(message) {
-    const context = /** @type {Context} */ (this.#contexts.get(message.context_id)); // one that is over says nothing
-    context.onSending(message);
+    // A context that is over sends nothing.
+    const context = /** @type {Context} */ (this.#contexts.get(message.context_id));
+    context.recordSent(message);
     this.#connection?.send(message);
   }
 
   /** @param {Connection} connection */
-  #goOn(connection) {
+  #attach(connection) {
     this.#connection = connection;
     connection.onMessage = (message) => this.#receive(message);
-    connection.onLoss = (error) => this.#recover(error);
+    connection.onLoss = (error) => this.#reconnect(error);
   }
 
   /** @param {ServerMessage} message */
@@ -98,10 +99,10 @@ export class Session {
   }
 
   /**
-   * The connection is lost: get another. A server that closes one in an orderly way has ended the session.
+   * Replace a lost connection. If the server closed it with a code, the session is over.
    * @param {any} loss
    */
-  async #recover(loss) {
+  async #reconnect(loss) {
     if (this.#loss) return;
     this.#connection = null;
     if (!(loss instanceof ConnectionLost) || loss.closeCode !== undefined || !this.ready.resume_s) {
@@ -110,55 +111,54 @@ export class Session {
     }
     this.onConnection('lost');
     const endAtMs = Date.now() + this.ready.resume_s * 1000;
-    let why = loss;
+    let cause = loss;
     for (const delayMs of delaysMs()) {
-      const askedMs = (why instanceof Refused && why.retryAfterMs) || 0;
-      await new Promise((next) => setTimeout(next, Math.min(delayMs + askedMs, Math.max(0, endAtMs - Date.now()))));
+      const retryAfterMs = (cause instanceof Refused && cause.retryAfterMs) || 0;
+      const waitMs = Math.min(delayMs + retryAfterMs, Math.max(0, endAtMs - Date.now()));
+      await new Promise((next) => setTimeout(next, waitMs));
       if (this.#loss) return;
       try {
         await this.#resume();
         return;
       } catch (error) {
-        why = /** @type {any} */ (error);
+        cause = /** @type {any} */ (error);
       }
-      if (why instanceof ProtocolError || Date.now() > endAtMs) break;
+      if (cause instanceof ProtocolError || Date.now() > endAtMs) break;
     }
-    const seconds = `${this.ready.resume_s} s`;
-    this.#end(
-      why instanceof ProtocolError
-        ? why
-        : new ConnectionLost(`${loss.message}, and no other came about in ${seconds} (${why.message}): connect again`),
-    );
+    const failed = `no other came about in ${this.ready.resume_s} s (${cause.message})`;
+    const lost = new ConnectionLost(`${loss.message}, and ${failed}: connect again`);
+    this.#end(cause instanceof ProtocolError ? cause : lost);
   }
 
   async #resume() {
     const connection = this.#connect();
     const ready = await connection.ready;
-    const begun = new Map([...this.#contexts].map(([id, context]) => [id, context.lastSeq]));
-    const silent = () => connection.close(new ConnectionLost(`no answer from ${this.#url}: is it overloaded?`));
-    const timer = setTimeout(silent, ANSWER_MS);
+    const lastSeqs = new Map([...this.#contexts].map(([id, context]) => [id, context.lastSeq]));
+    const onTimeout = () => connection.close(new ConnectionLost(`no answer from ${this.#url}: is it overloaded?`));
+    const timer = setTimeout(onTimeout, ANSWER_TIMEOUT_MS);
     const answered = new Promise((fulfil, reject) => {
       connection.onLoss = reject;
-      // At once: what follows the answer may come in the same breath.
-      connection.onMessage = (answer) => fulfil(this.#accept(answer, ready, begun.keys(), connection));
+      // Synchronously: the next message may arrive in the same task.
+      connection.onMessage = (answer) => fulfil(this.#finishResume(answer, ready, lastSeqs.keys(), connection));
     });
-    connection.send({ type: 'resume', token: this.ready.token, contexts: Object.fromEntries(begun) });
+    connection.send({ type: 'resume', token: this.ready.token, contexts: Object.fromEntries(lastSeqs) });
     await answered.finally(() => clearTimeout(timer));
   }
 
-  /** @param {ServerMessage} answer @param {Ready} ready @param {Iterable<string>} begun @param {Connection} connection */
-  #accept(answer, ready, begun, connection) {
+  /** @param {ServerMessage} answer @param {Ready} ready @param {Iterable<string>} ids @param {Connection} connection */
+  #finishResume(answer, ready, ids, connection) {
     if (this.#loss) throw this.#loss;
     if (answer.type === 'error') throw new Refused(answer.message);
     if (answer.type !== 'resumed') throw new ProtocolError(`${this.#url} said ${answer.type} instead of resumed`);
     if (!answer.recovered) {
       this.ready = ready;
-      for (const id of begun) this.#lose(id, new NotRecovered(`${this.#url} is there again, but: ${answer.message}`));
+      const error = new NotRecovered(`${this.#url} is there again, but: ${answer.message}`);
+      for (const id of ids) this.#failContext(id, error);
     }
     for (const [id, context] of this.#contexts) {
-      for (const message of context.sent.after(answer.contexts[id] ?? 0)) connection.send(message);
+      for (const message of context.resendBuffer.messagesAfter(answer.contexts[id] ?? 0)) connection.send(message);
     }
-    this.#goOn(connection);
+    this.#attach(connection);
     this.onConnection('back');
   }
 
@@ -166,14 +166,14 @@ export class Session {
   #end(loss) {
     if (this.#loss) return;
     this.#loss = loss;
-    for (const id of this.#contexts.keys()) this.#lose(id, loss);
+    for (const id of this.#contexts.keys()) this.#failContext(id, loss);
     this.#settle(loss);
   }
 
   /** @param {string} id @param {Error} error */
-  #lose(id, error) {
+  #failContext(id, error) {
     const context = this.#contexts.get(id);
     this.#contexts.delete(id);
-    context?.lose(error);
+    context?.onConnectionLost(error);
   }
 }

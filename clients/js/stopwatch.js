@@ -1,14 +1,12 @@
 /**
- * How fast the speech came. Told what was sent and what came back; knows no clock but the one it is given.
- *
- * Time to first audio counts from the last letter of the first segment going out (the first text that could be spoken)
- * to the first audio coming in. Which text that was, only the server's first segment tells; until it is there, all text
- * sent so far counts.
+ * Measures the time to first audio: from sending the last character of the first segment (the first text that can be
+ * spoken) to receiving the first audio. Only the server's first `segment` event tells which text that was; until then,
+ * all text sent so far counts.
  */
 export class Stopwatch {
   speechMs = 0;
   #nowMs;
-  /** @type {{atMs: number, chars: number}[]} when, and how many code points had been sent then */
+  /** @type {{atMs: number, chars: number}[]} code points sent up to each time */
   #sent = [];
   #chars = 0;
   /** @type {number | null} */
@@ -33,12 +31,12 @@ export class Stopwatch {
     this.speechMs += durationMs;
   }
 
-  /** Text up to here has been spoken. @param {number} endChar */
+  /** A segment that ends at this character has been spoken. @param {number} endChar */
   segment(endChar) {
     this.#firstTextAtMs ??= this.#sent.find(({ chars }) => chars >= endChar)?.atMs ?? null;
   }
 
-  /** Null until there is audio. */
+  /** Null until audio was received. */
   get firstAudioMs() {
     const sentAtMs = this.#firstTextAtMs ?? this.#sent.at(-1)?.atMs;
     return this.#firstAudioAtMs === null || sentAtMs === undefined ? null : this.#firstAudioAtMs - sentAtMs;

@@ -1,100 +1,100 @@
-/** One stream's samples, as this side of the audio thread knows them: what was handed over, what has gone out. */
+/** The page's side of one stream on the audio thread: samples and commands to it, reports from it. */
 
 import { Playhead } from './playhead.js';
 
 /** @typedef {import('./playhead.js').Report} Report */
-/** @typedef {'flow' | 'hold' | 'drop' | 'end'} Order see `Ring` */
+/** @typedef {'flow' | 'hold' | 'drop' | 'end'} Command methods of `Ring` */
 
-const PIECE_S = 0.5; // what goes over at once, at most
+const MAX_CHUNK_S = 0.5; // of samples in one message
 
 export class Track {
-  /** Where the stream begins, and where it ends so far. */
+  /** The first and last position of the samples received so far. */
   startMs = 0;
   endMs = 0;
   /**
-   * Told of what went out, where in the stream that ends and when on the audio clock, once all orders have arrived: of
-   * no state that is about to change.
+   * Called with each report: state, position in the stream and audio time. Not called while a command is on its way, as
+   * that may change the state.
    */
   onReport = (/** @type {Report['state']} */ _state, /** @type {number} */ _movedMs, /** @type {number} */ _atMs) => {};
 
-  /** Nothing goes out any more. */
+  /** Called when the stream is over on the audio thread. */
   onOver = () => {};
 
   #port;
   #capacity;
   #rateHz;
   #playhead = new Playhead();
-  /** For which the ring has no room yet. @type {Float32Array[]} */
-  #waiting = [];
-  #came = 0; // samples
-  #given = 0;
-  #orders = 0;
-  #ending = false;
+  /** Chunks that do not fit into the ring yet. @type {Float32Array[]} */
+  #pending = [];
+  #received = 0; // samples
+  #transferred = 0;
+  #commands = 0;
+  #isEnding = false;
 
   /** @param {Pick<MessagePort, 'postMessage' | 'onmessage'>} port @param {number} capacity @param {number} rateHz */
   constructor(port, capacity, rateHz) {
     this.#port = port;
     this.#capacity = capacity;
     this.#rateHz = rateHz;
-    port.onmessage = ({ data }) => this.#hear(data);
+    port.onmessage = ({ data }) => this.#onMessage(data);
   }
 
-  /** Where in the stream the newest report was. */
-  get movedMs() {
-    return this.#ms(this.#playhead.newest.moved);
+  /** The position in the stream at the newest report. */
+  get readMs() {
+    return this.#ms(this.#playhead.newest.samplesRead);
   }
 
-  /** Where in the stream it was, or will be, at this time of the audio clock. @param {number} atMs */
-  at(atMs) {
-    return this.#ms(Math.min(this.#playhead.at((atMs * this.#rateHz) / 1000), this.#given));
+  /** The position in the stream at this audio time, past or future. @param {number} atMs */
+  positionAt(atMs) {
+    return this.#ms(Math.min(this.#playhead.samplesAt((atMs * this.#rateHz) / 1000), this.#transferred));
   }
 
   /**
-   * How long they last.
+   * Append samples. Returns their duration.
    * @param {Float32Array} samples
-   * @param {number} startMs of the first ones; all others follow
+   * @param {number} startMs only used for the first samples; all others follow
    */
   push(samples, startMs) {
-    if (!this.#came) this.startMs = startMs;
-    this.#came += samples.length;
-    this.endMs = this.#ms(this.#came);
-    const size = PIECE_S * this.#rateHz;
-    for (let at = 0; at < samples.length; at += size) this.#waiting.push(samples.subarray(at, at + size));
-    this.#give();
+    if (!this.#received) this.startMs = startMs;
+    this.#received += samples.length;
+    this.endMs = this.#ms(this.#received);
+    const size = MAX_CHUNK_S * this.#rateHz;
+    for (let at = 0; at < samples.length; at += size) this.#pending.push(samples.subarray(at, at + size));
+    this.#transfer();
     return (samples.length * 1000) / this.#rateHz;
   }
 
-  /** Nothing comes behind what was pushed. */
+  /** No more samples follow. */
   end() {
-    this.#ending = true;
-    this.#give();
+    this.#isEnding = true;
+    this.#transfer();
   }
 
-  /** @param {Order} order */
-  order(order) {
-    this.#orders++;
-    this.#port.postMessage([order]);
+  /** @param {Command} command */
+  command(command) {
+    this.#commands++;
+    this.#port.postMessage([command]);
   }
 
   /** @param {Report} report */
-  #hear(report) {
-    this.#playhead.tell(report);
-    this.#give();
+  #onMessage(report) {
+    this.#playhead.add(report);
+    this.#transfer();
     if (report.state === 'over') this.onOver();
-    if (report.orders !== this.#orders) return;
-    this.onReport(report.state, this.movedMs, (report.frame * 1000) / this.#rateHz);
+    if (report.commands !== this.#commands) return;
+    this.onReport(report.state, this.readMs, (report.frame * 1000) / this.#rateHz);
   }
 
-  #give() {
-    const room = this.#capacity + this.#playhead.newest.moved;
-    while (this.#waiting.length && this.#given + this.#waiting[0].length <= room) {
-      const samples = /** @type {Float32Array} */ (this.#waiting.shift()).slice(); // all that it lies in would go along
-      this.#given += samples.length;
+  #transfer() {
+    const room = this.#capacity + this.#playhead.newest.samplesRead;
+    while (this.#pending.length && this.#transferred + this.#pending[0].length <= room) {
+      const samples = /** @type {Float32Array} */ (this.#pending.shift()).slice(); // the whole buffer is transferred
+      this.#transferred += samples.length;
       this.#port.postMessage(['push', samples], [samples.buffer]);
     }
-    if (!this.#ending || this.#waiting.length) return;
-    this.#ending = false; // said once
-    this.order('end');
+    if (!this.#isEnding || this.#pending.length) return;
+    this.#isEnding = false;
+    this.command('end');
   }
 
   /** @param {number} samples */

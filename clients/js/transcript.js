@@ -1,44 +1,44 @@
-/** The text of one context as it was sent, and when which word of it is heard. Told both as they come. */
+/** The text of one context with the times of its words, to split it into heard and unheard text. */
 
-/** Behind the newest word, at least; what lies before that is forgotten. */
+/** Text that is kept before the newest word, at least; older text is dropped. */
 export const KEPT_CHARS = 16_384;
 
 export class Transcript {
-  /** Code points, which is what the protocol counts. @type {string[]} */
+  /** Code points, as the protocol counts. @type {string[]} */
   #chars = [];
-  #start = 0; // of `#chars`, in all that was sent
+  #startChar = 0; // the position of `#chars` in the whole text
   /** @type {import('./wire.js').WordMessage[]} */
   #words = [];
 
   /** @param {string} text */
-  add(text) {
+  addText(text) {
     for (const char of text) this.#chars.push(char);
   }
 
-  /** The next word that will be heard. @param {import('./wire.js').WordMessage} word */
-  tell(word) {
+  /** @param {import('./wire.js').WordMessage} word */
+  addWord(word) {
     this.#words.push(word);
-    const start = word.start_char - KEPT_CHARS;
-    if (start - this.#start < KEPT_CHARS) return; // not a little each time
-    this.#chars.splice(0, start - this.#start);
-    this.#start = start;
-    this.#words = this.#words.filter(({ end_char }) => end_char > start);
+    const firstChar = word.start_char - KEPT_CHARS;
+    if (firstChar - this.#startChar < KEPT_CHARS) return; // drops text in large steps only
+    this.#chars.splice(0, firstChar - this.#startChar);
+    this.#startChar = firstChar;
+    this.#words = this.#words.filter(({ end_char }) => end_char > firstChar);
   }
 
-  /** Of the newest word, as it was in truth. @param {number} end_ms */
-  tellEnd(end_ms) {
+  /** Set the exact end of the newest word. @param {number} end_ms */
+  setWordEnd(end_ms) {
     const word = this.#words.pop();
     if (word) this.#words.push({ ...word, end_ms });
   }
 
   /**
-   * How many characters were heard, and the text before and behind: to the last word of which half was heard.
+   * Split the text after the last word of which at least half was played.
    * @param {number} playedMs
    */
-  parted(playedMs) {
-    const heard = this.#words.findLast(({ start_ms, end_ms }) => (start_ms + end_ms) / 2 <= playedMs);
-    const heard_chars = heard?.end_char ?? this.#start;
-    const at = heard_chars - this.#start;
+  splitAt(playedMs) {
+    const lastHeard = this.#words.findLast(({ start_ms, end_ms }) => (start_ms + end_ms) / 2 <= playedMs);
+    const heard_chars = lastHeard?.end_char ?? this.#startChar;
+    const at = heard_chars - this.#startChar;
     return {
       heard_chars,
       heard_text: this.#chars.slice(0, at).join(''),

@@ -1,18 +1,18 @@
 /**
- * The native protocol, version 1, as JSON: messages to WebSocket frames and back. Knows no socket and no order.
+ * The native protocol, version 1, as JSON: converts messages to WebSocket frames and back.
  *
- * Every message is a text frame but audio, which is a binary frame of a 16-byte big-endian header (kind 1, length of
- * the context's name, two bytes of zero, sequence number, first sample), the context's name and the payload.
+ * Every message is a text frame, except audio, which is a binary frame: a 16-byte big-endian header (kind 1, length of
+ * the context id, two zero bytes, sequence number, first sample), the context id and the payload.
  */
 
 import { ProtocolError } from './errors.js';
 
 export const SUBPROTOCOL = 'sayline.v1.json';
-/** Browsers cannot send headers with a WebSocket; the API key goes as a subprotocol of this beginning. */
+/** Browsers cannot set headers of a WebSocket request, so the API key is sent as a subprotocol with this prefix. */
 export const KEY_SUBPROTOCOL = 'sayline.key.';
 const AUDIO_KIND = 1;
 const HEADER_BYTES = 16;
-const MAX_NAME_BYTES = 64;
+const MAX_ID_BYTES = 64;
 
 /**
  * @typedef {{type: 'start', context_id: string, voice?: string, format?: 'pcm' | 'opus', mode?: 'managed' | 'verbatim',
@@ -23,7 +23,7 @@ const MAX_NAME_BYTES = 64;
  * @typedef {{type: 'end', context_id: string}} EndMessage
  * @typedef {{type: 'cancel', context_id: string, played_ms?: number}} CancelMessage
  * @typedef {{type: 'ack', context_id: string, played_ms: number}} AckMessage
- * @typedef {{type: 'resume', token: string, contexts?: Record<string, number>}} ResumeMessage the highest `seq` of each
+ * @typedef {{type: 'resume', token: string, contexts?: Record<string, number>}} ResumeMessage `contexts`: last `seq`s
  * @typedef {StartMessage | TextMessage | FlushMessage | EndMessage | CancelMessage | AckMessage} ContextMessage
  * @typedef {ContextMessage | ResumeMessage} ClientMessage
  *
@@ -31,7 +31,7 @@ const MAX_NAME_BYTES = 64;
  *   sample_rate_hz: number, frame_ms: number, opus_pre_skip: number, session_id: string, token: string,
  *   resume_s: number}} ReadyMessage
  * @typedef {{type: 'resumed', recovered: boolean, session_id: string, contexts: Record<string, number>,
- *   message: string}} ResumedMessage `contexts`: how many messages of each the server has taken
+ *   message: string}} ResumedMessage `contexts`: messages received of each context
  * @typedef {{context_id: string, seq: number}} Numbered `seq` counts the events of a context
  * @typedef {Numbered & {type: 'queued', place: number}} QueuedMessage 1 is the next
  * @typedef {Numbered & {type: 'audio', start_sample: number, data: Uint8Array}} AudioMessage
@@ -56,7 +56,7 @@ const NUMBERED = { context_id: 'string', seq: 'whole' };
 const PLACED = { ...NUMBERED, start_char: 'whole', end_char: 'whole', start_ms: 'number', end_ms: 'number' };
 const TIMED = { ...PLACED, text: 'string' };
 /**
- * The fields of each type of message; those with a question mark may be missing.
+ * The fields of each type of message; kinds with a question mark are optional.
  * @type {Record<string, Record<string, string>>}
  */
 const FIELDS = {
@@ -83,27 +83,27 @@ const FIELDS = {
 };
 
 /**
- * The text frame of a message. Fields that are undefined are left out, and the server's own default holds.
+ * Encode a message as a text frame. Undefined fields are omitted, so the server's defaults apply.
  * @param {ClientMessage} message
  * @returns {string}
  */
 export function encode(message) {
-  return JSON.stringify(message, (_, value) => (typeof value === 'string' ? speakable(value) : value));
+  return JSON.stringify(message, (_, value) => (typeof value === 'string' ? withoutSurrogates(value) : value));
 }
 
 /**
- * Without lone surrogates, which no encoding can carry and no voice can speak.
+ * Remove lone surrogates, which UTF-8 cannot encode.
  * @param {string} text
  */
-export function speakable(text) {
+export function withoutSurrogates(text) {
   return text.replace(/\p{Surrogate}/gu, '');
 }
 
 /**
- * The message in one WebSocket frame; `unknown` for a type that only later servers have.
+ * Decode a WebSocket frame. Types that only later servers have become `unknown`.
  * @param {string | ArrayBuffer} frame
  * @returns {ServerMessage}
- * @throws {ProtocolError} for a frame that is not a message
+ * @throws {ProtocolError} for an invalid message
  */
 export function decode(frame) {
   return typeof frame === 'string' ? decodeText(frame) : decodeAudio(frame);
@@ -115,45 +115,46 @@ function decodeText(frame) {
   try {
     message = JSON.parse(frame);
   } catch {
-    throw new ProtocolError(`a text frame that is not JSON: ${frame.slice(0, 60)}`);
+    throw new ProtocolError(`text frame is not JSON: ${frame.slice(0, 60)}`);
   }
   if (message === null || typeof message !== 'object' || typeof message.type !== 'string') {
-    throw new ProtocolError(`a message without a type: ${frame.slice(0, 60)}`);
+    throw new ProtocolError(`message has no type: ${frame.slice(0, 60)}`);
   }
-  if (message.type === 'audio') throw new ProtocolError('audio in a text frame');
+  if (message.type === 'audio') throw new ProtocolError('audio must be a binary frame');
   if (!Object.hasOwn(FIELDS, message.type)) return unknown(message);
   for (const [name, kind] of Object.entries(FIELDS[message.type])) {
     const value = message[name];
-    if (!fits(value, kind)) {
-      throw new ProtocolError(`${message.type}.${name} cannot be ${String(JSON.stringify(value)).slice(0, 60)}`);
+    if (!matches(value, kind)) {
+      const shown = String(JSON.stringify(value)).slice(0, 60);
+      throw new ProtocolError(`${message.type}.${name} has an invalid value: ${shown}`);
     }
   }
   return message;
 }
 
-/** Of it only what belongs to every event. @param {any} message @returns {UnknownMessage} */
+/** Keep only the fields that all events share. @param {any} message @returns {UnknownMessage} */
 function unknown({ context_id, seq }) {
-  const known = fits(context_id, NUMBERED.context_id) && fits(seq, NUMBERED.seq);
+  const known = matches(context_id, NUMBERED.context_id) && matches(seq, NUMBERED.seq);
   return known ? { type: 'unknown', context_id, seq } : { type: 'unknown' };
 }
 
 /** @param {ArrayBuffer} frame @returns {AudioMessage | UnknownMessage} */
 function decodeAudio(frame) {
   if (frame.byteLength < HEADER_BYTES) {
-    throw new ProtocolError(`an audio frame of ${frame.byteLength} bytes: its header alone has ${HEADER_BYTES}`);
+    throw new ProtocolError(`audio frame of ${frame.byteLength} bytes is shorter than its header of ${HEADER_BYTES}`);
   }
   const header = new DataView(frame);
   if (header.getUint8(0) !== AUDIO_KIND) return { type: 'unknown' };
-  const nameBytes = header.getUint8(1);
-  const dataAt = HEADER_BYTES + nameBytes;
-  if (nameBytes < 1 || nameBytes > MAX_NAME_BYTES || dataAt > frame.byteLength) {
-    throw new ProtocolError('an audio frame with a damaged header');
+  const idBytes = header.getUint8(1);
+  const dataAt = HEADER_BYTES + idBytes;
+  if (idBytes < 1 || idBytes > MAX_ID_BYTES || dataAt > frame.byteLength) {
+    throw new ProtocolError('audio frame has an invalid header');
   }
   let context_id;
   try {
-    context_id = new TextDecoder('utf-8', { fatal: true }).decode(new Uint8Array(frame, HEADER_BYTES, nameBytes));
+    context_id = new TextDecoder('utf-8', { fatal: true }).decode(new Uint8Array(frame, HEADER_BYTES, idBytes));
   } catch {
-    throw new ProtocolError('an audio frame of a context whose name is not UTF-8');
+    throw new ProtocolError('context id in an audio frame is not UTF-8');
   }
   return {
     type: 'audio',
@@ -165,8 +166,8 @@ function decodeAudio(frame) {
 }
 
 /** @param {any} value @param {string} kind @returns {boolean} */
-function fits(value, kind) {
-  if (kind.endsWith('?')) return value === undefined || value === null || fits(value, kind.slice(0, -1));
+function matches(value, kind) {
+  if (kind.endsWith('?')) return value === undefined || value === null || matches(value, kind.slice(0, -1));
   if (kind === 'strings') return Array.isArray(value) && value.every((item) => typeof item === 'string');
   if (kind === 'counts') return isMap(value) && Object.values(value).every((item) => Number.isInteger(item));
   return kind === 'whole' ? Number.isInteger(value) : typeof value === kind;

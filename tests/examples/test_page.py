@@ -79,4 +79,4 @@ async def test_a_server_that_is_not_there_is_told(site: str, page: Any) -> None:
     await page.goto(f"{site}/{PAGE}?server=ws://127.0.0.1:9")
     await page.get_by_role("button", name="Speak").click()
     await page.get_by_text("ws://127.0.0.1:9").wait_for()
-    page.complaints.clear()  # the browser's own, of a connection that was refused
+    page.console_errors.clear()  # the browser's own, of a connection that was refused

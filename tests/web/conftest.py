@@ -1,4 +1,4 @@
-"""A browser, a page in it that may not complain, and what serves it. Skipped, with the reason, where there is none."""
+"""Fixtures: a browser, a page whose console must stay clean, and servers for it. Skipped without a browser."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.web.site import ARGUMENTS, CHROMIUM, Site
-from tests.web.watching import PATIENCE_MS, complaints
+from tests.web.page_status import TIMEOUT_MS, console_errors
+from tests.web.site import BROWSER_ARGUMENTS, CHROMIUM, Site
 
-if TYPE_CHECKING:  # it takes the engine, which is not everywhere where a browser is wanted
-    from tests.web.stage import Stage
+if TYPE_CHECKING:  # imports the engine, which is not installed wherever browser tests run
+    from tests.web.page_server import PageServer
 
 
 @pytest.fixture
@@ -20,10 +20,10 @@ async def site() -> AsyncIterator[Site]:
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator["Stage"]:
-    from tests.web.stage import staged
+async def server(tmp_path: Path) -> AsyncIterator["PageServer"]:
+    from tests.web.page_server import page_server
 
-    async with staged(tmp_path) as running:
+    async with page_server(tmp_path) as running:
         yield running
 
 
@@ -38,25 +38,25 @@ async def playwright() -> AsyncIterator[Any]:
 
 @pytest.fixture
 async def browser(playwright: Any) -> AsyncIterator[Any]:
-    chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=BROWSER_ARGUMENTS)
     yield chromium
     await chromium.close()
 
 
 @pytest.fixture
 async def page(browser: Any) -> AsyncIterator[Any]:
-    """Fails the test afterwards when the console had anything to complain about."""
+    """A new page. The test fails if its console shows an error or a warning."""
     page = await browser.new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    page.complaints = complaints(page)
+    page.set_default_timeout(TIMEOUT_MS)
+    page.console_errors = console_errors(page)
     yield page
-    assert page.complaints == []
+    assert page.console_errors == []
 
 
 @pytest.fixture
-async def panel(stage: "Stage", page: Any) -> Any:
-    """The page of the stage's server, where voices are cloned."""
-    from tests.web.stage import open_panel
+async def panel(server: "PageServer", page: Any) -> Any:
+    """A page with the voice cloning panel open."""
+    from tests.web.page_server import open_panel
 
-    await open_panel(page, stage)
+    await open_panel(page, server)
     return page

@@ -1,7 +1,7 @@
-"""Pictures of the page, to be looked at: `python -m tests.web.screenshots FOLDER`.
+"""Takes screenshots of the page for review: `python -m tests.web.screenshots FOLDER`.
 
-Phone and desktop, light and dark: waiting, speaking, done, with the panel for a new voice open, and without a server.
-They are made with the embedded voice in a server of their own.
+Phone and desktop, light and dark: ready, speaking, done, with the voice cloning panel open, and without a server. The
+embedded voice speaks, in a server of its own.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from typing import Any
 
 SCREENS = {"phone": (360, 740), "desktop": (1280, 800)}
 SCHEMES = ("light", "dark")
-STATES = ("waiting", "speaking", "done", "cloning", "fault")
+STATES = ("ready", "speaking", "done", "cloning", "error")
 
 
-async def take(browser: Any, address: str, folder: Path) -> None:
-    """Of every screen and scheme."""
+async def take_screenshots(browser: Any, address: str, folder: Path) -> None:
+    """Screenshot every state on every screen and in every colour scheme."""
     for screen, (width, height) in SCREENS.items():
         for scheme in SCHEMES:
             context = await browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height})
@@ -26,12 +26,12 @@ async def take(browser: Any, address: str, folder: Path) -> None:
 
 
 async def states(page: Any, address: str) -> Any:
-    """Brings the page into one state after the other, and tells its name."""
+    """Bring the page into one state after the other, and yield the name of each."""
     await page.goto(address)
     await page.locator("#status", has_text="Ready.").wait_for()
-    yield "waiting"
+    yield "ready"
     await page.get_by_role("button", name="Speak", exact=True).click()
-    await page.locator("#captions .heard").nth(7).wait_for()
+    await page.locator("#captions .played").nth(7).wait_for()
     yield "speaking"
     await page.locator("#status", has_text="Done.").wait_for()
     yield "done"
@@ -41,8 +41,8 @@ async def states(page: Any, address: str) -> Any:
     await page.route_web_socket("**/v1/stream", lambda socket: socket.close())
     await page.route("**/healthz", lambda route: route.abort())
     await page.reload()
-    await page.locator("#status.fault").wait_for()
-    yield "fault"
+    await page.locator("#status.error").wait_for()
+    yield "error"
 
 
 async def main(folder: Path) -> None:
@@ -52,15 +52,15 @@ async def main(folder: Path) -> None:
     from sayline_tts.engine.models.model import Model
     from sayline_tts.server.app import make_app
     from sayline_tts.server.settings import Settings
-    from tests.server.peer import running
-    from tests.web.site import ARGUMENTS, CHROMIUM
+    from tests.server.stream_client import serving
+    from tests.web.site import BROWSER_ARGUMENTS, CHROMIUM
 
     app = await make_app(Settings(), Model.load(find_checkpoint("embedded")))
-    async with running(app) as where, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        await take(browser, f"http://{where}/", folder)
+    async with serving(app) as where, async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=BROWSER_ARGUMENTS)
+        await take_screenshots(browser, f"http://{where}/", folder)
         await browser.close()
-    print(f"{len(SCREENS) * len(SCHEMES) * len(STATES)} pictures are in {folder}")
+    print(f"{len(SCREENS) * len(SCHEMES) * len(STATES)} screenshots are in {folder}")
 
 
 if __name__ == "__main__":

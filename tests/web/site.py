@@ -1,4 +1,4 @@
-"""The page's files and a voice that speaks by a script, from one address, as the server gives both."""
+"""Serves the page's files and a scripted voice from one address, as the server does."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from tests.clients.scripted import VOICES, ScriptedServer
 ROOT = Path(__file__).parents[2]
 FOLDERS = (ROOT / "web", ROOT / "clients/js")
 CHROMIUM = os.environ.get("SAYLINE_TEST_CHROMIUM") or shutil.which("chromium")
-ARGUMENTS = [
+BROWSER_ARGUMENTS = [
     "--no-sandbox",
     "--autoplay-policy=no-user-gesture-required",
     "--use-fake-device-for-media-stream",
@@ -29,17 +29,17 @@ ARGUMENTS = [
     "--no-first-run",
 ]
 
-Answer = Callable[[Request], Response]
+Responder = Callable[[Request], Response]
 
 
 class Site(ScriptedServer):
-    """`answers` has what is given for a path; a request with another method than GET needs the real server."""
+    """`responders` answer GET requests by path; other methods need the real server."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.answer_http = self._answer
-        self.answers: dict[str, Answer] = {
-            "/healthz": lambda _: respond(b"{}", "application/json"),
+        self.answer_http = self._respond
+        self.responders: dict[str, Responder] = {
+            "/healthz": lambda _: http_response(b"{}", "application/json"),
             "/v1/voices": self._list_voices,
         }
         self.voices = [{"id": name, "name": name, "kind": "built_in"} for name in VOICES]
@@ -50,21 +50,21 @@ class Site(ScriptedServer):
 
     def _list_voices(self, request: Request) -> Response:
         if self.api_key is not None and request.headers.get("Authorization") != f"Bearer {self.api_key}":
-            return respond(b"no key", "text/plain", HTTPStatus.UNAUTHORIZED)
-        return respond(json.dumps({"voices": self.voices}).encode(), "application/json")
+            return http_response(b"no key", "text/plain", HTTPStatus.UNAUTHORIZED)
+        return http_response(json.dumps({"voices": self.voices}).encode(), "application/json")
 
-    def _answer(self, request: Request) -> Response | None:
+    def _respond(self, request: Request) -> Response | None:
         path = request.path.split("?")[0]
-        if path in self.answers:
-            return self.answers[path](request)
+        if path in self.responders:
+            return self.responders[path](request)
         file = ROOT / ("web/index.html" if path == "/" else path.lstrip("/"))
         if file.is_file() and any(file.is_relative_to(folder) for folder in FOLDERS):
-            return respond(file.read_bytes(), mimetypes.guess_type(file)[0] or "application/octet-stream")
+            return http_response(file.read_bytes(), mimetypes.guess_type(file)[0] or "application/octet-stream")
         return None
 
 
-class After(asyncio.Event):
-    """Holds what comes after so many words."""
+class HoldAfter(asyncio.Event):
+    """Blocks the scripted voice after this many words, until it is set."""
 
     def __init__(self, words: int) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class After(asyncio.Event):
         return await super().wait()
 
 
-def respond(body: bytes, content_type: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
+def http_response(body: bytes, content_type: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
     headers = Headers(
         {
             "Content-Type": content_type,

@@ -1,4 +1,4 @@
-"""The page in the JavaScript client's README is opened as printed, and speaks when its button is clicked."""
+"""The browser program in the JavaScript client's README works as printed."""
 
 from http import HTTPStatus
 from typing import Any
@@ -7,10 +7,10 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from tests.clients.test_readme import JAVASCRIPT, programs
-from tests.web.site import After, Site
+from tests.web.site import HoldAfter, Site
 
 
-async def test_the_program_for_the_browser_is_heard(site: Site, page: Any) -> None:
+async def test_browser_program_plays_speech(site: Site, page: Any) -> None:
     [html] = programs(JAVASCRIPT, "html")
 
     def answer(_: Request) -> Response:
@@ -18,8 +18,8 @@ async def test_the_program_for_the_browser_is_heard(site: Site, page: Any) -> No
         headers = Headers({"Content-Type": "text/html", "Content-Length": str(len(body)), "Connection": "close"})
         return Response(HTTPStatus.OK, "OK", headers, body)
 
-    site.answers["/readme"] = answer
-    site.hold = After(3)
+    site.responders["/readme"] = answer
+    site.hold = HoldAfter(3)
     await page.goto(site.address + "readme")
     await page.click("#speak")
     await site.until(lambda received: any(message.get("played_ms", 0) > 100 for message in received))

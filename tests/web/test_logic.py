@@ -1,4 +1,4 @@
-"""The parts of the page that know no page, in Node; the programs that it gives away are run as they are copied."""
+"""The page's modules that need no browser, in Node; and its code samples, run as they are copied."""
 
 import asyncio
 import json
@@ -23,13 +23,13 @@ pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is no
 
 
 @pytest.mark.parametrize("file", sorted(each.name for each in FOLDER.glob("*.test.js")))
-def test_the_parts_that_know_no_page(file: str) -> None:
+def test_pure_modules(file: str) -> None:
     done = subprocess.run(["node", "--test", FOLDER / file], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.skipif(not TSC.exists(), reason="typescript is not installed: npm ci in clients/js")
-def test_the_types_are_right() -> None:
+def test_types_are_correct() -> None:
     done = subprocess.run([TSC, "-p", FOLDER], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout
 
@@ -40,20 +40,26 @@ async def scripted() -> AsyncIterator[ScriptedServer]:
         yield server
 
 
-def written(language: str, url: str) -> str:
-    """The program, as the page writes it."""
-    order = {"url": url.replace("ws:", "http:"), "text": TEXT, "voice": "angus", "wish": {"seed": 7}, "isKeyed": False}
+def code_sample(language: str, url: str) -> str:
+    """The code sample that the page generates."""
+    request = {
+        "url": url.replace("ws:", "http:"),
+        "text": TEXT,
+        "voice": "angus",
+        "options": {"seed": 7},
+        "needsKey": False,
+    }
     code = f"""
-import {{ {language} }} from {json.dumps((ROOT / "web/copy_as.js").as_uri())};
-process.stdout.write({language}({json.dumps(order)}));
+import {{ {language} }} from {json.dumps((ROOT / "web/view/code_samples.js").as_uri())};
+process.stdout.write({language}({json.dumps(request)}));
 """
     done = subprocess.run(["node", "--input-type=module", "-e", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-async def test_the_python_program_writes_what_was_asked(scripted: ScriptedServer, tmp_path: Path) -> None:
-    code = await asyncio.to_thread(written, "python", scripted.url)
+async def test_python_sample_writes_the_requested_audio(scripted: ScriptedServer, tmp_path: Path) -> None:
+    code = await asyncio.to_thread(code_sample, "python", scripted.url)
     exit_code, output = await run(sys.executable, "-", text=code, folder=tmp_path)
     assert (exit_code, output) == (0, "")
     with wave.open(str(tmp_path / "speech.wav")) as file:
@@ -62,12 +68,12 @@ async def test_the_python_program_writes_what_was_asked(scripted: ScriptedServer
     assert {"voice": "angus", "seed": 7}.items() <= scripted.received[0].items()
 
 
-async def test_the_javascript_program_hears_what_was_asked(scripted: ScriptedServer) -> None:
-    code = await asyncio.to_thread(written, "javascript", scripted.url)
+async def test_javascript_sample_prints_the_requested_frames(scripted: ScriptedServer) -> None:
+    code = await asyncio.to_thread(code_sample, "javascript", scripted.url)
     options = ("--experimental-websocket", "--no-warnings", "--input-type=module", "-")
     exit_code, output = await run(
         "node", *options, text=code, folder=ROOT / "clients/js"
-    )  # a package may import itself
+    )  # a package can import itself
     assert (exit_code, output) == (0, "".join(f"{80 * n} 1920\n" for n in range(WORDS)))
     assert scripted.texts() == TEXT
     assert {"voice": "angus", "seed": 7}.items() <= scripted.received[0].items()

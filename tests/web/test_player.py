@@ -1,4 +1,4 @@
-"""The JavaScript player alone, in real Chromium: what of a stream reaches the sound device, and what is told of it."""
+"""The JavaScript player in real Chromium: which samples reach the audio device, and what it reports."""
 
 import asyncio
 import base64
@@ -12,36 +12,42 @@ import pytest
 from websockets.http11 import Response
 
 from sayline_tts.server.audio.opus import OpusEncoder
-from tests.web.listening import Heard, listen
-from tests.web.site import ARGUMENTS, CHROMIUM, ROOT, Site, respond
+from tests.web.audio_capture import CapturedAudio, capture_audio
+from tests.web.site import BROWSER_ARGUMENTS, CHROMIUM, ROOT, Site, http_response
 
 RATE_HZ = 24_000
 FRAME = 1920
-TONE_HZ, LOUDNESS = 300, 0.5  # a whole number of waves a frame
+TONE_HZ, LOUDNESS = 300, 0.5  # a whole number of periods per frame
 PRE_SKIP = 156
 FADE_MS = 8
 BLANK = b'<!doctype html><html lang="en"><title>Blank</title><link rel="icon" href="/web/icon.svg"><p id="captions">'
 
-# What a page would write: `play` takes frames, each after a wait; `done` is fulfilled with what there is to tell.
-STAGE = """async () => {
+# A test harness in the page. `play` plays encoded frames; `report` returns what the player reported.
+HARNESS = """async () => {
   const { AudioOutput } = await import('/clients/js/sayline.js');
   const { Frame } = await import('/clients/js/frame.js');
   const ready = { sample_rate_hz: 24000, opus_pre_skip: 156 };
   const output = await AudioOutput.open();
   const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  const stage = (window.stage = { output, gaps: [], played: [], player: null });
-  stage.open = () => (stage.player = output.player({
-    onUnderrun: (ms) => stage.gaps.push(ms), onPlayed: (ms) => stage.played.push(ms),
+  const harness = (window.harness = { output, underruns: [], played: [], player: null });
+  harness.open = () => (harness.player = output.player({
+    onUnderrun: (ms) => harness.underruns.push(ms), onPlayed: (ms) => harness.played.push(ms),
   }));
-  stage.play = (format, packets, first = 0, player = stage.player) => packets.forEach((packet, n) => player.play(
+  harness.play = (format, packets, first = 0, player = harness.player) => packets.forEach((packet, n) => player.play(
     new Frame({ context_id: 'a', seq: n, start_sample: (first + n) * 1920, data: bytes(packet) }, format, ready)));
-  stage.until = async (player, ms) => {
+  harness.until = async (player, ms) => {
     while (player.playedMs <= ms) await new Promise((next) => setTimeout(next, 5));
   };
-  stage.passed = () => new Promise((next) => setTimeout(next, 150));
-  stage.told = async () => ({ gaps: stage.gaps, played: stage.played, underruns: stage.player.underruns,
-    jitterMs: stage.player.jitterMs, playedMs: stage.player.playedMs });
-  stage.open();
+  harness.playToEnd = async () => {
+    harness.player.end();
+    const playedMs = await harness.player.finished;
+    await harness.settle();
+    return playedMs;
+  };
+  harness.settle = () => new Promise((next) => setTimeout(next, 150));
+  harness.report = async () => ({ underruns: harness.underruns, played: harness.played, total: harness.player.underruns,
+    jitterMs: harness.player.jitterMs, playedMs: harness.player.playedMs });
+  harness.open();
   return { format: output.format, rateHz: output.sampleRateHz };
 }"""
 
@@ -64,36 +70,34 @@ def coded(packets: Sequence[bytes]) -> list[str]:
     return [base64.b64encode(packet).decode() for packet in packets]
 
 
-async def enter(page: Any, site: Site) -> Any:
-    await listen(page, site)
-    return await set_up(page, site, site.address)
+async def open_blank_page(page: Any, site: Site) -> Any:
+    await capture_audio(page, site)
+    return await install_harness(page, site, site.address)
 
 
-async def set_up(page: Any, site: Site, address: str) -> Any:
-    site.answers["/blank"] = lambda _: respond(BLANK, "text/html")
+async def install_harness(page: Any, site: Site, address: str) -> Any:
+    site.responders["/blank"] = lambda _: http_response(BLANK, "text/html")
     await page.goto(address + "blank")
-    return await page.evaluate(STAGE)
+    return await page.evaluate(HARNESS)
 
 
 async def play(page: Any, format: str, packets: list[str], first: int = 0) -> None:
-    await page.evaluate("([format, packets, first]) => stage.play(format, packets, first)", [format, packets, first])
+    await page.evaluate("([format, packets, first]) => harness.play(format, packets, first)", [format, packets, first])
 
 
-async def until_heard(page: Any) -> float:
-    played_ms: float = await page.evaluate(
-        "async () => { stage.player.end(); const ms = await stage.player.finished; await stage.passed(); return ms; }"
-    )
+async def play_to_end(page: Any) -> float:
+    played_ms: float = await page.evaluate("harness.playToEnd()")
     return played_ms
 
 
-def sounding(heard: Heard) -> npt.NDArray[np.float32]:
-    """From the first sample that is not silence to the last."""
-    loud = np.flatnonzero(np.abs(heard.samples) > 1e-6)
-    return heard.samples[loud[0] : loud[-1] + 1]
+def trim_silence(captured: CapturedAudio) -> npt.NDArray[np.float32]:
+    """The samples from the first to the last that is not silence."""
+    loud = np.flatnonzero(np.abs(captured.samples) > 1e-6)
+    return captured.samples[loud[0] : loud[-1] + 1]
 
 
-def off_by(samples: npt.NDArray[np.float32], expected: npt.NDArray[Any]) -> float:
-    """At the worst, but for the fades. A first or last sample that is 0 cannot be told from silence."""
+def max_deviation(samples: npt.NDArray[np.float32], expected: npt.NDArray[Any]) -> float:
+    """The largest deviation outside the fades. Tries several alignments: a first sample of 0 looks like silence."""
     fade = len(expected) // 10
     inner = expected[fade:-fade]
     return float(min(np.abs(samples[fade + shift :][: len(inner)] - inner).max() for shift in range(-3, 4)))
@@ -102,129 +106,130 @@ def off_by(samples: npt.NDArray[np.float32], expected: npt.NDArray[Any]) -> floa
 def check_no_click(samples: npt.NDArray[np.float32], rate_hz: int) -> None:
     steepest = LOUDNESS * 2 * np.pi * TONE_HZ / rate_hz
     fade = LOUDNESS / (rate_hz * FADE_MS / 1000)
-    assert np.abs(np.diff(samples)).max() <= 1.5 * (steepest + fade)  # Opus overshoots a little
+    assert np.abs(np.diff(samples)).max() <= 1.5 * (steepest + fade)  # margin: Opus overshoots
 
 
-async def test_pcm_is_heard_as_it_was_made(site: Site, page: Any) -> None:
-    assert await enter(page, site) == {"format": "opus", "rateHz": 48_000}
+async def test_pcm_is_played_unchanged(site: Site, page: Any) -> None:
+    assert await open_blank_page(page, site) == {"format": "opus", "rateHz": 48_000}
     await play(page, "pcm", pcm(20))
-    assert await until_heard(page) == 1600
-    samples = sounding(await Heard.of(page))
+    assert await play_to_end(page) == 1600
+    samples = trim_silence(await CapturedAudio.from_page(page))
     assert len(samples) == pytest.approx(20 * 2 * FRAME, abs=3)
-    assert off_by(samples, tone(20, 48_000)) < 0.001
+    assert max_deviation(samples, tone(20, 48_000)) < 0.001
     check_no_click(samples, 48_000)
 
 
-async def test_opus_is_heard_from_the_first_sample_on(site: Site, page: Any) -> None:
-    await enter(page, site)
+async def test_opus_is_played_from_the_first_sample(site: Site, page: Any) -> None:
+    await open_blank_page(page, site)
     await play(page, "opus", opus(20))
-    assert await until_heard(page) == pytest.approx(1600 - 1000 * PRE_SKIP / RATE_HZ)
-    samples = sounding(await Heard.of(page))
-    assert off_by(samples, tone(20, 48_000)) < 0.1  # Opus is not exact, but it is there where it belongs
+    assert await play_to_end(page) == pytest.approx(1600 - 1000 * PRE_SKIP / RATE_HZ)
+    samples = trim_silence(await CapturedAudio.from_page(page))
+    assert max_deviation(samples, tone(20, 48_000)) < 0.1  # Opus is lossy, but the position is right
     check_no_click(samples, 48_000)
 
 
-async def test_without_webcodecs_pcm_is_heard_unchanged(site: Site, page: Any) -> None:
+async def test_without_webcodecs_pcm_is_not_resampled(site: Site, page: Any) -> None:
     await page.add_init_script("delete globalThis.AudioDecoder")
-    assert await enter(page, site) == {"format": "pcm", "rateHz": RATE_HZ}
+    assert await open_blank_page(page, site) == {"format": "pcm", "rateHz": RATE_HZ}
     await play(page, "pcm", pcm(20))
-    assert await until_heard(page) == 1600
-    samples = sounding(await Heard.of(page))
-    assert off_by(samples, (32768 * tone(20)).astype("<i2") / np.float32(32768)) == 0
+    assert await play_to_end(page) == 1600
+    samples = trim_silence(await CapturedAudio.from_page(page))
+    assert max_deviation(samples, (32768 * tone(20)).astype("<i2") / np.float32(32768)) == 0
 
 
-async def test_a_gap_fades_and_is_told(site: Site, page: Any) -> None:
-    await enter(page, site)
+async def test_underrun_fades_and_is_reported(site: Site, page: Any) -> None:
+    await open_blank_page(page, site)
     packets = pcm(20)
     await play(page, "pcm", packets[:5])
-    await page.evaluate("stage.until(stage.player, 395)")
-    await page.evaluate("stage.passed()")
+    await page.evaluate("harness.until(harness.player, 395)")
+    await page.evaluate("harness.settle()")
     await play(page, "pcm", packets[5:], first=5)
-    assert await until_heard(page) == 1600
-    heard = await Heard.of(page)
-    told = await page.evaluate("stage.told()")
-    [(_, dry_ms), (on_ms, _)] = heard.loud
-    assert told["gaps"] == [pytest.approx(on_ms - dry_ms, abs=40)]  # what is softest counts as silence here
-    assert told["underruns"] == {"count": 1, "ms": told["gaps"][0]}
-    assert told["jitterMs"] > 80
-    check_no_click(sounding(heard), 48_000)
-    assert np.count_nonzero(sounding(heard)) == pytest.approx(1600 * 48, rel=0.01)
+    assert await play_to_end(page) == 1600
+    captured = await CapturedAudio.from_page(page)
+    report = await page.evaluate("harness.report()")
+    [(_, dry_ms), (resumed_ms, _)] = captured.sounds
+    assert report["underruns"] == [pytest.approx(resumed_ms - dry_ms, abs=40)]  # the fades count as silence
+    assert report["total"] == {"count": 1, "ms": report["underruns"][0]}
+    assert report["jitterMs"] > 80
+    check_no_click(trim_silence(captured), 48_000)
+    assert np.count_nonzero(trim_silence(captured)) == pytest.approx(1600 * 48, rel=0.01)
 
 
-async def test_where_it_was_paused_is_known_to_the_sample(site: Site, page: Any) -> None:
-    await page.add_init_script("delete globalThis.AudioDecoder")  # so that nothing is resampled
-    await enter(page, site)
+async def test_paused_position_is_exact_to_the_sample(site: Site, page: Any) -> None:
+    await page.add_init_script("delete globalThis.AudioDecoder")  # avoids resampling
+    await open_blank_page(page, site)
     one = coded([np.full(FRAME, 16384, "<i2").tobytes()])
     await play(page, "pcm", one * 20)
-    await page.evaluate("stage.until(stage.player, 300)")
-    await page.evaluate("stage.player.pause()")
-    await page.evaluate("stage.passed()")
-    played_ms = (await page.evaluate("stage.told()"))["playedMs"]
-    # The last one of the fade is 0.
-    assert np.count_nonzero((await Heard.of(page)).samples) + 1 == pytest.approx(played_ms * 24, abs=1e-6)
-    await page.evaluate("stage.player.resume()")
-    assert await until_heard(page) == 1600
+    await page.evaluate("harness.until(harness.player, 300)")
+    await page.evaluate("harness.player.pause()")
+    await page.evaluate("harness.settle()")
+    played_ms = (await page.evaluate("harness.report()"))["playedMs"]
+    # The last sample of the fade is 0.
+    samples = (await CapturedAudio.from_page(page)).samples
+    assert np.count_nonzero(samples) + 1 == pytest.approx(played_ms * 24, abs=1e-6)
+    await page.evaluate("harness.player.resume()")
+    assert await play_to_end(page) == 1600
 
 
-async def test_stop_is_silence_without_a_click(site: Site, page: Any) -> None:
-    await enter(page, site)
+async def test_stop_is_silent_without_a_click(site: Site, page: Any) -> None:
+    await open_blank_page(page, site)
     await play(page, "opus", opus(20))
-    await page.evaluate("stage.until(stage.player, 300)")
-    stopped_ms = await page.evaluate("stage.player.stop()")
-    await page.evaluate("stage.passed()")
-    heard = await Heard.of(page)
-    [(start_ms, end_ms)] = heard.loud
+    await page.evaluate("harness.until(harness.player, 300)")
+    stopped_ms = await page.evaluate("harness.player.stop()")
+    await page.evaluate("harness.settle()")
+    captured = await CapturedAudio.from_page(page)
+    [(start_ms, end_ms)] = captured.sounds
     assert end_ms - start_ms == pytest.approx(stopped_ms, abs=100)
-    check_no_click(sounding(heard), 48_000)
+    check_no_click(trim_silence(captured), 48_000)
 
 
-async def test_a_damaged_packet_leaves_the_rest_where_it_belongs(site: Site, page: Any) -> None:
-    await enter(page, site)
+async def test_damaged_packet_leaves_a_gap_of_its_length(site: Site, page: Any) -> None:
+    await open_blank_page(page, site)
     packets = opus(20)
     packets[10] = coded([b"\xff\xff\x01\x02\x03"])[0]
     await play(page, "opus", packets)
-    assert await until_heard(page) == pytest.approx(1600 - 1000 * PRE_SKIP / RATE_HZ)
-    [(_, hole_ms), (on_ms, _)] = (await Heard.of(page)).loud
-    assert on_ms - hole_ms == pytest.approx(80, abs=20)
+    assert await play_to_end(page) == pytest.approx(1600 - 1000 * PRE_SKIP / RATE_HZ)
+    [(_, gap_ms), (resumed_ms, _)] = (await CapturedAudio.from_page(page)).sounds
+    assert resumed_ms - gap_ms == pytest.approx(80, abs=20)
 
 
-async def test_it_is_as_loud_as_wished(site: Site, page: Any) -> None:
-    await enter(page, site)
-    await page.evaluate("() => { stage.output.volume = 0; }")
-    await page.evaluate("stage.passed()")
+async def test_volume_is_applied_and_clamped(site: Site, page: Any) -> None:
+    await open_blank_page(page, site)
+    await page.evaluate("() => { harness.output.volume = 0; }")
+    await page.evaluate("harness.settle()")
     await play(page, "pcm", pcm(5))
-    assert await until_heard(page) == 400
-    assert np.abs((await Heard.of(page)).samples).max() < 0.001
-    assert await page.evaluate("() => { stage.output.volume = 2; return stage.output.volume; }") == 1
+    assert await play_to_end(page) == 400
+    assert np.abs((await CapturedAudio.from_page(page)).samples).max() < 0.001
+    assert await page.evaluate("() => { harness.output.volume = 2; return harness.output.volume; }") == 1
 
 
-async def test_several_are_heard_at_once(site: Site, page: Any) -> None:
-    await enter(page, site)
-    await page.evaluate("() => { stage.first = stage.player; stage.open(); }")
+async def test_several_players_are_mixed(site: Site, page: Any) -> None:
+    await open_blank_page(page, site)
+    await page.evaluate("() => { harness.first = harness.player; harness.open(); }")
     await page.evaluate(
-        "([frames, packets]) => { stage.play('pcm', frames, 0, stage.first); stage.play('opus', packets); }",
-        [pcm(20), opus(20, tone_hz=425)],  # one tone twice might be silence
+        "([frames, packets]) => { harness.play('pcm', frames, 0, harness.first); harness.play('opus', packets); }",
+        [pcm(20), opus(20, tone_hz=425)],  # the same tone twice might cancel out
     )
-    await page.evaluate("() => { stage.first.end(); }")
-    await until_heard(page)
-    assert np.abs((await Heard.of(page)).samples).max() > 1.2 * LOUDNESS
-    await page.evaluate("stage.output.close()")
+    await page.evaluate("() => { harness.first.end(); }")
+    await play_to_end(page)
+    assert np.abs((await CapturedAudio.from_page(page)).samples).max() > 1.2 * LOUDNESS
+    await page.evaluate("harness.output.close()")
     with pytest.raises(Exception, match="this output is closed: open another"):
-        await page.evaluate("stage.output.player()")
+        await page.evaluate("harness.output.player()")
 
 
-async def test_the_page_in_the_readme_speaks(site: Site, page: Any) -> None:
+async def test_readme_page_speaks(site: Site, page: Any) -> None:
     found = re.search("```html\n(.*?)```", (ROOT / "clients/js/README.md").read_text("utf-8"), re.DOTALL)
     assert found
     body = BLANK + found[1].encode()
-    site.answers["/printed"] = lambda _: without_policy(respond(body, "text/html"))  # its script is part of it
-    await listen(page, site)
+    site.responders["/printed"] = lambda _: without_policy(http_response(body, "text/html"))  # has an inline script
+    await capture_audio(page, site)
     await page.goto(site.address + "printed")
     await page.get_by_role("button", name="Speak").click()
     await site.until(lambda received: any(message["type"] == "end" for message in received))
     async with asyncio.timeout(30):
-        while not (loud := (await Heard.of(page)).loud) or loud[-1][1] - loud[0][0] < 6 * 80 - 30:
-            pass  # six words
+        while (await CapturedAudio.from_page(page)).speech_ms < 6 * 80 - 30:  # six words
+            pass
 
 
 def without_policy(response: Response) -> Response:
@@ -232,37 +237,39 @@ def without_policy(response: Response) -> Response:
     return response
 
 
-async def test_who_was_not_clicked_is_told_so(site: Site, playwright: Any) -> None:
+async def test_opening_without_a_click_is_rejected(site: Site, playwright: Any) -> None:
     script = b"""import { AudioOutput } from '/clients/js/sayline.js';
         AudioOutput.open().catch(({ message }) => { document.body.textContent = message; });"""
-    site.answers["/early.js"] = lambda _: respond(script, "text/javascript")
-    site.answers["/early"] = lambda _: respond(b'<script type="module" src="/early.js"></script><p>', "text/html")
-    shy = [argument for argument in ARGUMENTS if not argument.startswith("--autoplay")]
-    chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=shy)
+    site.responders["/early.js"] = lambda _: http_response(script, "text/javascript")
+    site.responders["/early"] = lambda _: http_response(
+        b'<script type="module" src="/early.js"></script><p>', "text/html"
+    )
+    arguments = [argument for argument in BROWSER_ARGUMENTS if not argument.startswith("--autoplay")]
+    chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
     page = await chromium.new_page()
     await page.goto(site.address + "early")
     await page.get_by_text("in the handler of a click").wait_for()
     await chromium.close()
 
 
-async def test_a_page_that_browsers_do_not_trust_is_heard_too(site: Site, playwright: Any) -> None:
-    arguments = [*ARGUMENTS, "--host-resolver-rules=MAP sayline.test 127.0.0.1"]
+async def test_insecure_page_plays_through_a_script_processor(site: Site, playwright: Any) -> None:
+    arguments = [*BROWSER_ARGUMENTS, "--host-resolver-rules=MAP sayline.test 127.0.0.1"]
     chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
     page = await chromium.new_page()
-    address = site.address.replace("127.0.0.1", "sayline.test")  # neither https nor localhost
-    assert await set_up(page, site, address) == {"format": "pcm", "rateHz": RATE_HZ}
+    address = site.address.replace("127.0.0.1", "sayline.test")  # neither https nor localhost: insecure
+    assert await install_harness(page, site, address) == {"format": "pcm", "rateHz": RATE_HZ}
     assert await page.evaluate("isSecureContext") is False
     await play(page, "pcm", pcm(20))
     loudest = await page.evaluate(
         """async () => {
-          const analyser = new AnalyserNode(stage.output.node.context);
-          stage.output.node.connect(analyser);
-          await stage.until(stage.player, 500);
+          const analyser = new AnalyserNode(harness.output.node.context);
+          harness.output.node.connect(analyser);
+          await harness.until(harness.player, 500);
           const samples = new Float32Array(analyser.fftSize);
           analyser.getFloatTimeDomainData(samples);
           return Math.max(...samples);
         }"""
     )
     assert loudest == pytest.approx(LOUDNESS, abs=0.02)
-    assert await until_heard(page) == 1600
+    assert await play_to_end(page) == 1600
     await chromium.close()

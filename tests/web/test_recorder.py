@@ -1,4 +1,4 @@
-"""Recording a voice on the page, in real Chromium with a microphone that is a file, or missing, or forbidden."""
+"""Recording a voice in real Chromium with a microphone that plays a file, is missing or is forbidden."""
 
 from pathlib import Path
 from typing import Any
@@ -6,28 +6,28 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sayline_tts.engine.cloning.cloning import hear
+from sayline_tts.engine.cloning.cloning import read_recording
 from sayline_tts.server.voices.voices import Voices
 from tests.engine.sounds import speech
-from tests.web.stage import (
-    ASKS_NOBODY,
-    FAKES_IT,
+from tests.web.page_server import (
+    FAKE_DEVICE,
+    FAKE_PERMISSION,
     MICROPHONE_RATE_HZ,
-    Stage,
-    browsing,
+    PageServer,
+    browser_page,
     open_panel,
-    staged,
-    told,
-    voices_of,
+    page_server,
+    voice_names,
+    wait_for_message,
 )
 
 VOICE = speech(4, MICROPHONE_RATE_HZ)
-BLOCKS = 50  # of loudness a second
+BLOCKS_PER_S = 50  # of the loudness envelope
 
 
 @pytest.fixture
 def uploads(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """What voices are made from."""
+    """The recordings that voices are cloned from."""
     kept: list[bytes] = []
     clone = Voices.clone
 
@@ -40,99 +40,101 @@ def uploads(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 
 async def record(page: Any, clock: str) -> None:
-    """Until so much is there, and a little more."""
+    """Record until the clock shows this time."""
     await page.get_by_role("button", name="Record").click()
     await page.locator("#clone-time", has_text=clock).wait_for()
     await page.get_by_role("button", name="Stop", exact=True).click()
 
 
-async def until(page: Any, so: str) -> None:
-    """Playwright's own way needs `eval`, which the page's policy forbids."""
-    await page.evaluate(f"async () => {{ while (!({so})) await new Promise(requestAnimationFrame); }}")
+async def wait_until(page: Any, expression: str) -> None:
+    """Wait until an expression is true. `wait_for_function` needs `eval`, which the page's policy forbids."""
+    await page.evaluate(f"async () => {{ while (!({expression})) await new Promise(requestAnimationFrame); }}")
 
 
-async def test_what_the_microphone_hears_becomes_a_voice(stage: Stage, uploads: list[bytes]) -> None:
-    async with browsing(sound=VOICE) as page:
-        await open_panel(page, stage)
+async def test_recording_becomes_a_voice(server: PageServer, uploads: list[bytes]) -> None:
+    async with browser_page(sound=VOICE) as page:
+        await open_panel(page, server)
         await page.get_by_role("button", name="Record").click()
-        await told(page, "Recording. Speak as you would to a friend…")
+        await wait_for_message(page, "Recording. Speak as you would to a friend…")
         await page.locator("#clone-time", has_text="0:06").wait_for()
         await page.get_by_role("button", name="Stop", exact=True).click()
-        await told(page, "Listen to it, or make the voice.")
-        await page.get_by_role("button", name="Listen to it").click()
-        await page.get_by_role("button", name="Stop listening").click()
+        await wait_for_message(page, "Play it, or create the voice.")
+        await page.get_by_role("button", name="Play the recording").click()
+        await page.get_by_role("button", name="Stop playing").click()
         await page.get_by_label("Name (optional)").fill("Me")
         await page.get_by_label("The speaker has agreed").check()
-        await page.get_by_role("button", name="Make the voice").click()
-        await told(page, "“Me” is made from")
-        assert await voices_of(page) == ["Me", "ann", "bob", "eve"]
-    heard = hear(uploads[0], "the upload")
-    assert heard.seconds > 5.5
-    assert likeness(heard.speech, heard.rate_hz) > 0.9
+        await page.get_by_role("button", name="Create the voice").click()
+        await wait_for_message(page, "“Me” was created from")
+        assert await voice_names(page) == ["Me", "ann", "bob", "eve"]
+    recording = read_recording(uploads[0], "the upload")
+    assert recording.seconds > 5.5
+    assert envelope_correlation(recording.speech, recording.rate_hz) > 0.9
 
 
-def likeness(heard: np.ndarray, rate_hz: int) -> float:
-    """How much the loudness over time is that of `VOICE`, wherever that begins: 1 where it is the same.
+def envelope_correlation(recorded: np.ndarray, rate_hz: int) -> float:
+    """The correlation of the loudness with that of `VOICE` at the best alignment: 1 if it is the same.
 
-    The median of what seconds give: where a machine is busy, the browser's microphone leaves something out at times.
+    The median over seconds: on a busy machine the simulated microphone drops some audio.
     """
-    ours, theirs = np.tile(envelope(VOICE, MICROPHONE_RATE_HZ), 2), envelope(heard, rate_hz)
-    places = np.lib.stride_tricks.sliding_window_view(ours, BLOCKS)
-    seconds = [theirs[start : start + BLOCKS] for start in range(0, len(theirs) - BLOCKS, BLOCKS)]
-    return float(np.median([max(np.corrcoef(place, second)[0, 1] for place in places) for second in seconds]))
+    reference, envelopes = np.tile(envelope(VOICE, MICROPHONE_RATE_HZ), 2), envelope(recorded, rate_hz)
+    windows = np.lib.stride_tricks.sliding_window_view(reference, BLOCKS_PER_S)
+    seconds = [
+        envelopes[start : start + BLOCKS_PER_S] for start in range(0, len(envelopes) - BLOCKS_PER_S, BLOCKS_PER_S)
+    ]
+    return float(np.median([max(np.corrcoef(window, second)[0, 1] for window in windows) for second in seconds]))
 
 
 def envelope(samples: np.ndarray, rate_hz: int) -> np.ndarray:
-    """In blocks of 20 ms."""
-    block = rate_hz // BLOCKS
+    """The loudness envelope in blocks of 20 ms."""
+    block = rate_hz // BLOCKS_PER_S
     return np.asarray(np.abs(samples[: len(samples) // block * block]).reshape(-1, block).mean(axis=1))
 
 
-async def test_the_level_moves_while_somebody_speaks_and_rests_afterwards(stage: Stage) -> None:
-    async with browsing(sound=VOICE) as page:
-        await open_panel(page, stage)
-        meter = page.get_by_role("meter", name="Level of the microphone")
+async def test_level_meter_moves_while_recording_and_resets_afterwards(server: PageServer) -> None:
+    async with browser_page(sound=VOICE) as page:
+        await open_panel(page, server)
+        meter = page.get_by_role("meter", name="Microphone level")
         await page.get_by_role("button", name="Record").click()
-        await until(page, "document.getElementById('clone-level').ariaValueNow > 40")
+        await wait_until(page, "document.getElementById('clone-level').ariaValueNow > 40")
         await page.get_by_role("button", name="Stop", exact=True).click()
         assert await meter.get_attribute("aria-valuenow") == "0"
 
 
-async def test_the_microphone_is_let_go_after_recording_and_when_the_panel_is_closed(stage: Stage) -> None:
-    async with browsing(sound=VOICE) as page:
-        await page.add_init_script(KEEP_TRACKS)
-        await open_panel(page, stage)
+async def test_microphone_is_released_after_recording_and_when_the_panel_closes(server: PageServer) -> None:
+    async with browser_page(sound=VOICE) as page:
+        await page.add_init_script(RECORD_TRACKS)
+        await open_panel(page, server)
         await record(page, "0:01")
         assert await page.evaluate("tracks.map(track => track.readyState)") == ["ended"]
         await page.get_by_role("button", name="Record").click()
-        await told(page, "Recording.")
+        await wait_for_message(page, "Recording.")
         await page.get_by_text("Clone a voice").click()
-        await until(page, "tracks.every(track => track.readyState === 'ended')")
+        await wait_until(page, "tracks.every(track => track.readyState === 'ended')")
         assert await page.evaluate("tracks.length") == 2
 
 
-KEEP_TRACKS = """
+RECORD_TRACKS = """
 globalThis.tracks = [];
-const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-navigator.mediaDevices.getUserMedia = async (wish) => {
-  const stream = await ask(wish);
+const getUserMedia = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async (constraints) => {
+  const stream = await getUserMedia(constraints);
   tracks.push(...stream.getTracks());
   return stream;
 };
 """
 
 
-async def test_a_recording_stops_by_itself_at_its_longest(stage: Stage, uploads: list[bytes]) -> None:
-    async with browsing(sound=VOICE) as page:
-        await shorten(page)
-        await open_panel(page, stage)
+async def test_recording_stops_at_its_maximum_length(server: PageServer, uploads: list[bytes]) -> None:
+    async with browser_page(sound=VOICE) as page:
+        await limit_recording_length(page)
+        await open_panel(page, server)
         await page.get_by_role("button", name="Record").click()
-        await told(page, "recording.wav, 2.0 s.")
+        await wait_for_message(page, "recording.wav, 2.0 s.")
         await page.get_by_role("button", name="Record").wait_for()
 
 
-async def shorten(page: Any) -> None:
-    """Half a minute takes half a minute."""
+async def limit_recording_length(page: Any) -> None:
+    """Lower the maximum length of a recording, to save time."""
 
     async def change(route: Any) -> None:
         answer = await route.fetch()
@@ -140,86 +142,92 @@ async def shorten(page: Any) -> None:
         assert "MAX_S = 30;" in text
         await route.fulfill(response=answer, body=text.replace("MAX_S = 30;", "MAX_S = 2;"))
 
-    await page.route("**/voice_prompt.js", change)
+    await page.route("**/voices/voice_prompt.js", change)
 
 
-async def test_a_muted_microphone_is_told_while_it_records(stage: Stage) -> None:
-    async with browsing(sound=0 * VOICE) as page:
-        await open_panel(page, stage)
+async def test_muted_microphone_is_reported_while_recording(server: PageServer) -> None:
+    async with browser_page(sound=0 * VOICE) as page:
+        await open_panel(page, server)
         await page.get_by_role("button", name="Record").click()
-        await told(page, "Recording, but nothing is heard. Is the microphone muted?")
+        await wait_for_message(page, "Recording, but there is no sound. Is the microphone muted?")
         await page.get_by_role("button", name="Stop", exact=True).click()
-        await told(page, "There is nothing to hear in it. Is the microphone muted?", fault=True)
+        await wait_for_message(page, "The recording is silent. Is the microphone muted?", error=True)
 
 
-async def test_a_quiet_microphone_is_told_before_anything_is_sent(stage: Stage) -> None:
-    async with browsing("--disable-features=WebRtcApmInAudioService", sound=0.02 * VOICE) as page:
-        await open_panel(page, stage)
+async def test_quiet_recording_is_reported_before_the_upload(server: PageServer) -> None:
+    async with browser_page("--disable-features=WebRtcApmInAudioService", sound=0.02 * VOICE) as page:
+        await open_panel(page, server)
         await record(page, "0:05")
-        await told(page, "It is very quiet: go nearer to the microphone, or turn it up.")
+        await wait_for_message(page, "It is very quiet: move closer to the microphone, or turn it up.")
 
 
-async def test_a_short_recording_is_told_before_anything_is_sent(stage: Stage) -> None:
-    async with browsing(sound=VOICE) as page:
-        await open_panel(page, stage)
+async def test_short_recording_is_reported_before_the_upload(server: PageServer) -> None:
+    async with browser_page(sound=VOICE) as page:
+        await open_panel(page, server)
         await record(page, "0:01")
-        await told(page, "5 s or more make a voice that is more like the speaker.")
+        await wait_for_message(page, "5 s or more make the voice more like the speaker.")
 
 
-async def test_pressing_make_while_recording_stops_first(stage: Stage) -> None:
-    async with browsing(sound=VOICE) as page:
-        await open_panel(page, stage)
+async def test_submit_while_recording_only_stops_the_recording(server: PageServer) -> None:
+    async with browser_page(sound=VOICE) as page:
+        await open_panel(page, server)
         await page.get_by_role("button", name="Record").click()
         await page.locator("#clone-time", has_text="0:01").wait_for()
-        await page.get_by_role("button", name="Make the voice").click()
-        await told(page, "recording.wav, ")
-        assert not stage.model.cloning.is_set()
+        await page.get_by_role("button", name="Create the voice").click()
+        await wait_for_message(page, "recording.wav, ")
+        assert not server.model.cloning.is_set()
 
 
-async def test_a_microphone_that_is_forbidden_is_told_in_words(stage: Stage) -> None:
-    async with browsing("--deny-permission-prompts", without=(ASKS_NOBODY,)) as page:
-        await open_panel(page, stage)
+async def test_forbidden_microphone_is_reported(server: PageServer) -> None:
+    async with browser_page("--deny-permission-prompts", without=(FAKE_PERMISSION,)) as page:
+        await open_panel(page, server)
         await page.get_by_role("button", name="Record").click()
-        await told(page, "This page may not use the microphone. Allow it beside the address above", fault=True)
+        await wait_for_message(
+            page, "The browser blocks the microphone. Allow it for this page in the address bar", error=True
+        )
         await page.get_by_role("button", name="Record").wait_for()
 
 
-async def test_a_microphone_that_is_not_there_is_told_in_words(stage: Stage) -> None:
-    async with browsing(without=(FAKES_IT,)) as page:
-        await open_panel(page, stage)
+async def test_missing_microphone_is_reported(server: PageServer) -> None:
+    async with browser_page(without=(FAKE_DEVICE,)) as page:
+        await open_panel(page, server)
         await page.get_by_role("button", name="Record").click()
-        await told(page, "There is no microphone. Plug one in and press Record again, or choose a file.", fault=True)
+        await wait_for_message(
+            page, "No microphone was found. Connect one and press Record again, or choose a file.", error=True
+        )
 
 
-async def test_a_page_that_came_over_plain_http_has_no_microphone_and_says_so(tmp_path: Path) -> None:
+async def test_insecure_page_reports_that_it_has_no_microphone(tmp_path: Path) -> None:
     async with (
-        staged(tmp_path, host_names="sayline.example") as stage,
-        browsing("--host-resolver-rules=MAP sayline.example 127.0.0.1") as page,
+        page_server(tmp_path, host_names="sayline.example") as server,
+        browser_page("--host-resolver-rules=MAP sayline.example 127.0.0.1") as page,
     ):
-        await page.goto(stage.address.replace("127.0.0.1", "sayline.example"))
+        await page.goto(server.address.replace("127.0.0.1", "sayline.example"))
         await page.get_by_text("Clone a voice").click()
         await page.get_by_role("button", name="Record").click()
-        await told(page, "A browser gives the microphone only to pages from https or from localhost.", fault=True)
-        page.complaints.clear()
+        await wait_for_message(page, "Browsers allow the microphone only on https pages and on localhost.", error=True)
+        page.console_errors.clear()
 
 
-async def test_a_microphone_that_is_pulled_out_leaves_what_was_recorded(stage: Stage) -> None:
-    async with browsing(sound=VOICE) as page:
-        await page.add_init_script(KEEP_TRACKS)
-        await open_panel(page, stage)
+async def test_unplugged_microphone_keeps_the_recording(server: PageServer) -> None:
+    async with browser_page(sound=VOICE) as page:
+        await page.add_init_script(RECORD_TRACKS)
+        await open_panel(page, server)
         await page.get_by_role("button", name="Record").click()
         await page.locator("#clone-time", has_text="0:01").wait_for()
         await page.evaluate("tracks[0].dispatchEvent(new Event('ended'))")
-        await told(page, "recording.wav, ")
+        await wait_for_message(page, "recording.wav, ")
         await page.get_by_role("button", name="Record").wait_for()
 
 
-async def test_an_earlier_recording_stays_when_the_microphone_is_refused(stage: Stage) -> None:
-    async with browsing(sound=VOICE) as page:
-        await open_panel(page, stage)
+async def test_refused_microphone_keeps_the_previous_recording(server: PageServer) -> None:
+    async with browser_page(sound=VOICE) as page:
+        await open_panel(page, server)
         await record(page, "0:01")
         refuse = "async () => { throw new DOMException('', 'NotReadableError') }"
         await page.evaluate(f"() => {{ navigator.mediaDevices.getUserMedia = {refuse} }}")
         await page.get_by_role("button", name="Record").click()
-        await told(page, "The microphone does not answer: another program may hold it.", fault=True)
-        assert await page.get_by_role("button", name="Listen to it").is_enabled()
+        await wait_for_message(
+            page, "The microphone does not http_response. Close other programs that use it", error=True
+        )
+        assert await page.get_by_role("button", name="Play the recording").is_enabled()

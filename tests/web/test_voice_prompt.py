@@ -1,4 +1,4 @@
-"""What a voice shall be made from, judged in real Chromium before it is sent."""
+"""The checks of a recording before the upload, in real Chromium."""
 
 from typing import Any
 
@@ -6,66 +6,68 @@ import numpy as np
 import pytest
 
 from tests.engine.sounds import encode, speech, wav
-from tests.server.cloners import some_voice
-from tests.web.stage import Stage, agree, choose, focused, send, told
+from tests.server.voice_server import some_voice
+from tests.web.page_server import PageServer, choose_file, focused_name, give_consent, submit, wait_for_message
 
 LONG = wav(speech(40))
 
 
-async def test_what_was_chosen_can_be_heard_before_it_is_sent(panel: Any) -> None:
-    listen = panel.get_by_role("button", name="Listen to it")
-    assert await listen.is_disabled()
-    await choose(panel, wav(speech(0.6)))
-    await told(panel, "me.wav, 0.6 s")
-    await listen.click()
-    await panel.locator("#clone-listen.speaking").wait_for()
-    await listen.wait_for()  # it has ended by itself
-    await choose(panel, LONG)
-    await told(panel, "me.wav, 40.0 s. Only the first 30 s will be used.")
-    await listen.click()
-    await panel.get_by_role("button", name="Stop listening").click()
-    await listen.wait_for()
+async def test_recording_can_be_played_before_the_upload(panel: Any) -> None:
+    play_button = panel.get_by_role("button", name="Play the recording")
+    assert await play_button.is_disabled()
+    await choose_file(panel, wav(speech(0.6)))
+    await wait_for_message(panel, "me.wav, 0.6 s")
+    await play_button.click()
+    await panel.locator("#clone-listen.playing").wait_for()
+    await play_button.wait_for()  # playback has ended
+    await choose_file(panel, LONG)
+    await wait_for_message(panel, "me.wav, 40.0 s. Only the first 30 s will be used.")
+    await play_button.click()
+    await panel.get_by_role("button", name="Stop playing").click()
+    await play_button.wait_for()
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "message"),
     [
-        (b"", "That file is empty."),
-        (wav(speech(0.2)), "That is too short to hear a voice in."),
-        (wav(0 * speech(6)), "There is nothing to hear in it. Is the microphone muted?"),
+        (b"", "The file is empty."),
+        (wav(speech(0.2)), "The recording is too short to clone a voice from."),
+        (wav(0 * speech(6)), "The recording is silent. Is the microphone muted?"),
     ],
 )
-async def test_what_is_no_voice_is_told_before_it_is_sent(stage: Stage, panel: Any, data: bytes, words: str) -> None:
-    await choose(panel, data)
-    await told(panel, words, fault=True)
-    await agree(panel)
-    await send(panel)
-    await told(panel, "Record something, or choose a file, first.", fault=True)
-    assert await focused(panel) == "Record"
+async def test_unusable_recording_is_rejected_before_the_upload(
+    server: PageServer, panel: Any, data: bytes, message: str
+) -> None:
+    await choose_file(panel, data)
+    await wait_for_message(panel, message, error=True)
+    await give_consent(panel)
+    await submit(panel)
+    await wait_for_message(panel, "Record something or choose a file first.", error=True)
+    assert await focused_name(panel) == "Record"
 
 
-async def test_a_quiet_recording_gets_a_hint(panel: Any) -> None:
-    await choose(panel, wav(0.02 * speech(6)))
-    await told(panel, "It is very quiet: go nearer to the microphone, or turn it up.")
+async def test_quiet_recording_gets_a_hint(panel: Any) -> None:
+    await choose_file(panel, wav(0.02 * speech(6)))
+    await wait_for_message(panel, "It is very quiet: move closer to the microphone, or turn it up.")
 
 
-async def test_two_channels_of_which_one_is_silent_are_no_fault(panel: Any) -> None:
+async def test_one_silent_channel_of_two_is_accepted(panel: Any) -> None:
     left, right = 0 * speech(6), speech(6)
-    await choose(panel, wav(np.stack([left, right])))
-    await told(panel, "me.wav, 6.0 s. Listen to it, or make the voice.")
+    await choose_file(panel, wav(np.stack([left, right])))
+    await wait_for_message(panel, "me.wav, 6.0 s. Play it, or create the voice.")
 
 
-async def test_what_this_browser_cannot_play_may_still_be_a_voice(panel: Any) -> None:
-    await choose(panel, some_voice(25).to_bytes(), "me.safetensors")
-    await told(panel, "me.safetensors. It cannot be played here; the server may know it all the same.")
-    assert await panel.get_by_role("button", name="Listen to it").is_disabled()
+async def test_undecodable_file_can_still_be_uploaded(panel: Any) -> None:
+    await choose_file(panel, some_voice(25).to_bytes(), "me.safetensors")
+    await wait_for_message(panel, "me.safetensors. The browser cannot play this file, but the server may accept it.")
+    assert await panel.get_by_role("button", name="Play the recording").is_disabled()
     assert await panel.locator("#clone-time").text_content() == "–:––"
-    await agree(panel)
-    await send(panel)
-    await told(panel, "is made from 2.0 s of speech")
+    await give_consent(panel)
+    await submit(panel)
+    await wait_for_message(panel, "was created from 2.0 s of speech")
 
 
-async def test_formats_that_browsers_know_can_be_heard(panel: Any) -> None:
-    await choose(panel, encode(speech(6, 48_000), "libopus", "ogg", 48_000), "me.ogg")
-    await told(panel, "me.ogg, 6.0 s.")
-    assert await panel.get_by_role("button", name="Listen to it").is_enabled()
+async def test_browser_formats_can_be_played(panel: Any) -> None:
+    await choose_file(panel, encode(speech(6, 48_000), "libopus", "ogg", 48_000), "me.ogg")
+    await wait_for_message(panel, "me.ogg, 6.0 s.")
+    assert await panel.get_by_role("button", name="Play the recording").is_enabled()

@@ -1,4 +1,4 @@
-"""The page and our own server with its embedded voice: a file is what was heard."""
+"""The page with the real server and its embedded voice: downloads equal the played audio."""
 
 import asyncio
 import io
@@ -14,63 +14,63 @@ import pytest
 from sayline_tts.engine.models.model import Model
 from sayline_tts.server.app import make_app
 from sayline_tts.server.settings import Settings
-from tests.server.peer import running
-from tests.web.watching import status
+from tests.server.stream_client import serving
+from tests.web.page_status import wait_for_status
 
 TEXT = "Hello there. How are you?"
 HEADER_BYTES = 16
-PATIENCE_MS = 60_000  # a real model, on a busy machine
+TIMEOUT_MS = 60_000  # a real model on a busy machine
 
 
 @pytest.fixture
 async def address(model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[str]:
     monkeypatch.setenv("SAYLINE_DATA", str(tmp_path))
-    async with running(await make_app(Settings(), model)) as where:
+    async with serving(await make_app(Settings(), model)) as where:
         yield f"http://{where}/"
 
 
-def note_audio(page: Any) -> list[bytes]:
-    """What comes over the page's sockets, from now on."""
+def collect_audio(page: Any) -> list[bytes]:
+    """A list that collects the audio received over the page's WebSockets from now on."""
     pieces: list[bytes] = []
 
-    def take(payload: bytes | str) -> None:
-        if isinstance(payload, bytes):  # audio alone
+    def collect(payload: bytes | str) -> None:
+        if isinstance(payload, bytes):  # binary frames are audio
             kind, id_bytes = payload[:2]
             assert kind == 1
             pieces.append(payload[HEADER_BYTES + id_bytes :])
 
-    page.on("websocket", lambda socket: socket.on("framereceived", take))
+    page.on("websocket", lambda socket: socket.on("framereceived", collect))
     return pieces
 
 
-async def test_a_download_is_what_was_heard(address: str, page: Any) -> None:
-    page.set_default_timeout(PATIENCE_MS)
-    heard = note_audio(page)
+async def test_downloaded_wav_equals_the_played_audio(address: str, page: Any) -> None:
+    page.set_default_timeout(TIMEOUT_MS)
+    received = collect_audio(page)
     await page.goto(address)
-    await status(page, "Ready.")
-    await page.get_by_label("Sent as").select_option("pcm")
+    await wait_for_status(page, "Ready.")
+    await page.get_by_label("Audio format").select_option("pcm")
     await page.get_by_label("Temperature").fill("0.8")
     await page.get_by_label("Text to speak").fill(TEXT)
     await page.get_by_role("button", name="Speak", exact=True).click()
-    await status(page, "Done.")
+    await wait_for_status(page, "Done.")
     async with page.expect_download() as coming:
         await page.get_by_role("button", name="WAV").click()
     download = await coming.value
     with wave.open(io.BytesIO((await download.path()).read_bytes())) as file:
         assert file.getframerate() == 24_000
         saved = np.frombuffer(file.readframes(file.getnframes()), np.int16)
-    spoken = np.frombuffer(b"".join(heard), np.int16)
+    spoken = np.frombuffer(b"".join(received), np.int16)
     assert len(spoken) > 12_000
     assert len(saved) == len(spoken)
-    assert np.abs(saved.astype(int) - spoken).max() <= 1  # the two ways round otherwise
+    assert np.abs(saved.astype(int) - spoken).max() <= 1  # the two paths round differently
     assert np.abs(spoken).max() > 1_000
 
 
 @pytest.mark.parametrize(("name", "magic"), [("Opus", b"OggS"), ("MP3", b"\xff")])
-async def test_other_files_are_what_their_names_say(address: str, page: Any, name: str, magic: bytes) -> None:
-    page.set_default_timeout(PATIENCE_MS)
+async def test_downloads_have_the_requested_format(address: str, page: Any, name: str, magic: bytes) -> None:
+    page.set_default_timeout(TIMEOUT_MS)
     await page.goto(address)
-    await status(page, "Ready.")
+    await wait_for_status(page, "Ready.")
     await page.get_by_label("Text to speak").fill("Hello.")
     async with page.expect_download() as coming:
         await page.get_by_role("button", name=name).click()
@@ -80,10 +80,10 @@ async def test_other_files_are_what_their_names_say(address: str, page: Any, nam
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-async def test_the_curl_program_gets_a_file(address: str, page: Any, tmp_path: Path) -> None:
-    page.set_default_timeout(PATIENCE_MS)
+async def test_curl_sample_downloads_a_file(address: str, page: Any, tmp_path: Path) -> None:
+    page.set_default_timeout(TIMEOUT_MS)
     await page.goto(address)
-    await status(page, "Ready.")
+    await wait_for_status(page, "Ready.")
     await page.get_by_label("Text to speak").fill("It's me.")
     await page.get_by_role("button", name="curl").click()
     code = await page.locator("#code").text_content()

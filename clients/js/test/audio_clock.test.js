@@ -5,31 +5,31 @@ import { AudioClock } from '../audio_clock.js';
 const clock = (audio) => new AudioClock({ currentTime: 10, state: 'running', getOutputTimestamp: () => ({}), ...audio });
 const near = (actual, expected) => assert.ok(Math.abs(actual - expected) < 50, `${actual} is not ${expected}`);
 
-test('what is heard is what the device says, carried on', () => {
+test('the audible time is the device\'s timestamp, extrapolated', () => {
   const performanceTime = performance.now() - 200;
-  near(clock({ getOutputTimestamp: () => ({ contextTime: 9.5, performanceTime }) }).heardMs, 9700);
+  near(clock({ getOutputTimestamp: () => ({ contextTime: 9.5, performanceTime }) }).audibleMs, 9700);
 });
 
-test('where the device says nothing its latency counts', () => {
-  assert.equal(clock({ outputLatency: 0.25 }).heardMs, 9750);
-  assert.equal(clock({}).heardMs, 10_000);
+test('without a device timestamp the output latency is subtracted', () => {
+  assert.equal(clock({ outputLatency: 0.25 }).audibleMs, 9750);
+  assert.equal(clock({}).audibleMs, 10_000);
 });
 
-test('where the clock stands nothing is carried on', () => {
+test('a suspended clock is not extrapolated', () => {
   const stopped = { state: 'suspended', getOutputTimestamp: () => ({ contextTime: 9.9, performanceTime: 0 }) };
-  assert.equal(clock({ outputLatency: 0.04, ...stopped }).heardMs, 9960);
+  assert.equal(clock({ outputLatency: 0.04, ...stopped }).audibleMs, 9960);
 });
 
-test('nothing is heard that was not sent, nor long after', () => {
-  const told = (contextTime) => clock({ getOutputTimestamp: () => ({ contextTime, performanceTime: performance.now() }) }).heardMs;
-  assert.deepEqual([told(12), told(3)], [10_000, 9000]);
-  assert.equal(clock({}).sentMs, 10_000);
+test('the audible time lies within a second before the current time', () => {
+  const audibleAt = (contextTime) => clock({ getOutputTimestamp: () => ({ contextTime, performanceTime: performance.now() }) }).audibleMs;
+  assert.deepEqual([audibleAt(12), audibleAt(3)], [10_000, 9000]);
+  assert.equal(clock({}).deviceMs, 10_000);
 });
 
-test('later is later', async () => {
+test('setTimer defers its task', async () => {
   let late = false;
   await new Promise((next) => {
-    clock({}).later(() => next((late = true)), 1);
+    clock({}).setTimer(() => next((late = true)), 1);
     assert.equal(late, false);
   });
 });

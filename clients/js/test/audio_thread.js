@@ -1,4 +1,4 @@
-/** An audio thread that goes as far as a test says: the worklet's own code, on a clock of paper. */
+/** A simulated audio thread: runs the real worklet code on a clock that the test advances. */
 
 /** @type {any} */ let Processor;
 const world = /** @type {any} */ (globalThis);
@@ -12,15 +12,15 @@ const QUANTUM = 128;
 
 export class AudioThread {
   rateHz;
-  /** From the audio thread to the ear. */
+  /** From the audio thread to the speaker. */
   latencyMs;
-  /** All that went out. @type {number[]} */
+  /** All samples that were output. @type {number[]} */
   out = [];
-  /** The page's end of the line. */
-  port = { postMessage: (message) => this.#posted.push(structuredClone(message)), onmessage: (_) => {} };
+  /** The page's end of the message port. */
+  port = { postMessage: (message) => this.#toThread.push(structuredClone(message)), onmessage: (_) => {} };
 
   /** @type {any[]} */
-  #posted = [];
+  #toThread = [];
   #processor;
   /** @type {{atMs: number, task: () => void}[]} */
   #timers = [];
@@ -31,27 +31,27 @@ export class AudioThread {
     this.#processor = new Processor({ processorOptions: { capacity, fadeSamples, rateHz } });
   }
 
-  get sentMs() {
+  get deviceMs() {
     return (this.out.length * 1000) / this.rateHz;
   }
 
-  get heardMs() {
-    return Math.max(0, this.sentMs - this.latencyMs);
+  get audibleMs() {
+    return Math.max(0, this.deviceMs - this.latencyMs);
   }
 
   get nowMs() {
-    return this.sentMs;
+    return this.deviceMs;
   }
 
-  later(task, ms) {
+  setTimer(task, ms) {
     this.#timers.push({ atMs: this.nowMs + ms, task });
   }
 
-  /** Whole quanta; what either side says, the other hears between two of them. */
+  /** Run whole quanta; messages are delivered between them. */
   async run(ms) {
-    const endMs = this.sentMs + ms - 1e-6;
-    while (this.sentMs < endMs) {
-      for (const data of this.#posted.splice(0)) this.#processor.port.onmessage({ data });
+    const endMs = this.deviceMs + ms - 1e-6;
+    while (this.deviceMs < endMs) {
+      for (const data of this.#toThread.splice(0)) this.#processor.port.onmessage({ data });
       world.currentFrame = this.out.length;
       const output = new Float32Array(QUANTUM);
       this.#processor.process([], [[output]]);
@@ -60,7 +60,7 @@ export class AudioThread {
       const due = this.#timers.filter(({ atMs }) => atMs <= this.nowMs);
       this.#timers = this.#timers.filter(({ atMs }) => atMs > this.nowMs);
       for (const { task } of due) task();
-      await new Promise(setImmediate); // promises have their turn
+      await new Promise(setImmediate); // lets pending promises settle
     }
   }
 }

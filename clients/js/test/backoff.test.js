@@ -8,11 +8,11 @@ function first(count, random) {
   return delays;
 }
 
-test('each wait may be twice as long as the one before, up to four seconds', () => {
+test('each delay\'s limit is twice the previous one, up to four seconds', () => {
   assert.deepEqual(first(8, () => 1), [100, 200, 400, 800, 1600, 3200, 4000, 4000]);
 });
 
-test('chance says how much of it is waited', () => {
+test('delays are a random fraction of the limit', () => {
   assert.deepEqual(first(3, () => 0.5), [50, 100, 200]);
   assert.notDeepEqual(first(3), first(3));
 });

@@ -1,16 +1,16 @@
-/** Frames as a context gives them. */
+/** Makes frames as a context yields them. */
 
 import { Frame } from '../frame.js';
 
 export const FRAME_MS = 80;
 const READY = /** @type {any} */ ({ sample_rate_hz: 24_000, opus_pre_skip: 156 });
 
-/** The one with this number, of this value throughout. @param {number} n @param {number} [value] */
+/** Frame number `n`, filled with one value. @param {number} n @param {number} [value] */
 export function pcmFrame(n, value = 0.5) {
   return frame(n, 'pcm', new Uint8Array(new Int16Array(1920).fill(value * 32_768).buffer));
 }
 
-/** For the decoder of paper. @param {number} n @param {number} value */
+/** A packet for the fake decoder. @param {number} n @param {number} value */
 export function opusFrame(n, value) {
   return frame(n, 'opus', Uint8Array.of(value));
 }

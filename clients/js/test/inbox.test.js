@@ -7,7 +7,7 @@ const inbox = (frame_ms = 80) => new Inbox('a', 'pcm', /** @type {any} */ ({ sam
 const audio = (seq) => ({ type: 'audio', context_id: 'a', seq, start_sample: seq * 1920, data: new Uint8Array(2) });
 const word = (seq) => ({ type: 'word', context_id: 'a', seq, text: 'a', start_char: 0, end_char: 1, start_ms: 0, end_ms: 80, estimated: true });
 
-test('what came before the connection was lost is not given again', async () => {
+test('events received again after a reconnection are dropped', async () => {
   const box = inbox();
   assert.deepEqual([0, 1, 1, 0, 2].map((seq) => box.receive(audio(seq))), [true, true, false, false, true]);
   box.close();
@@ -16,7 +16,7 @@ test('what came before the connection was lost is not given again', async () => 
   assert.deepEqual(seqs, [0, 1, 2]);
 });
 
-test('an error without a number is none that came before', () => {
+test('an error without a sequence number is not a duplicate', () => {
   const box = inbox();
   box.receive(word(0));
   const error = { type: 'error', context_id: 'a', code: 'internal', message: 'a', final: true };
@@ -24,14 +24,14 @@ test('an error without a number is none that came before', () => {
   assert.equal(box.receive({ ...error, seq: null }), true);
 });
 
-test('who never reads is given up, after what waits', async () => {
+test('an unread inbox overflows with SlowConsumer, after the queued events', async () => {
   const box = inbox(300_000);
   for (let seq = 0; seq < 4; seq++) box.receive(audio(seq));
   for (let seq = 0; seq < 3; seq++) assert.equal((await box.next()).seq, seq);
   await assert.rejects(box.next(), (error) => error instanceof SlowConsumer && /read them sooner/.test(error.message));
 });
 
-test('behind a failure there is nothing more to read', async () => {
+test('nothing is delivered after a failure', async () => {
   const box = inbox();
   box.receive(word(0));
   box.fail(new Error('first'));

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Jitter, JitterBuffer } from '../jitter_buffer.js';
+import { JitterEstimate, JitterBuffer } from '../jitter_buffer.js';
 
 const FRAME_MS = 80;
 
-/** Frames that come at these times. */
+/** Add frames received at these times. */
 function fed(buffer, ...timesMs) {
   for (const atMs of timesMs) buffer.add(FRAME_MS, atMs);
   return buffer;
@@ -22,33 +22,33 @@ test('the first frame waits for the second, but not for long', () => {
   assert.equal(buffer.waitMs(160, 1010), 0);
 });
 
-test('where frames come evenly the delay goes down to 40 ms', () => {
+test('with evenly spaced frames the target falls to 40 ms', () => {
   assert.equal(fed(new JitterBuffer(), ...even(2000)).targetMs, 40);
 });
 
-test('where one comes late there is room for that at once', () => {
+test('a late frame raises the target at once', () => {
   const buffer = fed(new JitterBuffer(), ...even(10), 720 + 80 + 150);
   assert.equal(buffer.targetMs, 170);
 });
 
-test('what adds up is what counts', () => {
+test('lateness accumulates over frames', () => {
   const buffer = fed(new JitterBuffer(), ...even(5, 100)); // each 20 ms late
   assert.equal(buffer.targetMs, 4 * 20 + 20);
 });
 
-test('a frame that comes early makes up for one that came late, and nothing beyond', () => {
+test('an early frame compensates for a late one, but nothing beyond', () => {
   const buffer = fed(new JitterBuffer(), 0, 0, 0, 0, 100);
   assert.ok(buffer.targetMs < 80);
   assert.equal(fed(buffer, 100 + 80 + 90).targetMs, 20 + 90 + 20);
 });
 
-test('there is no more delay than 300 ms', () => {
+test('the target is at most 300 ms', () => {
   const buffer = fed(new JitterBuffer(), 0, 5000);
   assert.equal(buffer.targetMs, 300);
   assert.equal(fed(buffer, 9000).targetMs, 300);
 });
 
-test('what happened once is forgotten slowly', () => {
+test('a single delay is forgotten slowly', () => {
   const buffer = fed(new JitterBuffer(), 0, 280);
   assert.equal(buffer.targetMs, 220);
   const timesMs = even(125, FRAME_MS, 160);
@@ -56,21 +56,21 @@ test('what happened once is forgotten slowly', () => {
   assert.ok(buffer.targetMs > 80 && buffer.targetMs < 120, String(buffer.targetMs));
 });
 
-test('time in which nobody wrote says nothing', () => {
+test('an interval without text is not counted as lateness', () => {
   const buffer = fed(new JitterBuffer(), 0);
-  buffer.excuse();
+  buffer.skipInterval();
   assert.equal(fed(buffer, 9000).targetMs, 80);
 });
 
-test('what one stream learned the next one knows', () => {
-  const jitter = new Jitter();
-  fed(new JitterBuffer(jitter), 0, 200);
-  assert.equal(new JitterBuffer(jitter).targetMs, 140);
+test('streams of one output share the estimate', () => {
+  const estimate = new JitterEstimate();
+  fed(new JitterBuffer(estimate), 0, 200);
+  assert.equal(new JitterBuffer(estimate).targetMs, 140);
 });
 
-test('what ran dry waits anew', () => {
+test('after an underrun the buffer fills again', () => {
   const buffer = fed(new JitterBuffer(), 0, 0);
-  buffer.refill();
+  buffer.reset();
   assert.equal(buffer.waitMs(0, 500), 0);
   fed(buffer, 600);
   assert.equal(buffer.waitMs(80, 600), 300);

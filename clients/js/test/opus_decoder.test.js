@@ -1,51 +1,51 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { OpusDecoder } from '../opus_decoder.js';
-import { AudioDecoder, DAMAGED, EncodedAudioChunk, made } from './paper_codecs.js';
+import { AudioDecoder, DAMAGED, EncodedAudioChunk, createdDecoders } from './fake_codecs.js';
 
 const codecs = { AudioDecoder, EncodedAudioChunk };
 const packet = (value, start_ms) => ({ data: [value], start_ms, sample_rate_hz: 24_000, opus_pre_skip: 156 });
 
 function decoder() {
-  const came = [];
+  const output = [];
   const failures = [];
-  const take = (samples, startMs) => came.push([startMs, samples.length, Math.round(samples[0] * 100)]);
-  return { opus: new OpusDecoder(take, (error) => failures.push(error), codecs), came, failures };
+  const take = (samples, startMs) => output.push([startMs, samples.length, Math.round(samples[0] * 100)]);
+  return { opus: new OpusDecoder(take, (error) => failures.push(error), codecs), output, failures };
 }
 
-test('a browser has it, lacks it, or does not say', async () => {
+test('support is detected, missing or unknown', async () => {
   assert.equal(await OpusDecoder.supported({}), false);
-  const said = async (support) => OpusDecoder.supported({ AudioDecoder: { isConfigSupported: support } });
-  assert.equal(await said(async () => ({ supported: true })), true);
-  assert.equal(await said(async () => ({ supported: false })), false);
-  assert.equal(await said(async () => { throw new TypeError('what is opus?'); }), false);
+  const isSupported = async (support) => OpusDecoder.supported({ AudioDecoder: { isConfigSupported: support } });
+  assert.equal(await isSupported(async () => ({ supported: true })), true);
+  assert.equal(await isSupported(async () => ({ supported: false })), false);
+  assert.equal(await isSupported(async () => { throw new TypeError('what is opus?'); }), false);
   assert.equal(await OpusDecoder.supported(), false, 'Node has none');
 });
 
-test('what the encoder put in front is taken off, and times are those of the samples', async () => {
-  const { opus, came } = decoder();
+test('the encoder\'s pre-skip is dropped and timestamps are adjusted', async () => {
+  const { opus, output } = decoder();
   [0, 80, 160].forEach((startMs, n) => opus.decode(packet(n + 1, startMs)));
   await opus.flush();
-  assert.deepEqual(came, [[0, 3840 - 312, 1], [73.5, 3840, 2], [153.5, 3840, 3]]);
+  assert.deepEqual(output, [[0, 3840 - 312, 1], [73.5, 3840, 2], [153.5, 3840, 3]]);
 });
 
-test('a stream may begin in its midst', async () => {
-  const { opus, came } = decoder();
+test('a stream can start in the middle', async () => {
+  const { opus, output } = decoder();
   opus.decode(packet(1, 800));
   opus.decode(packet(2, 880));
   await opus.flush();
-  assert.deepEqual(came, [[800, 3840 - 312, 1], [873.5, 3840, 2]]);
+  assert.deepEqual(output, [[800, 3840 - 312, 1], [873.5, 3840, 2]]);
 });
 
-test('a damaged packet is left out', async () => {
-  const { opus, came, failures } = decoder();
+test('a damaged packet is skipped', async () => {
+  const { opus, output, failures } = decoder();
   [1, DAMAGED, 3, 4].forEach((value, n) => opus.decode(packet(value, n * 80)));
   await opus.flush();
-  assert.deepEqual(came.map(([startMs, , value]) => [startMs, value]), [[0, 1], [153.5, 3], [233.5, 4]]);
+  assert.deepEqual(output.map(([startMs, , value]) => [startMs, value]), [[0, 1], [153.5, 3], [233.5, 4]]);
   assert.deepEqual(failures, []);
 });
 
-test('where nothing can be decoded it says what to do', async () => {
+test('repeated failures are reported with advice', async () => {
   const { opus, failures } = decoder();
   for (let n = 0; n < 6; n++) opus.decode(packet(DAMAGED, n * 80));
   await opus.flush();
@@ -54,21 +54,21 @@ test('where nothing can be decoded it says what to do', async () => {
   opus.decode(packet(1, 480));
 });
 
-test('a decoder that the browser took is replaced', async () => {
-  const { opus, came } = decoder();
+test('a reclaimed decoder is replaced', async () => {
+  const { opus, output } = decoder();
   opus.decode(packet(1, 0));
   await opus.flush();
-  made.at(-1).fail('QuotaExceededError', 'Codec reclaimed due to inactivity.');
+  createdDecoders.at(-1).fail('QuotaExceededError', 'Codec reclaimed due to inactivity.');
   opus.decode(packet(2, 80));
   await opus.flush();
-  assert.deepEqual(came.map(([startMs, , value]) => [startMs, value]), [[0, 1], [73.5, 2]]);
+  assert.deepEqual(output.map(([startMs, , value]) => [startMs, value]), [[0, 1], [73.5, 2]]);
 });
 
-test('after it is closed nothing comes', async () => {
-  const { opus, came } = decoder();
+test('nothing is emitted after close', async () => {
+  const { opus, output } = decoder();
   opus.decode(packet(1, 0));
   opus.close();
   opus.close();
   await opus.flush();
-  assert.deepEqual(came, []);
+  assert.deepEqual(output, []);
 });

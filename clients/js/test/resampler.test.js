@@ -21,20 +21,20 @@ for (const [fromHz, toHz] of [[24_000, 48_000], [24_000, 44_100], [16_000, 48_00
   });
 }
 
-test('twice as many samples have the old ones among them', () => {
+test('upsampling by two keeps the original samples', () => {
   const old = Float32Array.from({ length: 500 }, () => Math.random() - 0.5);
   const samples = whole(new Resampler(24_000, 48_000), old);
   assert.ok(worst([...old], samples.filter((_, n) => n % 2 === 0)) < 1e-6);
 });
 
-test('where it is cut makes no difference', () => {
+test('the result does not depend on how the input is split', () => {
   const old = Float32Array.from({ length: 1000 }, () => Math.random() - 0.5);
   const cuts = [0, 1, 2, 40, 41, 500, 1000];
   const pieces = cuts.slice(1).map((cut, n) => old.subarray(cuts[n], cut));
   assert.deepEqual(whole(new Resampler(24_000, 44_100), ...pieces), whole(new Resampler(24_000, 44_100), old));
 });
 
-test('what is constant stays as loud', () => {
+test('a constant signal keeps its level', () => {
   const samples = whole(new Resampler(24_000, 44_100), new Float32Array(2000).fill(0.5));
   assert.ok(worst(samples.slice(100, -100), Array(5000).fill(0.5)) < 1e-6);
 });

@@ -1,4 +1,4 @@
-/** A connection that breaks, on a real socket: the speech goes on without a gap or a repeat, or says why not. */
+/** Lost connections, on a real socket: the speech continues without a gap or a repeat, or fails with a reason. */
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -28,7 +28,7 @@ function checkWhole(events, words) {
   assert.equal(events.at(-1).type, 'done');
 }
 
-test('speech goes on without a gap or a repeat', async () => {
+test('speech continues without a gap or a repeat', async () => {
   server = await connect(scripted.url);
   const states = [];
   server.onConnection = (state) => states.push(state);
@@ -45,7 +45,7 @@ test('speech goes on without a gap or a repeat', async () => {
   assert.ok(scripted.received.filter(({ type }) => type === 'resume').every(({ token }) => token === 'token-1'));
 });
 
-test('text that was lost on the way is sent again', async () => {
+test('text that was lost is sent again', async () => {
   server = await connect(scripted.url);
   const speech = server.context();
   for (const text of ['one two. ', 'three vanish. ', 'four ', 'five']) speech.push(text);
@@ -56,11 +56,11 @@ test('text that was lost on the way is sent again', async () => {
   assert.deepEqual(events.filter(({ type }) => type === 'segment').map(({ text }) => text), ['one two.', 'three vanish.', 'four five']);
 });
 
-test('what is said while there is no connection comes later', async () => {
+test('messages sent while disconnected arrive after the reconnection', async () => {
   server = await connect(scripted.url);
   const first = server.context();
   const lost = new Promise((next) => (server.onConnection = next));
-  scripted.hangUp();
+  scripted.cutConnections();
   assert.equal(await lost, 'lost');
   first.feed('one');
   const second = server.context();
@@ -72,8 +72,8 @@ test('what is said while there is no connection comes later', async () => {
   checkWhole(await all(second), 2);
 });
 
-test('a session that is not recovered is a typed error and goes on as a new one', async () => {
-  scripted.forgets = true;
+test('a session that is not recovered fails with a typed error and accepts new contexts', async () => {
+  scripted.forgetsSessions = true;
   server = await connect(scripted.url);
   const speech = server.context();
   speech.push('one two hangup three. ');
@@ -88,7 +88,7 @@ test('a session that is not recovered is a typed error and goes on as a new one'
   assert.equal(server.ready.session_id, 'session-2');
 });
 
-test('a server without resumption is lost at once', async () => {
+test('without resumption a lost connection ends the session', async () => {
   scripted.resumeS = 0;
   server = await connect(scripted.url);
   const speech = server.context();
@@ -98,7 +98,7 @@ test('a server without resumption is lost at once', async () => {
   assert.equal(scripted.connections, 1);
 });
 
-test('a server that closes in an orderly way has ended the session', async () => {
+test('closing the session ends it', async () => {
   server = await connect(scripted.url);
   server.close();
   const why = await server.closed;
@@ -114,59 +114,59 @@ test('a server that does not come back is given up', async () => {
   assert.ok(scripted.connections > 1);
 });
 
-test('a server that took what was never said is none', async () => {
+test('a server that claims messages that were never sent is a protocol error', async () => {
   server = await connect(scripted.url);
   const speech = server.context();
   speech.push('one two. ');
   for await (const event of speech) {
     if (event.type !== 'segment') continue;
-    speech.sent.after = () => { throw new ProtocolError('which cannot be'); };
-    scripted.hangUp();
+    speech.resendBuffer.messagesAfter = () => { throw new ProtocolError('which cannot be'); };
+    scripted.cutConnections();
     break;
   }
   assert.ok((await server.closed) instanceof ProtocolError);
 });
 
-test('who closes while another connection is looked for has closed', async () => {
+test('closing while reconnecting ends the session', async () => {
   server = await connect(scripted.url);
   server.onConnection = () => server.close();
-  scripted.hangUp();
+  scripted.cutConnections();
   assert.match((await server.closed).message, /closed here/);
 });
 
-test('who closes while the session is resumed has closed', async () => {
+test('closing while resuming ends the session', async () => {
   server = await connect(scripted.url);
   scripted.onResume = () => server.close();
-  scripted.hangUp();
+  scripted.cutConnections();
   assert.match((await server.closed).message, /closed here/);
 });
 
-test('what is begun while the session is resumed is spoken', async () => {
+test('a context started while resuming is spoken', async () => {
   server = await connect(scripted.url);
-  const begun = new Promise((next) => {
+  const started = new Promise((next) => {
     scripted.onResume = () => {
       const speech = server.context();
       speech.feed('one two');
       next(all(speech));
     };
   });
-  scripted.hangUp();
-  checkWhole(await begun, 2);
+  scripted.cutConnections();
+  checkWhole(await started, 2);
 });
 
-test('a resumption that is refused is tried again, when the server says', async () => {
+test('a refused resumption is retried when the server says', async () => {
   server = await connect(scripted.url);
   scripted.resumeAnswers = [{ type: 'error', code: 'full', message: 'not now', final: true, retry_after_ms: 1 }];
   const back = new Promise((next) => (server.onConnection = (state) => state === 'back' && next(undefined)));
-  scripted.hangUp();
+  scripted.cutConnections();
   await back;
   assert.equal(scripted.connections, 3);
 });
 
-test('who answers a resumption with something else is no Sayline server', async () => {
+test('an unexpected answer to a resumption is a protocol error', async () => {
   server = await connect(scripted.url);
   scripted.resumeAnswers = [{ type: 'ready-made' }];
-  scripted.hangUp();
+  scripted.cutConnections();
   const why = await server.closed;
   assert.ok(why instanceof ProtocolError);
   assert.match(why.message, /said unknown instead of resumed/);

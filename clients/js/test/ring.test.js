@@ -21,37 +21,37 @@ function flowing(samples, capacity = 100) {
   return ring;
 }
 
-test('what goes in comes out as it was, round and round', () => {
+test('samples come out in order, across the wrap-around', () => {
   const ring = flowing(Float32Array.from({ length: 30 }, (_, n) => n), 32);
-  const heard = [];
+  const output = [];
   for (let at = 30; at < 300; at += 10) {
-    heard.push(...pull(ring, 10));
+    output.push(...pull(ring, 10));
     ring.push(Float32Array.from({ length: 10 }, (_, n) => at + n));
   }
-  assert.deepEqual(heard.slice(FADE), Array.from({ length: 270 }, (_, n) => n).slice(FADE));
-  assert.equal(ring.moved, 270);
+  assert.deepEqual(output.slice(FADE), Array.from({ length: 270 }, (_, n) => n).slice(FADE));
+  assert.equal(ring.samplesRead, 270);
 });
 
-test('nothing moves before it is told to', () => {
+test('nothing is read before flow', () => {
   const ring = new Ring(100, FADE);
   ring.push(ones(50));
   assert.deepEqual(pull(ring, 20), Array(20).fill(0));
-  assert.deepEqual([ring.moved, ring.state], [0, 'held']);
+  assert.deepEqual([ring.samplesRead, ring.state], [0, 'held']);
 });
 
-test('what runs dry fades out, waits, and fades in again', () => {
+test('running dry fades out, waits, and fades in again', () => {
   const ring = flowing(ones(20));
   const end = pull(ring, 32);
   assert.deepEqual(end.slice(0, 12), [...UP, 1, 1, 1, 1]);
   assert.ok(steps(end).every((step) => step <= 1 / FADE));
-  assert.deepEqual([end[19], ring.moved, ring.state], [0, 20, 'held']);
+  assert.deepEqual([end[19], ring.samplesRead, ring.state], [0, 20, 'held']);
   ring.push(ones(50));
   assert.deepEqual(pull(ring, 4), [0, 0, 0, 0]);
   ring.flow();
   assert.deepEqual(pull(ring, 10), [...UP, 1, 1]);
 });
 
-test('what comes in the last moment makes it loud again', () => {
+test('samples that arrive during the fade-out raise the gain again', () => {
   const ring = flowing(ones(20));
   const before = pull(ring, 16);
   ring.push(ones(50));
@@ -61,29 +61,29 @@ test('what comes in the last moment makes it loud again', () => {
   assert.ok(steps([...before, ...after]).every((step) => step <= 1 / FADE));
 });
 
-test('a hold fades out and keeps the rest', () => {
+test('hold fades out and keeps the rest', () => {
   const ring = flowing(ones(50));
   pull(ring, 10);
   ring.hold();
   const end = pull(ring, 20);
   assert.deepEqual(end.slice(0, 9), [...DOWN, 0]);
-  assert.deepEqual([ring.moved, ring.state], [18, 'held']);
+  assert.deepEqual([ring.samplesRead, ring.state], [18, 'held']);
   ring.flow();
   assert.equal(pull(ring, 10).at(-1), 1);
 });
 
-test('who changes his mind within a fade hears no click', () => {
+test('flow during a fade-out does not click', () => {
   const ring = flowing(ones(50));
   const before = pull(ring, 10);
   ring.hold();
   before.push(...pull(ring, 4));
   ring.flow();
   const all = [...before, ...pull(ring, 10)];
-  assert.equal(ring.moved, 24);
+  assert.equal(ring.samplesRead, 24);
   assert.ok(steps(all).every((step) => step <= 1 / FADE));
 });
 
-test('a drop fades out and forgets the rest', () => {
+test('drop fades out and discards the rest', () => {
   for (const first of ['flow', 'hold']) {
     const ring = flowing(ones(50));
     pull(ring, 10);
@@ -99,7 +99,7 @@ test('a drop fades out and forgets the rest', () => {
   }
 });
 
-test('a drop of what is silent is silent', () => {
+test('dropping a silent ring is silent', () => {
   const ring = new Ring(100, FADE);
   ring.push(ones(10));
   ring.drop();
@@ -107,35 +107,35 @@ test('a drop of what is silent is silent', () => {
   const late = flowing(ones(10));
   late.drop();
   assert.deepEqual(pull(late, 4), [0, 0, 0, 0]);
-  assert.deepEqual([late.state, late.moved], ['over', 0]);
+  assert.deepEqual([late.state, late.samplesRead], ['over', 0]);
 });
 
-test('an end is over behind the last sample', () => {
+test('an ended ring is over after the last sample', () => {
   const ring = flowing(ones(20));
   ring.end();
   pull(ring, 20);
   assert.equal(ring.state, 'flowing');
   pull(ring, 1);
-  assert.deepEqual([ring.moved, ring.state], [20, 'over']);
+  assert.deepEqual([ring.samplesRead, ring.state], [20, 'over']);
 });
 
-test('an end of nothing is over at once', () => {
+test('ending an empty ring is over at once', () => {
   const ring = new Ring(100, FADE);
   ring.end();
   assert.equal(ring.state, 'over');
 });
 
-test('an end that comes when it is dry is over at once', () => {
+test('ending a dry ring is over at once', () => {
   const ring = flowing(ones(4));
   pull(ring, 10);
   ring.end();
   assert.equal(ring.state, 'over');
 });
 
-test('more than there is room for is an error', () => {
+test('overflow throws', () => {
   assert.throws(() => flowing(ones(60)).push(ones(41)), /no room for 41 samples/);
 });
 
-test('there is no way back from over', () => {
+test('over is a final state', () => {
   assert.deepEqual(MOVES.over, []);
 });

@@ -44,13 +44,13 @@ test('text goes in and frames come out', async () => {
   });
 });
 
-test('a whole text may be one string', async () => {
+test('a whole text can be one string', async () => {
   const server = await open();
   assert.equal((await all(server.context().say('word '.repeat(3000)))).length, 3000);
   assert.equal(scripted.received.filter(({ type }) => type === 'text').length, 4);
 });
 
-test('a word that is not estimated is told again when it is over', async () => {
+test('the exact end of a word is reported and used for the split', async () => {
   const server = await open();
   const speech = server.context();
   speech.feed('an exact word');
@@ -62,7 +62,7 @@ test('a word that is not estimated is told again when it is over', async () => {
   assert.equal((await speech.cancel(104)).heard_text, 'an');
 });
 
-test('events come in order and end with done', async () => {
+test('events arrive in order and end with done', async () => {
   const server = await open();
   const speech = server.context();
   speech.push('Hello there. ');
@@ -88,7 +88,7 @@ test('several contexts speak in one session', async () => {
   assert.equal((await all(slow)).length, 10);
 });
 
-test('what is wished for goes to the server', async () => {
+test('options are sent to the server', async () => {
   const server = await open();
   server.context({
     voice: 'angus', format: 'opus', mode: 'verbatim', cleanUp: false, language: 'de', speed: 1.5, seed: 7,
@@ -101,7 +101,7 @@ test('what is wished for goes to the server', async () => {
   });
 });
 
-test('cancel drops what was not heard and tells what was', async () => {
+test('cancel drops frames and returns what was heard', async () => {
   const server = await open();
   const speech = server.context();
   speech.push('one two three. ');
@@ -113,7 +113,7 @@ test('cancel drops what was not heard and tells what was', async () => {
   assert.throws(() => speech.push('more'), /takes no text: open another context/);
 });
 
-test('what was heard of speech that is over is told from its words', async () => {
+test('after the end the heard text is computed from the words', async () => {
   const server = await open();
   const speech = server.context();
   await all(speech.say('one 🙂 two three.'));
@@ -127,7 +127,7 @@ test('what was heard of speech that is over is told from its words', async () =>
   assert.equal(scripted.received.at(-1).type, 'end');
 });
 
-test('leaving the loop cancels the speech and closes the text', async () => {
+test('leaving the loop cancels the speech and closes the text iterator', async () => {
   const server = await open();
   let closed = false;
   async function* endless() {
@@ -144,14 +144,14 @@ test('leaving the loop cancels the speech and closes the text', async () => {
   while (!closed) await new Promise((next) => setTimeout(next, 1));
 });
 
-test('a context that ended takes no text', async () => {
+test('an ended context rejects text', async () => {
   const speech = (await open()).context();
   assert.throws(() => speech.push(null), TypeError);
   speech.end();
   assert.throws(() => speech.push('more'), SaylineError);
 });
 
-test('a context that fails gives its frames first and harms no other', async () => {
+test('a failing context delivers its frames first and does not affect others', async () => {
   const server = await open();
   const heard = [];
   const bad = server.context();
@@ -162,7 +162,7 @@ test('a context that fails gives its frames first and harms no other', async () 
   assert.equal((await all(server.context().say('one two'))).length, 2);
 });
 
-test('who waits hears the place and then the speech', async () => {
+test('a queued context reports its position and then the speech', async () => {
   scripted.places = [2, 1];
   const speech = (await open()).context();
   const events = [];
@@ -176,14 +176,14 @@ test('who waits hears the place and then the speech', async () => {
   assert.deepEqual(events, ['queued', 'queued', 'word', 'frame', 'segment', 'done']);
 });
 
-test('who does not wait is told when to come back', async () => {
+test('without waiting a full server is reported with the retry time', async () => {
   scripted.places = [1];
   const speech = (await open()).context({ wait: false });
   await assert.rejects(all(speech), (error) => error instanceof Full && error.retryAfterMs === 1500);
   assert.equal(scripted.received[0].wait, false);
 });
 
-test('what was heard is told as long as it matters', async () => {
+test('acks are sent only while the context is open', async () => {
   const speech = (await open()).context();
   speech.push('one two. ');
   speech.ack(120.5);
@@ -196,19 +196,19 @@ test('what was heard is told as long as it matters', async () => {
   );
 });
 
-test('an unknown voice names the others', async () => {
+test('an unknown voice is reported with the known ones', async () => {
   const speech = (await open()).context({ voice: 'nobody' });
   await assert.rejects(all(speech.say('Hello.')), (error) => error instanceof UnknownVoice && /there are: clara, angus/.test(error.message));
 });
 
-test('text that the server refuses leaves no silent hole', async () => {
+test('a refused message fails the context instead of leaving a gap', async () => {
   const speech = (await open()).context();
   speech.push('one refuse two. ');
   await assert.rejects(all(speech), (error) => error instanceof Limited && error.code === 'text_limit');
   assert.equal((await speech.cancel()).duration_ms, 160);
 });
 
-test('an error in the text comes out of the speech', async () => {
+test('an error of the text iterator is thrown by the events', async () => {
   const speech = (await open()).context();
   async function* broken() {
     yield 'Hello there. ';
@@ -217,24 +217,24 @@ test('an error in the text comes out of the speech', async () => {
   await assert.rejects(all(speech.say(broken())), RangeError);
 });
 
-test('a damaged frame ends the session', async () => {
+test('an invalid frame ends the session', async () => {
   const server = await open();
   await assert.rejects(all(server.context().say('one damage two')), ProtocolError);
   assert.ok((await server.closed) instanceof ProtocolError);
 });
 
-test('messages of a later server are left aside', async () => {
+test('unknown messages of a later server are ignored', async () => {
   const server = await open();
   assert.equal((await all(server.context().say('one later two'))).length, 2);
 });
 
-test('opus frames are not taken for samples', async () => {
+test('opus frames have no PCM samples', async () => {
   const [frame] = await all((await open()).context({ format: 'opus' }).say('one'));
   assert.equal(frame.data.length, 2);
   assert.throws(() => frame.pcm, /format: 'pcm'/);
 });
 
-test('no server, a wrong key and a closing server each say so', async () => {
+test('an unreachable server, a wrong key and a closing server are each reported', async () => {
   await assert.rejects(connect('ws://127.0.0.1:1'), /sayline serve/);
   scripted.apiKey = 'secret';
   await assert.rejects(connect(scripted.url, { apiKey: 'wrong' }), /API key/);
@@ -243,30 +243,30 @@ test('no server, a wrong key and a closing server each say so', async () => {
   await assert.rejects(connect(scripted.url, { apiKey: 'secret' }), /come back later/);
 });
 
-test('a machine without WebSocket is told what to do', async () => {
+test('a missing WebSocket is reported with advice', async () => {
   await assert.rejects(connect('ws://127.0.0.1:1', { WebSocket: null }), /--experimental-websocket/);
 });
 
-test('an address may be the server\'s or the page\'s', () => {
+test('a stream address is derived from the server\'s or the page\'s URL', () => {
   assert.equal(streamAddress('http://127.0.0.1:8000/'), 'ws://127.0.0.1:8000/v1/stream');
   assert.equal(streamAddress('https://voice.example#top'), 'wss://voice.example/v1/stream');
   assert.equal(streamAddress('wss://voice.example/proxy'), 'wss://voice.example/proxy');
   for (const url of ['', '127.0.0.1:8000', 'ftp://voice.example']) assert.throws(() => streamAddress(url), /write it like/);
 });
 
-test('a text that is very long waits until it is spoken', async () => {
+test('a very long text waits until it is spoken', async () => {
   const speech = (await open()).context();
   speech.feed(`${'w'.repeat(59_999)} `);
   const texts = () => scripted.received.filter(({ type }) => type === 'text').length;
   while (texts() < 13) await new Promise((next) => setTimeout(next, 1));
   await all((await open()).context().say('when this is here, so would be that'));
-  assert.equal(texts() - 1, 13, 'more than 50,000 characters');
+  assert.equal(texts() - 1, 13, 'more than 50,000 characters are unspoken');
   speech.flush();
   assert.equal((await all(speech)).at(-1).type, 'done');
   assert.equal(texts() - 1, 15);
 });
 
-test('a text that fails because it was called off is no error', async () => {
+test('an error of a cancelled text is ignored', async () => {
   const speech = (await open()).context();
   let fail;
   async function* aborted() {
@@ -281,28 +281,28 @@ test('a text that fails because it was called off is no error', async () => {
   assert.equal((await all(speech)).at(-1).type, 'cancelled');
 });
 
-test('what is refused behind a cancel matters no more', async () => {
+test('an error after a cancel is ignored', async () => {
   const speech = (await open()).context();
   speech.push('one. ');
   const cancelled = speech.cancel(0);
-  scripted.tell({ type: 'error', code: 'text_limit', message: 'too much', final: false, context_id: speech.contextId });
+  scripted.send({ type: 'error', code: 'text_limit', message: 'too much', final: false, context_id: speech.contextId });
   assert.equal((await cancelled).heard_text, '');
   assert.equal((await all(speech)).at(-1).type, 'cancelled');
 });
 
-test('what comes twice is given once', async () => {
+test('a duplicate event is delivered once', async () => {
   const speech = (await open()).context();
   speech.push('one. ');
   for await (const event of speech) {
     if (event.seq === 2) break;
-    if (event.seq === 0) scripted.tell({ type: 'flushed', context_id: speech.contextId, seq: 0, at_ms: 0 });
+    if (event.seq === 0) scripted.send({ type: 'flushed', context_id: speech.contextId, seq: 0, at_ms: 0 });
     assert.notEqual(event.type, 'flushed');
   }
   await speech.cancel();
 });
 
-test('a reader that is too slow for the server is told so', async () => {
+test('a slow reader is reported by the server', async () => {
   const speech = (await open()).context();
-  scripted.tell({ type: 'error', code: 'slow_consumer', message: 'not read', final: true, context_id: speech.contextId });
+  scripted.send({ type: 'error', code: 'slow_consumer', message: 'not read', final: true, context_id: speech.contextId });
   await assert.rejects(all(speech), SlowConsumer);
 });

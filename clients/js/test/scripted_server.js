@@ -1,9 +1,9 @@
 /**
- * A Sayline server that speaks by a script: a real socket, and two bytes per word instead of a voice.
+ * A scripted Sayline server on a real socket; a word is two bytes of audio.
  *
- * Words with a meaning of their own: `explode` (the context fails), `refuse` (a message is refused, the context goes
- * on), `hangup` (the socket is cut), `vanish` (so it is, and the text is not taken, the first time), `damage` (a frame
- * that is not a message), `later` (a type of a later server).
+ * Special words: `explode` (the context fails), `refuse` (a message is refused, the context goes on), `hangup` (the
+ * socket is cut), `vanish` (the socket is cut and the text is lost, the first time), `damage` (an invalid frame), `later`
+ * (a message type of a later server).
  */
 
 import { createServer } from 'node:http';
@@ -22,17 +22,17 @@ export class ScriptedServer {
   /** Set to close new sessions with this code and reason instead of a greeting. @type {[number, string] | null} */
   closeWith = null;
   apiKey = '';
-  /** In which every context waits before it speaks. @type {number[]} */
+  /** The queue positions of every context before it speaks. @type {number[]} */
   places = [];
   resumeS = 30;
-  /** What is said instead of `ready`. */
+  /** Sent instead of `ready`. */
   greeting = null;
-  /** Who wants to resume gets these first, instead of what is so. @type {any[]} */
+  /** Sent in answer to resumptions, before the regular answer. @type {any[]} */
   resumeAnswers = [];
-  /** Called when somebody wants to resume. */
+  /** Called on each resumption. */
   onResume = () => {};
-  /** Sessions whose socket is lost. */
-  forgets = false;
+  /** Whether sessions are forgotten when their socket is lost. */
+  forgetsSessions = false;
   connections = 0;
 
   #server = createServer((_, response) => response.writeHead(404).end());
@@ -49,21 +49,21 @@ export class ScriptedServer {
   }
 
   stop() {
-    this.hangUp();
+    this.cutConnections();
     this.#server.close();
   }
 
-  /** To everybody, as it is. */
-  tell(message) {
+  /** Send a message to all sessions as it is. */
+  send(message) {
     for (const { peer } of this.#sessions.values()) peer.sendText(JSON.stringify(message));
   }
 
-  /** In an orderly way. */
+  /** Close all sessions with a close code. */
   close(code, reason) {
     for (const { peer } of this.#sessions.values()) peer.close(code, reason);
   }
 
-  hangUp() {
+  cutConnections() {
     for (const socket of this.#sockets) socket.destroy();
   }
 
@@ -81,37 +81,37 @@ export class ScriptedServer {
       this.received.push(message);
       if (message.type === 'resume') session = this.#resume(message, session, peer);
       else if (number === 1 && message.text?.includes('vanish')) peer.cut();
-      else session.obey(message);
+      else session.handle(message);
     });
     session = new Session(number, peer, this.places);
     peer.greet(request);
     this.#sessions.set(session.token, session);
     if (this.closeWith) peer.close(...this.closeWith);
-    else if (this.greeting) session.say(this.greeting);
-    else session.say({ ...READY, session_id: session.id, token: session.token, resume_s: this.resumeS });
+    else if (this.greeting) session.send(this.greeting);
+    else session.send({ ...READY, session_id: session.id, token: session.token, resume_s: this.resumeS });
   }
 
-  #resume({ token, contexts: lastSeqs }, own, peer) {
+  #resume({ token, contexts: lastSeqs }, current, peer) {
     this.onResume();
     if (this.resumeAnswers.length) {
-      own.say(this.resumeAnswers.shift());
-      return own;
+      current.send(this.resumeAnswers.shift());
+      return current;
     }
-    const former = this.forgets ? undefined : this.#sessions.get(token);
-    if (!former) {
-      own.say({ type: 'resumed', recovered: false, session_id: own.id, contexts: {}, message: 'start its contexts anew' });
-      return own;
+    const previous = this.forgetsSessions ? undefined : this.#sessions.get(token);
+    if (!previous) {
+      current.send({ type: 'resumed', recovered: false, session_id: current.id, contexts: {}, message: 'start its contexts anew' });
+      return current;
     }
-    former.peer = peer;
-    const named = Object.keys(lastSeqs).map((id) => [id, former.contexts.get(id)]);
-    const taken = Object.fromEntries(named.map(([id, context]) => [id, context?.taken ?? 0]));
-    former.say({ type: 'resumed', recovered: true, session_id: former.id, contexts: taken, message: 'the session goes on' });
-    for (const [id, context] of named) context?.said.slice(lastSeqs[id] + 1).forEach((event) => former.say(event));
-    return former;
+    previous.peer = peer;
+    const named = Object.keys(lastSeqs).map((id) => [id, previous.contexts.get(id)]);
+    const counts = Object.fromEntries(named.map(([id, context]) => [id, context?.received ?? 0]));
+    previous.send({ type: 'resumed', recovered: true, session_id: previous.id, contexts: counts, message: 'the session goes on' });
+    for (const [id, context] of named) context?.events.slice(lastSeqs[id] + 1).forEach((event) => previous.send(event));
+    return previous;
   }
 }
 
-/** What goes on when its socket is lost. */
+/** A session, which survives the loss of its socket. */
 class Session {
   /** @type {Map<string, any>} */
   contexts = new Map();
@@ -123,44 +123,44 @@ class Session {
     this.places = places;
   }
 
-  say(event) {
+  send(event) {
     if (event.type !== 'audio') this.peer.sendText(JSON.stringify(event));
     else this.peer.sendBinary(audioFrame(event));
   }
 
-  obey({ type, context_id, voice, wait, text, id, played_ms = Infinity }) {
+  handle({ type, context_id, voice, wait, text, id, played_ms = Infinity }) {
     if (type === 'start') return this.#start(context_id, voice, wait);
     const context = this.contexts.get(context_id);
     if (!context || context.over) return undefined;
-    if (type !== 'ack') context.taken++;
+    if (type !== 'ack') context.received++;
     if (type === 'text') context.text += text;
     if (type === 'flush' || type === 'end' || context.text.endsWith('. ')) this.#speak(context);
     if (context.over) return undefined;
-    if (type === 'flush') this.#tell(context, { type: 'flushed', at_ms: context.words.length * FRAME_MS, id });
+    if (type === 'flush') this.#send(context, { type: 'flushed', at_ms: context.words.length * FRAME_MS, id });
     if (type === 'end') this.#end(context, { type: 'done' });
-    if (type === 'cancel') this.#end(context, { type: 'cancelled', ...this.#heard(context, played_ms) });
+    if (type === 'cancel') this.#end(context, { type: 'cancelled', ...this.#splitAt(context, played_ms) });
     return undefined;
   }
 
   #start(context_id, voice, wait) {
-    const refused = (code, message, more = {}) => this.say({ type: 'error', code, message, final: true, context_id, ...more });
+    const refused = (code, message, fields = {}) => this.send({ type: 'error', code, message, final: true, context_id, ...fields });
     if (wait === false && this.places.length) return refused('full', 'full', { retry_after_ms: 1500 });
     if (voice === 'nobody') return refused('unknown_voice', 'there are: clara, angus');
-    const context = { context_id, text: '', read: 0, words: [], said: [], taken: 1, over: false };
+    const context = { context_id, text: '', read: 0, words: [], events: [], received: 1, over: false };
     this.contexts.set(context_id, context);
-    for (const place of this.places) this.#tell(context, { type: 'queued', place });
+    for (const place of this.places) this.#send(context, { type: 'queued', place });
     return undefined;
   }
 
-  #tell(context, event) {
-    const numbered = { ...event, context_id: context.context_id, seq: context.said.length };
-    context.said.push(numbered);
-    this.say(numbered);
+  #send(context, event) {
+    const numbered = { ...event, context_id: context.context_id, seq: context.events.length };
+    context.events.push(numbered);
+    this.send(numbered);
   }
 
   #end(context, last) {
     context.over = true;
-    this.#tell(context, { ...last, duration_ms: context.words.length * FRAME_MS });
+    this.#send(context, { ...last, duration_ms: context.words.length * FRAME_MS });
   }
 
   #speak(context) {
@@ -175,15 +175,15 @@ class Session {
     if (!words.length) return;
     const text = context.text.slice(start).trim();
     const place = { text, start_char: codePoints(context.text.slice(0, start)), end_char: codePoints(context.text.trimEnd()) };
-    this.#tell(context, { type: 'segment', ...place, start_ms: first * FRAME_MS, end_ms: context.words.length * FRAME_MS });
+    this.#send(context, { type: 'segment', ...place, start_ms: first * FRAME_MS, end_ms: context.words.length * FRAME_MS });
   }
 
   #speakWord(context, text, at) {
     if (text === 'explode') this.#end(context, { type: 'error', code: 'internal', message: 'internal', final: true });
-    else if (text === 'refuse') this.#tell(context, { type: 'error', code: 'text_limit', message: 'too much', final: false });
+    else if (text === 'refuse') this.#send(context, { type: 'error', code: 'text_limit', message: 'too much', final: false });
     else if (text === 'hangup') this.peer.cut();
     else if (text === 'damage') this.peer.sendBinary(Buffer.from([1, 2]));
-    else if (text === 'later') this.#tell(context, { type: 'viseme', shape: 'o' });
+    else if (text === 'later') this.#send(context, { type: 'viseme', shape: 'o' });
     else {
       const number = context.words.length;
       const start_char = codePoints(context.text.slice(0, at));
@@ -191,13 +191,13 @@ class Session {
       const times = { start_ms: number * FRAME_MS, end_ms: (number + 1) * FRAME_MS };
       const estimated = text !== 'exact';
       context.words.push(end_char);
-      this.#tell(context, { type: 'word', text, start_char, end_char, spoken: text, ...times, estimated });
-      this.#tell(context, { type: 'audio', start_sample: number * 1920, data: [number, 0x80] }); // one sample, number - 32768
-      if (!estimated) this.#tell(context, { type: 'word_end', start_char, end_char, ...times, end_ms: times.end_ms - 30 });
+      this.#send(context, { type: 'word', text, start_char, end_char, spoken: text, ...times, estimated });
+      this.#send(context, { type: 'audio', start_sample: number * 1920, data: [number, 0x80] }); // one sample, number - 32768
+      if (!estimated) this.#send(context, { type: 'word_end', start_char, end_char, ...times, end_ms: times.end_ms - 30 });
     }
   }
 
-  #heard({ text, words }, playedMs) {
+  #splitAt({ text, words }, playedMs) {
     const chars = words.findLast((_, n) => (n + 0.5) * FRAME_MS <= playedMs) ?? 0;
     const all = [...text];
     const texts = { heard_text: all.slice(0, chars).join(''), unheard_text: all.slice(chars).join('') };
@@ -205,7 +205,7 @@ class Session {
   }
 }
 
-/** Which the protocol counts. */
+/** The length in code points, as the protocol counts. */
 function codePoints(text) {
   return [...text].length;
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Stopwatch } from '../stopwatch.js';
 
-test('first audio counts from the text that completed the first segment', () => {
+test('time to first audio counts from the text that completed the first segment', () => {
   let nowMs = 0;
   const watch = new Stopwatch(() => nowMs);
   for (const text of ['Hello ', 'there.', ' And']) {

@@ -1,4 +1,4 @@
-/** The server's half of a WebSocket, as much as these tests need: one frame a message, none of 64 KB or more taken. */
+/** The server side of a WebSocket, as far as these tests need it: one frame per message, below 64 KB. */
 
 import { createHash } from 'node:crypto';
 

@@ -1,4 +1,4 @@
-/** `index.d.ts` declares what the modules are, and nothing is missing there. */
+/** Checks that `index.d.ts` declares exactly what the modules export. */
 
 import type * as declared from '../index.js';
 import type * as real from '../sayline.js';

@@ -1,9 +1,9 @@
-/** Programs as people write them, and mistakes that TypeScript has to find. Never run. */
+/** Typical programs, and mistakes that TypeScript has to report. Compiled only, never run. */
 
 import { AudioOutput, ContextFailed, Full, Refused, Stopwatch, connect } from '../index.js';
 import type { Event, Frame, Writing } from '../index.js';
 
-async function* written(): AsyncGenerator<string> {
+async function* pieces(): AsyncGenerator<string> {
   yield 'Hello there.';
 }
 
@@ -16,13 +16,13 @@ export async function frames(writing: Writing): Promise<number> {
   return samples;
 }
 
-export async function heard(): Promise<string> {
+export async function playAndCancel(): Promise<string> {
   const server = await connect('ws://127.0.0.1:8000');
   const output = await AudioOutput.open();
   const speech = server.context({ format: output.format });
   const onSamples = (samples: Float32Array, ms: number) => console.log(samples.length, ms);
   const player = output.player({ onPlayed: (ms) => speech.ack(ms), onSamples });
-  speech.feed(written());
+  speech.feed(pieces());
   for await (const event of speech) player.play(event);
   player.play({ samples: new Float32Array(480), start_ms: 0 });
   await player.playAll(speech);
@@ -31,7 +31,7 @@ export async function heard(): Promise<string> {
   return heard_text;
 }
 
-export function told(event: Event): number {
+export function position(event: Event): number {
   if (event.type === 'word') return event.start_ms;
   if (event.type === 'queued') return event.place;
   return event.type === 'frame' ? event.start_ms : event.seq;
@@ -44,14 +44,14 @@ export function retryAfterMs(error: unknown): number | undefined {
 
 export async function mistakes(frame: Frame): Promise<void> {
   const server = await connect('ws://127.0.0.1:8000');
-  // @ts-expect-error there is no such wish
+  // @ts-expect-error unknown option
   server.context({ clean_up: true });
-  // @ts-expect-error nor such a format
+  // @ts-expect-error unknown format
   server.context({ format: 'mp3' });
-  // @ts-expect-error numbers are no text
+  // @ts-expect-error a number is not text
   server.context().say([1, 2]);
-  // @ts-expect-error it is opened in the handler of a click
+  // @ts-expect-error use AudioOutput.open
   new AudioOutput();
-  // @ts-expect-error what came is not to be changed
+  // @ts-expect-error frames are read-only
   frame.start_ms = 0;
 }

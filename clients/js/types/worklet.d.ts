@@ -1,4 +1,4 @@
-/** What the audio thread has, and TypeScript's own library does not tell. */
+/** Globals of the audio thread that TypeScript does not declare. */
 
 declare const currentFrame: number;
 

@@ -1,0 +1,22 @@
+"""The status line of a page, and the errors on its console."""
+
+from typing import Any
+
+TIMEOUT_MS = 20_000  # generous, for a busy machine
+
+
+def console_errors(page: Any) -> list[str]:
+    """A list that collects errors and warnings from now on."""
+    errors: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    return errors
+
+
+async def wait_for_status(page: Any, text: str) -> None:
+    """Wait until the status line contains this text."""
+    try:
+        await page.locator("#status", has_text=text).wait_for()
+    except Exception as error:
+        shown = await page.locator("#status").text_content()
+        raise AssertionError(f"the status is {shown!r}, not {text!r}") from error
