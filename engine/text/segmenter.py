@@ -5,10 +5,11 @@ sentence is buffered, and its length is bounded.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from sayline_tts.engine.text.chunk import TextChunk, Word, is_speakable
+from sayline_tts.engine.text.chunk import TextChunk, is_speakable
+from sayline_tts.engine.text.chunk_builder import ChunkBuilder
 from sayline_tts.engine.text.normalization.protocol import Normalizer, RawWord
 from sayline_tts.engine.text.sentence_boundary import (
     CLOSING_PUNCTUATION,
@@ -26,7 +27,6 @@ _COMPLETE_WORD = re.compile(rf"\W*[^\W\d_]+(?:['’-][^\W\d_]+)*[.!?…,;:]+[{re
 _MIN_FIRST_CLAUSE_WORDS = 6
 _MIN_CLAUSE_WORDS = 3
 _BOUNDARY_CONTEXT_WORDS = 4
-_LEFT_CONTEXT_WORDS = 2
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ class Segmenter:
     """
 
     def __init__(self, count_tokens: Callable[[str], int], normalizer: Normalizer, max_tokens: int) -> None:
-        self._count_tokens = count_tokens
         self._normalizer = normalizer
         self._max_tokens = max_tokens
+        self._builder = ChunkBuilder(count_tokens, normalizer, max_tokens)
         self.reset()
 
     def reset(self) -> None:
+        self._builder.reset()
         self._words: list[BufferedWord] = []
-        self._left_context: tuple[RawWord, ...] = ()  # the last words of the previous chunk
         self._line_ends = 1  # since the last word
         self._ends_with_line = False  # in a list item, a heading or a table row
         self._has_emitted = False
@@ -110,7 +110,7 @@ class Segmenter:
         self._ends_with_line |= is_marker or self._normalizer.is_table_delimiter(word.text)
         if is_marker:
             word = replace(word, is_block_marker=True)
-        *slices, last = self._split_word(word)
+        *slices, last = self._builder.split_word(word)
         for each in slices:
             yield from self._append(each, Boundary.UNMARKED)
         boundary = Boundary.UNMARKED
@@ -167,10 +167,9 @@ class Segmenter:
 
     def _append(self, raw: RawWord, boundary: Boundary) -> Iterator[TextChunk]:
         """Buffer a word. If the sentence becomes too long, emit a part of it first."""
-        spoken = self._verbalize_alone(raw)
-        tokens = max(1, self._count_tokens(spoken))
+        tokens, speakable = self._builder.measure(raw)
         needs_right_context = self._normalizer.needs_right_context(raw.text)
-        word = BufferedWord(raw, tokens, is_speakable(spoken), boundary, needs_right_context)
+        word = BufferedWord(raw, tokens, speakable, boundary, needs_right_context)
         while self._words and sum(each.tokens for each in self._words) + tokens > self._max_tokens:
             yield from self._emit(self._split_point())
         self._words.append(word)
@@ -185,50 +184,6 @@ class Segmenter:
 
     def _emit(self, count: int) -> Iterator[TextChunk]:
         words, self._words = self._words[:count], self._words[count:]
-        for chunk in self._chunks([word.raw for word in words]):
+        for chunk in self._builder.build([word.raw for word in words]):
             self._has_emitted = True
             yield chunk
-
-    def _chunks(self, words: Sequence[RawWord]) -> Iterator[TextChunk]:
-        """Verbalize words. They can have more tokens together than alone; if these are too many, halve the chunk."""
-        chunk = self._verbalize(words)
-        spoken = chunk.spoken
-        if not is_speakable(spoken):
-            return
-        if len(words) > 1 and self._count_tokens(spoken) > self._max_tokens:
-            half = len(words) // 2
-            yield from self._chunks(words[:half])
-            yield from self._chunks(words[half:])
-        else:
-            self._left_context = tuple(words[-_LEFT_CONTEXT_WORDS:])
-            yield chunk
-
-    def _verbalize(self, raw_words: Sequence[RawWord]) -> TextChunk:
-        words = []
-        after_space = True
-        for raw, spoken in zip(raw_words, self._normalizer.verbalize(raw_words, self._left_context), strict=True):
-            after_space |= raw.after_space
-            if spoken:
-                words.append(Word(raw.written, raw.start, raw.end, spoken, after_space))
-                after_space = False
-        return TextChunk.from_words(words)
-
-    def _verbalize_alone(self, word: RawWord) -> str:
-        return self._normalizer.verbalize([word], ())[0]
-
-    def _split_word(self, word: RawWord) -> list[RawWord]:
-        """Split a word with too many tokens in half. A word that people would pronounce stays whole."""
-        if min(len(word.text), len(word.written)) == 1 or self._normalizer.is_unsplittable(word.text):
-            return [word]
-        if self._count_tokens(self._verbalize_alone(word)) <= self._max_tokens:
-            return [word]
-        text, written = len(word.text) // 2, len(word.written) // 2
-        left = replace(word, text=word.text[:text], written=word.written[:written], is_complete=False)
-        right = replace(
-            word,
-            text=word.text[text:],
-            written=word.written[written:],
-            start=word.start + written,
-            after_space=False,
-        )
-        return [*self._split_word(left), *self._split_word(right)]

@@ -136,13 +136,10 @@ class DateTimeVerbalizer:
             return self._format_day(day, self._data.day_format)
         if self._data.period_marks_ordinal and context.token.trailing == "." and self._is_month(context.next):
             return self._format_day(day, self._data.day_of_month_format)
-        if self._is_month(context.next) and context.token.trailing in ("", ".") and self._starts_date(context):
+        if self._is_month(context.next) and context.token.trailing in ("", "."):
             spoken = self._format_day(day, self._data.day_of_month_format)
             return spoken.removeprefix("the ") if context.previous.core.lower() == "the" else spoken
         return None
-
-    def _starts_date(self, context: TokenContext) -> bool:
-        return context.next.core not in ("May", "March") or not context.next.core.islower()
 
     def _year(self, context: TokenContext) -> str | None:
         """Verbalize the year of a date: "May 2024", "May 3, 2024", "Sep '24"."""

@@ -4,7 +4,7 @@ import re
 
 from sayline_tts.engine.text.normalization.language_data import LanguageData, word_set
 from sayline_tts.engine.text.normalization.number_words import NumberWords
-from sayline_tts.engine.text.normalization.token_context import TokenContext
+from sayline_tts.engine.text.normalization.token_context import CHARACTER_RUNS, TokenContext
 
 _URL = re.compile(r"<?(?:[a-z][a-z0-9+.-]{1,11}://|www\.)([^\s/?#]+)([^\s?#]*)\S*", re.IGNORECASE)
 _HOST = re.compile(r"((?:[a-z0-9-]+\.)+([a-z]{2,12}))(?::\d+)?(/[^\s?#]*)?(?:[?#]\S*)?", re.IGNORECASE)
@@ -18,7 +18,6 @@ _FILE_NAME = re.compile(r"[\w./~-]*[\w-]")
 _PHONE = re.compile(r"(?:\+?\d{1,3}[-.]?)?(?:\(\d{3}\)[-.]?|\d{3}[-.])\d{3}[-.]\d{4}|\d{3}-\d{4}", re.ASCII)
 _ROUND_NUMBER_RANGE = re.compile(r"\d[05]0-\d\d[05]0", re.ASCII)
 _DIGIT_GROUPS = re.compile(r"\+?\d{1,5}(?:[-.]\d{1,5}){2,}|\+\d{7,15}", re.ASCII)
-_RUNS = re.compile(r"[^\W\d_]+|\d+|.", re.DOTALL)
 _CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _MAX_PATH_CHARS = 30  # longer paths are not spoken
 _AREA_CODE = re.compile(r"\d{3}", re.ASCII)
@@ -123,7 +122,7 @@ class ElectronicVerbalizer:
     def _spell_out(self, text: str) -> str:
         """Return letters as words, digits as numbers and symbols by their names."""
         spoken = []
-        for run in _RUNS.findall(text):
+        for run in CHARACTER_RUNS.findall(text):
             if run.isdecimal() and run.isascii():
                 to_words = self._number_words.cardinal if len(run) <= 4 else self._number_words.digits
                 spoken.append(to_words(run))

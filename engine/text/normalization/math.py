@@ -5,9 +5,9 @@ import unicodedata
 
 from sayline_tts.engine.text.normalization.abbreviations import AbbreviationVerbalizer
 from sayline_tts.engine.text.normalization.language_data import LanguageData
+from sayline_tts.engine.text.normalization.number_parser import NumberParser
 from sayline_tts.engine.text.normalization.number_words import NumberWords
-from sayline_tts.engine.text.normalization.numbers_money_units import QuantityVerbalizer
-from sayline_tts.engine.text.normalization.token_context import TokenContext
+from sayline_tts.engine.text.normalization.token_context import CHARACTER_RUNS, TokenContext
 
 _FRACTION = re.compile(r"(\d{1,4})[/⁄](\d{1,4})", re.ASCII)
 _RATIO = re.compile(r"(\d{1,3}):(\d{1,3})", re.ASCII)
@@ -16,7 +16,6 @@ _FEET_AND_INCHES = re.compile(r"(\d{1,3})['’′](?:(\d{1,2})[\"”″]?)?", re
 _FORMULA = re.compile(r"[=^×÷√±≤≥≈≠²³⁰¹⁴-⁹]|[\d)][*+]\S|\*\*|(?<!\w)\w[*+]\w(?!\w)")
 _FORMULA_PARTS = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_²³⁰¹⁴-⁹]+|\*\*|[<>=!]=|->|=>|.", re.DOTALL | re.ASCII)
 _OPERAND = re.compile(r"[-−]?\w[\w.,]*|[)\]]", re.ASCII)
-_RUNS = re.compile(r"[^\W\d_]+|\d+|.", re.DOTALL)
 _EXPONENTS = {"²": "2", "³": "3", "⁰": "0", "¹": "1", "⁴": "4", "⁵": "5", "⁶": "6", "⁷": "7", "⁸": "8", "⁹": "9"}
 _FORMULA_WINDOW = 8  # tokens
 _SCORE_DENOMINATORS = (10, 100)  # "9/10" is "nine out of ten"
@@ -29,12 +28,12 @@ class MathVerbalizer:
         self,
         data: LanguageData,
         number_words: NumberWords,
-        quantities: QuantityVerbalizer,
+        parser: NumberParser,
         abbreviations: AbbreviationVerbalizer,
     ) -> None:
         self._data = data
         self._number_words = number_words
-        self._quantities = quantities
+        self._parser = parser
         self._abbreviations = abbreviations
         self._named_fractions = {unicodedata.normalize("NFKC", sign): name for sign, name in data.fractions.items()}
 
@@ -118,7 +117,7 @@ class MathVerbalizer:
             elif part.isalpha():
                 spoken.append(self._abbreviations.spell(part))
             else:
-                spoken.append(self._operator(part, before))
+                spoken.append(self._operator(part))
         return " ".join(filter(None, (each.strip("^*") for each in spoken)))
 
     def _power(self, exponent: str) -> str:
@@ -126,7 +125,7 @@ class MathVerbalizer:
         name = {"2": word("squared"), "3": word("cubed")}.get(exponent)
         return name or f"{word('power')} {self._number(exponent) if exponent[0].isdecimal() else exponent}"
 
-    def _operator(self, part: str, before: str) -> str:
+    def _operator(self, part: str) -> str:
         if part in "-−":
             return self._data.number_signs.get("-", "")
         return self._data.operators.get(part) or self._data.symbols.get(part, "")
@@ -134,17 +133,18 @@ class MathVerbalizer:
     def _number(self, text: str) -> str:
         if not text.isascii():
             return self._number_words.digits(text)
-        return self._quantities.decimal(self._quantities.parse_number(text))
+        number = self._parser.parse(text)
+        return self._number_words.decimal(number.integer, number.fraction)
 
-    def verbalize_mixture(self, text: str, ends: bool = True) -> str:
+    def verbalize_mixture(self, text: str) -> str:
         """Verbalize each run of letters, digits and symbols by itself. For text of no semiotic class."""
         spoken: list[str] = []
-        for run in _RUNS.findall(text):
+        for run in CHARACTER_RUNS.findall(text):
             if run[0].isdigit():
                 spoken.append(self._digits(run))
             elif run.isalpha():
                 spoken.append(self._abbreviations.spell(run))
-            elif run in ".,;:!?'’" and spoken and ends:
+            elif run in ".,;:!?'’" and spoken:
                 spoken[-1] += run if run in "'’" else ""
             elif name := self._symbol_name(run):
                 spoken.append(name)

@@ -15,6 +15,7 @@ from sayline_tts.engine.text.normalization.language_data import (
     word_set,
 )
 from sayline_tts.engine.text.normalization.math import MathVerbalizer
+from sayline_tts.engine.text.normalization.number_parser import NumberParser
 from sayline_tts.engine.text.normalization.number_words import NumberWords, supports_numbers
 from sayline_tts.engine.text.normalization.numbers_money_units import QuantityVerbalizer
 from sayline_tts.engine.text.normalization.pass_through import BLOCK_MARKER_PATTERN
@@ -81,9 +82,10 @@ class TextNormalizer:
         self._number_words = NumberWords(language, data.word("point"))
         self._abbreviations = AbbreviationVerbalizer(data)
         self._dates = DateTimeVerbalizer(data, self._number_words)
-        self._quantities = QuantityVerbalizer(data, self._number_words)
+        parser = NumberParser(data)
+        self._quantities = QuantityVerbalizer(data, self._number_words, parser)
         self._electronic = ElectronicVerbalizer(data, self._number_words)
-        self._math = MathVerbalizer(data, self._number_words, self._quantities, self._abbreviations)
+        self._math = MathVerbalizer(data, self._number_words, parser, self._abbreviations)
         self._cached_token = lru_cache(maxsize=4096)(self._token)
         self._emoticons = word_set(data.emoticons)
         self._final_abbreviations = word_set(data.final_abbreviations)

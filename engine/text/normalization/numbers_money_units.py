@@ -1,9 +1,9 @@
 """Verbalization of numbers and what they count: money, percentages, units, ordinals, ranges and years."""
 
 import re
-from dataclasses import dataclass
 
 from sayline_tts.engine.text.normalization.language_data import LanguageData, word_set
+from sayline_tts.engine.text.normalization.number_parser import Number, NumberParser
 from sayline_tts.engine.text.normalization.number_words import NumberWords
 from sayline_tts.engine.text.normalization.token_context import TokenContext
 
@@ -11,35 +11,15 @@ _SIGN = r"(?:[<>]=|[-−–+~≈±<>=≤≥№§])"
 _TO = r"\s?[-–—~]\s?"
 _YEAR = re.compile(r"1\d{3}|20\d\d")
 _RECENT_YEAR = re.compile(r"19\d\d|20\d\d")
-_FIRST_GROUP = re.compile(r"\d{1,3}", re.ASCII)
-_GROUP = re.compile(r"\d{3}", re.ASCII)
-_MAX_GROUPS = 5
 _PLURAL = re.compile(r"['’]?s")
 
 
-@dataclass(frozen=True)
-class Number:
-    integer: str  # digits only
-    fraction: str  # decimals
-    is_grouped: bool
-
-    @property
-    def is_one(self) -> bool:
-        return self.integer == "1" and not self.fraction
-
-    @property
-    def is_plain(self) -> bool:
-        return not self.fraction and not self.is_grouped
-
-
 class QuantityVerbalizer:
-    def __init__(self, data: LanguageData, number_words: NumberWords) -> None:
+    def __init__(self, data: LanguageData, number_words: NumberWords, parser: NumberParser) -> None:
         self._data = data
         self._number_words = number_words
-        group, decimal = re.escape(data.group_separator), re.escape(data.decimal_separator)
-        swapped = rf"\d{{1,3}}(?:{decimal}\d{{3}})+{group}\d{{1,2}}(?!\d)"  # with the separators of other languages
-        grouped = rf"\d{{1,3}}(?:[{group}\u00a0\u202f’]\d{{3}})+(?:{decimal}\d+)?(?!\d)"
-        number = rf"{swapped}|{grouped}|\d+(?:{decimal}\d+)?|{decimal}\d+"
+        self._parser = parser
+        number = parser.pattern
         currency = "|".join(re.escape(sign) for sign in sorted(data.currencies, key=len, reverse=True)) or r"(?!)"
         self._quantity = re.compile(rf"({_SIGN})?({currency})?({_SIGN})?({number})(.*)", re.ASCII | re.DOTALL)
         self._range_end = re.compile(rf"({currency})?({_TO})({currency})?({number})(.*)", re.ASCII | re.DOTALL)
@@ -50,16 +30,16 @@ class QuantityVerbalizer:
 
     def verbalize(self, context: TokenContext) -> str | None:
         """Return the spoken form of the core, or None if this is none of the class."""
-        if self._is_currency_of_next(context) or self._is_later_group(context):
+        if self._is_currency_of_next(context) or self._parser.is_later_group(context):
             return ""  # verbalized with the number
         spoken = self._after_number(context)
         if spoken is not None:
             return spoken
-        found = self._quantity.fullmatch(self._join_groups(context))
+        found = self._quantity.fullmatch(self._parser.join_groups(context))
         if found is None:
             return None
         sign, currency, inner_sign, digits, suffix = found.groups()
-        number = self.parse_number(digits)
+        number = self._parser.parse(digits)
         if not currency and not suffix:
             currency = self._adjoining_currency(context, number)
         unsigned = self._unsigned(context, number, currency, suffix, has_sign=bool(sign or inner_sign))
@@ -87,47 +67,13 @@ class QuantityVerbalizer:
         currency_forms = self._data.currencies.get(context.next.core, ())
         return len(number.fraction) == 2 and context.adjoins_next and len(currency_forms) > 2
 
-    def _is_later_group(self, context: TokenContext) -> bool:
-        """Return whether the token is a group of digits after the first: "000" of "1 000"."""
-        groups = self._groups(context)
-        return len(groups) > 1 and groups[0] != context.index
-
-    def _join_groups(self, context: TokenContext) -> str:
-        """Return a number with the groups after it that are separated by spaces."""
-        groups = self._groups(context)
-        return "".join(context.tokens[i].core for i in groups) if len(groups) > 1 else context.core
-
-    def _groups(self, context: TokenContext) -> range:
-        """Return the indices of the tokens of a number in groups. More than `_MAX_GROUPS` are not one number."""
-        tokens, start, stop = context.tokens, context.index, context.index + 1
-        if not (self._data.space_groups and _FIRST_GROUP.fullmatch(context.core)):
-            return range(start, stop)
-        while start and _GROUP.fullmatch(tokens[start].core) and tokens[start].adjoins(tokens[start - 1]):
-            if not _FIRST_GROUP.fullmatch(tokens[start - 1].core) or stop - start > _MAX_GROUPS:
-                break
-            start -= 1
-        while stop < len(tokens) and _GROUP.fullmatch(tokens[stop].core) and tokens[stop].adjoins(tokens[stop - 1]):
-            if stop - start > _MAX_GROUPS:
-                break
-            stop += 1
-        is_number = stop - start <= _MAX_GROUPS and tokens[start].core[0] != "0"
-        return range(start, stop) if is_number else range(context.index, context.index + 1)
-
-    def parse_number(self, digits: str) -> Number:
-        decimal, group = self._data.decimal_separator, self._data.group_separator
-        if group in digits and digits.rfind(decimal) < digits.rfind(group) and decimal in digits:
-            decimal = group
-        integer, _, fraction = digits.rpartition(decimal) if decimal in digits else (digits, "", "")
-        is_grouped = not integer.isdigit() and integer != ""
-        return Number("".join(filter(str.isdigit, integer)) or "0", fraction, is_grouped)
-
-    def decimal(self, number: Number) -> str:
+    def _decimal(self, number: Number) -> str:
         return self._number_words.decimal(number.integer, number.fraction)
 
     def _money(self, number: Number, currency: str, scale: str = "") -> str:
         one, many, *cents = self._data.currencies[currency]
         if scale:
-            return f"{self.decimal(number)} {scale} {many}"
+            return f"{self._decimal(number)} {scale} {many}"
         if len(number.fraction) == 2 and cents:
             spoken = []
             if int(number.integer) or not int(number.fraction):
@@ -138,10 +84,7 @@ class QuantityVerbalizer:
                 unit = cents[0] if hundredths == "1" else cents[1]
                 spoken.append(f"{self._number_words.cardinal(hundredths)} {unit}")
             return f" {self._data.word('and')} ".join(spoken)
-        return f"{self.decimal(number)} {one if number.is_one else many}"
-
-    def _year(self, digits: str) -> str:
-        return self._number_words.year(digits)
+        return f"{self._decimal(number)} {one if number.is_one else many}"
 
     def _unsigned(
         self, context: TokenContext, number: Number, currency: str | None, suffix: str, has_sign: bool
@@ -155,7 +98,7 @@ class QuantityVerbalizer:
         if _PLURAL.fullmatch(suffix) and number.is_plain and self._is_decade(context, number.integer):
             return self._plural(number.integer)
         if suffix in self._data.scales and not number.fraction and self._is_in_name(context):
-            return f"{self.decimal(number)} {suffix}"
+            return f"{self._decimal(number)} {suffix}"
         return self._number_with_suffix(number, suffix)
 
     def _is_in_name(self, context: TokenContext) -> bool:
@@ -174,18 +117,22 @@ class QuantityVerbalizer:
         self, context: TokenContext, start: Number, currency: str | None, range_end: re.Match[str]
     ) -> str | None:
         start_currency, _, end_currency, digits, suffix = range_end.groups()
-        end = self.parse_number(digits)
+        end = self._parser.parse(digits)
         currency = currency or start_currency or end_currency
         is_year = start.is_plain and _YEAR.fullmatch(start.integer) and not suffix and not currency
         if is_year and (_YEAR.fullmatch(end.integer) or len(end.integer) == 2):
-            start_year = self._year(start.integer)
-            end_year = self._year(end.integer) if len(end.integer) == 4 else self._number_words.cardinal(end.integer)
+            start_year = self._number_words.year(start.integer)
+            end_year = (
+                self._number_words.year(end.integer)
+                if len(end.integer) == 4
+                else self._number_words.cardinal(end.integer)
+            )
             return f"{start_year} {self._data.word('to')} {end_year}"
         if currency:
             spoken_end = self._money_with_suffix(context, end, currency, suffix)
         else:
-            spoken_end = self._number_with_suffix(end, suffix) if suffix else self.decimal(end)
-        return spoken_end and f"{self.decimal(start)} {self._data.word('to')} {spoken_end}"
+            spoken_end = self._number_with_suffix(end, suffix) if suffix else self._decimal(end)
+        return spoken_end and f"{self._decimal(start)} {self._data.word('to')} {spoken_end}"
 
     def _money_with_suffix(self, context: TokenContext, number: Number, currency: str, suffix: str) -> str | None:
         scale_symbol, _, per = suffix.partition("/")
@@ -194,9 +141,9 @@ class QuantityVerbalizer:
         if scale_symbol and scale is None and not scale_symbol.startswith("-"):
             return None
         if not suffix and context.adjoins_next and context.next.core in self._scale_words:
-            return self.decimal(number)  # "$5 million": the currency follows the scale
+            return self._decimal(number)  # "$5 million": the currency follows the scale
         if scale_symbol.startswith("-"):
-            return f"{self.decimal(number)} {scale_symbol[1:]} {self._data.currencies[currency][0]}"
+            return f"{self._decimal(number)} {scale_symbol[1:]} {self._data.currencies[currency][0]}"
         spoken = self._money(number, currency, scale or "")
         if has_plus:
             spoken += f" {self._data.word('plus')}"
@@ -209,8 +156,8 @@ class QuantityVerbalizer:
 
     def _bare_number(self, context: TokenContext, number: Number, has_sign: bool) -> str:
         if not has_sign and number.is_plain and self._is_year(context, number.integer):
-            return self._year(number.integer)
-        return self.decimal(number)
+            return self._number_words.year(number.integer)
+        return self._decimal(number)
 
     def _is_year(self, context: TokenContext, digits: str) -> bool:
         if not _YEAR.fullmatch(digits):
@@ -224,11 +171,11 @@ class QuantityVerbalizer:
         """Verbalize a number and what follows it without a space."""
         data = self._data
         if suffix in data.units:
-            return f"{self.decimal(number)} {self._unit(number, suffix)}"
+            return f"{self._decimal(number)} {self._unit(number, suffix)}"
         if suffix in data.scales:
-            return f"{self.decimal(number)} {data.scales[suffix]}"
+            return f"{self._decimal(number)} {data.scales[suffix]}"
         if suffix in data.fractions:
-            return f"{self.decimal(number)} {data.word('and')} {data.fractions[suffix]}"
+            return f"{self._decimal(number)} {data.word('and')} {data.fractions[suffix]}"
         if suffix in data.currencies:
             return self._money(number, suffix)
         if self._ordinal_suffix.fullmatch(suffix) and number.is_plain:
@@ -237,22 +184,22 @@ class QuantityVerbalizer:
             return self._plural(number.integer)
         if suffix.endswith("+"):
             inner = suffix[:-1]
-            if spoken := self._number_with_suffix(number, inner) if inner else self.decimal(number):
+            if spoken := self._number_with_suffix(number, inner) if inner else self._decimal(number):
                 return f"{spoken} {data.word('plus')}"
         unit, _, per = suffix.partition("/")
         if per.isalpha() and (not unit or unit in data.units or unit in data.scales):
-            spoken = (self._number_with_suffix(number, unit) if unit else self.decimal(number)) or ""
+            spoken = (self._number_with_suffix(number, unit) if unit else self._decimal(number)) or ""
             return f"{spoken} {self._rate(per)}"
         if suffix[0] in "-‑" and suffix[1:] in data.units:
-            return f"{self.decimal(number)} {data.units[suffix[1:]][0]}"
+            return f"{self._decimal(number)} {data.units[suffix[1:]][0]}"
         if suffix[0] in "-‑" and suffix[1:].replace("-", "").isalpha():
-            return f"{self.decimal(number)}-{suffix[1:]}"
+            return f"{self._decimal(number)}-{suffix[1:]}"
         return None
 
     def _plural(self, digits: str) -> str:
         """Verbalize "1990s" and "747s"."""
         is_decade = _YEAR.fullmatch(digits) and digits.endswith("0")
-        spoken = self._year(digits) if is_decade else self._number_words.cardinal(digits)
+        spoken = self._number_words.year(digits) if is_decade else self._number_words.cardinal(digits)
         return f"{spoken[:-1]}ies" if spoken.endswith("y") else spoken + ("es" if spoken.endswith("x") else "s")
 
     def _after_number(self, context: TokenContext) -> str | None:
@@ -273,7 +220,7 @@ class QuantityVerbalizer:
             return f"{core} {self._data.currencies[currency][1]}" if currency else None
         if currency or (suffix and suffix not in self._data.scales and range_end is None):
             return None
-        number = self.parse_number(digits)
+        number = self._parser.parse(digits)
         if is_currency and not suffix and len(number.fraction) == 2 and len(self._data.currencies[core]) > 2:
             return ""
         if is_unit:

@@ -1,9 +1,11 @@
 """A token and its neighbors, which often decide how it is verbalized."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+CHARACTER_RUNS = re.compile(r"[^\W\d_]+|\d+|.", re.DOTALL)  # letters, digits, or a single other character
 _OPENING = "\"'“”‘’«‹»›„‚([{¿¡"
 _CLOSING = "\"'”’“‘»›«‹)]},.;:!?…。！？、，；："
 

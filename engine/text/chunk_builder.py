@@ -1,0 +1,71 @@
+"""Normalization of words and their assembly to chunks within the token limit."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from sayline_tts.engine.text.chunk import TextChunk, Word, is_speakable
+from sayline_tts.engine.text.normalization.protocol import Normalizer, RawWord
+
+_LEFT_CONTEXT_WORDS = 2
+
+
+class ChunkBuilder:
+    """Builds the chunks of one text. The last words of a chunk are the left context of the next one."""
+
+    def __init__(self, count_tokens: Callable[[str], int], normalizer: Normalizer, max_tokens: int) -> None:
+        self._count_tokens = count_tokens
+        self._normalizer = normalizer
+        self._max_tokens = max_tokens
+        self.reset()
+
+    def reset(self) -> None:
+        self._left_context: tuple[RawWord, ...] = ()
+
+    def build(self, words: Sequence[RawWord]) -> Iterator[TextChunk]:
+        """Verbalize words. They can have more tokens together than alone; if these are too many, halve the chunk."""
+        chunk = self._verbalize(words)
+        spoken = chunk.spoken
+        if not is_speakable(spoken):
+            return
+        if len(words) > 1 and self._count_tokens(spoken) > self._max_tokens:
+            half = len(words) // 2
+            yield from self.build(words[:half])
+            yield from self.build(words[half:])
+        else:
+            self._left_context = tuple(words[-_LEFT_CONTEXT_WORDS:])
+            yield chunk
+
+    def measure(self, word: RawWord) -> tuple[int, bool]:
+        """Return the number of tokens of a word, at least 1, and whether it is speakable."""
+        spoken = self._verbalize_alone(word)
+        return max(1, self._count_tokens(spoken)), is_speakable(spoken)
+
+    def split_word(self, word: RawWord) -> list[RawWord]:
+        """Split a word with too many tokens in half, repeatedly. A word that people would pronounce stays whole."""
+        if min(len(word.text), len(word.written)) == 1 or self._normalizer.is_unsplittable(word.text):
+            return [word]
+        if self._count_tokens(self._verbalize_alone(word)) <= self._max_tokens:
+            return [word]
+        text, written = len(word.text) // 2, len(word.written) // 2
+        left = replace(word, text=word.text[:text], written=word.written[:written], is_complete=False)
+        right = replace(
+            word,
+            text=word.text[text:],
+            written=word.written[written:],
+            start=word.start + written,
+            after_space=False,
+        )
+        return [*self.split_word(left), *self.split_word(right)]
+
+    def _verbalize(self, raw_words: Sequence[RawWord]) -> TextChunk:
+        words = []
+        after_space = True
+        for raw, spoken in zip(raw_words, self._normalizer.verbalize(raw_words, self._left_context), strict=True):
+            after_space |= raw.after_space
+            if spoken:
+                words.append(Word(raw.written, raw.start, raw.end, spoken, after_space))
+                after_space = False
+        return TextChunk.from_words(words)
+
+    def _verbalize_alone(self, word: RawWord) -> str:
+        return self._normalizer.verbalize([word], ())[0]
