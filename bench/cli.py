@@ -1,11 +1,11 @@
-"""`sayline bench`: how many listeners does a server keep supplied, and how soon do they hear it?"""
+"""`sayline bench`: measure how many listeners a server sustains, and its latency."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sayline_tts.server.commands.model_choice import WHICH_MODEL, Config
-from sayline_tts.server.commands.terminal import Terminal, plainly
+from sayline_tts.server.commands.terminal import Terminal, report_errors
 
 if TYPE_CHECKING:
     from sayline_tts.bench.report.report import Report
@@ -20,38 +20,37 @@ sayline bench --url ws://127.0.0.1:8000 --listeners 20"""
 
 Url = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="A server that runs. Without it: start one here, and stop it at the end."),
+    typer.Option(metavar="URL", help="URL of a running server. Default: start one here and stop it at the end."),
 ]
 ApiKey = Annotated[
-    str | None, typer.Option(envvar="SAYLINE_API_KEY", help="For a server that wants one.", show_envvar=True)
+    str | None, typer.Option(envvar="SAYLINE_API_KEY", help="API key, if the server requires one.", show_envvar=True)
 ]
-VoiceName = Annotated[str | None, typer.Option("--voice", help="Which voice.", show_default="the server's own")]
+VoiceName = Annotated[str | None, typer.Option("--voice", help="Voice to use.", show_default="the server's default")]
 Variant = Annotated[str, typer.Option(metavar="NAME", help=WHICH_MODEL)]
 Listeners = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Measure so many at once instead of searching for the most.")
+    int | None,
+    typer.Option(min=1, metavar="N", help="Measure this many concurrent listeners instead of searching."),
 ]
-Seconds = Annotated[float, typer.Option(min=1.0, metavar="S", help="How long nobody may run dry.")]
-Runs = Annotated[int, typer.Option(min=1, metavar="N", help="How often each is measured; the spread is reported.")]
+Seconds = Annotated[float, typer.Option(min=1.0, metavar="S", help="Length of a measurement, without an underrun.")]
+Runs = Annotated[int, typer.Option(min=1, metavar="N", help="Number of runs; the median and the spread are reported.")]
 FirstAudioMs = Annotated[
     float,
-    typer.Option(
-        "--ttfa-ms", min=1.0, metavar="MS", help="Listeners count only while 95 % have their first audio so soon."
-    ),
+    typer.Option("--ttfa-ms", min=1.0, metavar="MS", help="Limit on the 95th percentile of time to first audio."),
 ]
-MostListeners = Annotated[int, typer.Option(min=1, metavar="N", help="Search no further than this.")]
+MostListeners = Annotated[int, typer.Option(min=1, metavar="N", help="Upper bound of the search.")]
 Only = Annotated[
     list[str] | None,
-    typer.Option(metavar="PHASE", help="Only engine, start, alone, memory, ramp or poisson. May be given again."),
+    typer.Option(
+        metavar="PHASE", help="Run only this phase: engine, start, alone, memory, ramp or poisson. Repeatable."
+    ),
 ]
-Quick = Annotated[bool, typer.Option("--quick", help="Seconds, not minutes: does it work? Its numbers mean nothing.")]
-Output = Annotated[
-    str, typer.Option("--output", "-o", metavar="FOLDER", help="Where bench.json and steps.svg are written.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only the results.")]
+Quick = Annotated[bool, typer.Option("--quick", help="Smoke test of some seconds; its numbers mean nothing.")]
+Output = Annotated[str, typer.Option("--output", "-o", metavar="FOLDER", help="Folder for bench.json and steps.svg.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the results.")]
 
 
 def register(app: typer.Typer) -> None:
-    app.command("bench", epilog=EXAMPLES)(plainly(bench))
+    app.command("bench", epilog=EXAMPLES)(report_errors(bench))
 
 
 def bench(
@@ -70,16 +69,16 @@ def bench(
     output: Output = "build/bench",
     quiet: Quiet = False,
 ) -> None:
-    """Measure a server: how many listeners it keeps supplied, and how
-    soon they hear it.
+    """Measure how many listeners a server sustains, and its latency.
 
-    Listeners come through real WebSockets and play what they get in real
-    time from the first packet on; who has nothing to play has run dry.
-    The headline is the most listeners at once of whom none runs dry while
-    first audio comes in time. Then listeners come by chance, at 80 % of
-    that. First audio counts from the last byte of the text.
+    Simulated listeners connect through real WebSockets and play audio in
+    real time from the first packet; a listener without audio to play has
+    an underrun. The headline is the largest number of concurrent
+    listeners without an underrun and with first audio in time. A second
+    scenario has Poisson arrivals at 80 % of that load. Time to first audio
+    runs from the last byte of the text.
 
-    Settings of the server it starts are SAYLINE_* variables, as ever.
+    SAYLINE_* variables configure the server that this command starts.
     """
     import asyncio
     import contextlib
@@ -88,20 +87,23 @@ def bench(
     from rich.console import Console
 
     from sayline_tts.bench.bench_runner import Bench
-    from sayline_tts.bench.load.stream import Lost
-    from sayline_tts.bench.report.config import PHASES, QUICK, Goal, Size
+    from sayline_tts.bench.load.stream import ConnectionLost
+    from sayline_tts.bench.report.config import PHASES, QUICK, BenchConfig, Size
     from sayline_tts.engine.errors import InputError
 
     if unknown := set(only or ()) - set(PHASES):
-        raise InputError(f"there is no phase {', '.join(sorted(unknown))}; there are: {', '.join(PHASES)}")
+        raise InputError(f"unknown phase {', '.join(sorted(unknown))}: --only takes {', '.join(PHASES)}")
     size = QUICK if quick else Size(seconds=seconds, runs=runs, most_listeners=most)
     phases = tuple(only or PHASES)
-    plan = Bench(Goal(url, api_key, voice, variant, config, listeners, ttfa_ms, phases, size), Terminal(quiet).tell)
-    interrupted = contextlib.suppress(KeyboardInterrupt)  # what was measured until then is worth having
+    plan = Bench(
+        BenchConfig(url, api_key, voice, variant, config, listeners, ttfa_ms, phases, size),
+        Terminal(quiet).print_status,
+    )
+    interrupted = contextlib.suppress(KeyboardInterrupt)  # keep what was measured so far
     try:
         with interrupted:
             asyncio.run(plan.run())
-    except* Lost as errors:
+    except* ConnectionLost as errors:
         raise InputError(str(errors.exceptions[0])) from None
     write(plan.report, output)
     plan.report.print(Console(width=None if sys.stdout.isatty() else 120))

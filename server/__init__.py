@@ -1,1 +1,1 @@
-"""Sayline's server: sessions, contexts and the native protocol around the engine."""
+"""Sayline's server: HTTP and WebSocket APIs around the engine, and its commands."""

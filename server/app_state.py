@@ -1,16 +1,16 @@
-"""What all sessions of a server have in common."""
+"""The services that all sessions and requests of a server share."""
 
 from dataclasses import dataclass
 
-from sayline_tts.server.access.limits import Ledger
+from sayline_tts.server.access.limits import Quotas
 from sayline_tts.server.metrics import Metrics
 from sayline_tts.server.settings import Settings
-from sayline_tts.server.synthesis.engine_loop import Worker
+from sayline_tts.server.synthesis.engine_loop import EngineLoop
 
 
 @dataclass(frozen=True)
-class Shared:
-    worker: Worker
+class AppState:
+    engine_loop: EngineLoop
     settings: Settings
-    ledger: Ledger
+    quotas: Quotas
     metrics: Metrics

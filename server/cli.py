@@ -1,16 +1,16 @@
-"""Adds the server's commands to the `sayline` command, which belongs to the client. Knows only their names."""
+"""Register the server's subcommands with the client's `sayline` command."""
 
 import typer
 
 from sayline_tts.server.commands import calibrate, doctor, export_voice, generate, keys, serve, voices
-from sayline_tts.server.commands.terminal import plainly
+from sayline_tts.server.commands.terminal import report_errors
 
 
 def register(app: typer.Typer) -> None:
-    app.command("calibrate", epilog=calibrate.EXAMPLES)(plainly(calibrate.calibrate))
-    app.command("doctor", context_settings=serve.ALL_ARGUMENTS)(plainly(doctor.doctor))
-    app.command("generate", epilog=generate.EXAMPLES)(plainly(generate.generate))
-    app.command("export-voice", epilog=export_voice.EXAMPLES)(plainly(export_voice.export_voice))
+    app.command("calibrate", epilog=calibrate.EXAMPLES)(report_errors(calibrate.calibrate))
+    app.command("doctor", context_settings=serve.ALL_ARGUMENTS)(report_errors(doctor.doctor))
+    app.command("generate", epilog=generate.EXAMPLES)(report_errors(generate.generate))
+    app.command("export-voice", epilog=export_voice.EXAMPLES)(report_errors(export_voice.export_voice))
     app.add_typer(keys.make_app(), name="keys")
-    app.command("serve", context_settings=serve.ALL_ARGUMENTS)(plainly(serve.serve))
-    app.command("voices", epilog=voices.EXAMPLES)(plainly(voices.voices))
+    app.command("serve", context_settings=serve.ALL_ARGUMENTS)(report_errors(serve.serve))
+    app.command("voices", epilog=voices.EXAMPLES)(report_errors(voices.voices))

@@ -1,46 +1,46 @@
-"""How the server is to end: politely, at once, or because its engine is broken. Knows nothing of what ends."""
+"""The state of a shutdown: requested, forced, or caused by a failed engine."""
 
 import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
 
-class Ending:
+class Shutdown:
     def __init__(self) -> None:
-        self.broken = False
-        self._asked, self._hurried = asyncio.Event(), asyncio.Event()
+        self.failed = False
+        self._requested, self._forced = asyncio.Event(), asyncio.Event()
 
-    def ask(self) -> None:
-        """Let who speaks go on for a while. Asked twice, it hurries."""
-        if self._asked.is_set():
-            self.hurry()
-        self._asked.set()
+    def request(self) -> None:
+        """Start a graceful shutdown: open contexts may finish. A second request forces it."""
+        if self._requested.is_set():
+            self.force()
+        self._requested.set()
 
-    def hurry(self) -> None:
-        """Wait for nobody."""
-        self._asked.set()
-        self._hurried.set()
+    def force(self) -> None:
+        """Shut down without waiting for open contexts."""
+        self._requested.set()
+        self._forced.set()
 
-    def break_down(self, why: str) -> None:
-        """Nothing is spoken any more."""
-        self.broken = True
-        self.hurry()
+    def fail(self, reason: str) -> None:
+        """Shut down because the engine has failed."""
+        self.failed = True
+        self.force()
 
     @property
-    def hurried(self) -> bool:
-        return self._hurried.is_set()
+    def forced(self) -> bool:
+        return self._forced.is_set()
 
-    async def until_asked(self) -> None:
-        await self._asked.wait()
+    async def wait_requested(self) -> None:
+        await self._requested.wait()
 
-    async def unless_hurried(self, *waits: Awaitable[None], within_s: float) -> None:
-        """Until all of these have come to their end, or there is no time any more."""
-        hurried = asyncio.ensure_future(self._hurried.wait())
+    async def wait_unless_forced(self, *waits: Awaitable[None], timeout_s: float) -> None:
+        """Wait until all of `waits` are done, the shutdown is forced, or `timeout_s` has passed."""
+        forced = asyncio.ensure_future(self._forced.wait())
         all_done = asyncio.gather(*waits)
-        both: list[asyncio.Future[Any]] = [hurried, all_done]
+        both: list[asyncio.Future[Any]] = [forced, all_done]
         try:
-            await asyncio.wait(both, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(both, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            hurried.cancel()
+            forced.cancel()
             all_done.cancel()
-            await asyncio.gather(hurried, all_done, return_exceptions=True)
+            await asyncio.gather(forced, all_done, return_exceptions=True)

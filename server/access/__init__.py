@@ -1,1 +1,1 @@
-"""Who may come in, and how much of what he may is used."""
+"""Access control: authentication, origins, TLS and quotas."""

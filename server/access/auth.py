@@ -1,13 +1,14 @@
-"""Who calls: the holder of a key, or, where none is asked for, an address. Knows requests, but refuses nobody.
+"""Authenticate requests by API key, or by address where no key is required.
 
-Keys are asked for where there are any, and beyond this machine unless it was said twice that everybody may come in.
+A key is required if any key is configured, and for every server reachable from other machines unless `--insecure` was
+given twice.
 """
 
 import hmac
 
 from aiohttp import web
 
-from sayline_tts.server.access.client_address import Visitor
+from sayline_tts.server.access.client_address import ClientAddress
 from sayline_tts.server.access.key_ring import KeyRing
 from sayline_tts.server.access.keys import SINGLE_KEY, KeyFile, KeyRevoked, digest
 from sayline_tts.server.access.limits import ANONYMOUS, Caller, Limits
@@ -21,8 +22,8 @@ def offered_subprotocols(request: web.Request) -> list[str]:
     return [name.strip() for name in ",".join(request.headers.getall("Sec-WebSocket-Protocol", [])).split(",")]
 
 
-def given_keys(request: web.Request) -> list[str]:
-    """At most one of each way to give it."""
+def presented_keys(request: web.Request) -> list[str]:
+    """Keys found in the request: at most one per way of sending it."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     offered = (name for name in offered_subprotocols(request) if name.startswith(KEY_SUBPROTOCOL))
     keys = (
@@ -33,43 +34,43 @@ def given_keys(request: web.Request) -> list[str]:
     return [key for key in keys if key]
 
 
-class Callers:
+class Authenticator:
     def __init__(self, settings: Settings) -> None:
         """Raises `KeyFileError`."""
         self._ring = KeyRing(KeyFile(settings.keys_path))
         single = None if settings.api_key is None else settings.api_key.get_secret_value()
         self._single = None if single is None else digest(single)
-        self._always_keyed = single is not None or (settings.exposed and settings.insecure < 2)
+        self._always_requires_key = single is not None or (settings.exposed and settings.insecure < 2)
         self._anonymous = Limits(
             contexts=settings.anonymous_contexts or None,
             chars_per_minute=settings.anonymous_chars_per_minute or None,
         )
 
     @property
-    def keyed(self) -> bool:
-        """Whether a key is asked for, as of now."""
-        return self._always_keyed or self._ring.found_file
+    def requires_key(self) -> bool:
+        """Whether a key is required at this moment; keys can be added while the server runs."""
+        return self._always_requires_key or self._ring.has_key_file
 
-    def find(self, request: web.Request, visitor: Visitor) -> Caller | None:
-        """None: this needs a key, and the right one was not given."""
-        if not self.keyed:
-            return Caller(ANONYMOUS, self._anonymous, account=f"{ANONYMOUS} {visitor.network}")
-        found = [caller for key in given_keys(request) if (caller := self._holder(key))]
+    def authenticate(self, request: web.Request, client_address: ClientAddress) -> Caller | None:
+        """The request's caller; None if a key is required and no valid one was sent."""
+        if not self.requires_key:
+            return Caller(ANONYMOUS, self._anonymous, account=f"{ANONYMOUS} {client_address.network}")
+        found = [caller for key in presented_keys(request) if (caller := self._key_holder(key))]
         return found[0] if found else None
 
     def current(self, caller: Caller) -> Caller:
-        """As of now, with the limits that he has now. Raises `KeyRevoked`."""
-        if caller.name == SINGLE_KEY or (caller.name == ANONYMOUS and not self.keyed):
+        """Look the caller up again, with its present limits. Raises `KeyRevoked`."""
+        if caller.name == SINGLE_KEY or (caller.name == ANONYMOUS and not self.requires_key):
             return caller
         key = self._ring.named(caller.name)
         if key is None or key.sha256 != caller.sha256:
-            raise KeyRevoked("this key is not good any more; connect again with another one")
+            raise KeyRevoked("this key was revoked; reconnect with another one")
         return key.caller
 
-    def _holder(self, given: str) -> Caller | None:
-        key = self._ring.find(given)
+    def _key_holder(self, presented: str) -> Caller | None:
+        key = self._ring.find(presented)
         if key is not None:
             return key.caller
-        if self._single is not None and hmac.compare_digest(self._single, digest(given)):
+        if self._single is not None and hmac.compare_digest(self._single, digest(presented)):
             return Caller(SINGLE_KEY, self._anonymous, account=SINGLE_KEY)
         return None

@@ -1,7 +1,7 @@
-"""Who sent a request, and what he asked for: also where a proxy stands between. Knows no key.
+"""A request's client address, scheme and host, also behind proxies.
 
-What a proxy says in X-Forwarded-For, -Proto and -Host is believed only where the connection comes from a trusted one:
-anybody can write such headers. Of several values the last one counts, which the nearest proxy has written.
+X-Forwarded-For, -Proto and -Host count only on connections from a trusted proxy, because any client can send them. Of
+several values the last one counts: the nearest proxy added it.
 """
 
 from collections.abc import Sequence
@@ -13,18 +13,18 @@ from aiohttp import web
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
-OWN_NET_BITS = 64  # of an IPv6 address: what one customer of a provider has for himself at least
+IPV6_PREFIX_BITS = 64  # the smallest network that providers assign to one customer
 
 
 @dataclass(frozen=True)
-class Visitor:
-    address: Address | None  # None: no network between us
+class ClientAddress:
+    ip: Address | None  # None: the transport has none, such as a Unix socket
     scheme: str
-    host: str  # with a port, where it was given
+    host: str  # with the port, if the request named one
 
     @property
     def host_name(self) -> str:
-        """Lower case, without port; "" where it is none."""
+        """Lower case, without port; "" if `host` is malformed."""
         try:
             return urlsplit(f"//{self.host}").hostname or ""
         except ValueError:
@@ -32,27 +32,27 @@ class Visitor:
 
     @property
     def network(self) -> str:
-        """The smallest network that is surely his own."""
-        if isinstance(self.address, IPv6Address):
-            return str(ip_network((int(self.address), OWN_NET_BITS), strict=False))
-        return str(self.address)
+        """The smallest network that belongs to this client alone; quotas count by it."""
+        if isinstance(self.ip, IPv6Address):
+            return str(ip_network((int(self.ip), IPV6_PREFIX_BITS), strict=False))
+        return str(self.ip)
 
 
-def find_visitor(request: web.Request, trusted: Sequence[Network]) -> Visitor:
+def resolve_client_address(request: web.Request, trusted: Sequence[Network]) -> ClientAddress:
     address = _parse(request.remote or "")
-    host = request.headers.get("Host", "")  # where there is none, `request.host` would ask the DNS, and wait
+    host = request.headers.get("Host", "")  # without this header `request.host` would do a blocking DNS lookup
     if not _is_in(address, trusted):
-        return Visitor(address, request.scheme, host)
+        return ClientAddress(address, request.scheme, host)
     proto = (_values(request, "X-Forwarded-Proto") or [request.scheme])[-1].lower()
     host = (_values(request, "X-Forwarded-Host") or [host])[-1]
     for value in reversed(_values(request, "X-Forwarded-For")):
-        before = _parse(value)
-        if before is None:
-            break  # whoever wrote this, the address so far is the last that we know
-        address = before
+        previous = _parse(value)
+        if previous is None:
+            break  # malformed: the previous hop is the last known one
+        address = previous
         if not _is_in(address, trusted):
             break
-    return Visitor(address, proto if proto in ("http", "https") else request.scheme, host)
+    return ClientAddress(address, proto if proto in ("http", "https") else request.scheme, host)
 
 
 def _values(request: web.Request, name: str) -> list[str]:
@@ -60,7 +60,7 @@ def _values(request: web.Request, name: str) -> list[str]:
 
 
 def _parse(text: str) -> Address | None:
-    """With or without a port; an IPv4 address that came over IPv6 is what it is."""
+    """Parse an address with or without port. IPv4-mapped IPv6 addresses become IPv4."""
     for candidate in (text, text.rpartition(":")[0].strip("[]")):
         try:
             address = ip_address(candidate)

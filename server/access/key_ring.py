@@ -1,4 +1,4 @@
-"""The keys of a running server, looked up as they are now. Knows no HTTP."""
+"""The keys of a running server, reloaded when the key file changes."""
 
 import hmac
 import logging
@@ -9,29 +9,29 @@ log = logging.getLogger(__name__)
 
 
 class KeyRing:
-    """The keys as of now: the file is looked at for each request, and read again when it has changed.
+    """Keys as of now: each lookup stats the file and reads it again if it changed.
 
-    Once there was a file, keys are asked for until the server ends. What cannot be read lets nobody in.
+    Once a key file existed, a key stays required until the server ends. While the file is unreadable, no key is valid.
     """
 
     def __init__(self, file: KeyFile) -> None:
         """Raises `KeyFileError`."""
         self._file = file
-        self._seen: tuple[int, ...] | None = None
+        self._version: tuple[int, ...] | None = None
         self._keys: dict[str, Key] = {}
         self._found = False
-        self._complaint = ""
+        self._logged_error = ""
         self._read_changes()
 
     @property
-    def found_file(self) -> bool:
+    def has_key_file(self) -> bool:
         self._refresh()
         return self._found
 
-    def find(self, given: str) -> Key | None:
-        """The key that was given. A wrong one takes the same time, however much of it is right."""
+    def find(self, presented: str) -> Key | None:
+        """The key that matches `presented`. Compares all keys in constant time."""
         self._refresh()
-        hashed, found = digest(given), None
+        hashed, found = digest(presented), None
         for key in self._keys.values():
             if hmac.compare_digest(key.sha256, hashed):
                 found = key
@@ -45,20 +45,20 @@ class KeyRing:
         try:
             self._read_changes()
         except KeyFileError as error:
-            if str(error) != self._complaint:
-                log.error("no key is good until this is mended: %s", error)
-            self._complaint = str(error)
+            if str(error) != self._logged_error:
+                log.error("all keys are rejected until the key file is repaired: %s", error)
+            self._logged_error = str(error)
 
     def _read_changes(self) -> None:
         try:
-            looks = self._file.path.stat()
+            stat = self._file.path.stat()
         except OSError:
-            seen = None  # reading it will tell why
+            version = None  # reading the file reports the error
         else:
-            seen = (looks.st_ino, looks.st_size, looks.st_mtime_ns, looks.st_ctime_ns)
-        if seen is not None and seen == self._seen:
+            version = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        if version is not None and version == self._version:
             return
-        self._seen, self._keys = None, {}
+        self._version, self._keys = None, {}
         try:
             keys = self._file.read()
         except KeyFileError:
@@ -66,4 +66,4 @@ class KeyRing:
             raise
         self._found = self._found or keys is not None
         self._keys = {key.name: key for key in keys or ()}
-        self._seen, self._complaint = seen, ""
+        self._version, self._logged_error = version, ""

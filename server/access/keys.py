@@ -1,7 +1,7 @@
-"""API keys: made, hashed, kept in a file. Knows no HTTP.
+"""Create, hash, store and revoke API keys.
 
-A key is 256 random bits, so the file needs no slow hash: those are against guessing what people choose, and nobody
-guesses this. One SHA-256 for each request is enough, and cannot be used to keep the server busy.
+A key has 256 random bits, so a plain SHA-256 is enough. A slow password hash protects guessable secrets, and would let
+requests with wrong keys keep the server busy.
 """
 
 import fcntl
@@ -18,16 +18,16 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from sayline_tts.engine.checkpoint.atomic_write import write_whole
+from sayline_tts.engine.checkpoint.atomic_write import atomic_write
 from sayline_tts.engine.errors import InputError
 from sayline_tts.server.access.limits import ANONYMOUS, Caller, Limits
 
-PREFIX = "say_"  # so that programs which look for lost secrets can find one
+PREFIX = "say_"  # lets secret scanners recognize a leaked key
 SECRET_BYTES = 32
 MAX_FILE_BYTES = 1024 * 1024
 NAME = r"\A[A-Za-z0-9][A-Za-z0-9._@-]{0,63}\Z"
 SINGLE_KEY = "api_key"  # what logs and metrics call the holder of SAYLINE_API_KEY
-TAKEN_NAMES = (ANONYMOUS, SINGLE_KEY)
+RESERVED_NAMES = (ANONYMOUS, SINGLE_KEY)
 
 
 class KeyFileError(InputError):
@@ -63,59 +63,59 @@ def digest(key: str) -> str:
 
 
 class KeyFile:
-    """Whoever reads it finds a whole file, the old or the new one, whatever happens to who writes it."""
+    """The key file. Writes are atomic, so readers see either the old content or the new."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path.expanduser().resolve()  # behind links, or a rename would replace the link
+        self.path = path.expanduser().resolve()  # resolved, because a rename would replace a symbolic link
 
     def read(self) -> tuple[Key, ...] | None:
-        """None where there is no file. Raises `KeyFileError`."""
+        """The stored keys; None if the file does not exist. Raises `KeyFileError`."""
         try:
             with self.path.open("rb") as file:
                 data = file.read(MAX_FILE_BYTES + 1)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise KeyFileError(f"cannot read the keys in {self.path} ({error.strerror}); see to whose it is") from None
+            raise KeyFileError(f"cannot read key file {self.path} ({error.strerror}); check its owner") from None
         if len(data) > MAX_FILE_BYTES:
-            raise KeyFileError(f"{self.path} has more than {MAX_FILE_BYTES} bytes; it is no file of keys")
+            raise KeyFileError(f"{self.path} is larger than {MAX_FILE_BYTES} bytes; check --keys-file")
         try:
             keys = msgspec.json.decode(data, type=_Content).keys
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            told = f"{self.path} is no file of keys ({error}); mend it, or move it away and make new keys"
-            raise KeyFileError(told) from None
+            message = f"{self.path} is not a valid key file ({error}); repair it, or move it away and create new keys"
+            raise KeyFileError(message) from None
         if len({key.name for key in keys}) < len(keys):
-            raise KeyFileError(f"{self.path} has two keys of one name; give each a name of its own")
+            raise KeyFileError(f"{self.path} has two keys of the same name; rename one of them")
         return keys
 
     def add(self, name: str, limits: Limits) -> str:
-        """The new key, which is nowhere else. Raises `KeyNameError`, `KeyFileError`."""
-        if not re.search(NAME, name) or name in TAKEN_NAMES:
+        """Create a key, store its hash, and return the key itself. Raises `KeyNameError`, `KeyFileError`."""
+        if not re.search(NAME, name) or name in RESERVED_NAMES:
             raise KeyNameError(
-                f"{name[:100]!r} cannot be a key's name; take 1 to 64 of letters, digits and . _ @ -, "
-                f"a letter or digit first, and not {' or '.join(TAKEN_NAMES)}"
+                f"invalid key name {name[:100]!r}; use 1 to 64 letters, digits, and . _ @ -, starting with a letter or "
+                f"digit, other than {' and '.join(RESERVED_NAMES)}"
             )
         with self._locked():
             keys = self.read() or ()
             if any(key.name == name for key in keys):
-                raise KeyNameError(f"there is a key {name} already; choose another name, or revoke that one first")
+                raise KeyNameError(f"key {name} already exists; choose another name, or revoke it first")
             secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
             now = datetime.now(UTC).isoformat(timespec="seconds")
             self._write((*keys, Key(name, digest(secret), now, limits)))
         return secret
 
     def revoke(self, name: str) -> None:
-        """Raises `KeyNameError`, `KeyFileError`."""
+        """Delete the key. Raises `KeyNameError`, `KeyFileError`."""
         with self._locked():
             keys = self.read() or ()
-            left = tuple(key for key in keys if key.name != name)
-            if len(left) == len(keys):
-                raise KeyNameError(f"there is no key {name[:100]!r}; `sayline keys list` shows all")
-            self._write(left)
+            remaining = tuple(key for key in keys if key.name != name)
+            if len(remaining) == len(keys):
+                raise KeyNameError(f"no key named {name[:100]!r}; run `sayline keys list` to see all keys")
+            self._write(remaining)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Two that write at once would bring back what one of them has revoked."""
+        """Lock out other writers: with two at once, one could restore a key that the other revoked."""
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             name = self.path.with_name(f"{self.path.name}.lock")
@@ -128,17 +128,17 @@ class KeyFile:
             finally:
                 os.close(lock)
         except OSError as error:
-            told = f"cannot write {self.path} ({error.strerror}); do this as the user whom the server runs as"
-            raise KeyFileError(told) from None
+            message = f"cannot write {self.path} ({error.strerror}); run this as the user that the server runs as"
+            raise KeyFileError(message) from None
 
     def _write(self, keys: tuple[Key, ...]) -> None:
         data = msgspec.json.format(msgspec.json.encode(_Content(1, keys)), indent=2) + b"\n"
-        write_whole(self.path, data, 0o600, self._owner)
+        atomic_write(self.path, data, 0o600, self._owner)
 
     @property
     def _owner(self) -> tuple[int, int] | None:
-        """Whom root makes keys for: the server need not be root, and must be able to read them."""
+        """User and group for files that root writes: the server may run as another user and must read them."""
         if os.geteuid() != 0:
             return None
-        looks = (self.path if self.path.exists() else self.path.parent).stat()
-        return looks.st_uid, looks.st_gid
+        stat = (self.path if self.path.exists() else self.path.parent).stat()
+        return stat.st_uid, stat.st_gid

@@ -1,4 +1,4 @@
-"""What each caller may, and how much of it is used just now. Knows no key, no socket and no HTTP."""
+"""Limits of a caller, and quotas that count against them: open contexts and characters per minute."""
 
 import math
 import time
@@ -12,44 +12,44 @@ from msgspec import Meta
 from sayline_tts.engine.errors import InputError
 
 ANONYMOUS = "anonymous"
-CONTEXT_RETRY_MS = 1000.0  # nobody knows when one of his contexts ends
-FEWEST_TO_SWEEP = 1000  # accounts
+CONTEXT_RETRY_MS = 1000.0  # when an open context ends cannot be predicted
+MIN_ACCOUNTS_TO_SWEEP = 1000  # accounts
 
 _Count = Annotated[int, Meta(ge=1)]
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """None is no limit. An unknown field is an error: it would be a limit that nobody keeps."""
+    """Limits of one key; None means unlimited. An unknown field is an error: it would be a limit nobody enforces."""
 
-    contexts: _Count | None = None  # that speak or wait at the same moment
-    chars_per_minute: _Count | None = None  # on average; a whole minute's worth may come at once
+    contexts: _Count | None = None  # open at the same time
+    chars_per_minute: _Count | None = None  # on average; bursts of up to one minute's worth are allowed
     voices: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
-    stored_voices: Annotated[int, Meta(ge=0)] | None = None  # kept from uploads
+    stored_voices: Annotated[int, Meta(ge=0)] | None = None  # cloned voices kept on the server
 
     def allows_voice(self, name: str) -> bool:
         return self.voices is None or name in self.voices
 
     def allowed_voices(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Those of `names` that may be spoken with, and shown."""
+        """Filter `names` down to the voices that this key may use and list."""
         return tuple(name for name in names if self.allows_voice(name))
 
-    def voice_unasked(self, usual: str, names: Iterable[str]) -> str:
-        """Who names no voice gets the usual one, or the first of `names` that may be spoken with."""
+    def default_voice(self, usual: str, names: Iterable[str]) -> str:
+        """The voice for a request that names none: `usual` if allowed, else the first allowed one of `names`."""
         return next(iter(self.allowed_voices((usual, *names))), usual)
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks. `name` is for logs and metrics, and owns what is stored; limits are counted by `account`."""
+    """An authenticated client. `name` labels logs and metrics and owns stored voices; quotas count by `account`."""
 
     name: str
     limits: Limits
     account: str
-    sha256: str = field(default="", repr=False)  # of the key, which may be replaced by another of the same name
+    sha256: str = field(default="", repr=False)  # of the key: a revoked key's name may be given to a new one
 
 
-class Limited(InputError):
-    """So much is not allowed."""
+class RateLimited(InputError):
+    """A quota is used up. `retry_after_ms` None: retrying the same request cannot succeed."""
 
     def __init__(self, code: str, message: str, retry_after_ms: float | None) -> None:
         super().__init__(message)
@@ -60,16 +60,16 @@ class VoiceNotAllowed(InputError):
     code = "voice_not_allowed"
 
 
-class Place:
-    """What `Ledger.take_context` gives: one context's place, until it is released. Twice is harmless."""
+class Lease:
+    """One open context, counted against its quota until released. Releasing twice is harmless."""
 
-    def __init__(self, give_back: Callable[[], None]) -> None:
-        self._give_back: Callable[[], None] | None = give_back
+    def __init__(self, on_release: Callable[[], None]) -> None:
+        self._on_release: Callable[[], None] | None = on_release
 
     def release(self) -> None:
-        give_back, self._give_back = self._give_back, None
-        if give_back is not None:
-            give_back()
+        on_release, self._on_release = self._on_release, None
+        if on_release is not None:
+            on_release()
 
     def __enter__(self) -> Self:
         return self
@@ -78,39 +78,39 @@ class Place:
         self.release()
 
 
-class Bucket:
-    """Characters spent, which the clock forgives at so many a minute. The limit may change while it runs."""
+class LeakyBucket:
+    """A leaky bucket: filled by `take`, drained at `per_minute`, which may change between calls."""
 
     def __init__(self, now_s: float) -> None:
-        self._spent, self._at_s, self._per_minute = 0.0, now_s, 0
+        self._level, self._updated_s, self._per_minute = 0.0, now_s, 0
 
     def is_empty(self, now_s: float) -> bool:
-        return self._left(now_s) == 0
+        return self._level_at(now_s) == 0
 
     def take(self, count: int, per_minute: int, now_s: float) -> float:
-        """Seconds to wait until there is room for `count`; 0: there was, and they are taken."""
+        """Add `count` and return 0 if it fits; else add nothing and return the seconds until it would."""
         self._per_minute = per_minute
-        self._spent, self._at_s = self._left(now_s), now_s
-        if (over := self._spent + count - per_minute) > 0:
-            return over * 60 / per_minute
-        self._spent += count
+        self._level, self._updated_s = self._level_at(now_s), now_s
+        if (excess := self._level + count - per_minute) > 0:
+            return excess * 60 / per_minute
+        self._level += count
         return 0.0
 
-    def _left(self, now_s: float) -> float:
-        return max(0.0, self._spent - (now_s - self._at_s) * self._per_minute / 60)
+    def _level_at(self, now_s: float) -> float:
+        return max(0.0, self._level - (now_s - self._updated_s) * self._per_minute / 60)
 
 
 class _Account:
     def __init__(self, now_s: float) -> None:
         self.contexts = 0
-        self.chars = Bucket(now_s)
+        self.chars = LeakyBucket(now_s)
 
 
-class Ledger:
-    """Counts for every caller. What is refused is not counted.
+class Quotas:
+    """Per-account usage. A refused request is not counted.
 
-    `current`: the caller as of now, since a key may be revoked or get other limits while its session lasts; raises
-    `InputError` where he may not go on.
+    `current` looks a caller up again, because a key can be revoked or get new limits during a session; it raises
+    `InputError` if the caller has lost access.
     """
 
     def __init__(
@@ -118,50 +118,50 @@ class Ledger:
     ) -> None:
         self._clock_s, self._current = clock_s, current
         self._accounts: dict[str, _Account] = {}
-        self._sweep_at = FEWEST_TO_SWEEP
+        self._sweep_at = MIN_ACCOUNTS_TO_SWEEP
 
-    def take_context(self, caller: Caller) -> Place:
-        """One context more. Raises `Limited`."""
+    def open_context(self, caller: Caller) -> Lease:
+        """Count one more open context. Raises `RateLimited`."""
         caller = self._current(caller)
-        account, most = self._account(caller), caller.limits.contexts
-        if most is not None and account.contexts >= most:
-            told = f"{account.contexts} contexts are open and this key may have {most}; end one first"
-            raise Limited("rate_limited", told, CONTEXT_RETRY_MS)
+        account, limit = self._account(caller), caller.limits.contexts
+        if limit is not None and account.contexts >= limit:
+            message = f"context limit of this key reached ({account.contexts} of {limit} open); end one, then retry"
+            raise RateLimited("rate_limited", message, CONTEXT_RETRY_MS)
         account.contexts += 1
 
-        def give_back() -> None:
+        def release() -> None:
             account.contexts -= 1
 
-        return Place(give_back)
+        return Lease(release)
 
-    def take_chars(self, caller: Caller, count: int) -> None:
-        """So many characters of text. Raises `Limited`."""
+    def charge_chars(self, caller: Caller, count: int) -> None:
+        """Count `count` characters of text. Raises `RateLimited`."""
         caller = self._current(caller)
-        most = caller.limits.chars_per_minute
-        if most is None:
+        limit = caller.limits.chars_per_minute
+        if limit is None:
             return
-        if count > most:
-            told = f"this text has {count} characters, and this key may send {most} a minute; send it in pieces"
-            raise Limited("text_limit", told, None)
-        wait_s = self._account(caller).chars.take(count, most, self._clock_s())
+        if count > limit:
+            message = f"text too long for this key ({count} characters, limit {limit} per minute); split it"
+            raise RateLimited("text_limit", message, None)
+        wait_s = self._account(caller).chars.take(count, limit, self._clock_s())
         if wait_s:
-            told = f"this key may send {most} characters a minute; send this again in {math.ceil(wait_s)} s"
-            raise Limited("rate_limited", told, wait_s * 1000)
+            message = f"rate limit of this key reached ({limit} characters per minute); retry in {math.ceil(wait_s)} s"
+            raise RateLimited("rate_limited", message, wait_s * 1000)
 
     def check_voice(self, caller: Caller, name: str) -> None:
         """Raises `VoiceNotAllowed`."""
         limits = self._current(caller).limits
         if not limits.allows_voice(name):
-            told = f"this key may not speak with the voice {name[:100]!r}; it may with {', '.join(limits.voices or ())}"
-            raise VoiceNotAllowed(told)
+            allowed = ", ".join(limits.voices or ())
+            raise VoiceNotAllowed(f"this key may not use voice {name[:100]!r}; use one of: {allowed}")
 
-    def check_own_voice(self, caller: Caller) -> None:
-        """Whether he may bring a recording along. Raises `VoiceNotAllowed`."""
+    def check_custom_voice(self, caller: Caller) -> None:
+        """Check that the caller may send a recording to clone. Raises `VoiceNotAllowed`."""
         if (voices := self._current(caller).limits.voices) is not None:
-            raise VoiceNotAllowed(f"this key may speak with {', '.join(voices)} only, not with a voice of its own")
+            raise VoiceNotAllowed(f"this key may not use custom voices; use one of: {', '.join(voices)}")
 
     def contexts(self, caller: Caller) -> int:
-        """That are open now."""
+        """Number of contexts open now."""
         account = self._accounts.get(caller.account)
         return account.contexts if account else 0
 
@@ -174,11 +174,11 @@ class Ledger:
         return account
 
     def _sweep(self) -> None:
-        """Forget those who owe nothing: addresses without a key are as many as the network has."""
+        """Drop idle accounts: each anonymous address has one, so their number is otherwise unbounded."""
         now_s = self._clock_s()
         self._accounts = {
             name: account
             for name, account in self._accounts.items()
             if account.contexts or not account.chars.is_empty(now_s)
         }
-        self._sweep_at = max(FEWEST_TO_SWEEP, 2 * len(self._accounts))
+        self._sweep_at = max(MIN_ACCOUNTS_TO_SWEEP, 2 * len(self._accounts))

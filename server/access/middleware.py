@@ -1,8 +1,8 @@
-"""What every request passes before anything else is done for it: its Host, its Origin, its key. Knows no route.
+"""Access control for every request: Host, Origin and API key.
 
-A browser lets any page open a WebSocket to 127.0.0.1, and post forms to it. So without a key a page must come from this
-server itself, or from a site that is listed (Origin), and the server must have been asked for by its own name (Host),
-lest a foreign name be pointed at it.
+A browser lets any page open WebSockets and post forms to 127.0.0.1. So without a key, a page must come from this server
+or from a listed site (Origin), and the request must address the server by one of its own names (Host), which stops DNS
+rebinding.
 """
 
 import logging
@@ -14,10 +14,10 @@ from typing import TypeVar
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from sayline_tts.server.access.auth import KEY_HEADER, KEY_SUBPROTOCOL, Callers
-from sayline_tts.server.access.client_address import Visitor, find_visitor
+from sayline_tts.server.access.auth import KEY_HEADER, KEY_SUBPROTOCOL, Authenticator
+from sayline_tts.server.access.client_address import ClientAddress, resolve_client_address
 from sayline_tts.server.access.keys import KeyRevoked
-from sayline_tts.server.access.limits import ANONYMOUS, Caller, Ledger, Limited, VoiceNotAllowed
+from sayline_tts.server.access.limits import ANONYMOUS, Caller, Quotas, RateLimited, VoiceNotAllowed
 from sayline_tts.server.access.origin import Origins
 from sayline_tts.server.settings import Settings
 
@@ -25,109 +25,113 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 AnyHandler = TypeVar("AnyHandler", bound=Handler)
 OnReject = Callable[[str, str], None]  # code, name of the key
 
-LEDGER = web.AppKey("ledger", Ledger)
-VISITOR = web.RequestKey("visitor", Visitor)
+QUOTAS = web.AppKey("quotas", Quotas)
+CLIENT_ADDRESS = web.RequestKey("client_address", ClientAddress)
 CALLER = web.RequestKey("caller", Caller)
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _public: set[Handler] = set()
 
 
 def public(handler: AnyHandler) -> AnyHandler:
-    """Marks a handler that asks for no key: health, pages, documents."""
+    """Decorator for handlers that need no key: health checks, pages and documents."""
     _public.add(handler)
     return handler
 
 
 def install(app: web.Application, settings: Settings, on_reject: OnReject = lambda code, key: None) -> None:
-    """Every request goes through here from now on. Raises `SettingsError`, `KeyFileError`."""
-    door = Door(settings, on_reject)
+    """Add access control to `app`. `on_reject` gets each refusal. Raises `SettingsError`, `KeyFileError`."""
+    access = AccessMiddleware(settings, on_reject)
 
     @web.middleware
-    async def let_in(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await door.let_in(request, handler)
+    async def check_access(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await access.handle(request, handler)
 
-    app[LEDGER] = door.ledger
-    app.middlewares.append(let_in)
-    app.on_response_prepare.append(door.set_headers)
-    logging.getLogger("aiohttp.server").addFilter(_discreet)
+    app[QUOTAS] = access.quotas
+    app.middlewares.append(check_access)
+    app.on_response_prepare.append(access.set_headers)
+    logging.getLogger("aiohttp.server").addFilter(_redact_bad_headers)
 
 
-class Door:
+class AccessMiddleware:
     def __init__(self, settings: Settings, on_reject: OnReject) -> None:
         settings.check_exposure()
         self._settings, self._on_reject = settings, on_reject
-        self._callers = Callers(settings)
+        self._authenticator = Authenticator(settings)
         self._origins = Origins(settings.origins)
-        self.ledger = Ledger(current=self._callers.current)
+        self.quotas = Quotas(current=self._authenticator.current)
 
-    async def let_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        visitor = request[VISITOR] = find_visitor(request, self._settings.trusted_proxies)
-        self._check_host(visitor)
+    async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        client_address = request[CLIENT_ADDRESS] = resolve_client_address(request, self._settings.trusted_proxies)
+        self._check_host(client_address)
         if _is_preflight(request):
             return self._answer_preflight(request)
-        self._check_origin(request, visitor)
+        self._check_origin(request, client_address)
         if _is_public(request):
             return await handler(request)
-        caller = request[CALLER] = self._check_key(request, visitor)
+        caller = request[CALLER] = self._check_key(request, client_address)
         try:
             return await handler(request)
-        except (Limited, KeyRevoked, VoiceNotAllowed) as error:
+        except (RateLimited, KeyRevoked, VoiceNotAllowed) as error:
             self._on_reject(error.code, caller.name)
             raise
 
     async def set_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         response.headers.extend(self._origins.headers(request.headers.get("Origin")))
 
-    def _check_key(self, request: web.Request, visitor: Visitor) -> Caller:
-        caller = self._callers.find(request, visitor)
+    def _check_key(self, request: web.Request, client_address: ClientAddress) -> Caller:
+        caller = self._authenticator.authenticate(request, client_address)
         if caller is not None:
             return caller
         self._on_reject("unauthorized", ANONYMOUS)
         raise web.HTTPUnauthorized(
             headers={"WWW-Authenticate": "Bearer"},
-            text="This server asks for an API key: send the header `Authorization: Bearer <key>` or "
-            f"`{KEY_HEADER}: <key>`, or from a browser the subprotocol `{KEY_SUBPROTOCOL}<key>` beside sayline.v1's.\n",
+            text="API key missing or invalid; send the header `Authorization: Bearer <key>` or "
+            f"`{KEY_HEADER}: <key>`, or from a browser the subprotocol `{KEY_SUBPROTOCOL}<key>` besides sayline.v1.\n",
         )
 
-    def _check_origin(self, request: web.Request, visitor: Visitor) -> None:
-        """With a key and no list, pages of all sites may come: none has the key unless it was given to it."""
+    def _check_origin(self, request: web.Request, client_address: ClientAddress) -> None:
+        """Any origin passes if a key is required and no origins are listed: a foreign page does not have the key."""
         origin = request.headers.get("Origin")
-        if origin is None or self._origins.lists(origin) or self._origins.is_own(origin, visitor.scheme, visitor.host):
+        if (
+            origin is None
+            or self._origins.allows(origin)
+            or self._origins.is_same_origin(origin, client_address.scheme, client_address.host)
+        ):
             return
-        if not (self._callers.keyed and self._origins.is_empty):
-            raise self._forbid("origin", f"Pages of {origin[:100]!r} may not use this server; see --origins.")
+        if not (self._authenticator.requires_key and self._origins.is_empty):
+            raise self._forbid("origin", f"Origin {origin[:100]!r} is not allowed; add it to --origins.")
 
-    def _check_host(self, visitor: Visitor) -> None:
-        """An address is no name that somebody could point at us, so beyond this machine every one will do."""
-        settings, name = self._settings, visitor.host_name
-        if self._callers.keyed and not settings.host_names:
+    def _check_host(self, client_address: ClientAddress) -> None:
+        """Allow the server's own names. On exposed servers also any IP address, which DNS rebinding cannot use."""
+        settings, name = self._settings, client_address.host_name
+        if self._authenticator.requires_key and not settings.host_names:
             return
         if name in (*LOOPBACK_NAMES, settings.host.lower(), *settings.host_names):
             return
         if settings.on_loopback or not _is_address(name):
-            called = ", ".join((*LOOPBACK_NAMES[:2], *settings.host_names))
-            raise self._forbid("host", f"This server is called {called}, not {name[:100]!r}; see --host-names.")
+            names = ", ".join((*LOOPBACK_NAMES[:2], *settings.host_names))
+            raise self._forbid("host", f"Host {name[:100]!r} is not allowed; use {names}, or add it to --host-names.")
 
     def _answer_preflight(self, request: web.Request) -> web.Response:
         origin = request.headers["Origin"]
-        if not self._origins.lists(origin):
-            raise self._forbid("origin", f"Pages of {origin[:100]!r} may not use this server; see --origins.")
-        wanted = request.headers.get("Access-Control-Request-Headers", "")
-        return web.Response(status=HTTPStatus.NO_CONTENT, headers=self._origins.preflight_headers(wanted))
+        if not self._origins.allows(origin):
+            raise self._forbid("origin", f"Origin {origin[:100]!r} is not allowed; add it to --origins.")
+        requested = request.headers.get("Access-Control-Request-Headers", "")
+        return web.Response(status=HTTPStatus.NO_CONTENT, headers=self._origins.preflight_headers(requested))
 
-    def _forbid(self, what: str, told: str) -> web.HTTPForbidden:
-        self._on_reject(f"forbidden_{what}", ANONYMOUS)
-        return web.HTTPForbidden(text=f"{told}\n")
+    def _forbid(self, header: str, message: str) -> web.HTTPForbidden:
+        self._on_reject(f"forbidden_{header}", ANONYMOUS)
+        return web.HTTPForbidden(text=f"{message}\n")
 
 
 def _is_preflight(request: web.Request) -> bool:
-    """A browser's question whether a page may ask: it bears no key."""
+    """Whether this is a CORS preflight, which a browser sends without the key."""
     return request.method == "OPTIONS" and {"Origin", "Access-Control-Request-Method"} <= request.headers.keys()
 
 
 def _is_public(request: web.Request) -> bool:
     match = request.match_info
-    if match.http_exception is not None:  # there is nothing, which everybody may know
+    if match.http_exception is not None:  # no such route; not a secret
         return True
     return match.handler in _public or isinstance(match.route.resource, web.StaticResource)
 
@@ -140,8 +144,8 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _discreet(record: logging.LogRecord) -> bool:
-    """aiohttp quotes a header that is no HTTP, and it may be the one with the key."""
+def _redact_bad_headers(record: logging.LogRecord) -> bool:
+    """Drop the details of HTTP parse errors: aiohttp quotes the malformed header, which may hold the key."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
         record.exc_info = None

@@ -1,4 +1,4 @@
-"""The certificate that the server shows. Whatever is wrong with it is said at the start, in words."""
+"""The TLS context of the server. Faulty certificate files are reported at startup."""
 
 import ssl
 from pathlib import Path
@@ -7,11 +7,11 @@ from sayline_tts.server.settings import Settings, SettingsError
 
 
 def make_context(settings: Settings) -> ssl.SSLContext | None:
-    """None: the server speaks plain HTTP. Raises `SettingsError`."""
+    """The context for `--tls-cert` and `--tls-key`; None without them, for plain HTTP. Raises `SettingsError`."""
     if settings.tls_cert is None and settings.tls_key is None:
         return None
     if settings.tls_cert is None or settings.tls_key is None:
-        raise SettingsError("TLS takes a certificate and its key: give both --tls-cert and --tls-key, or neither")
+        raise SettingsError("TLS needs a certificate and its key; give both --tls-cert and --tls-key, or neither")
     cert, key = Path(settings.tls_cert).expanduser(), Path(settings.tls_key).expanduser()
     for flag, path, kind in (("--tls-cert", cert, "CERTIFICATE"), ("--tls-key", key, "PRIVATE KEY")):
         _check_pem(flag, path, kind)
@@ -22,8 +22,8 @@ def make_context(settings: Settings) -> ssl.SSLContext | None:
         context.load_cert_chain(cert, key, password=_no_password)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            raise SettingsError(f"--tls-key {key} is not the key of the certificate in {cert}") from None
-        raise SettingsError(f"{cert} and {key} cannot be used for TLS ({error.reason}); make them anew") from None
+            raise SettingsError(f"--tls-key {key} does not match --tls-cert {cert}; give its key") from None
+        raise SettingsError(f"cannot use {cert} and {key} for TLS ({error.reason}); create them again") from None
     return context
 
 
@@ -31,11 +31,11 @@ def _check_pem(flag: str, path: Path, kind: str) -> None:
     try:
         text = path.read_text("ascii", errors="replace")
     except OSError as error:
-        raise SettingsError(f"{flag} {path} cannot be read ({error.strerror})") from None
+        raise SettingsError(f"cannot read {flag} {path} ({error.strerror}); check its path and permissions") from None
     if f"{kind}-----" not in text:
-        raise SettingsError(f"{flag} {path} holds no {kind.lower()} in PEM (-----BEGIN ... {kind}-----)")
+        raise SettingsError(f"{flag} {path} has no PEM {kind.lower()}; give a file with -----BEGIN ... {kind}-----")
 
 
 def _no_password() -> str:
-    """Otherwise OpenSSL would ask at the terminal, and a server that starts by itself would wait for ever."""
-    raise SettingsError("the key of --tls-key has a password; take it off: openssl pkey -in KEY -out KEY_WITHOUT")
+    """Refuse encrypted keys: OpenSSL would prompt on the terminal, and an unattended start would hang."""
+    raise SettingsError("--tls-key is encrypted; decrypt it: openssl pkey -in KEY -out DECRYPTED_KEY")

@@ -1,1 +1,1 @@
-"""Sound in every form in which it leaves."""
+"""Audio encoding: frames of the WebSocket protocol, and files and streams over HTTP."""

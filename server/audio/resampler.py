@@ -1,7 +1,7 @@
-"""Streams of mono floats at another rate, and as frames of FFmpeg. Knows no format.
+"""Resample streams of mono floats with FFmpeg.
 
-FFmpeg's own resampler holds back 1 to 2 ms, evenly, where soxr holds back up to 70 now and then; the SNR of both is
-above 100 dB.
+FFmpeg's resampler delays by a constant 1 to 2 ms, where soxr delays by up to 70 ms at times. Both have an SNR above
+100 dB.
 """
 
 from fractions import Fraction
@@ -16,7 +16,7 @@ Samples = npt.NDArray[np.float32]
 
 
 class Resampler:
-    """One stream, without a seam. Used by one thread at a time."""
+    """Resamples one continuous stream. Not thread-safe."""
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
         use_one_thread()
@@ -29,19 +29,19 @@ class Resampler:
             return pcm
         frame = to_frame(pcm, self._from_hz, self._samples)
         self._samples += len(pcm)
-        return _joined(self._resampler.resample(frame))
+        return _concatenate(self._resampler.resample(frame))
 
     def end(self) -> Samples:
-        return _joined(self._resampler.resample(None))
+        return _concatenate(self._resampler.resample(None))
 
 
-def to_frame(pcm: Samples, rate_hz: int, at_samples: int) -> av.AudioFrame:
-    """Floats `[n]` as FFmpeg takes them: clipped; NaN, which would stop some of its codecs, is silence."""
+def to_frame(pcm: Samples, rate_hz: int, position_samples: int) -> av.AudioFrame:
+    """An FFmpeg frame of floats `[n]`. Clips at full scale; NaN, which some codecs reject, becomes silence."""
     bounded = np.clip(np.nan_to_num(pcm, nan=0.0), -1, 1).astype(np.float32, copy=False)
     frame = av.AudioFrame.from_ndarray(bounded[None], format="flt", layout="mono")
-    frame.sample_rate, frame.pts, frame.time_base = rate_hz, at_samples, Fraction(1, rate_hz)
+    frame.sample_rate, frame.pts, frame.time_base = rate_hz, position_samples, Fraction(1, rate_hz)
     return frame
 
 
-def _joined(frames: list[av.AudioFrame]) -> Samples:
+def _concatenate(frames: list[av.AudioFrame]) -> Samples:
     return np.concatenate([np.zeros(0, np.float32), *(frame.to_ndarray()[0] for frame in frames)])

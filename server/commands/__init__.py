@@ -1,1 +1,1 @@
-"""The commands that come with the server, one file each. Heavy imports stand inside functions: `--help` is fast."""
+"""The server's subcommands, one file each. Slow imports are inside functions, so that `--help` is fast."""

@@ -1,4 +1,4 @@
-"""`sayline calibrate`: which heads of a model know the word that is being spoken, kept beside its weights."""
+"""`sayline calibrate`: find the attention heads that align with the spoken words, and save them beside the weights."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,11 +17,11 @@ sayline calibrate --variant english_2026-10
 
 sayline calibrate --config mein-modell.yaml --sentences saetze.txt"""
 
-SHOWN = 5
-Voice = Annotated[str | None, typer.Option(metavar="NAME", help="Who speaks; the model's own choice otherwise.")]
+MAX_HEADS_SHOWN = 5
+Voice = Annotated[str | None, typer.Option(metavar="NAME", help="Voice to use; default: the model's.")]
 Sentences = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="What to speak, a sentence a line, for a model that speaks another language."),
+    typer.Option(metavar="FILE", help="Text file to speak, one sentence per line, for a model of another language."),
 ]
 
 
@@ -37,12 +37,12 @@ def calibrate(
     threads: Threads = 1,
     quiet: Quiet = False,
 ) -> None:
-    """Find out how a model shows which word it is speaking.
+    """Find the attention head that word timestamps can be read from.
 
-    The model speaks some sentences while all its attention heads are
-    watched. The head that follows the words best is written beside the
-    weights, with its score; from then on a server tells the true times of
-    words. Where no head follows them well, times are estimated as before.
+    The model speaks some sentences while all attention heads are
+    recorded. The head that follows the words best is saved beside the
+    weights, with its score, and servers then report measured word times.
+    If no head scores well enough, word times stay estimates.
     """
     texts = _read(sentences) if sentences else None
     import torch
@@ -50,26 +50,28 @@ def calibrate(
     from sayline_tts.engine.checkpoint.alignment_heads import write_heads
     from sayline_tts.engine.checkpoint.checkpoint import find_checkpoint
     from sayline_tts.engine.models.model import Model
-    from sayline_tts.engine.timing.head_finder import SENTENCES, SURE, find_heads
+    from sayline_tts.engine.timing.head_finder import MIN_SCORE, SENTENCES, find_heads
 
     terminal = Terminal(quiet)
     torch.set_num_threads(threads)
     model = Model.load(find_checkpoint(variant, config), precision="float32")
     checkpoint = model.checkpoint
-    terminal.tell(f"Weights: {checkpoint.reason}")
+    terminal.print_status(f"Weights: {checkpoint.reason}")
     found = find_heads(model, model.load_voice(voice or checkpoint.default_voice), texts or SENTENCES)
     try:
-        path = write_heads(checkpoint.weights, found.heads if found.sure else None, found.score)
+        path = write_heads(checkpoint.weights, found.heads if found.confident else None, found.score)
     except OSError as error:
-        raise CalibrationError(f"{checkpoint.weights.parent} cannot be written to ({error.strerror})") from error
-    best = ", ".join(f"{layer}.{head} {score:.2f}" for (layer, head), score in found.ranking[:SHOWN])
-    terminal.tell(f"Best heads (layer.head, share of attention on the word that is spoken): {best}")
-    if found.sure:
-        typer.echo(f"Head {found.heads} follows the words: {found.score:.2f}. Kept in {path}.")
+        raise CalibrationError(
+            f"cannot write to {checkpoint.weights.parent} ({error.strerror}); make it writable"
+        ) from error
+    best = ", ".join(f"{layer}.{head} {score:.2f}" for (layer, head), score in found.ranking[:MAX_HEADS_SHOWN])
+    terminal.print_status(f"Best heads (layer.head, share of attention on the spoken word): {best}")
+    if found.confident:
+        typer.echo(f"Head {found.heads} follows the words with a score of {found.score:.2f}. Saved to {path}.")
     else:
         typer.echo(
-            f"No head follows the words well enough ({found.score:.2f}, {SURE:.2f} is needed), so times of words stay "
-            f"estimates. Kept in {path}."
+            f"No head follows the words closely enough (best {found.score:.2f}, required {MIN_SCORE:.2f}), so word times "
+            f"stay estimates. Saved to {path}."
         )
 
 
@@ -77,7 +79,9 @@ def _read(path: Path) -> list[str]:
     try:
         texts = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise CalibrationError(f"{path} cannot be read ({error}); give a text file, a sentence a line") from error
+        raise CalibrationError(
+            f"cannot read --sentences {path} ({error}); give a UTF-8 file, one sentence per line"
+        ) from error
     if not texts:
-        raise CalibrationError(f"{path} has no sentence in it; write some, one a line")
+        raise CalibrationError(f"--sentences {path} is empty; write one sentence per line")
     return texts

@@ -1,4 +1,4 @@
-"""`sayline doctor`: will the server run here, and run well? Knows how findings are shown, not how they are found."""
+"""`sayline doctor`: check whether the server can run on this machine."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,19 +15,19 @@ sayline doctor --variant english --port 9000
 
 sayline doctor --json"""
 
-UNFIT = 1  # exit code
+FAILED = 1  # exit code
 COLOURS = {"fine": "green", "warning": "yellow", "failure": "red"}
 
-Json = Annotated[bool, typer.Option("--json", help="one JSON object, for programs")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def doctor(context: typer.Context) -> None:
-    """Look whether the server will run here, and say what to do.
+    """Check whether the server can run here, and suggest fixes.
 
-    It takes the options and SAYLINE_* variables of `sayline serve`, and
-    looks at what they will meet on this machine: processor, memory,
-    libopus, weights, hub, port, folders. Nothing is changed and nothing
-    downloaded. The exit code is 1 where the server would not start.
+    Takes the options and SAYLINE_* variables of `sayline serve` and
+    checks them against this machine: processor, memory, libopus,
+    weights, hub, port, folders. Changes nothing and downloads nothing.
+    Exits with 1 if the server would not start.
     """
     from sayline_tts.server.commands.serve import run_with_options
 
@@ -38,10 +38,10 @@ def _doctor(json: bool = False, **options: Any) -> None:
     from sayline_tts.server.settings import Settings
 
     settings = Settings.load(**options)
-    from sayline_tts.server.commands.checks import Status, examine  # after the settings: it takes seconds
+    from sayline_tts.server.commands.checks import Status, run_checks  # slow, so after the settings are validated
 
     findings = []
-    for finding in examine(settings):
+    for finding in run_checks(settings):
         findings.append(finding)
         if not json:
             _show(finding)
@@ -49,9 +49,13 @@ def _doctor(json: bool = False, **options: Any) -> None:
     if json:
         typer.echo(_as_json(findings, fit=not failed))
     else:
-        typer.echo(f"The server cannot run so: {len(failed)} to mend." if failed else "The server can run here.")
+        typer.echo(
+            f"The server cannot start: fix the failures above ({len(failed)})."
+            if failed
+            else "The server can run here."
+        )
     if failed:
-        raise typer.Exit(UNFIT)
+        raise typer.Exit(FAILED)
 
 
 def _show(finding: "Finding") -> None:
@@ -64,8 +68,8 @@ def _show(finding: "Finding") -> None:
 def _as_json(findings: "list[Finding]", fit: bool) -> str:
     from json import dumps
 
-    told = [
+    content = [
         {"topic": each.topic, "status": each.status.value, "found": each.found, "advice": each.advice}
         for each in findings
     ]
-    return dumps({"fit": fit, "findings": told}, ensure_ascii=False, indent=2)
+    return dumps({"fit": fit, "findings": content}, ensure_ascii=False, indent=2)

@@ -1,4 +1,4 @@
-"""`sayline export-voice`: recordings to voice files, which load at once where a recording takes seconds."""
+"""`sayline export-voice`: convert recordings to voice files, which load instantly instead of in seconds."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from sayline_tts.server.commands.model_choice import (
     Variant,
     check_voice,
 )
-from sayline_tts.server.commands.terminal import Terminal, complain
+from sayline_tts.server.commands.terminal import Terminal, print_error
 
 if TYPE_CHECKING:
     from sayline_tts.engine.tts_model import TTSModel
@@ -40,16 +40,17 @@ AUDIO_FILES = {
 Source = Annotated[
     str,
     typer.Argument(
-        metavar="SOURCE", help="A recording: 5 to 30 s of clear speech, a path or a URL. Or a folder of recordings."
+        metavar="SOURCE", help="Path or URL of a recording with 5 to 30 s of clear speech, or a folder of recordings."
     ),
 ]
 Output = Annotated[
     Path,
     typer.Argument(
-        metavar="OUTPUT", help="The .safetensors file to write, or a folder for them. Files there are written over."
+        metavar="OUTPUT",
+        help="The .safetensors file to write, or a folder for several. Existing files are overwritten.",
     ),
 ]
-Truncate = Annotated[bool, typer.Option("--truncate", help="Use the first 30 s of a recording that is longer.")]
+Truncate = Annotated[bool, typer.Option("--truncate", help="Use the first 30 s of longer recordings.")]
 
 
 class ExportError(InputError):
@@ -58,20 +59,22 @@ class ExportError(InputError):
 
 @dataclass(frozen=True)
 class Job:
-    """One recording to make one voice file of."""
+    """Conversion of one recording to a voice file."""
 
     source: str | Path
     target: Path
 
     def run(self, model: "TTSModel", truncate: bool) -> None:
-        """Writes a whole file or none. Raises `InputError`."""
+        """Write the voice file atomically. Raises `InputError`."""
         from sayline_tts.engine.tts_model import export_model_state
 
         state = model.get_state_for_audio_prompt(self.source, truncate)
         try:
             export_model_state(state, self.target)
         except OSError as error:
-            raise ExportError(f"cannot write {self.target} ({error.strerror or error}); choose another place") from None
+            raise ExportError(
+                f"cannot write {self.target} ({error.strerror or error}); choose another OUTPUT"
+            ) from None
 
 
 def export_voice(
@@ -85,14 +88,14 @@ def export_voice(
     precision: Precision = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Make a voice file from a recording, or from each one in a folder.
+    """Convert a recording, or each recording in a folder, to a voice file.
 
-    Speaking as a voice file starts at once; from a recording it takes
-    seconds each time. A voice file speaks only with the model that it
-    was made for, so name the same --variant here and there.
+    A voice file loads instantly, whereas a recording takes seconds each
+    time. A voice file works only with the model that it was made for, so
+    give the same --variant when you use it.
 
-    Of a folder, a recording that cannot be used is reported and the
-    others go on; the exit code then is 1.
+    In a folder, unusable recordings are reported and skipped; the exit
+    code is then 1.
     """
     terminal = Terminal(quiet)
     output = output.expanduser()
@@ -102,19 +105,19 @@ def export_voice(
         jobs = [_job_of_file(source, output)]
     model, _ = ModelChoice(variant, config, device, threads, precision).load(terminal)
     made = 0
-    with terminal.bar("Making voices", len(jobs), f" of {len(jobs)}") as advance:
+    with terminal.progress("Converting recordings", len(jobs), f" of {len(jobs)}") as advance:
         for job in jobs:
             try:
                 job.run(model, truncate)
                 made += 1
-                terminal.tell(f"{job.source} -> {job.target}")
+                terminal.print_status(f"{job.source} -> {job.target}")
             except InputError as error:
                 if len(jobs) == 1:
                     raise
-                complain(error, about=Path(job.source).name)
+                print_error(error, about=Path(job.source).name)
             advance(1)
     if made < len(jobs):
-        terminal.tell(f"{made} of {len(jobs)} voices made.")
+        terminal.print_status(f"{made} of {len(jobs)} recordings converted.")
         raise typer.Exit(1)
 
 
@@ -124,29 +127,31 @@ def _job_of_file(source: str, output: Path) -> Job:
         return Job(source, output / (Path(urlsplit(source).path).stem + VOICE_FILE))
     if output.suffix != VOICE_FILE:
         raise ExportError(
-            f"{output} must be a folder that exists, or end in {VOICE_FILE}: try {output.stem}{VOICE_FILE}"
+            f"OUTPUT {output} is neither an existing folder nor a {VOICE_FILE} file; try {output.stem}{VOICE_FILE}"
         )
     if not output.parent.is_dir():
-        raise ExportError(f"there is no folder {output.parent}; make it first (mkdir -p), or choose another")
+        raise ExportError(f"folder {output.parent} does not exist; create it (mkdir -p), or choose another OUTPUT")
     return Job(source, output)
 
 
 def _jobs_of_folder(folder: Path, output: Path) -> list[Job]:
     if output.suffix == VOICE_FILE or (output.exists() and not output.is_dir()):
-        raise ExportError(f"{folder} is a folder, so OUTPUT must be a folder too, and not the file {output}")
+        raise ExportError(f"{folder} is a folder, so OUTPUT must be a folder too; {output} is a file")
     recordings = sorted(
         file for file in folder.iterdir()
         if file.suffix.lower() in AUDIO_FILES and file.is_file() and not file.name.startswith(".")
     )  # fmt: skip
     if not recordings:
-        raise ExportError(f"there is no recording in {folder}; it takes files such as .wav, .flac, .mp3, .ogg, .m4a")
+        raise ExportError(f"no recordings in {folder}; add files such as .wav, .flac, .mp3, .ogg or .m4a")
     by_name: dict[str, Path] = {}
     for recording in recordings:
         if by_name.setdefault(recording.stem, recording) != recording:
-            twin = by_name[recording.stem].name
-            raise ExportError(f"{twin} and {recording.name} would both become {recording.stem}{VOICE_FILE}; rename one")
+            other = by_name[recording.stem].name
+            raise ExportError(
+                f"{other} and {recording.name} would both become {recording.stem}{VOICE_FILE}; rename one"
+            )
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ExportError(f"cannot make the folder {output} ({error.strerror or error}); choose another") from None
+        raise ExportError(f"cannot create folder {output} ({error.strerror or error}); choose another OUTPUT") from None
     return [Job(recording, output / (recording.stem + VOICE_FILE)) for recording in recordings]

@@ -1,4 +1,4 @@
-"""The text that `sayline generate` speaks, from the command line or from standard input."""
+"""The input text of `sayline generate`, from the command line or standard input."""
 
 import sys
 
@@ -6,52 +6,50 @@ from sayline_tts.engine.errors import TextError
 from sayline_tts.server.commands.terminal import Terminal
 
 MAX_CHARS = 500_000  # nine hours of speech; a WAV file holds 24
-CHARS_PER_SECOND = 16.0  # of English, more or less
-MOST_DAMAGED = 0.2  # of the characters: of a text in Latin letters a tenth is not ASCII at most
+CHARS_PER_SECOND = 16.0  # about right for English
+MAX_INVALID_RATIO = 0.2  # in Latin scripts at most a tenth of the characters is non-ASCII, in whatever encoding
 
 
-class Script:
-    """Raises `TextError` for a text that is missing, too long, no text, or nothing that can be said."""
+class InputText:
+    """Validated input. Raises `TextError` if the text is missing, too long, not UTF-8, or has nothing to say."""
 
     def __init__(self, text: str | None, terminal: Terminal) -> None:
-        self.text = _whole(text, terminal)
+        self.text = _read(text, terminal)
         if len(self.text) > MAX_CHARS:
             hours = MAX_CHARS / CHARS_PER_SECOND / 3600
             raise TextError(
-                f"this text has more than {MAX_CHARS:,} characters, {hours:.0f} hours of speech; "
-                "split it, for example by chapters, and speak each part into a file of its own"
+                f"text too long (over {MAX_CHARS:,} characters, {hours:.0f} hours of speech); "
+                "split it, for example by chapters, and generate a file for each part"
             )
         _check_speakable(self.text)
 
     @property
-    def likely_seconds(self) -> float:
+    def estimated_s(self) -> float:
         return len(self.text) / CHARS_PER_SECOND
 
 
-def _whole(text: str | None, terminal: Terminal) -> str:
+def _read(text: str | None, terminal: Terminal) -> str:
     if text is None:
-        raise TextError('say what to speak: sayline generate "Hello there.", or - to read standard input')
+        raise TextError('TEXT is missing; give it: sayline generate "Hello there.", or - to read standard input')
     if text != "-":
         return text
     if sys.stdin.isatty():
-        terminal.tell("Type what to speak; Ctrl-D ends it.")
-    # Never more than it takes to see that it is too long: four bytes a character, and some. It may be endless.
+        terminal.print_status("Type the text to speak and end it with Ctrl-D.")
+    # The input may be endless, so read just enough to see that it is too long: four bytes per character, and some.
     data = sys.stdin.buffer.read(4 * MAX_CHARS + 4)
     text = data.decode("utf-8-sig", errors="replace")
-    damaged = text.count("\N{REPLACEMENT CHARACTER}")
-    if "\0" in text or damaged > MOST_DAMAGED * len(text):
-        raise TextError(
-            "what comes on standard input is not UTF-8 text; give plain text, converted with iconv if need be"
-        )
-    if damaged:
-        terminal.tell(
-            f"Left out {damaged} places that are not UTF-8; convert the text, for example with iconv -t utf-8"
+    invalid = text.count("\N{REPLACEMENT CHARACTER}")
+    if "\0" in text or invalid > MAX_INVALID_RATIO * len(text):
+        raise TextError("standard input is not UTF-8 text; give plain text, converted with iconv if needed")
+    if invalid:
+        terminal.print_status(
+            f"Skipped {invalid} invalid UTF-8 sequences; convert the text, for example with iconv -t utf-8"
         )
     return text
 
 
 def _check_speakable(text: str) -> None:
-    """What the model would refuse as well, but only once it is loaded, and perhaps downloaded first."""
+    """Check early what the model checks too, but only after it was loaded and possibly downloaded."""
     from sayline_tts.engine.text.model_text import TextRules, clean, prepare
 
     prepare(clean(text), TextRules())

@@ -1,11 +1,11 @@
-"""`sayline keys`: API keys are made, listed and revoked. A running server sees it at once. Never shows a key twice."""
+"""`sayline keys`: create, list and revoke API keys. A running server applies changes at once."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sayline_tts.server.commands.terminal import Terminal, plainly
+from sayline_tts.server.commands.terminal import Terminal, report_errors
 
 if TYPE_CHECKING:
     from sayline_tts.server.access.keys import KeyFile
@@ -18,39 +18,47 @@ sayline keys list
 
 sayline keys revoke phone"""
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Who holds the key: a name for lists, logs and metrics.")]
-Place = Annotated[
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the key in lists, logs and metrics.")]
+KeysFile = Annotated[
     Path | None,
     typer.Option(
-        "--keys-file", metavar="PATH", envvar="SAYLINE_KEYS_FILE", help="Where keys are kept; the server's setting too."
+        "--keys-file",
+        metavar="PATH",
+        envvar="SAYLINE_KEYS_FILE",
+        help="File of API keys; give the server the same one.",
     ),
 ]
 Contexts = Annotated[
-    int | None, typer.Option(metavar="N", min=1, help="Streams of speech open at once.", show_default="no limit")
+    int | None, typer.Option(metavar="N", min=1, help="Contexts open at the same time.", show_default="no limit")
 ]
 CharsPerMinute = Annotated[
     int | None,
-    typer.Option(metavar="N", min=1, help="Characters of text a minute, on average.", show_default="no limit"),
+    typer.Option(metavar="N", min=1, help="Characters of text per minute, on average.", show_default="no limit"),
 ]
 Voice = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME", help="The only voice it may use; may be given many times.", show_default="all"),
+    typer.Option(metavar="NAME", help="A voice that the key may use; repeat for several.", show_default="all"),
 ]
 StoredVoices = Annotated[
     int | None,
-    typer.Option(metavar="N", min=0, help="Voices it may keep on the server.", show_default="the server's limit"),
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="Cloned voices that the key may store on the server.",
+        show_default="the server's limit",
+    ),
 ]
 
 
 def make_app() -> typer.Typer:
     app = typer.Typer(
-        help="API keys for those who use the server: make, list and revoke them.",
+        help="Create, list and revoke API keys of the server.",
         epilog=EXAMPLES,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
     for name, command in (("add", add), ("list", list_keys), ("revoke", revoke)):
-        app.command(name)(plainly(command))
+        app.command(name)(report_errors(command))
     return app
 
 
@@ -60,11 +68,11 @@ def add(
     chars_per_minute: CharsPerMinute = None,
     voice: Voice = None,
     stored_voices: StoredVoices = None,
-    keys_file: Place = None,
+    keys_file: KeysFile = None,
 ) -> None:
-    """Make a key and print it, this once: only a hash of it is kept.
+    """Create a key and print it once; only its hash is stored.
 
-    From then on the server asks everybody for a key.
+    From the first key on, the server requires a key from every client.
     """
     from sayline_tts.server.access.limits import Limits
 
@@ -76,11 +84,13 @@ def add(
     )
     file = _file(keys_file)
     typer.echo(file.add(name, limits))
-    Terminal(quiet=False).tell(f"This is the key of {name}. It is shown only now; {file.path} holds a hash of it.")
+    Terminal(quiet=False).print_status(
+        f"Created key {name}. The key itself is shown only now; {file.path} stores its hash."
+    )
 
 
-def list_keys(keys_file: Place = None) -> None:
-    """Show whose keys are good, and what each may."""
+def list_keys(keys_file: KeysFile = None) -> None:
+    """List all keys with their limits."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -88,23 +98,23 @@ def list_keys(keys_file: Place = None) -> None:
     file = _file(keys_file)
     keys = file.read()
     if not keys:
-        Terminal(quiet=False).tell(f"There are no keys in {file.path}; make one with: sayline keys add NAME")
+        Terminal(quiet=False).print_status(f"No keys in {file.path}; create one with: sayline keys add NAME")
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("name", "contexts", "characters a minute", "voices", "stored voices", "made"):
+    for title in ("name", "contexts", "characters per minute", "voices", "stored voices", "created"):
         table.add_column(title, overflow="fold")
     for key in keys:
         limits = key.limits
-        shown = (limits.contexts, limits.chars_per_minute, limits.voices and ", ".join(limits.voices))
-        kept = "" if limits.stored_voices is None else str(limits.stored_voices)
-        table.add_row(key.name, *(str(limit or "") for limit in shown), kept, key.created.partition("T")[0])
+        columns = (limits.contexts, limits.chars_per_minute, limits.voices and ", ".join(limits.voices))
+        stored_voices = "" if limits.stored_voices is None else str(limits.stored_voices)
+        table.add_row(key.name, *(str(limit or "") for limit in columns), stored_voices, key.created.partition("T")[0])
     Console().print(table)
 
 
-def revoke(name: Name, keys_file: Place = None) -> None:
-    """Make a key worthless, from this moment on. What is being spoken with it is spoken to its end."""
+def revoke(name: Name, keys_file: KeysFile = None) -> None:
+    """Revoke a key immediately. Contexts in progress are spoken to their end."""
     _file(keys_file).revoke(name)
-    Terminal(quiet=False).tell(f"The key of {name} is revoked.")
+    Terminal(quiet=False).print_status(f"Revoked key {name}.")
 
 
 def _file(path: Path | None) -> "KeyFile":

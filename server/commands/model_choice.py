@@ -1,4 +1,4 @@
-"""Which model a command loads, and as what voice it speaks: the options for it, and the loading."""
+"""Options that choose a model, and loading of models and voices for commands."""
 
 import os
 import time
@@ -15,26 +15,28 @@ if TYPE_CHECKING:
     from sayline_tts.engine.tts_model import TTSModel, VoiceState
 
 WHICH_MODEL = (
-    "Which model: a published one (sayline voices --variants lists them), embedded (the small one that comes "
-    "with Sayline), or auto: Kyutai's English model where it can be had, else the embedded one."
+    "Model: the name of a published one (see sayline voices --variants), embedded (the small model included in "
+    "Sayline), or auto: Kyutai's English model if available, else the embedded one."
 )
 Variant = Annotated[str, typer.Option(metavar="NAME", help=WHICH_MODEL)]
 Config = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="A model of your own instead: its YAML file in the published format, or a URL."),
+    typer.Option(
+        metavar="FILE", help="Path or URL of a custom model's YAML file, in the published format; replaces --variant."
+    ),
 ]
-Device = Annotated[str, typer.Option(metavar="NAME", help="What computes: cpu, cuda, cuda:1 ...")]
+Device = Annotated[str, typer.Option(metavar="NAME", help="Torch device: cpu, cuda, cuda:1 ...")]
 Threads = Annotated[
     int,
-    typer.Option(min=1, metavar="N", help="Threads for one pass of a network; passes work side by side."),
+    typer.Option(min=1, metavar="N", help="Threads for one forward pass of a network; several passes run in parallel."),
 ]
 Precision = Annotated[
     str,
     typer.Option(
-        metavar="NAME", help="Compute in float32, bfloat16 or int8; auto: the fastest here of those that sound alike."
+        metavar="NAME", help="float32, bfloat16, int8, or auto: the fastest on this machine without audible loss."
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")]
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,14 @@ class ModelChoice:
         noise_clamp: float | None = None,
         eos_threshold: float | None = None,
     ) -> tuple["TTSModel", float]:
-        """The model, and the seconds it took. Says which weights those are, and why. Raises `InputError`."""
+        """Load the model and print which weights it has. Returns it with the load time in s. Raises `InputError`."""
         start = time.monotonic()
-        terminal.tell("Loading the model ...")
+        terminal.print_status("Loading the model ...")
         import torch
 
         from sayline_tts.engine.tts_model import TTSModel
 
-        terminal.hush()
+        terminal.configure_libraries()
         torch.set_num_threads(min(self.threads, os.cpu_count() or 1))
         model = TTSModel.load_model(
             self.variant,
@@ -72,24 +74,24 @@ class ModelChoice:
             self.device,
             self.precision,
         )
-        terminal.tell(f"Weights: {model.reason}")
+        terminal.print_status(f"Weights: {model.reason}")
         return model, time.monotonic() - start
 
 
 def check_voice(source: str) -> None:
-    """Find a mistake in a path before the model is loaded, or even downloaded. A name is for the model to know."""
+    """Check a path early, before the model is loaded or downloaded. Names are checked by the model."""
     if "://" in source:
         return
     path = Path(source).expanduser()
     if path.is_dir() and "/" in source:
-        raise VoiceError(f"{source} is a folder; name an audio or .safetensors file in it")
+        raise VoiceError(f"--voice {source} is a folder; give an audio or .safetensors file in it")
     if not path.exists() and ("/" in source or path.suffix):
-        raise VoiceError(f"there is no file {source}; check the path of the voice")
+        raise VoiceError(f"no such file: {source}; check the path of the voice")
 
 
 def load_voice(model: "TTSModel", source: str | None) -> "VoiceState":
-    """None is the model's own choice. Raises `VoiceError`."""
+    """Load a voice; None: the model's default. Raises `VoiceError`."""
     source = source or model.default_voice
     if not source:
-        raise VoiceError("this model has no voice of its own; give one: --voice with an audio or .safetensors file")
+        raise VoiceError("this model has no default voice; give an audio or .safetensors file with --voice")
     return model.get_state_for_audio_prompt(source)

@@ -1,6 +1,6 @@
-"""`sayline serve`: the server's settings as options, one for each. Knows nothing of what they do.
+"""`sayline serve`: one option for each setting of the server.
 
-What is not given is left to its `SAYLINE_*` variable, and after that to the default of `sayline_tts.server.settings`.
+Omitted options fall back to their `SAYLINE_*` variable, then to the default in `sayline_tts.server.settings`.
 """
 
 import gc
@@ -19,38 +19,38 @@ sayline serve --variant embedded
 
 SAYLINE_API_KEY=a-long-random-word sayline serve --host 0.0.0.0 --port 9000"""
 
-# Everything is left to the command inside, whose options are not known before the settings are loaded: that takes
-# longer than all that `sayline --help` does.
+# All arguments are passed to an inner command that is built from the settings. Importing the settings takes longer than
+# all of `sayline --help`, so it must not happen before this command runs.
 ALL_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
 def serve(context: typer.Context) -> None:
-    """Run the server: text in over a WebSocket, speech out while it comes.
+    """Run the server: streaming text-to-speech over WebSocket and HTTP.
 
-    It prints where it listens, where its page is, and which weights
-    speak. Then try, in another terminal:
+    Prints its URL, its web page and its model when it is ready. Then try,
+    in another terminal:
 
         echo "Hello there." | sayline pipe -o hello.wav
 
-    Every option can also be an environment variable: --max-lead-ms is
-    SAYLINE_MAX_LEAD_MS. The option wins. Ctrl-C stops the server.
+    Each option can also be set as an environment variable: --max-lead-ms
+    is SAYLINE_MAX_LEAD_MS. The option wins. Ctrl-C stops the server.
     """
     run_with_options(context, serve, EXAMPLES, _serve)
 
 
 def run_with_options(
-    context: typer.Context, outside: Callable[..., None], epilog: str, command: Callable[..., None], **more: Any
+    context: typer.Context, outer: Callable[..., None], epilog: str, command: Callable[..., None], **more: Any
 ) -> None:
-    """Run `command` with the arguments that were given to `outside`, whose help is its own."""
-    inside = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    inside.command(help=inspect.getdoc(outside), epilog=epilog)(with_options(command, **more))
-    code = inside(context.args, prog_name=context.command_path, standalone_mode=False)
+    """Run `command` with the arguments of `outer`, and with the help text of `outer`."""
+    inner = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    inner.command(help=inspect.getdoc(outer), epilog=epilog)(with_options(command, **more))
+    code = inner(context.args, prog_name=context.command_path, standalone_mode=False)
     if code:
         raise typer.Exit(code)
 
 
 def with_options(command: Callable[..., None], **more: Any) -> Callable[..., None]:
-    """The command, with an option for every setting and for each of `more`; those given are its keyword arguments."""
+    """Wrap `command` with an option for every setting and for each of `more`. It gets those that the user set."""
     from sayline_tts.server.settings_table import settings
 
     def run(**options: Any) -> None:
@@ -67,28 +67,28 @@ def with_options(command: Callable[..., None], **more: Any) -> Callable[..., Non
 
 def _option(setting: "Setting") -> Any:
     names = [setting.flag] if not setting.is_switch else [f"{setting.flag}/--no-{setting.flag[2:]}"]
-    told = setting.meaning + (f" ({setting.allowed})" if setting.allowed else "")
-    bare = setting.is_switch or setting.is_counted
+    help_text = setting.meaning + (f" ({setting.allowed})" if setting.allowed else "")
+    takes_no_value = setting.is_switch or setting.is_counted
     option = typer.Option(
         *names,
-        help=told,
-        metavar=None if bare else setting.placeholder,
+        help=help_text,
+        metavar=None if takes_no_value else setting.placeholder,
         count=setting.is_counted,
         show_default=setting.default or "none",
     )
-    # Texts: what they may be is for the settings to say, in the same words for flags and variables.
+    # Values stay strings: the settings validate them, with the same messages for flags and variables.
     kind: Any = bool if setting.is_switch else int if setting.is_counted else list[str] if setting.is_list else str
     return Annotated[kind | None, option]
 
 
 def _serve(**options: Any) -> None:
-    # What is loaded from here on stays, so looking for garbage in it again and again is in vain: a sixth of its time.
+    # Collections while loading find no garbage, because everything loaded stays, and would take a sixth of the time.
     gc.disable()
     try:
         from sayline_tts.server.settings import Settings
 
         settings = Settings.load(**options)
-        from sayline_tts.server.app import (  # after the settings: it takes seconds, and a mistake in them shows at once
+        from sayline_tts.server.app import (  # slow, so after the settings are validated
             serve as run,
         )
 

@@ -1,4 +1,4 @@
-"""Where generated speech goes: a WAV file, or standard output as WAV or as bare samples. Knows nothing of text."""
+"""Output of `sayline generate`: a WAV file, or standard output as WAV or raw samples."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from sayline_tts.engine.audio.wav import WavWriter
 
-OTHER_FORMATS = {".aac", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".webm"}
+OTHER_AUDIO_SUFFIXES = {".aac", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".webm"}
 
 
 class OutputError(InputError):
@@ -22,9 +22,9 @@ class OutputError(InputError):
 
 
 class SpeechOutput:
-    """`path` None is standard output. Raises `OutputError` at once for what cannot be written to; touches nothing yet.
+    """An output for samples; `path` None: standard output. Raises `OutputError` if it is unusable, before writing.
 
-    A closed pipe is no mistake: its `BrokenPipeError` goes on to the caller.
+    `BrokenPipeError` is passed on to the caller, because a closed pipe is not an error.
     """
 
     def __init__(self, path: Path | None, raw: bool = False) -> None:
@@ -34,39 +34,39 @@ class SpeechOutput:
         if path is not None:
             _check_path(path)
         elif sys.stdout.isatty():
-            raise OutputError("standard output is this terminal; send it to a file or a program (| aplay), or use -o")
+            raise OutputError("standard output is a terminal; redirect it to a file or program (| aplay), or use -o")
 
     @classmethod
     def parse(cls, output: str | None, stream: bool) -> Self:
-        """From the values of `--output` and `--stream`."""
+        """An output for the values of `--output` and `--stream`. Raises `OutputError`."""
         if stream and output is not None:
-            raise OutputError("--stream writes to standard output; leave out --output, or leave out --stream")
+            raise OutputError("--stream writes to standard output, so it excludes --output; give only one of them")
         if stream or output == "-":
             return cls(None, raw=stream)
         return cls(Path(output or "speech.wav").expanduser())
 
     @contextmanager
     def opened(self, sample_rate_hz: int) -> Iterator[None]:
-        """A file that was there before is written over. However this ends, what was written by then plays."""
+        """Open the output for writing. However the block ends, a WAV file has a valid header."""
         from sayline_tts.engine.audio.wav import WavWriter
 
-        with self._explained():
+        with self._output_errors():
             stream = self._path.open("wb") if self._path else sys.stdout.buffer
         try:
             if not self._raw:
-                with self._explained():
+                with self._output_errors():
                     self._wav = WavWriter(stream, sample_rate_hz)
             yield
         finally:
-            with self._explained(), stream if self._path else nullcontext():
+            with self._output_errors(), stream if self._path else nullcontext():
                 if self._wav is not None:
                     self._wav.close()
 
     def write(self, samples: "npt.NDArray[Any]") -> None:
-        """Floats `[samples]`, full scale at 1; they are out when this returns."""
+        """Write floats `[samples]`, full scale at 1, and flush them."""
         from sayline_tts.engine.audio.recording import to_pcm
 
-        with self._explained():
+        with self._output_errors():
             if self._wav is not None:
                 self._wav.write(samples)
             else:
@@ -74,25 +74,25 @@ class SpeechOutput:
                 sys.stdout.buffer.flush()
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _output_errors(self) -> Iterator[None]:
         try:
             yield
         except BrokenPipeError:
             raise
         except OSError as error:
             raise OutputError(
-                f"cannot write to {self.name} ({error.strerror or error}); choose another place"
+                f"cannot write to {self.name} ({error.strerror or error}); choose another --output"
             ) from None
 
 
 def _check_path(path: Path) -> None:
     folder = path.parent
     if path.is_dir():
-        raise OutputError(f"{path} is a folder; name a file in it, such as {path / 'speech.wav'}")
-    if path.suffix.lower() in OTHER_FORMATS:
-        raise OutputError(f"speech is written as WAV only, so {path.name} would mislead; call it {path.stem}.wav")
+        raise OutputError(f"--output {path} is a folder; give a file in it, such as {path / 'speech.wav'}")
+    if path.suffix.lower() in OTHER_AUDIO_SUFFIXES:
+        raise OutputError(f"--output {path.name} has the suffix of another format than WAV; use {path.stem}.wav")
     if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise OutputError(f"the folder {folder} {what}; make it first (mkdir -p), or choose another --output")
+        problem = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise OutputError(f"folder {folder} {problem}; create it (mkdir -p), or choose another --output")
     if not os.access(path if path.exists() else folder, os.W_OK):
-        raise OutputError(f"{path} cannot be written: you have no right to; choose another --output")
+        raise OutputError(f"no permission to write {path}; choose another --output")

@@ -1,4 +1,4 @@
-"""What commands say to people, on standard error, and how they end. Knows no command."""
+"""Status and error messages of commands on standard error, and exit codes."""
 
 import functools
 import logging
@@ -13,22 +13,22 @@ import typer
 
 from sayline_tts.engine.errors import InputError
 
-USERS_MISTAKE = 2  # as typer has it for options that cannot be
-INTERRUPTED, PIPE_CLOSED = 130, 141  # 128 and the number of the signal, as a shell has it
+USAGE_ERROR = 2  # as typer uses it for invalid options
+INTERRUPTED, PIPE_CLOSED = 130, 141  # 128 plus the signal number, as in shells
 
 Arguments = ParamSpec("Arguments")
 
 
-def plainly(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """The command with its users' mistakes as one line each. What is left with a traceback is our fault."""
+def report_errors(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Decorator that prints each `InputError` as one line. Other exceptions keep their traceback: they are bugs."""
 
     @functools.wraps(command)
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
         try:
             command(*args, **kwargs)
         except InputError as error:
-            complain(error)
-            exit_code = USERS_MISTAKE
+            print_error(error)
+            exit_code = USAGE_ERROR
         except BrokenPipeError:
             _discard_output()
             exit_code = PIPE_CLOSED
@@ -41,24 +41,24 @@ def plainly(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
     return run
 
 
-def complain(error: InputError, about: str = "") -> None:
-    """One line, whatever `quiet` says. `about` is put in front of a message that does not name it."""
+def print_error(error: InputError, about: str = "") -> None:
+    """Print one line, regardless of `--quiet`. `about` is prepended if the message does not contain it."""
     message = " ".join(line.strip() for line in str(error).splitlines())
     typer.echo(f"sayline: {about}: {message}" if about not in message else f"sayline: {message}", err=True)
 
 
 @dataclass(frozen=True)
 class Terminal:
-    """Says what goes on; with `quiet` it says nothing."""
+    """Prints status messages and progress, unless `quiet`."""
 
     quiet: bool
 
-    def tell(self, message: str) -> None:
+    def print_status(self, message: str) -> None:
         if not self.quiet:
             typer.echo(message, err=True)
 
-    def hush(self) -> None:
-        """With `quiet`, keep the libraries silent too."""
+    def configure_libraries(self) -> None:
+        """Reduce other libraries' log output and, with `quiet`, their progress bars."""
         from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
         logging.basicConfig(level=logging.ERROR if self.quiet else logging.WARNING, format="sayline: %(message)s")
@@ -66,9 +66,9 @@ class Terminal:
             disable_progress_bars()
 
     @contextmanager
-    def bar(self, title: str, total: float, unit: str) -> Iterator[Callable[[float], None]]:
-        """A progress bar; gives what takes it forward. Nothing where nobody watches a terminal."""
-        # Here, because every command, the client's too, loads this module, and few show a bar.
+    def progress(self, title: str, total: float, unit: str) -> Iterator[Callable[[float], None]]:
+        """A progress bar, advanced by the yielded function. Hidden if standard error is not a terminal."""
+        # Imported here, because every command loads this module and few show a bar.
         from rich.console import Console
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -79,16 +79,16 @@ class Terminal:
             TextColumn("{task.completed:g}" + unit),
             TimeElapsedColumn(),
         )
-        unseen = self.quiet or not sys.stderr.isatty()
-        # Standard output stays untouched: it may be what carries the speech.
+        hidden = self.quiet or not sys.stderr.isatty()
+        # Standard output may carry the speech.
         console = Console(stderr=True)
-        with Progress(*columns, console=console, disable=unseen, transient=True, redirect_stdout=False) as progress:
+        with Progress(*columns, console=console, disable=hidden, transient=True, redirect_stdout=False) as progress:
             task = progress.add_task(title, total=total)
             yield lambda step: progress.advance(task, step)
 
 
 def _discard_output() -> None:
-    """Or Python would try once more, at its end, to write what nobody reads, and complain."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+    """Redirect standard output to null, so that Python does not fail to flush it at exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)

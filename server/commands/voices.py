@@ -1,4 +1,4 @@
-"""`sayline voices`: who can speak, with which models. Loads no model, downloads nothing."""
+"""`sayline voices`: list voices and models. Loads no model and downloads nothing."""
 
 import textwrap
 from typing import TYPE_CHECKING, Annotated
@@ -17,32 +17,34 @@ sayline voices --variant french
 sayline voices --variants"""
 
 VariantName = Annotated[
-    str, typer.Option(metavar="NAME", help="Whose voices: a published model, embedded, or auto for those of both.")
+    str,
+    typer.Option(
+        metavar="NAME", help="Model whose voices to list: a published one, embedded, or auto for both default models."
+    ),
 ]
 Variants = Annotated[bool, typer.Option("--variants", help="List the published models instead.")]
 
 AUTO = """\
-auto, which is what generate and serve take when --variant is not given, is {preferred} where its files are here or \
-can be downloaded, and embedded otherwise. Any 5 to 30 s of clear speech is a voice too, where cloning works: give \
-its path or URL as the name."""
+Without --variant, generate and serve use {preferred} if it is on this machine or can be downloaded, and embedded \
+otherwise. If cloning works, the path or URL of 5 to 30 s of clear speech can be given as a voice, too."""
 
 
 def voices(variant: VariantName = "auto", variants: Variants = False) -> None:
-    """List the voices that come with a model, and whether it can clone others.
+    """List a model's voices, and whether it can clone others.
 
-    Nothing is downloaded for it.
+    Nothing is downloaded.
     """
     if variants:
         _print_variants()
         return
-    from sayline_tts.engine.checkpoint.checkpoint import PREFERRED
+    from sayline_tts.engine.checkpoint.checkpoint import DEFAULT_VARIANT
 
     if variant != "auto":
         _print_voices(variant)
         return
-    for name in ("embedded", PREFERRED):
+    for name in ("embedded", DEFAULT_VARIANT):
         _print_voices(name)
-    typer.echo(textwrap.fill(AUTO.format(preferred=PREFERRED), 100))
+    typer.echo(textwrap.fill(AUTO.format(preferred=DEFAULT_VARIANT), 100))
 
 
 def _print_voices(variant: str) -> None:
@@ -50,11 +52,11 @@ def _print_voices(variant: str) -> None:
     from sayline_tts.engine.checkpoint.checkpoint import find_checkpoint
 
     if variant == "embedded":
-        checkpoint = find_checkpoint("embedded")  # its files are in the package
+        checkpoint = find_checkpoint("embedded")  # included in the package
         names, default = checkpoint.voices(), checkpoint.default_voice
         cloning = "works" if checkpoint.can_clone else "does not work"
     else:
-        variant = catalogue.variant_name(variant)
+        variant = catalogue.resolve_variant(variant)
         names, default = catalogue.voice_names(), catalogue.default_voice(variant)
         cloning = _cloning(catalogue.variant_config(variant))
     listed = ", ".join([f"{default} (default)", *(name for name in names if name != default)])
@@ -66,15 +68,15 @@ def _print_voices(variant: str) -> None:
 
 def _cloning(config: "Config") -> str:
     from sayline_tts.engine.checkpoint.hub import HubFile
-    from sayline_tts.engine.checkpoint.resource import cached
+    from sayline_tts.engine.checkpoint.resource import cached_copy
 
     if config.weights_path is None:
         return "does not work"
-    if cached(config.weights_path):
+    if cached_copy(config.weights_path):
         return "works"
     repository = HubFile.parse(config.weights_path).repo
     return (
-        f"needs the weights of {repository}, which are not on this machine yet: "
+        f"needs the weights of {repository}, which are not on this machine; "
         f"accept the terms at https://huggingface.co/{repository} and log in with `hf auth login`"
     )
 
@@ -92,14 +94,14 @@ def _print_variants() -> None:
     for name in catalogue.variant_names():
         config = catalogue.variant_config(name)
         flow_lm = config.flow_lm
-        millions = f"{_spoken_parameters(config) / 1e6:.1f} M"
+        millions = f"{_inference_parameters(config) / 1e6:.1f} M"
         language = name.partition("_")[0].capitalize()
         table.add_row(name, language, millions, str(flow_lm.transformer.num_layers), flow_lm.flow.type)
     Console().print(table)
-    typer.echo("Parameters are those that speaking takes: without the part of the codec that only cloning needs.")
+    typer.echo("Parameters are counted without the part of the codec that only cloning needs.")
 
 
-def _spoken_parameters(config: "Config") -> int:
+def _inference_parameters(config: "Config") -> int:
     import torch
 
     from sayline_tts.engine.models.flow_lm import FlowLM
@@ -107,5 +109,5 @@ def _spoken_parameters(config: "Config") -> int:
 
     with torch.device("meta"):  # shapes without memory
         flow_lm, mimi = FlowLM(config), Mimi(config.mimi)
-    spoken = [flow_lm, mimi.quantizer, mimi.upsample, mimi.decoder_transformer, mimi.decoder]
-    return sum(parameter.numel() for module in spoken for parameter in module.parameters())
+    used = [flow_lm, mimi.quantizer, mimi.upsample, mimi.decoder_transformer, mimi.decoder]
+    return sum(parameter.numel() for module in used for parameter in module.parameters())

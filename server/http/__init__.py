@@ -1,1 +1,1 @@
-"""The doors for whole requests."""
+"""HTTP endpoints: speech, voices, documentation and monitoring."""

@@ -1,7 +1,7 @@
-"""Speech as the body of an answer: streamed from the first frame on, as events, or whole. Knows no text, no voice.
+"""Response bodies of speech: streamed from the first frame, as server-sent events, or complete.
 
-An answer that has begun cannot become an error. Where speech fails after its first byte, the connection is cut, so that
-nobody takes what came for all there is.
+Once a response has started, its status cannot become an error. If speech fails after the first byte, the connection is
+aborted, so that no client takes truncated audio for complete.
 """
 
 import asyncio
@@ -14,68 +14,68 @@ from contextlib import suppress
 from aiohttp import web
 
 from sayline_tts.engine.errors import InputError
-from sayline_tts.server.audio.formats import with_true_sizes
+from sayline_tts.server.audio.formats import with_final_sizes
 from sayline_tts.server.http import errors
-from sayline_tts.server.http.speech import Speech
+from sayline_tts.server.http.speech import SpeechStream
 
 log = logging.getLogger(__name__)
 
-# Proxies keep answers back to gather them, unless they are told not to.
+# Keeps proxies from buffering the response.
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
-class ClientGone(ConnectionError):
-    """Nobody listens any more."""
+class ClientDisconnected(ConnectionError):
+    """The client disconnected."""
 
 
 class Body:
-    """One answer. A client who takes nothing for `stall_s` is cut off."""
+    """One response. A client that reads nothing for `stall_s` is disconnected."""
 
-    def __init__(self, request: web.Request, speech: Speech, content_type: str, stall_s: float) -> None:
+    def __init__(self, request: web.Request, speech: SpeechStream, content_type: str, stall_s: float) -> None:
         self._request, self._speech, self._stall_s = request, speech, stall_s
         self._content_type = content_type
 
     async def whole(self) -> web.Response:
-        """Raises what `Speech` raises."""
+        """The complete audio. Raises what `SpeechStream` raises."""
         data = b"".join([data async for data in self._frames()])
-        return web.Response(body=with_true_sizes(data), headers={**HEADERS, "Content-Type": self._content_type})
+        return web.Response(body=with_final_sizes(data), headers={**HEADERS, "Content-Type": self._content_type})
 
     async def stream(self, **headers: str) -> web.StreamResponse:
-        """Raises what `Speech` raises before its first byte."""
+        """Audio as it is generated. Raises what `SpeechStream` raises before its first byte."""
         frames = self._frames()
         first = await anext(frames, b"")
-        response = await self._begin(self._content_type, headers)
+        response = await self._start(self._content_type, headers)
         try:
             await self._write(response, first)
             async for data in frames:
                 await self._write(response, data)
         except Exception as error:
-            self._break_off(error)
+            self._abort(error)
         return response
 
     async def events(self) -> web.StreamResponse:
-        """As OpenAI sends them (server-sent events). Raises what `Speech` raises before its first byte."""
+        """OpenAI's server-sent events. Raises what `SpeechStream` raises before its first byte."""
         frames = self._frames()
         first = await anext(frames, b"")
-        response = await self._begin("text/event-stream", {})
+        response = await self._start("text/event-stream", {})
         try:
-            await self._write(response, _event(type="speech.audio.delta", audio=_text(first)))
+            await self._write(response, _event(type="speech.audio.delta", audio=_base64(first)))
             async for data in frames:
-                await self._write(response, _event(type="speech.audio.delta", audio=_text(data)))
+                await self._write(response, _event(type="speech.audio.delta", audio=_base64(data)))
             await self._write(response, _event(type="speech.audio.done", usage=self._usage()))
         except Exception as error:
             with suppress(ConnectionError, TimeoutError):
-                await self._write(response, _event(type="error", **_told(error)))
-            self._break_off(error)
+                await self._write(response, _event(type="error", **_error_fields(error)))
+            self._abort(error)
         return response
 
     async def _frames(self) -> AsyncIterator[bytes]:
         async for data in self._speech:
-            if _is_gone(self._request):
-                raise ClientGone
+            if _is_disconnected(self._request):
+                raise ClientDisconnected
             yield data
 
-    async def _begin(self, content_type: str, headers: dict[str, str]) -> web.StreamResponse:
+    async def _start(self, content_type: str, headers: dict[str, str]) -> web.StreamResponse:
         response = web.StreamResponse(headers={**HEADERS, **headers, "Content-Type": content_type})
         await response.prepare(self._request)
         return response
@@ -84,31 +84,31 @@ class Body:
         async with asyncio.timeout(self._stall_s):
             await response.write(data)
 
-    def _break_off(self, error: Exception) -> None:
-        """The speech ends here, and whoever hears it must not think that it was all."""
+    def _abort(self, error: Exception) -> None:
+        """Abort the connection, so that the client does not take the response for complete."""
         if not isinstance(error, (ConnectionError, TimeoutError, InputError)):
-            log.error("speech failed after its first byte: %r", error)
+            log.error("speech failed after its first byte, connection aborted: %r", error)
         if (transport := self._request.transport) is not None:
             transport.abort()
 
     def _usage(self) -> dict[str, int]:
-        said, heard = self._speech.text_tokens, self._speech.frames
-        return {"input_tokens": said, "output_tokens": heard, "total_tokens": said + heard}
+        text_tokens, frames = self._speech.text_tokens, self._speech.frames
+        return {"input_tokens": text_tokens, "output_tokens": frames, "total_tokens": text_tokens + frames}
 
 
-def _is_gone(request: web.Request) -> bool:
+def _is_disconnected(request: web.Request) -> bool:
     return request.transport is None or request.transport.is_closing()
 
 
-def _told(error: Exception) -> dict[str, object]:
+def _error_fields(error: Exception) -> dict[str, object]:
     if isinstance(error, InputError):
-        return errors.body(errors.STATUS.get(error.code, 400), str(error), error.code)
-    return errors.body(500, "internal error", "internal")
+        return errors.error_body(errors.STATUS.get(error.code, 400), str(error), error.code)
+    return errors.error_body(500, "internal error", "internal")
 
 
 def _event(**fields: object) -> bytes:
     return f"data: {json.dumps(fields)}\n\n".encode()
 
 
-def _text(data: bytes) -> str:
+def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()

@@ -1,4 +1,4 @@
-"""`/openapi.json`, and `/docs`: the same document as one page for people. No script, and nothing from elsewhere."""
+"""`/openapi.json`, and `/docs`: the same document as one HTML page that loads no scripts or external resources."""
 
 import base64
 import hashlib
@@ -49,8 +49,8 @@ def page(document: dict[str, Any]) -> str:
     info = document["info"]
     body = [
         f"<h1>{escape(info['title'])} {escape(info['version'])}</h1>",
-        f"<p>{_words(info['summary'])} {_words(info['description'])}</p>",
-        "<p>For programs: <a href='openapi.json'>openapi.json</a> (OpenAPI 3.1).</p>",
+        f"<p>{_prose(info['summary'])} {_prose(info['description'])}</p>",
+        "<p>Machine-readable: <a href='openapi.json'>openapi.json</a> (OpenAPI 3.1).</p>",
     ]
     for tag in document["tags"]:
         body.append(f"<h2>{escape(tag['name'])}</h2>")
@@ -67,43 +67,40 @@ def page(document: dict[str, Any]) -> str:
 
 def _operation(path: str, method: str, operation: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
     yield f"<details id='{operation['operationId']}'><summary><b>{method}</b> <code>{escape(path)}</code> "
-    yield f"{_words(operation['summary'])}</summary>"
+    yield f"{_prose(operation['summary'])}</summary>"
     if "description" in operation:
-        yield f"<p>{_words(operation['description'])}</p>"
+        yield f"<p>{_prose(operation['description'])}</p>"
     for sample in operation.get("x-codeSamples", ()):
         yield f"<pre>{escape(sample['source'])}</pre>"
     for parameter in operation.get("parameters", ()):
-        yield _table("In the path", [(parameter["name"], "", parameter["description"])])
+        yield _table("Path parameter", [(parameter["name"], "", parameter["description"])])
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
         yield _table(kind, _fields(_resolved(content["schema"], schemas), schemas))
-    yield _table("Answers", [(code, _types(answer), answer["description"]) for code, answer in _answers(operation)])
+    responses = operation["responses"].items()
+    yield _table("Responses", [(code, _content_types(each), each["description"]) for code, each in responses])
     yield "</details>"
 
 
-def _answers(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield from operation["responses"].items()
-
-
-def _types(answer: dict[str, Any]) -> str:
-    return ", ".join(answer.get("content", {}))
+def _content_types(response: dict[str, Any]) -> str:
+    return ", ".join(response.get("content", {}))
 
 
 def _fields(schema: dict[str, Any], schemas: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    needed = schema.get("required", ())
-    for name, given in schema["properties"].items():
-        told = [given.get("description", "")]
-        if name in needed:
-            told.append("Needed.")
-        elif given.get("default") is not None:
-            told.append(f"Left out: `{json.dumps(given['default'])}`.")
-        yield name, _kind(given, schemas), " ".join(filter(None, told))
+    required = schema.get("required", ())
+    for name, field in schema["properties"].items():
+        notes = [field.get("description", "")]
+        if name in required:
+            notes.append("Required.")
+        elif field.get("default") is not None:
+            notes.append(f"Default: `{json.dumps(field['default'])}`.")
+        yield name, _type_of(field, schemas), " ".join(filter(None, notes))
 
 
-def _kind(schema: dict[str, Any], schemas: dict[str, Any]) -> str:
-    """What a value may be, in few words."""
+def _type_of(schema: dict[str, Any], schemas: dict[str, Any]) -> str:
+    """A short description of the values that a schema allows."""
     schema = _resolved(schema, schemas)
     if "anyOf" in schema:
-        return " or ".join(_kind(each, schemas) for each in schema["anyOf"] if each.get("type") != "null")
+        return " or ".join(_type_of(each, schemas) for each in schema["anyOf"] if each.get("type") != "null")
     if "enum" in schema:
         return " ".join(str(each) for each in schema["enum"] if each is not None)
     kind = "file" if schema.get("format") == "binary" else str(schema.get("type", ""))
@@ -118,13 +115,13 @@ def _resolved(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]
 
 def _table(title: str, rows: Iterator[tuple[str, str, str]] | list[tuple[str, str, str]]) -> str:
     lines = (
-        f"<tr><td><code>{escape(name)}</code></td><td>{escape(kind)}</td><td>{_words(told)}</td></tr>"
-        for name, kind, told in rows
+        f"<tr><td><code>{escape(name)}</code></td><td>{escape(kind)}</td><td>{_prose(description)}</td></tr>"
+        for name, kind, description in rows
     )
     return f"<table><tr><th colspan='3'>{escape(title)}</th></tr>{''.join(lines)}</table>"
 
 
-def _words(text: str) -> str:
-    """Prose in which `code` is marked."""
+def _prose(text: str) -> str:
+    """HTML for text with `code` in backquotes."""
     parts = escape(text).split("`")
     return "".join(f"<code>{part}</code>" if at % 2 else part for at, part in enumerate(parts))

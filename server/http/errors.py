@@ -1,6 +1,6 @@
-"""How faults are told over HTTP: OpenAI's shape, which its clients read, at every door. Knows no route.
+"""Error responses in OpenAI's format, which its clients understand, for all endpoints.
 
-`{"error": {"message", "type", "param", "code"}}`; `code` is for programs, `message` for people.
+`{"error": {"message", "type", "param", "code"}}`: `code` is for programs, `message` for people.
 """
 
 import logging
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# Of what is not simply a bad request. What we fetch ourselves and cannot get is no fault of who asks.
+# Status by error code; all others are 400. The hub being unreachable is not the client's error, hence 503.
 STATUS = {
     "full": HTTPStatus.SERVICE_UNAVAILABLE,
     "shutting_down": HTTPStatus.SERVICE_UNAVAILABLE,
@@ -42,7 +42,7 @@ PARAMS = {"unknown_voice": "voice", "bad_format": "format"}
 
 
 class RequestError(InputError):
-    """`param`: the field that is wrong."""
+    """A request is invalid. `param`: the field at fault."""
 
     code = "bad_request"
 
@@ -53,52 +53,56 @@ class RequestError(InputError):
 
 
 @web.middleware
-async def tell_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Before all other middlewares, which may refuse too."""
+async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn exceptions into error responses. Must come before all other middlewares, because they raise errors too."""
     try:
         return await handler(request)
     except web.HTTPException as error:
         if error.status < 400 or _wants_text(request):
             raise
-        return _of_http(error)
+        return _from_http_exception(error)
     except InputError as error:
-        return answer(error)
+        return error_response(error)
     except web.RequestPayloadError as error:
-        return answer(RequestError(f"the body cannot be read ({str(error.__cause__ or error)[:100]}); send it again"))
-    except ConnectionError:  # nobody hears it
+        return error_response(
+            RequestError(f"cannot read the body ({str(error.__cause__ or error)[:100]}); send it again")
+        )
+    except ConnectionError:  # the client is gone, so there is no response to send
         raise
     except Exception:
-        log.exception("a request failed: %s %s", request.method, request.match_info.route.resource)
-        return internal()
+        log.exception("request failed: %s %s", request.method, request.match_info.route.resource)
+        return internal_error()
 
 
-def answer(error: InputError) -> web.Response:
+def error_response(error: InputError) -> web.Response:
     status = STATUS.get(error.code, HTTPStatus.BAD_REQUEST)
     param = error.param if isinstance(error, RequestError) else PARAMS.get(error.code)
-    return web.json_response(body(status, str(error), error.code, param), status=status, headers=retry_after(error))
+    return web.json_response(
+        error_body(status, str(error), error.code, param), status=status, headers=retry_after_header(error)
+    )
 
 
-def internal() -> web.Response:
-    return web.json_response(body(500, "internal error", "internal"), status=500)
+def internal_error() -> web.Response:
+    return web.json_response(error_body(500, "internal error", "internal"), status=500)
 
 
-def body(status: int, message: str, code: str, param: str | None = None) -> dict[str, object]:
+def error_body(status: int, message: str, code: str, param: str | None = None) -> dict[str, object]:
     kind = TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def retry_after(error: InputError) -> dict[str, str]:
+def retry_after_header(error: InputError) -> dict[str, str]:
     after_ms = error.retry_after_ms
     return {} if after_ms is None else {"Retry-After": str(max(1, math.ceil(after_ms / 1000)))}
 
 
-def _of_http(error: web.HTTPException) -> web.Response:
+def _from_http_exception(error: web.HTTPException) -> web.Response:
     headers = {name: value for name, value in error.headers.items() if not name.lower().startswith("content-")}
     code = CODES.get(error.status, HTTPStatus(error.status).phrase.lower().replace(" ", "_"))
-    told = body(error.status, (error.text or error.reason).strip(), code)
-    return web.json_response(told, status=error.status, headers=headers)
+    content = error_body(error.status, (error.text or error.reason).strip(), code)
+    return web.json_response(content, status=error.status, headers=headers)
 
 
 def _wants_text(request: web.Request) -> bool:
-    """People with a browser, and WebSockets, whose libraries show what is said as it is."""
+    """Whether the client shows the body to people as it is: browsers, and WebSocket libraries."""
     return "Upgrade" in request.headers or "text/html" in request.headers.get("Accept", "")

@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, what goes on: for people, supervisors and load balancers. Nobody needs a key for that."""
+"""Health checks for supervisors and load balancers. They need no API key."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sayline_tts.server.access import middleware
 
 @dataclass(frozen=True)
 class Health:
-    """`alive`: it can speak. `accepting`: it may begin to. `report`: what goes on."""
+    """`alive`: the engine works. `accepting`: new sessions may start. `report`: current load."""
 
     alive: Callable[[], bool]
     accepting: Callable[[], bool]
@@ -27,7 +27,7 @@ def add_routes(app: web.Application, health: Health) -> None:
 
 @middleware.public
 async def _health(request: web.Request) -> web.Response:
-    """As the reference's server has it."""
+    """The same response as Pocket TTS' server."""
     alive = request.app[HEALTH].alive()
     return _json({"status": "healthy" if alive else "failed"}, alive)
 
@@ -41,7 +41,7 @@ async def _healthz(request: web.Request) -> web.Response:
 
 @middleware.public
 async def _readyz(request: web.Request) -> web.Response:
-    """No, while it stops: load balancers send nobody any more, and who is there goes on."""
+    """Fails during shutdown, so that load balancers send no new clients while open sessions finish."""
     health = request.app[HEALTH]
     if not health.alive():
         return _json({"status": "failed"}, False)

@@ -1,22 +1,22 @@
-"""`GET /metrics`: what the server has counted and measured. Knows where in the server each number can be looked up."""
+"""`GET /metrics`: metrics for Prometheus."""
 
 import asyncio
 from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
-from sayline_tts.server.metrics import WATCHED, Metrics
+from sayline_tts.server.metrics import GAUGES, Metrics
 
 METRICS = web.AppKey("metrics", Metrics)
 PATH = "/metrics"
 
 
-def add_routes(app: web.Application, metrics: Metrics, watched: Mapping[str, Callable[[], float]]) -> None:
-    """`watched`: for each name in `metrics.WATCHED` but `tasks`, where to look."""
-    everything = {"tasks": lambda: len(asyncio.all_tasks()), **watched}
-    assert everything.keys() == WATCHED.keys(), everything.keys() ^ WATCHED.keys()
+def add_routes(app: web.Application, metrics: Metrics, sources: Mapping[str, Callable[[], float]]) -> None:
+    """`sources`: a function for each name in `metrics.GAUGES`, except `tasks`."""
+    all_sources = {"tasks": lambda: len(asyncio.all_tasks()), **sources}
+    assert all_sources.keys() == GAUGES.keys(), all_sources.keys() ^ GAUGES.keys()
     app[METRICS] = metrics
-    metrics.watch(**everything)
+    metrics.set_gauge_sources(**all_sources)
     app.router.add_get(PATH, _metrics)
 
 

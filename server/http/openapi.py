@@ -1,6 +1,6 @@
-"""What the server can be asked over HTTP, as an OpenAPI 3.1 document. Made from the types that requests are checked by.
+"""The HTTP API as an OpenAPI 3.1 document, generated from the types that validate requests.
 
-The table of operations lies in `sayline_tts.server.http.operations`; a test compares it with the routes.
+The operations are listed in `sayline_tts.server.http.operations`; a test compares them with the routes.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ Schema = dict[str, Any]
 
 REF = "#/components/schemas/{name}"
 KEYS: Schema = {
-    "key": {"type": "http", "scheme": "bearer", "description": "Where the server asks for a key."},
+    "key": {"type": "http", "scheme": "bearer", "description": "Required if the server has API keys."},
     "key_header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 ERROR = {
@@ -24,48 +24,48 @@ ERROR = {
             "type": "object",
             "required": ["message", "code"],
             "properties": {
-                "message": {"type": "string", "description": "For people: what is wrong and what to do about it."},
-                "code": {"type": "string", "description": "For programs."},
+                "message": {"type": "string", "description": "For people: what happened and what to do."},
+                "code": {"type": "string", "description": "For programs; does not change."},
                 "type": {"type": "string"},
-                "param": {"type": ["string", "null"], "description": "The field that is wrong."},
+                "param": {"type": ["string", "null"], "description": "The field at fault."},
             },
         }
     },
 }
-FAULTS = {
-    400: "The request cannot be used as it is.",
-    401: "A key is needed, and this is none.",
-    403: "The key, or a page of this site, may not do that.",
-    404: "There is no such thing.",
+ERRORS = {
+    400: "The request is invalid.",
+    401: "The API key is missing or invalid.",
+    403: "The key or the page's origin has no permission for this.",
+    404: "Not found.",
     408: "The upload took too long.",
-    409: "That does not go with what is there.",
-    413: "That is too large.",
-    415: "The body is of another type.",
-    422: "The recording cannot be used.",
-    429: "The key is over its limit; `Retry-After` says for how long.",
-    500: "A fault of the server's own, which is logged there.",
-    503: "The server is full or stopping; `Retry-After` says when to ask again.",
-    507: "There is no room to keep it.",
+    409: "The request conflicts with stored voices: the name is taken, or the quota is used up.",
+    413: "The text or upload is too large.",
+    415: "The body's content type is not supported.",
+    422: "The recording is unusable.",
+    429: "A limit of the key is reached; retry after `Retry-After` seconds.",
+    500: "Internal error, logged by the server.",
+    503: "The server is at capacity or shutting down; retry after `Retry-After` seconds.",
+    507: "The server cannot store the voice.",
 }
 
 
 @dataclass(frozen=True)
 class Operation:
-    """`body`: the type of a JSON request. `form`: a form's fields. `gives`: content types, each with its schema."""
+    """`body`: type of the JSON request. `form`: schema of the form. `responses`: content types with their schemas."""
 
     method: str
     path: str
     summary: str
-    about: str = ""
+    description: str = ""
     body: type | None = None
     form: Schema | None = None
     parameters: tuple[Schema, ...] = ()
     status: int = 200
-    gives: dict[str, Schema] = field(default_factory=dict)
-    faults: tuple[int, ...] = ()
+    responses: dict[str, Schema] = field(default_factory=dict)
+    errors: tuple[int, ...] = ()
     public: bool = False
-    topic: str = "Speech"
-    example: str = ""  # a command that works
+    tag: str = "Speech"
+    example: str = ""  # a shell command; a test checks its request
 
     @property
     def id(self) -> str:
@@ -74,7 +74,7 @@ class Operation:
 
 
 def document(operations: Iterable[Operation], version: str) -> Schema:
-    """The whole document, ready for JSON."""
+    """The complete document as JSON-compatible data."""
     operations = list(operations)
     bodies = [each.body for each in operations if each.body is not None]
     _, schemas = msgspec.json.schema_components(bodies, ref_template=REF)
@@ -86,11 +86,11 @@ def document(operations: Iterable[Operation], version: str) -> Schema:
         "info": {
             "title": "Sayline",
             "version": version,
-            "summary": "Text in while it is written, speech out while it is spoken.",
-            "description": "Live conversation goes over a WebSocket at `/v1/stream`; this is all else.",
+            "summary": "Real-time streaming text-to-speech.",
+            "description": "For live conversations use the WebSocket at `/v1/stream`. This document covers the rest.",
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": topic} for topic in dict.fromkeys(each.topic for each in operations)],
+        "tags": [{"name": tag} for tag in dict.fromkeys(each.tag for each in operations)],
         "security": [{}, *({name: []} for name in KEYS)],
         "paths": paths,
         "components": {"schemas": {**schemas, "Error": ERROR}, "securitySchemes": KEYS},
@@ -98,34 +98,37 @@ def document(operations: Iterable[Operation], version: str) -> Schema:
 
 
 def _operation(each: Operation) -> Schema:
-    told: Schema = {"operationId": each.id, "tags": [each.topic], "summary": each.summary}
-    if each.about:
-        told["description"] = each.about
+    operation: Schema = {"operationId": each.id, "tags": [each.tag], "summary": each.summary}
+    if each.description:
+        operation["description"] = each.description
     if each.public:
-        told["security"] = []
+        operation["security"] = []
     if each.parameters:
-        told["parameters"] = list(each.parameters)
+        operation["parameters"] = list(each.parameters)
     if each.body is not None:
         schema = {"$ref": REF.format(name=each.body.__name__)}
-        told["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     if each.form is not None:
-        told["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": each.form}}}
-    told["responses"] = {str(each.status): _answer(each), **{str(code): _fault(code) for code in each.faults}}
+        operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": each.form}}}
+    operation["responses"] = {
+        str(each.status): _response(each),
+        **{str(code): _error_response(code) for code in each.errors},
+    }
     if each.example:
-        told["x-codeSamples"] = [{"lang": "Shell", "source": each.example}]
-    return told
+        operation["x-codeSamples"] = [{"lang": "Shell", "source": each.example}]
+    return operation
 
 
-def _answer(each: Operation) -> Schema:
-    content = {kind: {"schema": schema} for kind, schema in each.gives.items()}
+def _response(each: Operation) -> Schema:
+    content = {kind: {"schema": schema} for kind, schema in each.responses.items()}
     return {"description": each.summary, **({"content": content} if content else {})}
 
 
-def _fault(status: int) -> Schema:
-    told: Schema = {
-        "description": FAULTS[status],
+def _error_response(status: int) -> Schema:
+    response: Schema = {
+        "description": ERRORS[status],
         "content": {"application/json": {"schema": {"$ref": REF.format(name="Error")}}},
     }
     if status in (429, 503):
-        told["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
-    return told
+        response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    return response

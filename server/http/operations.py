@@ -1,22 +1,22 @@
-"""Every operation that the server offers over HTTP, for `sayline_tts.server.http.openapi` and the pages made of it. Facts only."""
+"""Data: every operation of the HTTP API, for the OpenAPI document and `/docs`."""
 
 from typing import Any
 
-from sayline_tts.server.audio.formats import RECIPES
+from sayline_tts.server.audio.formats import FORMAT_SPECS
 from sayline_tts.server.http.openapi import Operation, Schema
-from sayline_tts.server.http.requests import Speak, SpeakAsOpenAI
+from sayline_tts.server.http.requests import OpenAISpeechRequest, SpeechRequest
 
-SOUND: Schema = {"description": "Audio in the format that was asked for."}
-AUDIO = {recipe.content_type.partition(";")[0]: SOUND for recipe in RECIPES.values()}
-SPEAKING_FAULTS = (400, 401, 403, 413, 415, 429, 500, 503)
+SOUND: Schema = {"description": "Audio in the requested format."}
+AUDIO = {spec.content_type.partition(";")[0]: SOUND for spec in FORMAT_SPECS.values()}
+SPEECH_ERRORS = (400, 401, 403, 413, 415, 429, 500, 503)
 
 
 def _object(**fields: Any) -> Schema:
     return {"type": "object", "properties": fields, "required": list(fields)}
 
 
-def _list(of: Schema) -> Schema:
-    return {"type": "array", "items": of}
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
 
 
 TEXT: Schema = {"type": "string"}
@@ -29,123 +29,132 @@ VOICE: Schema = {
         **NAMED["properties"],
         "kind": {"enum": ["built_in", "cloned"]},
         "created": {"type": "string", "format": "date-time"},
-        "duration_s": {"type": "number", "description": "Of the speech that it was made from."},
-        "advice": {"type": "array", "description": "What would make a better voice.", "items": {"type": "object"}},
+        "duration_s": {"type": "number", "description": "Length of the recording."},
+        "advice": {"type": "array", "description": "How to improve the recording.", "items": {"type": "object"}},
     },
 }
-VOICE_ID: Schema = {"name": "id", "in": "path", "required": True, "schema": TEXT, "description": "Id or name."}
+VOICE_ID: Schema = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "schema": TEXT,
+    "description": "Id or name of the voice.",
+}
 FILE: Schema = {"type": "string", "format": "binary"}
 VOICE_FORM: Schema = {
     "type": "object",
     "required": ["consent"],
     "properties": {
         "file": {**FILE, "description": "5 to 30 s of clear speech in any common format, or a voice file."},
-        "url": {**TEXT, "description": "Instead of the file: an https:// address, where the server fetches any."},
-        "name": {**TEXT, "description": "Left out: its id."},
-        "consent": {"enum": ["true"], "description": "The speaker has agreed to this copy of the voice."},
+        "url": {
+            **TEXT,
+            "description": "An https:// URL instead of the file, if the server allows it (`--voice-urls`).",
+        },
+        "name": {**TEXT, "description": "Default: the id."},
+        "consent": {"enum": ["true"], "description": "Confirms that the speaker agreed to this clone of the voice."},
     },
 }
 TTS_FORM: Schema = {
     "type": "object",
     "required": ["text"],
     "properties": {
-        "text": {**TEXT, "description": "What to say."},
-        "voice_url": {**TEXT, "description": "A voice's name, or an https:// or hf:// address of a recording."},
-        "voice_wav": {**FILE, "description": "Or the recording itself. It is used once and not kept."},
+        "text": {**TEXT, "description": "The text to speak."},
+        "voice_url": {**TEXT, "description": "Name of a voice, or an https:// or hf:// URL of a recording."},
+        "voice_wav": {**FILE, "description": "A recording to clone instead. It is not stored."},
     },
 }
 
 _SPEECH = (
     Operation(
-        "post", "/generate", "Speak a text, and give the whole of it as a file.",
-        "The answer begins when all is spoken. For a text of any length, `/stream` is heard earlier.",
-        body=Speak, gives=AUDIO, faults=SPEAKING_FAULTS,
+        "post", "/generate", "Speak a text and return a complete audio file.",
+        "The response starts when all audio is generated. `/stream` starts earlier.",
+        body=SpeechRequest, responses=AUDIO, errors=SPEECH_ERRORS,
         example="""curl localhost:8000/generate --json '{"text": "Hello there."}' -o hello.wav""",
     ),
     Operation(
-        "post", "/stream", "Speak a text, and stream it from the first frame on.",
-        "An answer that breaks off without its regular end is not all of the speech.",
-        body=Speak, gives=AUDIO, faults=SPEAKING_FAULTS,
+        "post", "/stream", "Speak a text and stream audio from the first frame.",
+        "If speech fails after the response has started, the connection is aborted before the end of the body.",
+        body=SpeechRequest, responses=AUDIO, errors=SPEECH_ERRORS,
         example="""curl -N localhost:8000/stream --json '{"text": "Hello there.", "format": "mp3"}' | ffplay -""",
     ),
     Operation(
-        "post", "/tts", "Speak a text, as Pocket TTS's own server does.",
-        "Gives a WAV stream. The form may be URL-encoded too, where it has no file.",
-        form=TTS_FORM, gives={"audio/wav": SOUND}, faults=(*SPEAKING_FAULTS[:3], 408, *SPEAKING_FAULTS[3:]),
+        "post", "/tts", "Speak a text; compatible with Pocket TTS' server.",
+        "Streams WAV. Without a file, the form may also be URL-encoded.",
+        form=TTS_FORM, responses={"audio/wav": SOUND}, errors=(*SPEECH_ERRORS[:3], 408, *SPEECH_ERRORS[3:]),
         example="curl localhost:8000/tts -F text='Hello there.' -F voice_wav=@me.wav -o hello.wav",
     ),
     Operation(
-        "post", "/v1/audio/speech", "Speak a text, as OpenAI's API does.",
-        "OpenAI's 13 names of voices stand for this server's. With `stream_format` `sse` the audio comes as events "
-        "`speech.audio.delta`, the last is `speech.audio.done`.",
-        body=SpeakAsOpenAI, gives={**AUDIO, "text/event-stream": TEXT}, faults=SPEAKING_FAULTS,
+        "post", "/v1/audio/speech", "Speak a text; compatible with OpenAI's API.",
+        "OpenAI's 13 voice names map to voices of this server. With `stream_format` `sse`, audio is sent as "
+        "`speech.audio.delta` events, followed by `speech.audio.done`.",
+        body=OpenAISpeechRequest, responses={**AUDIO, "text/event-stream": TEXT}, errors=SPEECH_ERRORS,
         example="""curl localhost:8000/v1/audio/speech -o hello.mp3 \\
   --json '{"model": "tts-1", "voice": "alloy", "input": "Hello there."}'""",
     ),
     Operation(
-        "get", "/v1/models", "The model, as OpenAI lists models.", faults=(401,),
-        gives={JSON: _object(object=TEXT, data=_list(_object(id=TEXT, object=TEXT, created=COUNT, owned_by=TEXT)))},
+        "get", "/v1/models", "List the model in OpenAI's format.", errors=(401,),
+        responses={JSON: _object(object=TEXT, data=_list(_object(id=TEXT, object=TEXT, created=COUNT, owned_by=TEXT)))},
     ),
 )  # fmt: skip
 
 _VOICES = (
     *(
         Operation(
-            "get", path, "The voices that may be spoken with, by name.", topic="Voices", faults=(401,),
-            gives={JSON: _object(voices=_list(NAMED), default=TEXT)},
+            "get", path, "List the names of available voices.", tag="Voices", errors=(401,),
+            responses={JSON: _object(voices=_list(NAMED), default=TEXT)},
         )
         for path in ("/voices", "/v1/audio/voices")
     ),
     Operation(
-        "get", "/v1/voices", "All voices, with what is known of them.", topic="Voices", faults=(401,),
-        gives={JSON: _object(voices=_list(VOICE))},
+        "get", "/v1/voices", "List all voices with their metadata.", tag="Voices", errors=(401,),
+        responses={JSON: _object(voices=_list(VOICE))},
     ),
     Operation(
-        "post", "/v1/voices", "Make a voice of a recording, and keep it.",
-        "It belongs to the key that it was made with. The answer says what would make it better.",
-        topic="Voices", form=VOICE_FORM, status=201, gives={JSON: VOICE},
-        faults=(400, 401, 403, 408, 409, 413, 422, 503, 507),
+        "post", "/v1/voices", "Clone a voice from a recording and store it.",
+        "The voice belongs to the API key of the request. The response may advise how to improve the recording.",
+        tag="Voices", form=VOICE_FORM, status=201, responses={JSON: VOICE},
+        errors=(400, 401, 403, 408, 409, 413, 422, 503, 507),
         example="curl localhost:8000/v1/voices -F file=@me.wav -F name=Me -F consent=true",
     ),
     Operation(
-        "get", "/v1/voices/{id}", "What is known of one voice.", topic="Voices", parameters=(VOICE_ID,),
-        gives={JSON: VOICE}, faults=(401, 404),
+        "get", "/v1/voices/{id}", "Show the metadata of a voice.", tag="Voices", parameters=(VOICE_ID,),
+        responses={JSON: VOICE}, errors=(401, 404),
     ),
     Operation(
-        "get", "/v1/voices/{id}/export", "The file of a voice that somebody made.", topic="Voices",
-        parameters=(VOICE_ID,), gives={"application/octet-stream": FILE}, faults=(401, 404),
+        "get", "/v1/voices/{id}/export", "Download the file of a cloned voice.", tag="Voices",
+        parameters=(VOICE_ID,), responses={"application/octet-stream": FILE}, errors=(401, 404),
     ),
     Operation(
-        "delete", "/v1/voices/{id}", "Delete a voice. Who speaks with it just now goes on.", topic="Voices",
-        parameters=(VOICE_ID,), status=204, faults=(401, 403, 404),
+        "delete", "/v1/voices/{id}", "Delete a cloned voice. Speech in progress is not interrupted.", tag="Voices",
+        parameters=(VOICE_ID,), status=204, errors=(401, 403, 404),
     ),
 )  # fmt: skip
 
 
 def _page(path: str, summary: str, kind: str = "text/html", **more: Any) -> Operation:
-    return Operation("get", path, summary, topic="Server", gives={kind: TEXT}, **more)
+    return Operation("get", path, summary, tag="Server", responses={kind: TEXT}, **more)
 
 
 _STATUS = _object(status=TEXT)
 _SERVER = (
-    _page("/", "The page: speech in a browser.", public=True),
-    _page("/docs", "This document, to be read.", public=True),
-    _page("/openapi.json", "This document.", JSON, public=True),
-    _page("/v1/asyncapi.json", "What is said on the WebSocket, as an AsyncAPI 3 document.", JSON, public=True),
-    _page("/metrics", "Numbers for Prometheus.", "text/plain", faults=(401,)),
+    _page("/", "The web page for speech in a browser.", public=True),
+    _page("/docs", "This API reference as a page; it works offline.", public=True),
+    _page("/openapi.json", "This API reference as an OpenAPI document.", JSON, public=True),
+    _page("/v1/asyncapi.json", "The WebSocket protocol as an AsyncAPI 3 document.", JSON, public=True),
+    _page("/metrics", "Metrics for Prometheus.", "text/plain", errors=(401,)),
     Operation(
-        "get", "/v1/stream", "The WebSocket for live conversation.",
-        "Connect with the subprotocol `sayline.v1.json` or `sayline.v1.msgpack`; `docs/protocol.md` says what follows.",
-        topic="Server", status=101, faults=(400, 401, 403),
+        "get", "/v1/stream", "WebSocket for live conversations.",
+        "Connect with the subprotocol `sayline.v1.json` or `sayline.v1.msgpack`; see `docs/protocol.md`.",
+        tag="Server", status=101, errors=(400, 401, 403),
     ),
     *(
         Operation(
-            "get", path, summary, topic="Server", public=True, gives={JSON: _STATUS}, faults=(503,),
+            "get", path, summary, tag="Server", public=True, responses={JSON: _STATUS}, errors=(503,),
         )
         for path, summary in (
-            ("/health", "Can it speak? As Pocket TTS's own server tells it."),
-            ("/healthz", "Can it speak, and what goes on?"),
-            ("/readyz", "May anything begin? Not while it stops."),
+            ("/health", "Liveness; compatible with Pocket TTS' server."),
+            ("/healthz", "Liveness, with the number of sessions and contexts."),
+            ("/readyz", "Readiness: 503 while the server shuts down."),
         )
     ),
 )  # fmt: skip

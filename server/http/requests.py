@@ -1,4 +1,4 @@
-"""What clients ask for over HTTP, checked: JSON bodies as typed messages. Knows no voice, no route, no socket."""
+"""JSON request bodies as validated structs."""
 
 import re
 from typing import Annotated, Literal, TypeVar
@@ -7,43 +7,45 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from sayline_tts.engine.audio.time_stretch import FASTEST, SLOWEST
+from sayline_tts.engine.audio.time_stretch import MAX_SPEED, MIN_SPEED
 from sayline_tts.engine.segment import MAX_DECODE_STEPS
 from sayline_tts.server.audio.formats import MAX_RATE_HZ, MIN_RATE_HZ, Format
 from sayline_tts.server.http.errors import RequestError
 
 Request = TypeVar("Request", bound=msgspec.Struct)
 
-# Whether there is such a one is said by who makes encoders, with the names of all.
+# Not an enum: `new_encoder` rejects unknown formats with an error that lists all of them.
 FormatName = Annotated[str, Meta(max_length=20, extra_json_schema={"enum": [str(each) for each in Format]})]
 VoiceName = Annotated[str, Meta(max_length=200)]
 _FIELDS = re.compile(r"`\$\.(\w+)"), re.compile(r"field `(\w+)`")
 
 
-class Speak(msgspec.Struct, frozen=True):
-    """A text to speak. What is left out is the server's or the model's own choice."""
+class SpeechRequest(msgspec.Struct, frozen=True):
+    """A text to speak. Omitted fields default to the server's or the model's choice."""
 
-    text: Annotated[str, Meta(description="What to say, as it is written.", examples=["Hello there, how are you?"])]
+    text: Annotated[str, Meta(description="The text to speak.", examples=["Hello there, how are you?"])]
     voice: Annotated[VoiceName | None, Meta(description="Name or id of a voice.")] = None
-    format: Annotated[FormatName, Meta(description="Of the audio.")] = "wav"
+    format: Annotated[FormatName, Meta(description="Audio format.")] = "wav"
     sample_rate_hz: Annotated[
         Annotated[int, Meta(ge=MIN_RATE_HZ, le=MAX_RATE_HZ)] | None,
-        Meta(description="Left out: what is usual for the format, 24000 for most. Some formats have but a few rates."),
+        Meta(description="Default: the format's, 24000 for most. Some formats support only a few rates."),
     ] = None
-    speed: Annotated[float, Meta(ge=SLOWEST, le=FASTEST, description="Of speech; its pitch stays.")] = 1.0
+    speed: Annotated[
+        float, Meta(ge=MIN_SPEED, le=MAX_SPEED, description="Speaking rate; the pitch does not change.")
+    ] = 1.0
     temperature: Annotated[
-        Annotated[float, Meta(ge=0, le=10)] | None, Meta(description="How varied the voice speaks.")
+        Annotated[float, Meta(ge=0, le=10)] | None, Meta(description="Sampling temperature: higher is more varied.")
     ] = None
     seed: Annotated[
         Annotated[int, Meta(ge=0, lt=2**53)] | None, Meta(description="The same seed gives the same speech.")
     ] = None
     decode_steps: Annotated[
         Annotated[int, Meta(ge=1, le=MAX_DECODE_STEPS)],
-        Meta(description="Of the flow head: more are slower, and finer where the model is made for it."),
+        Meta(description="Steps of the flow decoder: more are slower, and better if the model was trained for it."),
     ] = 1
-    clean_up: Annotated[bool, Meta(description="Say numbers, dates, links and Markdown as a person would.")] = True
+    clean_up: Annotated[bool, Meta(description="Normalize numbers, dates, links and Markdown before speaking.")] = True
     language: Annotated[
-        Annotated[str, Meta(max_length=35)] | None, Meta(description="Of the text; left out: the model's.")
+        Annotated[str, Meta(max_length=35)] | None, Meta(description="Language of the text. Default: the model's.")
     ] = None
 
 
@@ -51,18 +53,19 @@ class VoiceId(msgspec.Struct, frozen=True):
     id: VoiceName
 
 
-class SpeakAsOpenAI(msgspec.Struct, frozen=True):
-    """OpenAI's request. `model` and `instructions` are taken and change nothing: there is one model."""
+class OpenAISpeechRequest(msgspec.Struct, frozen=True):
+    """OpenAI's speech request. `model` and `instructions` are accepted and ignored."""
 
     model: Annotated[str, Meta(max_length=200, examples=["tts-1"])]
-    input: Annotated[str, Meta(description="What to say.", examples=["Hello there, how are you?"])]
+    input: Annotated[str, Meta(description="The text to speak.", examples=["Hello there, how are you?"])]
     voice: Annotated[
-        VoiceName | VoiceId, Meta(description="One of this server's, or one of OpenAI's names.", examples=["alloy"])
+        VoiceName | VoiceId,
+        Meta(description="A voice of this server, or one of OpenAI's voice names.", examples=["alloy"]),
     ]
     response_format: FormatName | None = "mp3"
     speed: Annotated[
         Annotated[float, Meta(ge=0.25, le=4)] | None,
-        Meta(description=f"Beyond {SLOWEST:g} and {FASTEST:g} it is as there."),
+        Meta(description=f"Clamped to {MIN_SPEED:g} to {MAX_SPEED:g}."),
     ] = 1.0
     instructions: Annotated[str, Meta(max_length=4096)] | None = None
     stream_format: Literal["audio", "sse"] | None = "audio"
@@ -73,10 +76,10 @@ class SpeakAsOpenAI(msgspec.Struct, frozen=True):
 
 
 async def read_json(request: web.Request, kind: type[Request]) -> Request:
-    """Raises `RequestError`, or aiohttp's own where the body is too large."""
+    """Read the body. Raises `RequestError`, or aiohttp's error if the body is too large."""
     if request.content_type != "application/json":
-        told = "send JSON, with the header `Content-Type: application/json`"
-        raise RequestError(told, code="unsupported_media_type")
+        message = "unsupported Content-Type; send JSON with the header `Content-Type: application/json`"
+        raise RequestError(message, code="unsupported_media_type")
     return parse_json(await request.read(), kind)
 
 
@@ -87,18 +90,18 @@ def parse_json(data: bytes, kind: type[Request]) -> Request:
     except msgspec.ValidationError as error:
         raise RequestError(f"{error}; see /docs", _field(str(error))) from None
     except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: not UTF-8
-        raise RequestError(f"that is not JSON ({str(error)[:100]})") from None
+        raise RequestError(f"the body is not valid JSON ({str(error)[:100]}); check it and send it as UTF-8") from None
 
 
 def check_text(text: str, max_chars: int, param: str) -> None:
     """Raises `RequestError`."""
     if len(text) > max_chars:
-        told = f"the text has {len(text)} characters, and {max_chars} are the most in one request; send it in parts"
-        raise RequestError(told, param, "text_limit")
+        message = f"text too long ({len(text)} characters, limit {max_chars} per request); split it"
+        raise RequestError(message, param, "text_limit")
     if not text.strip():
         raise RequestError("the text is empty; send some words", param, "bad_text")
 
 
-def _field(told: str) -> str | None:
-    found = next(filter(None, (pattern.search(told) for pattern in _FIELDS)), None)
+def _field(message: str) -> str | None:
+    found = next(filter(None, (pattern.search(message) for pattern in _FIELDS)), None)
     return found[1] if found else None

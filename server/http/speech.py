@@ -1,7 +1,7 @@
-"""A whole text for one listener who takes it as a stream of bytes: how HTTP speaks. Knows no request and no socket.
+"""Synthesis of a complete text as a stream of bytes, for HTTP.
 
-Who loads a file does not play it meanwhile, so nothing here waits for the clock: speech is made as fast as it is taken.
-But what was taken counts as lead, so everybody who listens live goes first.
+A download is not played in real time, so it is not paced by a clock: speech is generated as fast as the client reads
+it. Bytes already read count as lead, so live listeners get priority.
 """
 
 import asyncio
@@ -17,18 +17,19 @@ from sayline_tts.engine.segment import Segment, Silence
 from sayline_tts.engine.timing.word_time_estimator import WordTime
 from sayline_tts.server.audio.formats import Encoder
 from sayline_tts.server.settings import Settings
-from sayline_tts.server.synthesis.engine_loop import Worker
+from sayline_tts.server.synthesis.engine_loop import EngineLoop
 from sayline_tts.server.synthesis.playback import Playback
-from sayline_tts.server.synthesis.text_feeder import Backlog, Manner
+from sayline_tts.server.synthesis.text_feeder import TextFeeder, TextOptions
 
-TAKEN_LEAD_MS = 4_000.0  # of what was taken, so much counts as not yet heard: more than who listens live has
-# Of both, what was taken and what was not. With half of it he presses no more, which bounds the memory of one who does
-# not take what is made.
+# Of the audio already read, this much counts as not yet played: more than the lead of live listeners, who go first.
+READ_LEAD_MS = 4_000.0
+# Bound for read and unread audio together. The utterance stops asking for steps at half of it, which bounds the memory
+# for a client that does not read.
 MAX_LEAD_MS = 12_000.0
 
 
 class SpeechFailed(Exception):
-    """Our own fault, and logged where it happened."""
+    """Synthesis failed inside the server; the cause was logged where it happened."""
 
 
 class ShuttingDown(InputError):
@@ -38,58 +39,62 @@ class ShuttingDown(InputError):
 @dataclass(frozen=True)
 class SpeechOptions:
     voice: Voice
-    temperature: float | None = None  # None: the model's own
-    seed: int | None = None  # None: another each time
+    temperature: float | None = None  # None: the model's default
+    seed: int | None = None  # None: random
     decode_steps: int = 1
-    manner: Manner = field(default_factory=Manner)  # its speed is the encoder's
+    text_options: TextOptions = field(default_factory=TextOptions)  # `speed` must match the encoder's
 
 
-class Speech:
-    """Iterate over it for its bytes; the first come with the first frame. `close` it, also after a fault.
+class SpeechStream:
+    """Async iterator over the encoded bytes of a text. Must be closed, also after errors.
 
-    It has its place in the engine at once, and before anything is said: raises `Full`. Iterating raises `TextError`
-    where there is nothing to say, `SpeechFailed` and `ShuttingDown`.
+    Admission happens in the constructor, which raises `Full`. Iterating raises `TextError` for a text without words,
+    `SpeechFailed`, and `ShuttingDown`.
     """
 
-    def __init__(self, worker: Worker, settings: Settings, text: str, options: SpeechOptions, encoder: Encoder) -> None:
-        self.frames = 0  # spoken
-        self.text_tokens = 0  # of the segments that were spoken
-        self.first_audio_ms: float | None = None  # from the beginning to the first frame
+    def __init__(
+        self, engine_loop: EngineLoop, settings: Settings, text: str, options: SpeechOptions, encoder: Encoder
+    ) -> None:
+        self.frames = 0  # generated
+        self.text_tokens = 0  # of the segments spoken so far
+        self.first_audio_ms: float | None = None  # time from the start to the first frame
         self.status = Status.RUNNING
-        self._worker, self._encoder = worker, encoder
-        self._news: asyncio.Queue[bytes | Status | TextError] = asyncio.Queue()
-        self._taking = False
+        self._engine_loop, self._encoder = engine_loop, encoder
+        self._events: asyncio.Queue[bytes | Status | TextError] = asyncio.Queue()
+        self._unacknowledged = False
         self._clock_s = asyncio.get_running_loop().time
-        self._began_s = self._clock_s()
-        self._playback = Playback(lambda: self._clock_s() * 1000 * options.manner.speed)
+        self._start_s = self._clock_s()
+        self._playback = Playback(lambda: self._clock_s() * 1000 * options.text_options.speed)
         self._utterance = self._make_utterance(options)
-        self._backlog = Backlog(worker.model, settings, worker.wake, self._on_nothing, manner=options.manner)
-        worker.speak(self._utterance, self)
-        self._backlog.begin(self._utterance)
-        self._backlog.push(text)
-        self._backlog.end()
+        self._feeder = TextFeeder(
+            engine_loop.model, settings, engine_loop.wake, self._on_empty_text, text_options=options.text_options
+        )
+        engine_loop.submit(self._utterance, self)
+        self._feeder.attach(self._utterance)
+        self._feeder.push(text)
+        self._feeder.end()
 
-    # For who takes it
+    # For the reader
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        """Asking for more says that all before has left."""
+        """The next bytes. Requesting them acknowledges the previous ones as sent."""
         while self.status is Status.RUNNING:
-            self._count_taken()
-            match await self._news.get():
+            self._acknowledge()
+            match await self._events.get():
                 case bytes(data):
-                    self._taking = True
+                    self._unacknowledged = True
                     if data:
                         return data
                 case Status.FINISHED:
                     self._end(Status.FINISHED)
                     if rest := await asyncio.to_thread(self._encoder.end):
                         return rest
-                case Status.CANCELLED:  # not by us: nobody listens to what we cancelled
+                case Status.CANCELLED:  # by the server, since after `close` nothing is read
                     self._end(Status.CANCELLED)
-                    raise ShuttingDown("the server is shutting down; ask again in a moment")
+                    raise ShuttingDown("the server is shutting down; retry in a moment")
                 case TextError() as error:
                     self._end(Status.FAILED)
                     raise error
@@ -99,12 +104,12 @@ class Speech:
         raise StopAsyncIteration
 
     @property
-    def untaken_ms(self) -> float:
-        """Of audio that was made."""
+    def unread_ms(self) -> float:
+        """Generated audio that was not read."""
         return self._utterance.produced_ms - self._playback.sent_ms
 
     def close(self) -> None:
-        """No frame is made any more. Twice is harmless."""
+        """Stop generating. Closing twice is harmless."""
         self._end(Status.CANCELLED)
 
     def __enter__(self) -> Self:
@@ -113,23 +118,23 @@ class Speech:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # What the engine says
+    # Listener of the engine
 
     def encode(self, pcm: np.ndarray) -> bytes:
         return self._encoder.encode(pcm)
 
     def end_part(self) -> bytes:
-        """The next part follows at once."""
+        """No padding between parts: the text is complete, so the next part follows at once."""
         return b""
 
-    def on_place(self, place: int) -> None:
-        raise AssertionError("it does not wait")
+    def on_queue_position(self, position: int) -> None:
+        raise AssertionError("may_queue is False")
 
     def on_frame(self, data: bytes) -> None:
         if not self.frames:
-            self.first_audio_ms = (self._clock_s() - self._began_s) * 1000
+            self.first_audio_ms = (self._clock_s() - self._start_s) * 1000
         self.frames += 1
-        self._news.put_nowait(data)
+        self._events.put_nowait(data)
 
     def on_part_end(self, data: bytes) -> None:
         pass
@@ -139,42 +144,42 @@ class Speech:
 
     def on_segment(self, segment: Segment, start_ms: float, end_ms: float) -> None:
         self.text_tokens += len(segment.tokens)
-        self._backlog.on_spoken(segment)
+        self._feeder.on_spoken(segment)
 
     def on_silence(self, silence: Silence) -> None:
-        self._backlog.on_spoken(silence)
+        self._feeder.on_spoken(silence)
 
     def on_ended(self, status: Status) -> None:
-        self._news.put_nowait(status)
+        self._events.put_nowait(status)
 
-    # What follows
+    # Internals
 
     def _end(self, status: Status) -> None:
         if self.status is Status.RUNNING:
             self.status = status
-            self._backlog.close()
-            self._worker.cancel(self._utterance)
+            self._feeder.close()
+            self._engine_loop.cancel(self._utterance)
 
-    def _on_nothing(self) -> None:
-        self._news.put_nowait(TextError("there is nothing to say in this text; send some words"))
+    def _on_empty_text(self) -> None:
+        self._events.put_nowait(TextError("there is nothing to say in this text; send some words"))
 
-    def _count_taken(self) -> None:
-        if self._taking:
-            self._taking = False
-            self._playback.on_sent(self._worker.model.frame_ms)
-            self._worker.wake_soon()
+    def _acknowledge(self) -> None:
+        if self._unacknowledged:
+            self._unacknowledged = False
+            self._playback.on_sent(self._engine_loop.model.frame_ms)
+            self._engine_loop.wake_soon()
 
-    def _heard_ms(self) -> float:
-        return max(self._playback.played_ms, self._playback.sent_ms - TAKEN_LEAD_MS)
+    def _played_ms(self) -> float:
+        return max(self._playback.played_ms, self._playback.sent_ms - READ_LEAD_MS)
 
     def _make_utterance(self, options: SpeechOptions) -> Utterance:
-        model = self._worker.model
+        model = self._engine_loop.model
         return Utterance(
             options.voice,
             model.sampling(options.temperature, options.decode_steps, options.seed),
             frame_ms=model.frame_ms,
-            played_ms=self._heard_ms,
+            played_ms=self._played_ms,
             sent_ms=lambda: self._playback.sent_ms,
             max_lead_ms=MAX_LEAD_MS,
-            waits=False,
+            may_queue=False,
         )

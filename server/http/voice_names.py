@@ -1,17 +1,17 @@
-"""Names of voices that clients of other services send, and whom they mean here. Knows no model and no file."""
+"""OpenAI's voice names, mapped to voices of this server."""
 
 from collections.abc import Sequence
 
-# Clients refuse any other name before they ask, so each of these has to mean somebody.
+# OpenAI's clients reject other names before sending, so each of these must map to a voice.
 OPENAI_VOICES = (
     "alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer", "verse",
 )  # fmt: skip
 
 
-def meant_here(name: str, voices: Sequence[str], default: str) -> str:
-    """The voice that a name of OpenAI's stands for, always the same; other names stand for themselves.
+def resolve_openai_voice(name: str, voices: Sequence[str], default: str) -> str:
+    """Map a voice name of OpenAI to one of `voices`, always the same one. Other names are returned unchanged.
 
-    The first of theirs is ours by default, and the others follow in turn.
+    OpenAI's first voice maps to `default`, the others to `voices` in turn.
     """
     if name in voices or name not in OPENAI_VOICES or not voices:
         return name

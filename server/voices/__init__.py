@@ -1,1 +1,1 @@
-"""Voices by name: those that come along and those that people made."""
+"""Built-in and cloned voices: lookup, storage, uploads and downloads."""

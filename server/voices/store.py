@@ -1,9 +1,9 @@
-"""The voices that people made, in a folder: each a `.safetensors` and a small JSON, its card. Knows no tensors.
+"""Storage of cloned voices: a folder with a `.safetensors` file and a JSON metadata file for each voice.
 
-A voice is there as long as its card is: that is written last and deleted first, each file by a rename. So a kill at
-any moment leaves whole voices, and at worst a file without a card, which the next start clears away.
+A voice exists if its metadata file does: that file is written last and deleted first, each by a rename. So a kill at
+any moment leaves complete voices, and at worst an orphaned file that a later start removes.
 
-A folder belongs to one server. It sees what others do there when it starts again.
+A folder belongs to one server. Changes by others are seen at the next start.
 """
 
 import logging
@@ -16,21 +16,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
-from sayline_tts.engine.checkpoint.atomic_write import write_whole
-from sayline_tts.engine.cloning.recording_quality import Advice
+from sayline_tts.engine.checkpoint.atomic_write import atomic_write
+from sayline_tts.engine.cloning.recording_quality import QualityIssue
 from sayline_tts.engine.errors import InputError
 from sayline_tts.server.access.limits import ANONYMOUS
 
 log = logging.getLogger(__name__)
 
 ID = re.compile(r"v-[0-9a-f]{16}")
-VOICE, CARD, PART = ".safetensors", ".json", ".part"
+VOICE, METADATA, PART = ".safetensors", ".json", ".part"
 MAX_NAME_CHARS = 64
 NAME_MARKS = " _-.'"
-LEFTOVER_AGE_S = 3600.0  # what is younger may still be written, by another server that was given the same folder
+ORPHAN_AGE_S = 3600.0  # a younger file may still be being written, by another server on the same folder
 
 
 class VoiceNameError(InputError):
@@ -42,13 +43,13 @@ class VoiceNameTaken(InputError):
 
 
 class StoreError(InputError):
-    """The folder is at fault, which only the log says in full."""
+    """The folder cannot be written. Only the log has the details, because they include paths."""
 
     code = "voices_not_kept"
 
 
-class Card(msgspec.Struct, frozen=True):
-    """What is known of a voice, beside its sound. `owner` is the name of a key."""
+class VoiceMetadata(msgspec.Struct, frozen=True):
+    """Metadata of a stored voice. `owner` is the name of the key that created it."""
 
     id: str
     name: str
@@ -56,127 +57,131 @@ class Card(msgspec.Struct, frozen=True):
     created: datetime
     consent: bool
     duration_s: float
-    advice: tuple[Advice, ...]
+    advice: tuple[QualityIssue, ...]
     model: str
 
     @classmethod
-    def new(cls, name: str, owner: str, duration_s: float, advice: tuple[Advice, ...], model: str) -> "Card":
-        """Of somebody who consented. `name` may be empty: then its id is its name."""
+    def new(cls, name: str, owner: str, duration_s: float, advice: tuple[QualityIssue, ...], model: str) -> Self:
+        """Metadata of a new voice whose speaker has consented. An empty `name` defaults to the id."""
         id = f"v-{secrets.token_hex(8)}"
         now = datetime.now(UTC).replace(microsecond=0)
         return cls(id, name or id, owner, now, True, round(duration_s, 2), advice, model)
 
 
 def check_name(name: str) -> str:
-    """The name as it is kept. It has nothing of a path, an address or an id. Raises `VoiceNameError`."""
+    """Validate and normalize a name, which cannot look like a path, URL or id. Raises `VoiceNameError`."""
     name = unicodedata.normalize("NFC", name.strip())
-    if len(name) > MAX_NAME_CHARS or not all(map(_may_be_in_a_name, name)):
+    if len(name) > MAX_NAME_CHARS or not all(map(_is_name_char, name)):
         raise VoiceNameError(
-            f"a voice's name has at most {MAX_NAME_CHARS} letters, digits, spaces and {NAME_MARKS.strip()}; "
-            "choose another, or leave it out"
+            f"invalid voice name; use at most {MAX_NAME_CHARS} letters, digits, spaces and {NAME_MARKS.strip()}, "
+            "or omit the field name"
         )
     if ID.fullmatch(name):
-        raise VoiceNameError("that name looks like the id of a voice; choose another, or leave it out")
+        raise VoiceNameError("this name has the form of a voice id; choose another, or omit the field name")
     return name
 
 
 class VoiceStore:
-    """Looking something up reads no file. What reads and writes files may be called from any thread."""
+    """Lookups read no files. Methods that access files are thread-safe."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._writing = threading.Lock()
-        self._cards = self._read_cards()  # replaced, never changed: others look at it meanwhile
+        self._write_lock = threading.Lock()
+        self._voices = self._read_all()  # replaced, never mutated, so that lookups need no lock
 
-    # Looking up
+    # Lookup
 
-    def visible(self, owner: str) -> list[Card]:
-        """What this owner may speak with, oldest first: his own, and those made when nobody had a key."""
-        seen = (card for card in self._cards.values() if card.owner in (owner, ANONYMOUS))
-        return sorted(seen, key=lambda card: (card.created, card.id))
+    def visible(self, owner: str) -> list[VoiceMetadata]:
+        """Voices that `owner` may use, oldest first: its own, and those created without a key."""
+        voices = (voice for voice in self._voices.values() if voice.owner in (owner, ANONYMOUS))
+        return sorted(voices, key=lambda voice: (voice.created, voice.id))
 
-    def find(self, name: str, owner: str) -> Card | None:
-        """By id or by name; his own before those of all."""
-        if card := self._cards.get(name):
-            return card if card.owner in (owner, ANONYMOUS) else None
-        named = [card for card in self.visible(owner) if card.name == name]
-        return next((card for card in named if card.owner == owner), next(iter(named), None))
+    def find(self, name: str, owner: str) -> VoiceMetadata | None:
+        """Find a voice by id or name; the owner's voices take precedence over shared ones."""
+        if voice := self._voices.get(name):
+            return voice if voice.owner in (owner, ANONYMOUS) else None
+        named = [voice for voice in self.visible(owner) if voice.name == name]
+        return next((voice for voice in named if voice.owner == owner), next(iter(named), None))
 
     def count(self, owner: str) -> int:
-        return sum(card.owner == owner for card in self._cards.values())
+        return sum(voice.owner == owner for voice in self._voices.values())
 
-    def path(self, card: Card) -> Path:
-        """Of the voice itself. It is gone when the voice is deleted."""
-        return self._folder / (card.id + VOICE)
+    def path(self, metadata: VoiceMetadata) -> Path:
+        """Path of the voice file, which disappears when the voice is deleted."""
+        return self._folder / (metadata.id + VOICE)
 
-    # Changing
+    # Changes
 
-    def add(self, card: Card, voice: bytes) -> None:
-        """Raises `VoiceNameTaken`, `StoreError`."""
-        with self._changing():
-            if any(other.owner == card.owner and other.name == card.name for other in self._cards.values()):
-                raise VoiceNameTaken(f"there is a voice {card.name!r} already; choose another name, or delete it first")
+    def add(self, metadata: VoiceMetadata, voice: bytes) -> None:
+        """Store a voice file and its metadata. Raises `VoiceNameTaken`, `StoreError`."""
+        with self._exclusive():
+            if any(other.owner == metadata.owner and other.name == metadata.name for other in self._voices.values()):
+                raise VoiceNameTaken(f"voice {metadata.name!r} already exists; choose another name, or delete it first")
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
-                write_whole(self.path(card), voice, 0o600)
-                write_whole(self._card_path(card), msgspec.json.format(msgspec.json.encode(card), indent=2), 0o600)
+                atomic_write(self.path(metadata), voice, 0o600)
+                atomic_write(
+                    self._metadata_path(metadata), msgspec.json.format(msgspec.json.encode(metadata), indent=2), 0o600
+                )
             except BaseException:
-                self.path(card).unlink(missing_ok=True)
+                self.path(metadata).unlink(missing_ok=True)
                 raise
-            self._cards = {**self._cards, card.id: card}
+            self._voices = {**self._voices, metadata.id: metadata}
 
-    def delete(self, card: Card) -> None:
-        """Twice is harmless. Raises `StoreError`."""
-        with self._changing():
-            self._card_path(card).unlink(missing_ok=True)
-            self._cards = {id: other for id, other in self._cards.items() if id != card.id}
-            self.path(card).unlink(missing_ok=True)
+    def delete(self, metadata: VoiceMetadata) -> None:
+        """Delete a voice; deleting it again is harmless. Raises `StoreError`."""
+        with self._exclusive():
+            self._metadata_path(metadata).unlink(missing_ok=True)
+            self._voices = {id: other for id, other in self._voices.items() if id != metadata.id}
+            self.path(metadata).unlink(missing_ok=True)
 
     @contextmanager
-    def _changing(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         try:
-            with self._writing:
+            with self._write_lock:
                 yield
         except OSError as error:
-            log.exception("the voices in %s cannot be changed", self._folder)
-            raise StoreError("this server cannot keep or delete voices now; its log tells why") from error
+            log.exception("cannot write the voice folder %s", self._folder)
+            raise StoreError("the server cannot write its voice folder; see the server's log") from error
 
-    # Starting
+    # Startup
 
-    def _read_cards(self) -> dict[str, Card]:
-        cards = [card for path in self._files(CARD) if (card := _read_card(path)) and self.path(card).is_file()]
-        self._clear_leftovers()
-        return {card.id: card for card in cards}
+    def _read_all(self) -> dict[str, VoiceMetadata]:
+        voices = [
+            voice for path in self._files(METADATA) if (voice := _read_metadata(path)) and self.path(voice).is_file()
+        ]
+        self._remove_orphans()
+        return {voice.id: voice for voice in voices}
 
-    def _clear_leftovers(self) -> None:
-        voices = (path for path in self._files(VOICE) if ID.fullmatch(path.stem))
-        stray = [path for path in voices if not path.with_suffix(CARD).exists()]
-        for path in (*stray, *self._files(PART)):
+    def _remove_orphans(self) -> None:
+        files = (path for path in self._files(VOICE) if ID.fullmatch(path.stem))
+        orphans = [path for path in files if not path.with_suffix(METADATA).exists()]
+        for path in (*orphans, *self._files(PART)):
             try:
-                if time.time() - path.stat().st_mtime > LEFTOVER_AGE_S:
+                if time.time() - path.stat().st_mtime > ORPHAN_AGE_S:
                     path.unlink()
             except OSError as error:
-                log.warning("cannot clear away %s (%s)", path, error.strerror)
+                log.warning("cannot delete the orphaned file %s (%s)", path, error.strerror)
 
     def _files(self, suffix: str) -> list[Path]:
         try:
             return sorted(self._folder.glob("*" + suffix))
         except OSError as error:
-            log.warning("cannot read the voices in %s (%s)", self._folder, error.strerror)
+            log.warning("cannot list the voice folder %s (%s)", self._folder, error.strerror)
             return []
 
-    def _card_path(self, card: Card) -> Path:
-        return self._folder / (card.id + CARD)
+    def _metadata_path(self, metadata: VoiceMetadata) -> Path:
+        return self._folder / (metadata.id + METADATA)
 
 
-def _may_be_in_a_name(char: str) -> bool:
+def _is_name_char(char: str) -> bool:
     return char in NAME_MARKS or unicodedata.category(char)[0] in "LMN"  # letters, their marks, digits
 
 
-def _read_card(path: Path) -> Card | None:
+def _read_metadata(path: Path) -> VoiceMetadata | None:
     try:
-        card = msgspec.json.decode(path.read_bytes(), type=Card)
+        metadata = msgspec.json.decode(path.read_bytes(), type=VoiceMetadata)
     except (OSError, msgspec.MsgspecError, ValueError) as error:
-        log.warning("%s is no card of a voice (%s); the voice beside it is left alone", path, error)
+        log.warning("%s is not valid voice metadata (%s); ignoring this voice and keeping its file", path, error)
         return None
-    return card if ID.fullmatch(card.id) and card.id == path.stem else None
+    return metadata if ID.fullmatch(metadata.id) and metadata.id == path.stem else None

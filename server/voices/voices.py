@@ -1,6 +1,4 @@
-"""Voices by name: the model's own and those that people made. Loaded and made on threads that a listener does not
-notice. Knows nothing of utterances, nor of HTTP.
-"""
+"""Voices by name, built-in and cloned. Loading and cloning run on low-priority threads."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,112 +6,116 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from sayline_tts.engine.cloning.cloning import Clone, clone
+from sayline_tts.engine.cloning.cloning import ClonedVoice, clone_voice
+from sayline_tts.engine.device import set_niceness
 from sayline_tts.engine.errors import VoiceError
-from sayline_tts.engine.execution.priority import step_aside
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.server.access.limits import ANONYMOUS
-from sayline_tts.server.voices.store import Card, VoiceNameTaken, VoiceStore, check_name
+from sayline_tts.server.voices.store import VoiceMetadata, VoiceNameTaken, VoiceStore, check_name
 
-THREADS = 2  # one may wait for the hub, or make a voice
-NICENESS = 15  # a voice can wait, a frame cannot
-KEPT_BYTES = 256 * 1024 * 1024  # of voices that people made, so that the next who speaks with one need not wait
+THREADS = 2  # one stays free while the other downloads or clones
+NICENESS = 15  # below frame generation, which has deadlines
+CACHE_BYTES = 256 * 1024 * 1024  # of cloned voices kept in memory
 
 T = TypeVar("T")
 
 
 class Voices:
-    """Belongs to the event loop. Without a `store`, there are only the model's own."""
+    """Voices of one model. Call it on the event loop only. Without a `store`, only built-in voices exist."""
 
-    def __init__(self, model: Model, store: VoiceStore | None = None, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, model: Model, store: VoiceStore | None = None, cache_bytes: int = CACHE_BYTES) -> None:
         self.store = store
-        self._model, self._kept_bytes = model, kept_bytes
-        self._loading: dict[str, asyncio.Task[Voice]] = {}  # by name or id, those of people in the order of their use
-        self._pool = ThreadPoolExecutor(THREADS, "voices", step_aside, (NICENESS,))
-        self._turn = asyncio.Lock()  # of who makes a voice, so that one thread is left to those who only load
+        self._model, self._cache_bytes = model, cache_bytes
+        self._loading: dict[str, asyncio.Task[Voice]] = {}  # by name or id; cloned voices in order of last use
+        self._pool = ThreadPoolExecutor(THREADS, "voices", set_niceness, (NICENESS,))
+        self._cloning_lock = asyncio.Lock()  # one clone at a time leaves a thread for loading
 
     def built_in(self) -> tuple[str, ...]:
-        """The model's own."""
+        """Names of the model's own voices."""
         return self._model.checkpoint.voices()
 
-    def find(self, name: str, owner: str = ANONYMOUS) -> Card | None:
-        """One that people made, by id or name, if this owner may use it. The model's own names come first."""
+    def find(self, name: str, owner: str = ANONYMOUS) -> VoiceMetadata | None:
+        """The cloned voice of this id or name that `owner` may use. Built-in names take precedence."""
         return self.store.find(name, owner) if self.store and name not in self.built_in() else None
 
     async def get(self, name: str, owner: str = ANONYMOUS) -> Voice:
-        """Who asks for one that is being loaded waits for the same. Raises `UnknownVoice`, `VoiceError`.
+        """Load a voice; concurrent callers share one load. Raises `UnknownVoice`, `VoiceError`.
 
-        A name from the network is never taken for a path or an address.
+        `name` may come from the network, so it is never used as a path or URL.
         """
-        if card := self.find(name, owner):
-            if card.model != self._model.checkpoint.name:
+        if metadata := self.find(name, owner):
+            if metadata.model != self._model.checkpoint.name:
                 raise VoiceError(
-                    f"the voice {card.name!r} was made for the model {card.model}, and this server speaks with "
-                    f"{self._model.checkpoint.name}; make it again from its recording"
+                    f"voice {metadata.name!r} was cloned for model {metadata.model}, and this server runs model "
+                    f"{self._model.checkpoint.name}; clone it again from its recording"
                 )
-            self._make_room()
-            name = card.id
+            self._evict()
+            name = metadata.id
         else:
             self._model.checkpoint.voice_source(name)
         if name in self._loading:
-            self._loading[name] = self._loading.pop(name)  # used last
+            self._loading[name] = self._loading.pop(name)  # now the most recently used
         else:
-            self._loading[name] = asyncio.create_task(self._load(name, card), name=f"voice {name}")
-        return await asyncio.shield(self._loading[name])  # shielded: others may wait for it too
+            self._loading[name] = asyncio.create_task(self._load(name, metadata), name=f"voice {name}")
+        return await asyncio.shield(self._loading[name])  # shielded, because others may await the same task
 
-    async def clone(self, data: bytes, name: str) -> Clone:
-        """A voice from an audio file or a voice file, kept by nobody but the caller. Raises `VoiceError`."""
-        async with self._turn:
-            return await self._aside(partial(clone, self._model, data, name))
+    async def clone(self, data: bytes, name: str) -> ClonedVoice:
+        """Make a voice from an audio file or voice file without storing it. Raises `VoiceError`."""
+        async with self._cloning_lock:
+            return await self._run_in_thread(partial(clone_voice, self._model, data, name))
 
-    async def add(self, data: bytes, name: str, owner: str, source: str = "the file") -> Card:
-        """Make a voice and keep it. Raises `VoiceError`, `VoiceNameError`, `VoiceNameTaken`, `StoreError`."""
+    async def add(self, data: bytes, name: str, owner: str, source: str = "the file") -> VoiceMetadata:
+        """Clone a voice and store it. Raises `VoiceError`, `VoiceNameError`, `VoiceNameTaken`, `StoreError`."""
         assert self.store is not None
         store, name = self.store, check_name(name)
-        if name in self.built_in() or any(card.name == name for card in store.visible(owner) if card.owner == owner):
-            raise VoiceNameTaken(f"there is a voice {name!r} already; choose another name")  # before all the work
+        if name in self.built_in() or any(
+            metadata.name == name for metadata in store.visible(owner) if metadata.owner == owner
+        ):
+            raise VoiceNameTaken(f"voice {name!r} already exists; choose another name")  # before the slow cloning
         made = await self.clone(data, source)
-        card = Card.new(name, owner, made.duration_s, made.advice, self._model.checkpoint.name)
-        await self._aside(lambda: store.add(card, made.voice.to_bytes()))  # 20 MB to copy, so not here
-        return card
+        metadata = VoiceMetadata.new(name, owner, made.duration_s, made.issues, self._model.checkpoint.name)
+        await self._run_in_thread(
+            lambda: store.add(metadata, made.voice.to_bytes())
+        )  # copies 20 MB, so not on the event loop
+        return metadata
 
-    async def delete(self, card: Card) -> None:
-        """From now on nobody begins to speak with it; who does, goes on. Raises `StoreError`."""
+    async def delete(self, metadata: VoiceMetadata) -> None:
+        """Delete a voice. Utterances that already use it continue. Raises `StoreError`."""
         assert self.store is not None
-        await self._aside(partial(self.store.delete, card))
-        self._loading.pop(card.id, None)
+        await self._run_in_thread(partial(self.store.delete, metadata))
+        self._loading.pop(metadata.id, None)
 
     def cancel(self) -> None:
-        """Nobody waits any more."""
+        """Cancel all loads."""
         for loading in self._loading.values():
             loading.cancel()
 
     def close(self) -> None:
-        """Blocks until what is being loaded is there."""
+        """Stop the threads. Blocks until running loads are done."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    async def _load(self, name: str, card: Card | None) -> Voice:
-        source = self.store.path(card) if self.store and card else name
+    async def _load(self, name: str, metadata: VoiceMetadata | None) -> Voice:
+        source = self.store.path(metadata) if self.store and metadata else name
         try:
-            return await self._aside(partial(self._model.load_voice, source))
+            return await self._run_in_thread(partial(self._model.load_voice, source))
         except BaseException:
             if self._loading.get(name) is asyncio.current_task():
-                del self._loading[name]  # so that the next one tries again
+                del self._loading[name]  # so that the next request tries again
             raise
 
-    async def _aside(self, work: Callable[[], T]) -> T:
+    async def _run_in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
-    def _make_room(self) -> None:
-        """Forget what was not used for longest. Who speaks with it has it all the same."""
-        kept = {name: task.result() for name, task in self._loading.items() if self._is_kept(name, task)}
-        used_bytes = sum(voice.keys.nbytes + voice.values.nbytes for voice in kept.values())
-        for name, voice in kept.items():
-            if used_bytes <= self._kept_bytes:
+    def _evict(self) -> None:
+        """Drop the least recently used cloned voices. Utterances that use one keep their reference."""
+        evictable = {name: task.result() for name, task in self._loading.items() if self._is_evictable(name, task)}
+        used_bytes = sum(voice.keys.nbytes + voice.values.nbytes for voice in evictable.values())
+        for name, voice in evictable.items():
+            if used_bytes <= self._cache_bytes:
                 return
             used_bytes -= voice.keys.nbytes + voice.values.nbytes
             del self._loading[name]
 
-    def _is_kept(self, name: str, task: asyncio.Task[Voice]) -> bool:
+    def _is_evictable(self, name: str, task: asyncio.Task[Voice]) -> bool:
         return name not in self.built_in() and task.done() and not task.cancelled() and task.exception() is None

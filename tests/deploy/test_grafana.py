@@ -1,4 +1,4 @@
-"""The dashboard shows every metric, and asks for none that is not there."""
+"""The dashboard shows exactly the metrics that exist."""
 
 import json
 import re
@@ -13,29 +13,29 @@ PANELS = DASHBOARD["panels"]
 HISTOGRAM = ("_bucket", "_sum", "_count")
 
 
-def asked() -> set[str]:
-    """Names of the series that panels ask for."""
+def queried() -> set[str]:
+    """Names of the series in the panels' queries."""
     queries = [target["expr"] for panel in PANELS for target in panel["targets"]]
     return {name for query in queries for name in re.findall(r"\b(?:sayline|process)_[a-z_]+", query)}
 
 
-def there() -> dict[str, set[str]]:
-    """For each metric the names of its series."""
+def existing() -> dict[str, set[str]]:
+    """The series of each metric."""
     families = text_string_to_metric_families(Metrics().render().decode())
     endings = {"histogram": HISTOGRAM, "counter": ("_total",)}
     return {family.name: {family.name + end for end in endings.get(family.type, ("",))} for family in families}
 
 
-def test_every_metric_that_a_panel_asks_for_exists() -> None:
-    assert asked() <= set().union(*there().values())
+def test_queried_metrics_exist() -> None:
+    assert queried() <= set().union(*existing().values())
 
 
 def test_every_metric_is_shown() -> None:
-    hidden = [name for name, series in there().items() if not series & asked()]
+    hidden = [name for name, series in existing().items() if not series & queried()]
     assert not hidden
 
 
-def test_every_query_is_of_the_chosen_servers_alone() -> None:
+def test_queries_select_the_chosen_instances() -> None:
     for panel in PANELS:
         for target in panel["targets"]:
             assert target["expr"].count('{instance=~"$instance"}') == len(
@@ -44,7 +44,7 @@ def test_every_query_is_of_the_chosen_servers_alone() -> None:
             assert target["expr"].count("(") == target["expr"].count(")")
 
 
-def test_panels_have_names_of_their_own_and_do_not_overlap() -> None:
+def test_panel_titles_are_unique_and_panels_do_not_overlap() -> None:
     assert len({panel["title"] for panel in PANELS}) == len({panel["id"] for panel in PANELS}) == len(PANELS)
     places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in PANELS}
     assert len(places) == len(PANELS)

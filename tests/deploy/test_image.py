@@ -1,4 +1,4 @@
-"""The image and its compose file: the steps of `make run`, nobody's root, and all of it linted."""
+"""The Dockerfile and compose file: linted, unprivileged, and built like `make run`."""
 
 import json
 import re
@@ -21,7 +21,7 @@ VARIABLES = {name for setting in settings() for name in setting.variables}
 
 
 def instructions() -> list[tuple[str, str]]:
-    """Without comments, each on one line."""
+    """Instructions without comments, each on one line."""
     lines = [line for line in DOCKERFILE.read_text("utf-8").splitlines() if line and not line.startswith("#")]
     whole = re.sub(r"\\\n\s*", "", "\n".join(lines)).splitlines()
     return [(word, rest) for word, _, rest in (line.partition(" ") for line in whole)]
@@ -32,14 +32,14 @@ def of(word: str) -> list[str]:
 
 
 def recipe(target: str) -> tuple[list[str], list[str]]:
-    """What a target of the Makefile needs, and what it does."""
+    """Prerequisites and commands of a Makefile target."""
     makefile = (ROOT / "Makefile").read_text("utf-8")
     found = re.search(rf"^{re.escape(target)}:(.*)\n((?:\t.*\n)*)", makefile, re.MULTILINE)
     assert found
     return found[1].split(), [line.strip() for line in found[2].splitlines()]
 
 
-def test_hadolint_finds_nothing() -> None:
+def test_hadolint_passes() -> None:
     here = Path(sys.executable).parent / "hadolint"
     hadolint = str(here) if here.exists() else shutil.which("hadolint")
     if hadolint is None:
@@ -48,7 +48,7 @@ def test_hadolint_finds_nothing() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_the_image_is_made_and_run_as_make_run_does() -> None:
+def test_image_is_built_and_run_like_make_run() -> None:
     needs, does = recipe("run")
     assert needs == [".venv/ready"]
     assert f"make {needs[0]}" in of("RUN")
@@ -57,7 +57,7 @@ def test_the_image_is_made_and_run_as_make_run_does() -> None:
     assert " ".join(json.loads(entry)) == does[0].replace("$(BIN)", ".venv/bin").removesuffix(" $(ARGS)")
 
 
-def test_nobody_is_root_and_all_that_is_written_is_in_one_place() -> None:
+def test_image_is_unprivileged_and_writes_to_one_volume() -> None:
     assert [user for user in of("USER") if user.startswith(("root", "0"))] == []
     order = [word for word, _ in instructions()]
     assert order.index("USER") < order.index("ENTRYPOINT")
@@ -67,7 +67,7 @@ def test_nobody_is_root_and_all_that_is_written_is_in_one_place() -> None:
     assert all(path.startswith(f"{volume}/") for _, path in written)
 
 
-def test_its_health_is_looked_at() -> None:
+def test_healthcheck() -> None:
     (check,) = of("HEALTHCHECK")
     command = json.loads(check.partition("CMD ")[2])
     assert command[:2] == [".venv/bin/python", "-c"]
@@ -75,17 +75,17 @@ def test_its_health_is_looked_at() -> None:
     assert "/healthz" in command[2]
 
 
-def test_every_variable_is_a_setting() -> None:
+def test_variables_are_settings() -> None:
     text = DOCKERFILE.read_text("utf-8") + (ROOT / "deploy" / "compose.yaml").read_text("utf-8")
     assert set(re.findall(r"SAYLINE_[A-Z_]+", text)) <= VARIABLES
 
 
-def test_what_is_made_elsewhere_stays_out_of_the_image() -> None:
+def test_build_artifacts_are_ignored() -> None:
     ignored = (ROOT / "deploy" / "Dockerfile.dockerignore").read_text("utf-8").splitlines()
     assert {".git", ".venv", ".venv-peer", "build", "**/__pycache__"} <= set(ignored)
 
 
-def test_the_service_is_the_image_with_its_data_kept_and_its_key_asked_for() -> None:
+def test_service_keeps_its_data_and_requires_a_key() -> None:
     service = COMPOSE["services"]["sayline"]
     assert (ROOT / "deploy" / service["build"]["context"] / service["build"]["dockerfile"]).resolve() == DOCKERFILE
     assert "SAYLINE_API_KEY:?" in service["environment"]["SAYLINE_API_KEY"]
@@ -95,7 +95,7 @@ def test_the_service_is_the_image_with_its_data_kept_and_its_key_asked_for() -> 
     assert [place] == of("VOLUME")
 
 
-def test_it_has_no_more_rights_than_it_needs() -> None:
+def test_service_is_hardened() -> None:
     service = COMPOSE["services"]["sayline"]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -104,7 +104,7 @@ def test_it_has_no_more_rights_than_it_needs() -> None:
     assert not {"privileged", "network_mode", "pid", "user"} & service.keys()
 
 
-def test_it_is_given_the_time_to_end() -> None:
+def test_grace_period_exceeds_the_drain_time() -> None:
     patience_s = float(COMPOSE["services"]["sayline"]["stop_grace_period"].removesuffix("s"))
     assert patience_s > Settings().drain_s + 10
     assert of("STOPSIGNAL") == ["SIGTERM"]

@@ -6,14 +6,14 @@ import pytest
 from sayline_tts.server.app import make_app
 from sayline_tts.server.settings import Settings
 from tests.server.fakes import FakeEngine
-from tests.server.peer import running
+from tests.server.stream_client import serving
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("PORT", "SAYLINE_PORT", "SAYLINE_API_KEY", "SAYLINE_HOST", "SAYLINE_INSECURE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SAYLINE_DATA", str(tmp_path / "data"))  # whoever runs the tests may have keys and voices
+    monkeypatch.setenv("SAYLINE_DATA", str(tmp_path / "data"))  # not the keys and voices of the user
 
 
 @pytest.fixture
@@ -23,6 +23,6 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 async def address(engine: FakeEngine) -> AsyncIterator[str]:
-    """A server whose model is fake and whose sockets are real."""
-    async with running(await make_app(Settings(), engine.model, engine)) as where:
+    """A server with a fake model and real sockets."""
+    async with serving(await make_app(Settings(), engine.model, engine)) as where:
         yield where

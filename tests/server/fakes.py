@@ -1,4 +1,4 @@
-"""A model that speaks at once and predictably, behind the real engine's books."""
+"""A fake model, codec and runner with instant, predictable output, for the real engine's scheduling."""
 
 import asyncio
 import re
@@ -15,15 +15,15 @@ import torch
 from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads
 from sayline_tts.engine.engine import Engine, Event
 from sayline_tts.engine.errors import HubError, TextError, UnknownVoice
-from sayline_tts.engine.execution.decode_queue import Dropped
-from sayline_tts.engine.execution.model_runner import Output, Runner
+from sayline_tts.engine.execution.decode_queue import FrameDropped
+from sayline_tts.engine.execution.model_runner import BatchOutput, ModelRunner
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.scheduler import Batch, Row
 from sayline_tts.engine.scheduling.utterance import Utterance
 from sayline_tts.engine.segment import Segment
 from sayline_tts.engine.text.chunk import Word
-from sayline_tts.engine.text.word_ids import owners
+from sayline_tts.engine.text.word_ids import word_ids
 
 FRAME_SAMPLES = 1920
 FRAMES_PER_WORD = 2
@@ -44,12 +44,12 @@ class FakeCheckpoint:
 
 
 class FakeModel:
-    """Two frames a word; nothing but marks cannot be spoken. The voice `eve` is beyond reach."""
+    """Generates two frames per word. Punctuation alone raises `TextError`, and the voice `eve` cannot be loaded."""
 
     sample_rate_hz, frame_samples, frame_ms = 24_000, FRAME_SAMPLES, 80.0
     config = SimpleNamespace(default_temperature=0.3, default_eos_threshold=-4.0)
     tokenizer = SimpleNamespace(encode=str.split)
-    heads: AlignmentHeads | None = None  # with some, it says which word it is at
+    heads: AlignmentHeads | None = None  # if set, the runner returns attention on the current word
     sampling, reader = Model.sampling, Model.reader
 
     def __init__(self) -> None:
@@ -59,12 +59,12 @@ class FakeModel:
         self.may_load.set()
 
     def segment(self, text: str, words: Sequence[Word] = ()) -> Segment:
-        said = [word for word in text.split() if any(map(str.isalnum, word))]
-        if not said:
+        spoken = [word for word in text.split() if any(map(str.isalnum, word))]
+        if not spoken:
             raise TextError("there is nothing to say in this text; send some words")
         spans = [match.span() for match in re.finditer(r"\S+", text)] if self.heads else []
-        frames = FRAMES_PER_WORD * len(said)
-        return Segment(text, tuple(map(len, said)), frames, 0, tuple(words), owners(words, text, spans))
+        frames = FRAMES_PER_WORD * len(spoken)
+        return Segment(text, tuple(map(len, spoken)), frames, 0, tuple(words), word_ids(words, text, spans))
 
     def segments(self, text: str) -> list[Segment]:
         return [self.segment(text)]
@@ -77,8 +77,8 @@ class FakeModel:
         return Voice(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))
 
 
-class FakeCodec:
-    """Decodes at once, unless it is told to `hold`; then at `go_on`."""
+class FakeDecodeQueue:
+    """Decodes at once, or after `hold` when `resume` is called."""
 
     def __init__(self, on_progress: Callable[[], None]) -> None:
         self._on_progress = on_progress
@@ -92,8 +92,8 @@ class FakeCodec:
     def hold(self) -> None:
         self._holding = True
 
-    def go_on(self, frames: int | None = None) -> None:
-        """Decode what waits; without `frames` all of it, and at once from now on."""
+    def resume(self, frames: int | None = None) -> None:
+        """Decode `frames` held frames and keep holding; without `frames`, decode all and stop holding."""
         self._holding = frames is not None
         count = len(self._held) if frames is None else frames
         now, self._held = self._held[:count], self._held[count:]
@@ -110,14 +110,14 @@ class FakeCodec:
             _resolve(sound, spoken)
         return sound
 
-    def follows(self, frames: int) -> bool:
+    def caught_up(self, frames: int) -> bool:
         return self.backlog <= frames
 
     def drop(self, slot: int, sounds: Collection[Future[np.ndarray]]) -> None:
         dropped = [sound for _, sound, _ in self._held if sound in sounds]
         self._held = [held for held in self._held if held[1] not in sounds]
         for sound in dropped:
-            sound.set_exception(Dropped())
+            sound.set_exception(FrameDropped())
 
     def costs(self) -> list[tuple[int, float]]:
         return []
@@ -131,56 +131,56 @@ def _resolve(sound: Future[np.ndarray], spoken: np.ndarray | Exception) -> None:
 
 
 class FakeRunner:
-    """Never says that speech is over, so every segment has its `max_frames`."""
+    """Never predicts the end of speech, so every segment has `max_frames`."""
 
     def __init__(self, on_progress: Callable[[], None]) -> None:
         self.may_step = threading.Event()
         self.may_step.set()
-        self.fault: Exception | None = None  # of the next step
-        self.codec_fault: Exception | None = None  # of the next step's frames
+        self.next_error: Exception | None = None  # of the next step
+        self.next_codec_error: Exception | None = None  # of the next step's frames
         self.steps = 0
-        self.codec = FakeCodec(on_progress)
+        self.decode_queue = FakeDecodeQueue(on_progress)
         self._frames: dict[int, int] = {}
         self._segment_steps: dict[int, int] = {}
 
-    def run(self, batch: Batch) -> Output:
+    def run(self, batch: Batch) -> BatchOutput:
         assert self.may_step.wait(30)
         self.steps += 1
-        if self.fault is not None:
-            fault, self.fault = self.fault, None
-            raise fault
+        if self.next_error is not None:
+            next_error, self.next_error = self.next_error, None
+            raise next_error
         sounds: list[Future[np.ndarray] | None] = []
         for row in batch.rows:
             number = 0 if row.fresh else self._frames[row.slot] + 1
             self._frames[row.slot] = number
-            sounds.append(self.codec.put(row.slot, self.codec_fault or frame(row.sampling.seed, number)))
-        self.codec_fault = None
+            sounds.append(self.decode_queue.put(row.slot, self.next_codec_error or frame(row.sampling.seed, number)))
+        self.next_codec_error = None
         attention = [self._look(row) for row in batch.rows]
-        return Output(torch.zeros(len(sounds), 1), [False] * len(sounds), sounds, attention, cost_ms=1.0)
+        return BatchOutput(torch.zeros(len(sounds), 1), [False] * len(sounds), sounds, attention, cost_ms=1.0)
 
     def _look(self, row: Row) -> np.ndarray | None:
-        """At the word that it speaks, and at nothing else."""
-        step = 0 if row.join else self._segment_steps[row.slot] + 1
+        """Attention on the current word only."""
+        step = 0 if row.prefill else self._segment_steps[row.slot] + 1
         self._segment_steps[row.slot] = step
-        return np.eye(row.text_length, dtype=np.float32)[step // FRAMES_PER_WORD] if row.text_length else None
+        return np.eye(row.attention_tokens, dtype=np.float32)[step // FRAMES_PER_WORD] if row.attention_tokens else None
 
     def close(self) -> None:
         pass
 
 
 class FakeEngine(Engine):
-    """The real books, with a model and a runner that are not."""
+    """The real engine with a fake model and runner."""
 
     def __init__(self, slots: int = 32, max_waiting: int = 64, capacity: int | None = None) -> None:
         self.fake_model = FakeModel()
-        self._books(cast(Model, self.fake_model), slots, max_waiting, capacity, time.monotonic)
+        self._init_scheduling(cast(Model, self.fake_model), slots, max_waiting, capacity, time.monotonic)
         self.runner = FakeRunner(lambda: self.on_progress())
-        self._runner = cast(Runner, self.runner)
-        self.calibrations = 0
+        self._runner = cast(ModelRunner, self.runner)
+        self.profile_runs = 0
         self._changed, self._scheduled = asyncio.Event(), asyncio.Event()
 
-    def calibrate(self) -> None:
-        self.calibrations += 1
+    def profile(self) -> None:
+        self.profile_runs += 1
 
     @property
     def running(self) -> int:
@@ -190,7 +190,7 @@ class FakeEngine(Engine):
     def utterances(self) -> list[Utterance]:
         return list(self._scheduler.running.values())
 
-    def commit(self, batch: Batch, output: Output | None) -> list[Event]:
+    def commit(self, batch: Batch, output: BatchOutput | None) -> list[Event]:
         self._changed.set()
         return super().commit(batch, output)
 
@@ -199,17 +199,17 @@ class FakeEngine(Engine):
             self._scheduled.set()
         return batch
 
-    async def until_scheduled(self) -> None:
-        """For the first time."""
+    async def wait_scheduled(self) -> None:
+        """Wait for the first scheduled batch."""
         await self._scheduled.wait()
 
-    async def until(self, so: Callable[[], bool]) -> None:
-        """Looks again after each commit."""
-        while not so():
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until the condition holds; it is checked after each commit."""
+        while not condition():
             self._changed.clear()
             await self._changed.wait()
 
 
 def frame(seed: int, number: int) -> np.ndarray:
-    """What the fake speaks: every frame of every seed has a level of its own."""
+    """The fake's audio: each frame of each seed has a level of its own."""
     return np.full(FRAME_SAMPLES, ((31 * seed + number) % 997) / 1000, np.float32)

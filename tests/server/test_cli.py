@@ -1,4 +1,4 @@
-"""The commands are there, explain themselves, and cost nothing until they are used."""
+"""Registration of the server's commands."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ COMMANDS = ("doctor", "generate", "export-voice", "keys", "serve", "voices")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_client_s_command_finds_ours(command: str) -> None:
+def test_commands_are_registered_with_the_client(command: str) -> None:
     assert CliRunner().invoke(make_app(), [command, "--help"]).exit_code == 0
 
 
@@ -26,7 +26,7 @@ def test_every_help_has_an_example(command: str) -> None:
     assert f"sayline {command}" in help_text.partition("Examples:")[2]
 
 
-def test_registering_loads_nothing_heavy() -> None:
+def test_registration_imports_no_slow_modules() -> None:
     code = (
         "import sys, typer; from sayline_tts.server.cli import register; register(typer.Typer());"
         "print(sorted({'torch', 'numpy', 'pydantic', 'aiohttp', 'huggingface_hub', 'scipy', 'rich.progress'}"

@@ -1,4 +1,4 @@
-"""What is logged: one line for each event, whose it was, and nothing that somebody said."""
+"""Log lines: format, session ids, and no user input."""
 
 import asyncio
 import io
@@ -14,15 +14,15 @@ from sayline_tts.server import logs
 from sayline_tts.server.app import make_app
 from sayline_tts.server.settings import Settings
 from tests.server.fakes import FakeEngine
-from tests.server.peer import peer, running
+from tests.server.stream_client import connected_client, serving
 
 TEXT, KEY = "Xylophon. Quagmire.", "sesame-seventeen"
-log = logging.getLogger("server.test")
+log = logging.getLogger("sayline_tts.server.test")
 
 
 @pytest.fixture
 def root() -> Iterator[None]:
-    """Puts back what `set_up` changes."""
+    """Restore the root logger after `configure`."""
     logger = logging.getLogger()
     handlers, level = logger.handlers[:], logger.level
     yield
@@ -33,14 +33,14 @@ def root() -> Iterator[None]:
 @pytest.fixture
 def lines(root: None) -> io.StringIO:
     stream = io.StringIO()
-    logs.set_up("json", "debug", stream)
+    logs.configure("json", "debug", stream)
     return stream
 
 
 @pytest.fixture
 def pretty(root: None) -> io.StringIO:
     stream = io.StringIO()
-    logs.set_up("pretty", "info", stream)
+    logs.configure("pretty", "info", stream)
     return stream
 
 
@@ -48,28 +48,28 @@ def read(lines: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines.getvalue().splitlines()]
 
 
-def test_a_line_says_when_how_grave_who_and_what(lines: io.StringIO) -> None:
+def test_json_line_has_time_level_session_logger_and_message(lines: io.StringIO) -> None:
     log.info("ended %s", "well", extra={"contexts": 3})
     (line,) = read(lines)
     assert line.pop("time").endswith("+00:00")
     assert line == {
         "level": "info",
         "session": "-",
-        "logger": "server.test",
+        "logger": "sayline_tts.server.test",
         "message": "ended well",
         "contexts": 3,
     }
 
 
-def test_pretty_is_for_people(pretty: io.StringIO) -> None:
+def test_pretty_line(pretty: io.StringIO) -> None:
     with logs.in_session("s-1"):
         log.warning("two\nlines", extra={"contexts": 3})
         log.debug("not so important")
     (line,) = pretty.getvalue().splitlines()
-    assert line.endswith("WARNING s-1      server.test: two\\nlines contexts=3")
+    assert line.endswith("WARNING s-1      sayline_tts.server.test: two\\nlines contexts=3")
 
 
-async def test_tasks_of_a_session_carry_its_id_and_others_do_not(lines: io.StringIO) -> None:
+async def test_tasks_inherit_the_session_id(lines: io.StringIO) -> None:
     async def work(name: str) -> None:
         await asyncio.sleep(0)
         log.info(name)
@@ -77,7 +77,9 @@ async def test_tasks_of_a_session_carry_its_id_and_others_do_not(lines: io.Strin
     with logs.in_session("s-1"):
         inside = asyncio.create_task(work("inside"))
     await asyncio.gather(inside, work("outside"))
-    assert {line["message"]: line["session"] for line in read(lines) if line["logger"] == "server.test"} == {
+    assert {
+        line["message"]: line["session"] for line in read(lines) if line["logger"] == "sayline_tts.server.test"
+    } == {
         "inside": "s-1",
         "outside": "-",
     }
@@ -95,7 +97,7 @@ async def test_tasks_of_a_session_carry_its_id_and_others_do_not(lines: io.Strin
         (json.JSONDecodeError(TEXT, TEXT, 0), "json.decoder.JSONDecodeError"),
     ],
 )
-def test_an_error_is_told_with_its_place_and_without_what_it_quotes(
+def test_errors_are_logged_with_location_and_without_quoted_values(
     error: Exception, told: str, lines: io.StringIO
 ) -> None:
     try:
@@ -109,7 +111,7 @@ def test_an_error_is_told_with_its_place_and_without_what_it_quotes(
     assert TEXT not in lines.getvalue()
 
 
-def test_what_caused_an_error_and_all_of_a_group_are_told(pretty: io.StringIO) -> None:
+def test_causes_and_groups_are_logged(pretty: io.StringIO) -> None:
     try:
         try:
             raise KeyError(TEXT)
@@ -124,17 +126,17 @@ def test_what_caused_an_error_and_all_of_a_group_are_told(pretty: io.StringIO) -
     assert TEXT not in pretty.getvalue()
 
 
-async def test_what_asyncio_would_quote_is_left_out(lines: io.StringIO) -> None:
+async def test_quoted_input_in_asyncio_messages_is_cut(lines: io.StringIO) -> None:
     loop = asyncio.get_running_loop()
     loop.call_soon(lambda text: {}[text], TEXT)  # type: ignore[index]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     (line,) = [line for line in read(lines) if line.get("error", [""])[-1] == "KeyError"]
-    assert line["message"].startswith("Exception in callback test_what_asyncio_would_quote_is_left_out")
+    assert line["message"].startswith("Exception in callback test_quoted_input_in_asyncio_messages_is_cut")
     assert TEXT not in lines.getvalue()
 
 
-def test_warnings_are_lines_too(lines: io.StringIO) -> None:
+def test_warnings_are_logged(lines: io.StringIO) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         logging.captureWarnings(True)
@@ -145,25 +147,25 @@ def test_warnings_are_lines_too(lines: io.StringIO) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["json", "msgpack"])
-async def test_a_session_leaves_neither_text_nor_key(
+async def test_session_logs_contain_neither_text_nor_key(
     encoding: str, lines: io.StringIO, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With everything logged, and with faults of every kind: of the peer, of a step, of a frame, of a session."""
+    """At debug level, with client errors and failures of a step, a frame and a session."""
     asyncio.get_running_loop().set_debug(True)
     app = await make_app(Settings.load(api_key=KEY), engine.model, engine)
     known = {"Authorization": f"Bearer {KEY}"}
-    async with running(app) as address, peer(address, encoding, additional_headers=known) as one:
-        await one.say(TEXT)
-        await one.hear_all()
+    async with serving(app) as address, connected_client(address, encoding, additional_headers=known) as one:
+        await one.speak(TEXT)
+        await one.receive_until_final()
         await one.send(TEXT)
         await one.socket.send(TEXT if encoding == "json" else TEXT.encode())
         await one.send("text", TEXT, text=TEXT)
-        engine.runner.fault = ValueError(TEXT)
-        await one.say(TEXT)
-        await one.hear_all()
-        engine.runner.codec_fault = ValueError(TEXT)
-        await one.say(TEXT)
-        await one.hear_all()
+        engine.runner.next_error = ValueError(TEXT)
+        await one.speak(TEXT)
+        await one.receive_until_final()
+        engine.runner.next_codec_error = ValueError(TEXT)
+        await one.speak(TEXT)
+        await one.receive_until_final()
         monkeypatch.setattr("sayline_tts.server.websocket.session.Session.handle", lambda session, message: {}[message])
         await one.send("start", "b")
         await one.socket.wait_closed()

@@ -1,11 +1,11 @@
-"""What is counted comes out where Prometheus reads it."""
+"""Values of metrics as rendered for Prometheus."""
 
 import threading
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sayline_tts.server.metrics import ANONYMOUS, MOST_VALUES, OTHER, WATCHED, Metrics
+from sayline_tts.server.metrics import ANONYMOUS, GAUGES, MAX_LABEL_VALUES, OTHER, Metrics
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float:
@@ -16,7 +16,7 @@ def value(metrics: Metrics, name: str, **labels: str) -> float:
     raise AssertionError(f"there is no {name} {labels}")
 
 
-def test_every_happening_is_counted_in_seconds() -> None:
+def test_events_are_recorded_in_base_units() -> None:
     metrics = Metrics()
     metrics.on_first_audio(90)
     metrics.on_frame_sent(lead_ms=300)
@@ -26,11 +26,11 @@ def test_every_happening_is_counted_in_seconds() -> None:
     metrics.on_step(3, 20)
     metrics.on_encoded(0.33)
     metrics.on_reject("full", "shop")
-    metrics.on_cancelled(1_500)
-    metrics.on_context("shop")
+    metrics.on_audio_cancelled(1_500)
+    metrics.on_context_start("shop")
     metrics.on_chars(12, "shop")
-    metrics.on_spoken(2_000, "shop")
-    metrics.on_over("done")
+    metrics.on_audio_generated(2_000, "shop")
+    metrics.on_context_end("done")
     assert value(metrics, "first_audio_seconds_sum") == 0.09
     assert value(metrics, "first_audio_seconds_bucket", le="0.1") == 1
     assert value(metrics, "frames_sent_total") == 2
@@ -47,38 +47,38 @@ def test_every_happening_is_counted_in_seconds() -> None:
     assert value(metrics, "contexts_over_total", outcome="done") == 1
 
 
-@pytest.mark.parametrize("name", WATCHED)
-def test_what_is_watched_is_looked_up_when_somebody_asks(name: str) -> None:
+@pytest.mark.parametrize("name", GAUGES)
+def test_gauges_are_read_at_each_scrape(name: str) -> None:
     metrics, here = Metrics(), [3]
-    metrics.watch(**{name: lambda: here[0]})
+    metrics.set_gauge_sources(**{name: lambda: here[0]})
     assert value(metrics, name) == 3
     here[0] = 4
     assert value(metrics, name) == 4
 
 
-def test_nobody_can_make_series_without_end() -> None:
+def test_number_of_label_values_is_limited() -> None:
     metrics = Metrics()
-    for number in range(MOST_VALUES + 50):
-        metrics.on_context(f"key {number}")
-    assert metrics.render().count(b"sayline_key_contexts_total{") == MOST_VALUES + 1
+    for number in range(MAX_LABEL_VALUES + 50):
+        metrics.on_context_start(f"key {number}")
+    assert metrics.render().count(b"sayline_key_contexts_total{") == MAX_LABEL_VALUES + 1
     assert value(metrics, "key_contexts_total", key=OTHER) == 50
-    metrics.on_context("key 3")
+    metrics.on_context_start("key 3")
     assert value(metrics, "key_contexts_total", key="key 3") == 2
 
 
-def test_who_has_no_key_is_anonymous() -> None:
+def test_key_label_defaults_to_anonymous() -> None:
     metrics = Metrics()
-    metrics.on_context()
+    metrics.on_context_start()
     assert value(metrics, "key_contexts_total", key=ANONYMOUS) == 1
 
 
-def test_two_servers_in_one_process_do_not_mix() -> None:
+def test_two_registries_do_not_mix() -> None:
     one, other = Metrics(), Metrics()
-    one.on_over("done")
+    one.on_context_end("done")
     assert b"outcome" not in other.render()
 
 
-def test_threads_may_count_at_once() -> None:
+def test_counting_is_thread_safe() -> None:
     metrics = Metrics()
 
     def count() -> None:
@@ -93,7 +93,7 @@ def test_threads_may_count_at_once() -> None:
     assert value(metrics, "encode_seconds_count", format="opus") == 2_000
 
 
-def test_the_process_tells_its_memory_and_descriptors() -> None:
+def test_process_metrics_are_included() -> None:
     text = Metrics().render()
     assert b"process_resident_memory_bytes" in text
     assert b"process_open_fds" in text

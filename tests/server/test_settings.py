@@ -5,14 +5,14 @@ import pytest
 from sayline_tts.server.settings import Settings, SettingsError
 
 
-def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAYLINE_SLOTS", "5")
     monkeypatch.setenv("SAYLINE_MAX_DELAY_MS", "50")
     settings = Settings.load(slots=7, port=None)
     assert (settings.slots, settings.max_delay_ms, settings.port) == (7, 50, 8000)
 
 
-def test_the_port_of_a_hosting_platform_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_port_variable_of_hosting_platforms_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "5000")
     assert Settings.load().port == 5000
     monkeypatch.setenv("SAYLINE_PORT", "6000")
@@ -21,12 +21,12 @@ def test_the_port_of_a_hosting_platform_counts(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(("field", "value"), [("port", 70000), ("slots", 0), ("max_lead_ms", 10), ("colour", "green")])
-def test_a_setting_that_cannot_be_used_is_named(field: str, value: object) -> None:
+def test_invalid_setting_is_named(field: str, value: object) -> None:
     with pytest.raises(SettingsError, match=field):
         Settings.load(**{field: value})
 
 
-def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAYLINE_PORT", "many")
     with pytest.raises(SettingsError, match=r"SAYLINE_PORT: .*integer"):
         Settings.load()
@@ -38,7 +38,7 @@ def test_loopback_needs_no_key(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", "localhost.example.org"])
-def test_beyond_this_machine_a_key_is_needed_or_saying_so_twice(host: str) -> None:
+def test_exposed_server_needs_a_key_or_insecure_twice(host: str) -> None:
     for flags in ({}, {"insecure": 1}, {"api_key": ""}):
         with pytest.raises(SettingsError, match=r"SAYLINE_API_KEY.*--insecure twice"):
             Settings.load(host=host, **flags).check_exposure()
@@ -47,7 +47,7 @@ def test_beyond_this_machine_a_key_is_needed_or_saying_so_twice(host: str) -> No
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-def test_behind_a_proxy_or_not_a_file_of_keys_is_enough(host: str) -> None:
+def test_key_file_satisfies_the_exposure_check(host: str) -> None:
     settings = Settings.load(host=host, trusted_proxies="10.0.0.0/8")
     with pytest.raises(SettingsError, match=r"sayline keys add <name>.*SAYLINE_API_KEY.*--insecure twice"):
         settings.check_exposure()
@@ -56,7 +56,7 @@ def test_behind_a_proxy_or_not_a_file_of_keys_is_enough(host: str) -> None:
     settings.check_exposure()
 
 
-def test_keys_are_kept_in_the_data_folder_unless_it_is_said_otherwise(tmp_path: Path) -> None:
+def test_key_file_defaults_to_the_data_folder(tmp_path: Path) -> None:
     assert Settings.load(data="~/x").keys_path == Path.home() / "x" / "keys.json"
     assert Settings.load(keys_file="~/mine.json").keys_path == Path.home() / "mine.json"
 
@@ -64,12 +64,12 @@ def test_keys_are_kept_in_the_data_folder_unless_it_is_said_otherwise(tmp_path: 
 @pytest.mark.parametrize(
     "given", ["https://a.example, HTTPS://b.example:443,", ["https://a.example", "https://b.example"]]
 )
-def test_a_list_is_separated_by_commas_or_given_many_times(given: object) -> None:
+def test_lists_are_comma_separated_or_repeated(given: object) -> None:
     assert Settings.load(origins=given).origins == ("https://a.example", "https://b.example")
 
 
 @pytest.mark.parametrize("variable", ["https://a.example,http://b:81", '["https://a.example", "http://b:81"]'])
-def test_a_list_in_the_environment_may_be_json(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_in_the_environment_may_be_json(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAYLINE_ORIGINS", variable)
     assert Settings.load().origins == ("https://a.example", "http://b:81")
 
@@ -88,10 +88,10 @@ def test_a_list_in_the_environment_may_be_json(variable: str, monkeypatch: pytes
         ("trusted_proxies", "10.0.0.0/33"),
     ],
 )
-def test_an_item_of_a_list_that_cannot_be_used_is_named(field: str, value: str) -> None:
+def test_invalid_list_item_is_named(field: str, value: str) -> None:
     with pytest.raises(SettingsError, match=field):
         Settings.load(**{field: value})
 
 
-def test_the_key_is_not_shown() -> None:
+def test_key_is_not_in_repr() -> None:
     assert "secret" not in repr(Settings.load(api_key="secret"))

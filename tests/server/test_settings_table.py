@@ -1,14 +1,14 @@
-"""The table of settings: complete, and the same as the settings."""
+"""The generated table of settings."""
 
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.settings_table import COMMAND, DOCUMENT, document, settings
 
 
-def test_the_table_in_the_documentation_is_that_of_the_settings() -> None:
+def test_documented_table_is_up_to_date() -> None:
     assert DOCUMENT.read_text("utf-8") == document(), f"settings have changed: run `.venv/bin/{COMMAND}`"
 
 
-def test_every_setting_has_a_flag_a_variable_and_a_meaning() -> None:
+def test_every_setting_has_flag_variable_and_meaning() -> None:
     assert [setting.name for setting in settings()] == list(Settings.model_fields)
     for setting in settings():
         assert setting.flag == "--" + setting.name.replace("_", "-")
@@ -16,11 +16,11 @@ def test_every_setting_has_a_flag_a_variable_and_a_meaning() -> None:
         assert setting.meaning
 
 
-def test_the_variables_are_those_that_count() -> None:
+def test_aliases_are_listed() -> None:
     assert settings()[list(Settings.model_fields).index("port")].variables == ("SAYLINE_PORT", "PORT")
 
 
-def test_limits_and_defaults_are_told() -> None:
+def test_bounds_and_defaults_are_listed() -> None:
     told = {setting.name: (setting.default, setting.allowed) for setting in settings()}
     assert told["port"] == ("8000", "from 0 to 65535")
     assert told["heartbeat_s"] == ("20", "more than 0")

@@ -1,6 +1,6 @@
 import asyncio
 
-from sayline_tts.server.shutdown import Ending
+from sayline_tts.server.shutdown import Shutdown
 
 ENDLESS_S = 1e6
 
@@ -13,32 +13,32 @@ async def nothing() -> None:
     pass
 
 
-async def test_who_is_asked_once_waits_for_those_who_go_on() -> None:
-    ending = Ending()
-    ending.ask()
-    await ending.until_asked()
-    assert not ending.hurried
-    await ending.unless_hurried(nothing(), nothing(), within_s=ENDLESS_S)
+async def test_one_request_waits_for_open_contexts() -> None:
+    shutdown = Shutdown()
+    shutdown.request()
+    await shutdown.wait_requested()
+    assert not shutdown.forced
+    await shutdown.wait_unless_forced(nothing(), nothing(), timeout_s=ENDLESS_S)
 
 
-async def test_who_is_asked_twice_hurries() -> None:
-    ending = Ending()
-    ending.ask()
-    waiting = asyncio.create_task(ending.unless_hurried(nothing(), endless(), within_s=ENDLESS_S))
+async def test_second_request_forces_the_shutdown() -> None:
+    shutdown = Shutdown()
+    shutdown.request()
+    waiting = asyncio.create_task(shutdown.wait_unless_forced(nothing(), endless(), timeout_s=ENDLESS_S))
     await asyncio.sleep(0)
-    ending.ask()
+    shutdown.request()
     await waiting
-    assert ending.hurried
-    assert not ending.broken
+    assert shutdown.forced
+    assert not shutdown.failed
 
 
-async def test_nobody_is_waited_for_beyond_the_deadline() -> None:
-    await Ending().unless_hurried(endless(), within_s=0.01)
+async def test_wait_ends_at_the_timeout() -> None:
+    await Shutdown().wait_unless_forced(endless(), timeout_s=0.01)
 
 
-async def test_what_is_broken_ends_at_once() -> None:
-    ending = Ending()
-    ending.break_down("why")
-    await ending.until_asked()
-    assert ending.hurried
-    assert ending.broken
+async def test_failure_forces_the_shutdown() -> None:
+    shutdown = Shutdown()
+    shutdown.fail("why")
+    await shutdown.wait_requested()
+    assert shutdown.forced
+    assert shutdown.failed

@@ -1,4 +1,4 @@
-"""How a server process ends, seen from outside. Its engine is fake, its signals, sockets and exit are not."""
+"""Shutdown of a server process with a fake engine and real signals, sockets and exit codes."""
 
 import contextlib
 import signal
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from websockets.exceptions import ConnectionClosed
 
-from tests.server.peer import Peer, peer
+from tests.server.stream_client import StreamClient, connected_client
 
-# Seed 13 hangs in its step, seed 14 fails the engine's books; all others take 50 ms a step.
+# Seed 13 hangs in its step, seed 14 fails the engine's commit; other steps take 50 ms.
 SERVER = """
 import asyncio, sys, threading, time
 import sayline_tts.server.app as app
@@ -33,11 +33,11 @@ def breaking(batch, output):
     return commit(batch, output)
 
 engine.run, engine.commit = slow, breaking
-app.Engine = lambda *args, **more: engine
+app.Engine = lambda *args, **kwargs: engine
 app._banner = lambda settings, made, port: f"port {port}"
 settings = Settings.load(port=0, watchdog_s=0.5, drain_s=float(sys.argv[1]))
 with app.bind(settings) as listener:
-    asyncio.run(app._serve(settings, sayline_tts.engine.models.model, listener, None))
+    asyncio.run(app._serve(settings, engine.model, listener, None))
 """
 
 
@@ -62,63 +62,63 @@ async def serving(drain_s: float = 60) -> AsyncIterator[Server]:
             process.kill()
 
 
-async def closed(one: Peer) -> tuple[int | None, str | None]:
+async def closed(one: StreamClient) -> tuple[int | None, str | None]:
     with contextlib.suppress(ConnectionClosed):
         while True:
-            await one.hear()
+            await one.receive()
     return one.socket.close_code, one.socket.close_reason
 
 
-async def test_asked_to_stop_it_lets_who_speaks_finish() -> None:
-    async with serving() as server, peer(server.address) as one:
-        await one.say("Hello there. How are you?")
-        await one.hear_until("audio")
+async def test_sigterm_lets_open_contexts_finish() -> None:
+    async with serving() as server, connected_client(server.address) as one:
+        await one.speak("Hello there. How are you?")
+        await one.receive_until("audio")
         server.process.send_signal(signal.SIGTERM)
         assert await closed(one) == (1012, "the server restarts")
-        assert len(one.of("audio")) == 10
-        assert len(one.of("done")) == 1
+        assert len(one.messages_of("audio")) == 10
+        assert len(one.messages_of("done")) == 1
         assert server.ends_with() == 0
 
 
-async def test_at_the_deadline_who_speaks_is_told_and_it_stops() -> None:
-    async with serving(drain_s=0.3) as server, peer(server.address) as one:
-        await one.say("word " * 1_000)
-        await one.hear_until("audio")
+async def test_contexts_end_at_the_drain_deadline() -> None:
+    async with serving(drain_s=0.3) as server, connected_client(server.address) as one:
+        await one.speak("word " * 1_000)
+        await one.receive_until("audio")
         server.process.send_signal(signal.SIGTERM)
         assert await closed(one) == (1012, "the server restarts")
-        assert one.heard[-1]["code"] == "shutting_down"
+        assert one.received[-1]["code"] == "shutting_down"
         assert server.ends_with() == 0
 
 
-async def test_asked_twice_it_waits_for_nobody() -> None:
-    async with serving() as server, peer(server.address) as one:
+async def test_second_sigterm_stops_at_once() -> None:
+    async with serving() as server, connected_client(server.address) as one:
         await one.send("start")
         await one.send("text", text="Hello there. ")
-        await one.hear_until("segment")
+        await one.receive_until("segment")
         server.process.send_signal(signal.SIGTERM)
-        async with peer(server.address, greet=False) as late:
+        async with connected_client(server.address, expect_ready=False) as late:
             assert (await closed(late))[0] == 1013
         server.process.send_signal(signal.SIGTERM)
         assert await closed(one) == (1012, "the server restarts")
-        assert one.heard[-1]["code"] == "shutting_down"
+        assert one.received[-1]["code"] == "shutting_down"
         assert server.ends_with() == 0
 
 
-async def test_a_step_that_hangs_ends_the_server_with_an_error_after_everybody_was_told() -> None:
-    async with serving() as server, peer(server.address) as one:
-        await one.say("Hello there.", seed=13)
+async def test_hanging_step_ends_sessions_and_exits_with_an_error() -> None:
+    async with serving() as server, connected_client(server.address) as one:
+        await one.speak("Hello there.", seed=13)
         await one.send("start", "silent")
         assert await closed(one) == (1011, "internal error")
-        assert {error["context_id"]: error["code"] for error in one.heard if error["type"] == "error"} == {
+        assert {error["context_id"]: error["code"] for error in one.received if error["type"] == "error"} == {
             "a": "internal",
             "silent": "internal",
         }
         assert server.ends_with() == 70
 
 
-async def test_an_engine_that_has_failed_ends_the_server_with_an_error() -> None:
-    async with serving() as server, peer(server.address) as one:
-        await one.say("Hello there.", seed=14)
+async def test_failed_engine_exits_with_an_error() -> None:
+    async with serving() as server, connected_client(server.address) as one:
+        await one.speak("Hello there.", seed=14)
         assert await closed(one) == (1011, "internal error")
-        assert one.heard[-1]["code"] == "internal"
+        assert one.received[-1]["code"] == "internal"
         assert server.ends_with() == 70

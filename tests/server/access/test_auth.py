@@ -1,15 +1,15 @@
-"""Who is let in as whom."""
+"""Authentication by key and by address."""
 
 import hmac
 from pathlib import Path
 
 import pytest
 
-from sayline_tts.server.access.auth import Callers
+from sayline_tts.server.access.auth import Authenticator
 from sayline_tts.server.access.keys import KeyFile, KeyRevoked
 from sayline_tts.server.access.limits import Caller, Limits
 from sayline_tts.server.settings import Settings, SettingsError
-from tests.server.doorway import doorway
+from tests.server.access_server import access_server
 
 SINGLE = "correct-horse"
 
@@ -20,91 +20,91 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeyFile:
     return KeyFile(tmp_path / "keys.json")
 
 
-async def test_on_this_machine_no_key_is_asked_for(file: KeyFile) -> None:
-    async with doorway() as one:
-        assert await one.who() == "anonymous"
-        assert await one.who(X_API_Key="whatever") == "anonymous"
+async def test_no_key_is_required_on_loopback(file: KeyFile) -> None:
+    async with access_server() as one:
+        assert await one.caller_name() == "anonymous"
+        assert await one.caller_name(X_API_Key="whatever") == "anonymous"
 
 
-async def test_each_key_is_known_however_it_is_sent(file: KeyFile) -> None:
+async def test_each_way_of_sending_a_key_works(file: KeyFile) -> None:
     ann, bob = file.add("ann", Limits()), file.add("bob", Limits())
-    async with doorway() as one:
+    async with access_server() as one:
         for key, name in ((ann, "ann"), (bob, "bob")):
-            assert await one.who(Authorization=f"Bearer {key}") == name
-            assert await one.who(Authorization=f"bearer  {key} ") == name
-            assert await one.who(X_API_Key=key) == name
-            assert await one.who(x_api_key=f" {key} ") == name
-            assert await one.who(Sec_WebSocket_Protocol=f"sayline.v1.json, sayline.key.{key}") == name
+            assert await one.caller_name(Authorization=f"Bearer {key}") == name
+            assert await one.caller_name(Authorization=f"bearer  {key} ") == name
+            assert await one.caller_name(X_API_Key=key) == name
+            assert await one.caller_name(x_api_key=f" {key} ") == name
+            assert await one.caller_name(Sec_WebSocket_Protocol=f"sayline.v1.json, sayline.key.{key}") == name
 
 
-async def test_who_has_no_key_is_told_how_to_give_one(file: KeyFile) -> None:
+async def test_missing_or_wrong_key_gets_401_with_instructions(file: KeyFile) -> None:
     ann = file.add("ann", Limits())
-    async with doorway() as one:
-        status, text, headers = await one.ask()
+    async with access_server() as one:
+        status, text, headers = await one.request()
         assert (status, headers["WWW-Authenticate"]) == (401, "Bearer")
         assert "Authorization: Bearer <key>" in text
         assert "X-API-Key" in text
         for wrong in ("", "Bearer", "Bearer wrong", f"Basic {ann}", f"Bearer {ann}x", f"Bearer{ann}", "Bearer \xff"):
-            assert await one.who(Authorization=wrong) == "401"
-        assert await one.who(X_API_Key=ann[:-1]) == "401"
-        assert await one.who(Sec_WebSocket_Protocol=f"sayline.key.{ann}x, sayline.key.{ann}") == "401"
+            assert await one.caller_name(Authorization=wrong) == "401"
+        assert await one.caller_name(X_API_Key=ann[:-1]) == "401"
+        assert await one.caller_name(Sec_WebSocket_Protocol=f"sayline.key.{ann}x, sayline.key.{ann}") == "401"
         assert set(one.rejected) == {("unauthorized", "anonymous")}
 
 
-async def test_one_right_key_is_enough(file: KeyFile) -> None:
+async def test_one_valid_key_among_several_is_enough(file: KeyFile) -> None:
     ann = file.add("ann", Limits())
-    async with doorway() as one:
-        assert await one.who(Authorization="Bearer wrong", X_API_Key=ann) == "ann"
+    async with access_server() as one:
+        assert await one.caller_name(Authorization="Bearer wrong", X_API_Key=ann) == "ann"
 
 
-async def test_a_key_in_the_address_is_no_key(file: KeyFile) -> None:
-    """Addresses are logged wherever they come by."""
+async def test_key_in_url_is_ignored(file: KeyFile) -> None:
+    """URLs are logged by proxies."""
     ann = file.add("ann", Limits())
-    async with doorway() as one:
-        assert (await one.ask(f"/who?api_key={ann}&key={ann}&token={ann}"))[0] == 401
+    async with access_server() as one:
+        assert (await one.request(f"/who?api_key={ann}&key={ann}&token={ann}"))[0] == 401
 
 
-async def test_the_single_key_of_the_settings_is_one_key_more(file: KeyFile) -> None:
-    async with doorway(api_key=SINGLE) as one:
-        assert await one.who(X_API_Key=SINGLE) == "api_key"
-        assert await one.who(X_API_Key=f"{SINGLE}x") == "401"
-        assert await one.who() == "401"
+async def test_api_key_setting_works_besides_the_key_file(file: KeyFile) -> None:
+    async with access_server(api_key=SINGLE) as one:
+        assert await one.caller_name(X_API_Key=SINGLE) == "api_key"
+        assert await one.caller_name(X_API_Key=f"{SINGLE}x") == "401"
+        assert await one.caller_name() == "401"
         ann = file.add("ann", Limits())
-        assert await one.who(X_API_Key=ann) == "ann"
-        assert await one.who(X_API_Key=SINGLE) == "api_key"
+        assert await one.caller_name(X_API_Key=ann) == "ann"
+        assert await one.caller_name(X_API_Key=SINGLE) == "api_key"
 
 
-async def test_a_key_is_revoked_at_once(file: KeyFile) -> None:
+async def test_revoked_key_is_rejected_at_once(file: KeyFile) -> None:
     ann = file.add("ann", Limits())
-    async with doorway() as one:
-        assert await one.who(X_API_Key=ann) == "ann"
+    async with access_server() as one:
+        assert await one.caller_name(X_API_Key=ann) == "ann"
         file.revoke("ann")
-        assert await one.who(X_API_Key=ann) == "401"
-        assert await one.who() == "401"  # the last key is gone, the lock is not
-        assert await one.who(X_API_Key=file.add("ann", Limits())) == "ann"
+        assert await one.caller_name(X_API_Key=ann) == "401"
+        assert await one.caller_name() == "401"  # a key stays required after the last one is revoked
+        assert await one.caller_name(X_API_Key=file.add("ann", Limits())) == "ann"
 
 
-async def test_keys_are_asked_for_from_the_first_on(file: KeyFile) -> None:
-    async with doorway() as one:
-        assert await one.who() == "anonymous"
+async def test_key_is_required_once_one_exists(file: KeyFile) -> None:
+    async with access_server() as one:
+        assert await one.caller_name() == "anonymous"
         ann = file.add("ann", Limits())
-        assert await one.who() == "401"
-        assert await one.who(X_API_Key=ann) == "ann"
+        assert await one.caller_name() == "401"
+        assert await one.caller_name(X_API_Key=ann) == "ann"
 
 
 @pytest.mark.parametrize("reached", [{"host": "0.0.0.0"}, {"trusted_proxies": "127.0.0.1"}])
-async def test_beyond_this_machine_there_must_be_a_key(file: KeyFile, reached: dict[str, str]) -> None:
+async def test_exposed_server_requires_a_key(file: KeyFile, reached: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match="sayline keys add"):
         Settings.load(**reached).check_exposure()
-    async with doorway(insecure=2, **reached) as one:
-        assert await one.who() == "anonymous"
+    async with access_server(insecure=2, **reached) as one:
+        assert await one.caller_name() == "anonymous"
     file.add("ann", Limits())
-    async with doorway(**reached) as one:
+    async with access_server(**reached) as one:
         file.path.unlink()
-        assert await one.who() == "401"
+        assert await one.caller_name() == "401"
 
 
-def test_every_key_is_compared_in_constant_time(file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_key_is_compared_in_constant_time(file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[tuple[str, str]] = []
 
     def compare(one: str, other: str) -> bool:
@@ -112,41 +112,41 @@ def test_every_key_is_compared_in_constant_time(file: KeyFile, monkeypatch: pyte
         return one == other
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
-    Callers(Settings.load(api_key=SINGLE))._holder("wrong")
+    Authenticator(Settings.load(api_key=SINGLE))._key_holder("wrong")
     assert [list(map(len, pair)) for pair in compared] == [[64, 64]]
 
 
-def test_a_caller_is_looked_up_as_he_is_now(file: KeyFile) -> None:
+def test_current_rejects_revoked_and_replaced_keys(file: KeyFile) -> None:
     file.add("ann", Limits(contexts=1))
     (key,) = file.read() or ()
-    callers = Callers(Settings())
-    assert callers.current(key.caller) == key.caller
+    authenticator = Authenticator(Settings())
+    assert authenticator.current(key.caller) == key.caller
     file.revoke("ann")
     with pytest.raises(KeyRevoked, match="another one"):
-        callers.current(key.caller)
+        authenticator.current(key.caller)
     file.add("ann", Limits())  # another key of the same name
     with pytest.raises(KeyRevoked):
-        callers.current(key.caller)
+        authenticator.current(key.caller)
 
 
-def test_who_came_without_a_key_may_go_on_until_one_is_asked_for(file: KeyFile) -> None:
-    callers = Callers(Settings())
+def test_anonymous_caller_is_rejected_once_a_key_is_required(file: KeyFile) -> None:
+    authenticator = Authenticator(Settings())
     nobody = Caller("anonymous", Limits(), "anonymous 127.0.0.1")
-    assert callers.current(nobody) == nobody
+    assert authenticator.current(nobody) == nobody
     file.add("ann", Limits())
     with pytest.raises(KeyRevoked):
-        callers.current(nobody)
+        authenticator.current(nobody)
 
 
-def test_the_single_key_is_good_as_long_as_the_server_runs(file: KeyFile) -> None:
-    holder = Callers(Settings.load(api_key=SINGLE))._holder(SINGLE)
+def test_single_key_cannot_be_revoked(file: KeyFile) -> None:
+    holder = Authenticator(Settings.load(api_key=SINGLE))._key_holder(SINGLE)
     assert holder is not None
     file.add("ann", Limits())
-    assert Callers(Settings.load(api_key=SINGLE)).current(holder) == holder
+    assert Authenticator(Settings.load(api_key=SINGLE)).current(holder) == holder
 
 
-def test_who_has_no_key_has_limits_of_his_own() -> None:
+def test_single_key_has_the_anonymous_limits() -> None:
     settings = Settings.load(api_key=SINGLE, anonymous_contexts=2, anonymous_chars_per_minute=100)
-    holder = Callers(settings)._holder(SINGLE)
+    holder = Authenticator(settings)._key_holder(SINGLE)
     assert holder is not None
     assert holder.limits == Limits(contexts=2, chars_per_minute=100)

@@ -1,4 +1,4 @@
-"""Keys are looked up as they are now."""
+"""Lookups in a key file that changes."""
 
 import hashlib
 import logging
@@ -18,13 +18,13 @@ def file(tmp_path: Path) -> KeyFile:
     return KeyFile(tmp_path / "keys.json")
 
 
-def test_a_damaged_file_is_said_at_the_start(file: KeyFile) -> None:
+def test_malformed_file_raises_at_startup(file: KeyFile) -> None:
     file.path.write_bytes(b"{")
-    with pytest.raises(KeyFileError, match="is no file of keys"):
+    with pytest.raises(KeyFileError, match="is not a valid key file"):
         KeyRing(file)
 
 
-def test_a_key_is_found_by_itself_alone(file: KeyFile) -> None:
+def test_only_the_exact_key_matches(file: KeyFile) -> None:
     ann, bob = file.add("ann", NOTHING), file.add("bob", Limits(contexts=2))
     ring = KeyRing(file)
     for given_key, name in ((ann, "ann"), (bob, "bob")):
@@ -35,8 +35,8 @@ def test_a_key_is_found_by_itself_alone(file: KeyFile) -> None:
         assert ring.find(wrong) is None
 
 
-def test_every_key_is_compared_whichever_was_given(file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """How long it takes tells nothing."""
+def test_every_key_is_compared_whatever_was_presented(file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So response times reveal nothing about the keys."""
     keys = [file.add(f"n{number}", NOTHING) for number in range(5)]
     ring, compared = KeyRing(file), []
 
@@ -51,12 +51,12 @@ def test_every_key_is_compared_whichever_was_given(file: KeyFile, monkeypatch: p
         assert len(compared) == 5
 
 
-def test_what_changes_in_the_file_counts_at_once(file: KeyFile) -> None:
+def test_file_changes_apply_at_once(file: KeyFile) -> None:
     ring = KeyRing(file)
-    assert not ring.found_file
+    assert not ring.has_key_file
     ann = file.add("ann", NOTHING)
     assert ring.find(ann)
-    assert ring.found_file
+    assert ring.has_key_file
     bob = file.add("bob", NOTHING)
     assert ring.find(bob)
     file.revoke("ann")
@@ -65,33 +65,31 @@ def test_what_changes_in_the_file_counts_at_once(file: KeyFile) -> None:
     assert ring.named("bob") == ring.find(bob)
 
 
-def test_a_file_that_has_not_changed_is_not_read_again(file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unchanged_file_is_not_read_again(file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
     ann = file.add("ann", NOTHING)
     ring = KeyRing(file)
     monkeypatch.setattr(KeyFile, "read", None)
     assert ring.find(ann)
 
 
-def test_without_its_file_no_key_is_good_but_keys_are_asked_for(file: KeyFile) -> None:
+def test_deleted_file_rejects_all_keys_but_keeps_requiring_one(file: KeyFile) -> None:
     ann = file.add("ann", NOTHING)
     ring = KeyRing(file)
     file.path.unlink()
     assert ring.find(ann) is None
-    assert ring.found_file
+    assert ring.has_key_file
 
 
-def test_a_file_that_is_damaged_while_the_server_runs_lets_nobody_in(
-    file: KeyFile, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_file_that_becomes_malformed_rejects_all_keys(file: KeyFile, caplog: pytest.LogCaptureFixture) -> None:
     ann = file.add("ann", NOTHING)
     whole = file.path.read_bytes()
     ring = KeyRing(file)
     file.path.write_bytes(b"{")
     assert ring.find(ann) is None
     assert ring.find(ann) is None
-    assert ring.found_file
+    assert ring.has_key_file
     assert [record.levelno for record in caplog.records] == [logging.ERROR]  # once, not for each request
-    assert "no key is good until this is mended" in caplog.text
+    assert "all keys are rejected until the key file is repaired" in caplog.text
     file.path.write_bytes(whole)
     assert ring.find(ann)
     file.path.write_bytes(b"{")
@@ -99,7 +97,7 @@ def test_a_file_that_is_damaged_while_the_server_runs_lets_nobody_in(
     assert len(caplog.records) == 2
 
 
-def test_a_damaged_file_that_appears_asks_for_keys(file: KeyFile, caplog: pytest.LogCaptureFixture) -> None:
+def test_malformed_file_that_appears_requires_keys(file: KeyFile, caplog: pytest.LogCaptureFixture) -> None:
     ring = KeyRing(file)
     file.path.write_bytes(b"{")
-    assert ring.found_file
+    assert ring.has_key_file

@@ -1,4 +1,4 @@
-"""Keys are made, and kept as hashes in a file that is always whole."""
+"""Creation of keys, and atomic storage of their hashes."""
 
 import hashlib
 import json
@@ -36,13 +36,13 @@ def entry(**changed: object) -> dict[str, object]:
     return {"name": "ann", "sha256": "0" * 64, "created": "2026-01-01", "limits": {}} | changed
 
 
-def test_a_key_is_long_random_and_can_be_a_subprotocol(file: KeyFile) -> None:
+def test_key_is_long_and_valid_as_subprotocol(file: KeyFile) -> None:
     keys = {file.add(f"n{number}", NOTHING) for number in range(20)}
     assert len(keys) == 20
     assert all(re.fullmatch(r"say_[A-Za-z0-9_-]{43}", key) for key in keys)
 
 
-def test_only_hashes_are_kept(file: KeyFile) -> None:
+def test_only_hashes_are_stored(file: KeyFile) -> None:
     key = file.add("ann", Limits(contexts=3, voices=("alba",)))
     text = file.path.read_text()
     assert key not in text
@@ -52,7 +52,7 @@ def test_only_hashes_are_kept(file: KeyFile) -> None:
     assert kept.limits == Limits(contexts=3, voices=("alba",))
 
 
-def test_the_file_is_for_its_owner_alone(file: KeyFile) -> None:
+def test_file_is_readable_by_owner_only(file: KeyFile) -> None:
     before = os.umask(0)
     try:
         file.add("ann", NOTHING)
@@ -63,24 +63,24 @@ def test_the_file_is_for_its_owner_alone(file: KeyFile) -> None:
     assert file.path.parent.stat().st_mode & 0o077 == 0
 
 
-def test_keys_are_revoked_by_name(file: KeyFile) -> None:
+def test_revoke_deletes_key_by_name(file: KeyFile) -> None:
     file.add("ann", NOTHING)
     file.add("bob", NOTHING)
     file.revoke("ann")
     assert names(file) == ["bob"]
-    with pytest.raises(KeyNameError, match=r"no key 'ann'; `sayline keys list`"):
+    with pytest.raises(KeyNameError, match=r"no key named 'ann'; run `sayline keys list`"):
         file.revoke("ann")
 
 
-def test_nothing_can_be_revoked_where_there_is_no_file(file: KeyFile) -> None:
+def test_revoke_without_file_raises(file: KeyFile) -> None:
     assert file.read() is None
     with pytest.raises(KeyNameError):
         file.revoke("ann")
 
 
-def test_a_name_stands_for_one_key(file: KeyFile) -> None:
+def test_duplicate_name_is_rejected(file: KeyFile) -> None:
     file.add("ann", NOTHING)
-    with pytest.raises(KeyNameError, match="there is a key ann already"):
+    with pytest.raises(KeyNameError, match="key ann already exists"):
         file.add("ann", NOTHING)
     assert names(file) == ["ann"]
 
@@ -88,16 +88,14 @@ def test_a_name_stands_for_one_key(file: KeyFile) -> None:
 @pytest.mark.parametrize(
     "name", ["", " ", "a b", "-x", "ä", "a\n", "x" * 65, "anonymous", "api_key", "../x", "\x1b[2J"]
 )
-def test_a_name_that_would_confuse_is_refused(file: KeyFile, name: str) -> None:
-    with pytest.raises(KeyNameError, match="cannot be a key's name"):
+def test_invalid_name_is_rejected(file: KeyFile, name: str) -> None:
+    with pytest.raises(KeyNameError, match="invalid key name"):
         file.add(name, NOTHING)
     assert file.read() is None
 
 
 @pytest.mark.parametrize("moment", ["fsync", "replace"])
-def test_who_is_killed_while_writing_leaves_the_old_file(
-    file: KeyFile, moment: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kill_during_write_leaves_the_old_file(file: KeyFile, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     file.add("ann", NOTHING)
 
     class Killed(BaseException):
@@ -116,7 +114,7 @@ def test_who_is_killed_while_writing_leaves_the_old_file(
     assert sorted(path.name for path in file.path.parent.iterdir()) == ["keys.json", "keys.json.lock"]
 
 
-def test_a_full_disk_is_said_and_changes_nothing(file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_raises_and_changes_nothing(file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
     file.add("ann", NOTHING)
 
     def full(_: int) -> None:
@@ -133,7 +131,7 @@ def _add_some(path: Path, who: str) -> None:
         KeyFile(path).add(f"{who}{number}", NOTHING)
 
 
-def test_two_that_write_at_once_lose_nothing(file: KeyFile) -> None:
+def test_concurrent_writers_lose_nothing(file: KeyFile) -> None:
     processes = [
         multiprocessing.get_context("spawn").Process(target=_add_some, args=(file.path, who)) for who in ("a", "b")
     ]
@@ -145,7 +143,7 @@ def test_two_that_write_at_once_lose_nothing(file: KeyFile) -> None:
     assert sorted(names(file)) == [f"{who}{number}" for who in "ab" for number in range(5)]
 
 
-def test_a_link_to_the_file_stays_a_link(tmp_path: Path) -> None:
+def test_symlink_to_file_is_preserved(tmp_path: Path) -> None:
     real = KeyFile(tmp_path / "real" / "keys.json")
     real.add("ann", NOTHING)
     (tmp_path / "link").symlink_to(real.path)
@@ -154,8 +152,8 @@ def test_a_link_to_the_file_stays_a_link(tmp_path: Path) -> None:
     assert names(real) == ["ann", "bob"]
 
 
-def test_keys_that_root_makes_belong_to_who_had_the_file(file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or the server, which is not root, could not read that one was revoked."""
+def test_files_written_by_root_keep_their_owner(file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a server that does not run as root could not read them."""
     file.add("ann", NOTHING)
     given: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "geteuid", lambda: 0)
@@ -166,7 +164,7 @@ def test_keys_that_root_makes_belong_to_who_had_the_file(file: KeyFile, monkeypa
     assert given == [(owner.st_uid, owner.st_gid)] * 2  # of the lock, and of the file
 
 
-def test_others_than_root_give_nothing_away(file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_users_do_not_change_the_owner(file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(os, "fchown", None)
     monkeypatch.setattr(os, "chown", None)
@@ -174,9 +172,9 @@ def test_others_than_root_give_nothing_away(file: KeyFile, monkeypatch: pytest.M
     file.add("bob", NOTHING)
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_unwritable_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("")
-    with pytest.raises(KeyFileError, match=r"cannot write .*plain/keys.json.*as the user whom the server runs as"):
+    with pytest.raises(KeyFileError, match=r"cannot write .*plain/keys.json.*as the user that the server runs as"):
         KeyFile(tmp_path / "plain" / "keys.json").add("ann", NOTHING)
 
 
@@ -196,46 +194,46 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         {"version": 1, "keys": [entry(limits={"contexts": 0})]},
     ],
 )
-def test_a_damaged_file_is_named_and_never_written_over(file: KeyFile, content: object) -> None:
+def test_malformed_file_is_never_overwritten(file: KeyFile, content: object) -> None:
     damage(file, content)
     before = file.path.read_bytes()
     for attempt in (lambda: file.add("eve", NOTHING), lambda: file.revoke("ann")):
-        with pytest.raises(KeyFileError, match=r"keys\.json is no file of keys"):
+        with pytest.raises(KeyFileError, match=r"keys\.json is not a valid key file"):
             attempt()
     assert file.path.read_bytes() == before
 
 
-def test_two_keys_of_one_name_are_refused(file: KeyFile) -> None:
+def test_duplicate_names_in_file_are_rejected(file: KeyFile) -> None:
     damage(file, {"version": 1, "keys": [entry(), entry(sha256="1" * 64)]})
-    with pytest.raises(KeyFileError, match="two keys of one name"):
+    with pytest.raises(KeyFileError, match="two keys of the same name"):
         file.read()
 
 
-def test_a_huge_file_is_not_read(file: KeyFile) -> None:
+def test_oversized_file_is_rejected(file: KeyFile) -> None:
     damage(file, b" " * (MAX_FILE_BYTES + 1))
-    with pytest.raises(KeyFileError, match="more than"):
+    with pytest.raises(KeyFileError, match="larger than"):
         file.read()
 
 
-def test_a_folder_in_its_place_cannot_be_read(file: KeyFile) -> None:
+def test_folder_in_place_of_file_raises(file: KeyFile) -> None:
     file.path.mkdir(parents=True)
-    with pytest.raises(KeyFileError, match="cannot read the keys"):
+    with pytest.raises(KeyFileError, match="cannot read key file"):
         file.read()
 
 
 @given(st.binary(max_size=200))
-def test_whatever_is_in_the_file_only_one_error_comes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_arbitrary_content_raises_key_file_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.json"
     path.write_bytes(content)
     with pytest.raises(KeyFileError):
         KeyFile(path).read()
 
 
-def test_names_are_matched_in_linear_time() -> None:
+def test_name_pattern_matches_in_linear_time() -> None:
     assert re.search(NAME, "a" * 100_000 + " ") is None
 
 
-def test_limits_survive_the_file(file: KeyFile) -> None:
+def test_limits_survive_a_round_trip(file: KeyFile) -> None:
     every: dict[str, Any] = {"contexts": 1, "chars_per_minute": 2, "voices": ("a",), "stored_voices": 0}
     file.add("ann", Limits(**every))
     (key,) = file.read() or ()

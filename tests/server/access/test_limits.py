@@ -1,4 +1,4 @@
-"""What each caller may use, on a clock that only moves when it is told to."""
+"""Quotas on a simulated clock."""
 
 import msgspec
 import pytest
@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from sayline_tts.engine.errors import InputError
 from sayline_tts.server.access.keys import KeyRevoked
-from sayline_tts.server.access.limits import FEWEST_TO_SWEEP, Bucket, Caller, Ledger, Limited, Limits, VoiceNotAllowed
+from sayline_tts.server.access.limits import (
+    MIN_ACCOUNTS_TO_SWEEP,
+    Caller,
+    LeakyBucket,
+    Limits,
+    Quotas,
+    RateLimited,
+    VoiceNotAllowed,
+)
 
 
 class Clock:
@@ -24,86 +32,86 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def ledger(clock: Clock) -> Ledger:
-    return Ledger(clock)
+def quotas(clock: Clock) -> Quotas:
+    return Quotas(clock)
 
 
 def caller(name: str = "ann", **limits: object) -> Caller:
     return Caller(name, msgspec.convert(limits, Limits), account=name)
 
 
-def refused(ledger: Ledger, who: Caller, chars: int) -> Limited:
-    with pytest.raises(Limited) as caught:
-        ledger.take_chars(who, chars)
+def refused(quotas: Quotas, who: Caller, chars: int) -> RateLimited:
+    with pytest.raises(RateLimited) as caught:
+        quotas.charge_chars(who, chars)
     return caught.value
 
 
-def test_without_limits_everything_is_allowed(ledger: Ledger) -> None:
+def test_unlimited_caller_is_never_refused(quotas: Quotas) -> None:
     for _ in range(100):
-        ledger.take_context(caller())
-        ledger.take_chars(caller(), 1_000_000)
-    ledger.check_voice(caller(), "anybody")
-    assert ledger.contexts(caller()) == 100
+        quotas.open_context(caller())
+        quotas.charge_chars(caller(), 1_000_000)
+    quotas.check_voice(caller(), "anybody")
+    assert quotas.contexts(caller()) == 100
 
 
-def test_contexts_are_counted_until_they_are_released(ledger: Ledger) -> None:
+def test_contexts_count_until_released(quotas: Quotas) -> None:
     ann = caller(contexts=2)
-    first = ledger.take_context(ann)
-    with ledger.take_context(ann):
-        with pytest.raises(Limited, match="2 contexts are open and this key may have 2") as caught:
-            ledger.take_context(ann)
+    first = quotas.open_context(ann)
+    with quotas.open_context(ann):
+        with pytest.raises(RateLimited, match=r"context limit of this key reached \(2 of 2 open\)") as caught:
+            quotas.open_context(ann)
         assert (caught.value.code, caught.value.retry_after_ms) == ("rate_limited", 1000)
-    assert ledger.contexts(ann) == 1
-    ledger.take_context(ann)
+    assert quotas.contexts(ann) == 1
+    quotas.open_context(ann)
     first.release()
     first.release()
-    assert ledger.contexts(ann) == 1
+    assert quotas.contexts(ann) == 1
 
 
-def test_callers_do_not_share_their_limits(ledger: Ledger) -> None:
+def test_quotas_are_per_caller(quotas: Quotas) -> None:
     ann, bob = caller("ann", contexts=1, chars_per_minute=60), caller("bob", contexts=1, chars_per_minute=60)
     for who in (ann, bob):
-        ledger.take_context(who)
-        ledger.take_chars(who, 60)
-    assert ledger.contexts(caller("eve")) == 0
+        quotas.open_context(who)
+        quotas.charge_chars(who, 60)
+    assert quotas.contexts(caller("eve")) == 0
 
 
-def test_a_minute_s_worth_may_come_at_once_and_then_as_the_clock_gives(ledger: Ledger, clock: Clock) -> None:
+def test_burst_of_one_minute_is_allowed_then_rate_applies(quotas: Quotas, clock: Clock) -> None:
     ann = caller(chars_per_minute=60)
-    ledger.take_chars(ann, 60)
-    error = refused(ledger, ann, 5)
+    quotas.charge_chars(ann, 60)
+    error = refused(quotas, ann, 5)
     assert (error.code, error.retry_after_ms) == ("rate_limited", 5000)
     clock.now_s += 4.5
-    assert refused(ledger, ann, 5).retry_after_ms == 500
+    assert refused(quotas, ann, 5).retry_after_ms == 500
     clock.now_s += 0.5
-    ledger.take_chars(ann, 5)
-    refused(ledger, ann, 1)
+    quotas.charge_chars(ann, 5)
+    refused(quotas, ann, 1)
 
 
-def test_what_was_not_used_does_not_pile_up(ledger: Ledger, clock: Clock) -> None:
+def test_unused_quota_does_not_accumulate(quotas: Quotas, clock: Clock) -> None:
     ann = caller(chars_per_minute=60)
     clock.now_s += 3600
-    ledger.take_chars(ann, 60)
-    refused(ledger, ann, 1)
+    quotas.charge_chars(ann, 60)
+    refused(quotas, ann, 1)
 
 
-def test_what_is_refused_is_not_counted(ledger: Ledger) -> None:
+def test_refused_request_is_not_counted(quotas: Quotas) -> None:
     ann = caller(chars_per_minute=60)
-    ledger.take_chars(ann, 50)
+    quotas.charge_chars(ann, 50)
     for _ in range(5):
-        refused(ledger, ann, 11)
-    ledger.take_chars(ann, 10)
+        refused(quotas, ann, 11)
+    quotas.charge_chars(ann, 10)
 
 
-def test_a_text_longer_than_a_minute_s_worth_is_never_taken(ledger: Ledger) -> None:
-    error = refused(ledger, caller(chars_per_minute=60), 61)
+def test_text_over_the_minute_limit_cannot_be_retried(quotas: Quotas) -> None:
+    error = refused(quotas, caller(chars_per_minute=60), 61)
     assert (error.code, error.retry_after_ms) == ("text_limit", None)
-    assert "in pieces" in str(error)
+    assert "split it" in str(error)
 
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.integers(1, 100)), max_size=50))
-def test_on_average_no_more_than_the_limit_is_taken(steps: list[tuple[float, int]]) -> None:
-    bucket, now_s, taken = Bucket(0.0), 0.0, 0
+def test_average_rate_never_exceeds_the_limit(steps: list[tuple[float, int]]) -> None:
+    bucket, now_s, taken = LeakyBucket(0.0), 0.0, 0
     for pause_s, count in steps:
         now_s += pause_s
         wait_s = bucket.take(count, 100, now_s)
@@ -113,77 +121,77 @@ def test_on_average_no_more_than_the_limit_is_taken(steps: list[tuple[float, int
         assert 0 <= wait_s <= 60
 
 
-def test_a_limit_that_changes_holds_at_once(clock: Clock) -> None:
+def test_changed_limit_applies_at_once(clock: Clock) -> None:
     limits = [{"chars_per_minute": 60, "contexts": 2}]
-    ledger = Ledger(clock, current=lambda who: caller(who.name, **limits[-1]))
-    ledger.take_chars(caller(), 60)
-    ledger.take_context(caller())
+    quotas = Quotas(clock, current=lambda who: caller(who.name, **limits[-1]))
+    quotas.charge_chars(caller(), 60)
+    quotas.open_context(caller())
     limits.append({"chars_per_minute": 120, "contexts": 1})
-    ledger.take_chars(caller(), 60)
-    with pytest.raises(Limited):
-        ledger.take_context(caller())
+    quotas.charge_chars(caller(), 60)
+    with pytest.raises(RateLimited):
+        quotas.open_context(caller())
 
 
-def test_who_may_not_go_on_gets_nothing(clock: Clock) -> None:
+def test_revoked_caller_is_refused_everything(clock: Clock) -> None:
     def revoked(who: Caller) -> Caller:
         raise KeyRevoked("revoked")
 
-    ledger = Ledger(clock, revoked)
+    quotas = Quotas(clock, revoked)
     for attempt in (
-        lambda: ledger.take_context(caller()),
-        lambda: ledger.take_chars(caller(), 1),
-        lambda: ledger.check_voice(caller(), "alba"),
+        lambda: quotas.open_context(caller()),
+        lambda: quotas.charge_chars(caller(), 1),
+        lambda: quotas.check_voice(caller(), "alba"),
     ):
         with pytest.raises(KeyRevoked):
             attempt()
-    assert ledger.contexts(caller()) == 0
+    assert quotas.contexts(caller()) == 0
 
 
-def test_only_voices_that_are_allowed_may_be_used(ledger: Ledger) -> None:
+def test_only_allowed_voices_may_be_used(quotas: Quotas) -> None:
     ann = caller(voices=("alba", "eve"))
-    ledger.check_voice(ann, "eve")
-    with pytest.raises(VoiceNotAllowed, match="'bob'; it may with alba, eve"):
-        ledger.check_voice(ann, "bob")
-    with pytest.raises(VoiceNotAllowed, match="alba, eve only"):
-        ledger.check_own_voice(ann)
-    ledger.check_own_voice(caller())
+    quotas.check_voice(ann, "eve")
+    with pytest.raises(VoiceNotAllowed, match="'bob'; use one of: alba, eve"):
+        quotas.check_voice(ann, "bob")
+    with pytest.raises(VoiceNotAllowed, match="custom voices; use one of: alba, eve"):
+        quotas.check_custom_voice(ann)
+    quotas.check_custom_voice(caller())
     assert ann.limits.allowed_voices(("alba", "bob")) == ("alba",)
     assert caller().limits.allowed_voices(("alba", "bob")) == ("alba", "bob")
 
 
-def test_accounts_that_owe_nothing_are_forgotten(ledger: Ledger, clock: Clock) -> None:
-    busy = ledger.take_context(caller("busy"))
-    ledger.take_chars(caller("slow", chars_per_minute=10), 10)
-    for number in range(5 * FEWEST_TO_SWEEP):
+def test_idle_accounts_are_dropped(quotas: Quotas, clock: Clock) -> None:
+    busy = quotas.open_context(caller("busy"))
+    quotas.charge_chars(caller("slow", chars_per_minute=10), 10)
+    for number in range(5 * MIN_ACCOUNTS_TO_SWEEP):
         clock.now_s += 0.001
-        ledger.take_context(caller(f"address {number}")).release()
-    assert len(ledger._accounts) <= FEWEST_TO_SWEEP
-    assert ledger.contexts(caller("busy")) == 1
-    refused(ledger, caller("slow", chars_per_minute=10), 10)
+        quotas.open_context(caller(f"address {number}")).release()
+    assert len(quotas._accounts) <= MIN_ACCOUNTS_TO_SWEEP
+    assert quotas.contexts(caller("busy")) == 1
+    refused(quotas, caller("slow", chars_per_minute=10), 10)
     busy.release()
-    assert ledger.contexts(caller("busy")) == 0
+    assert quotas.contexts(caller("busy")) == 0
 
 
-def test_an_account_that_was_forgotten_is_not_given_back_to_another(ledger: Ledger) -> None:
-    held = ledger.take_context(caller("held", contexts=1))
-    for number in range(3 * FEWEST_TO_SWEEP):
-        ledger.take_context(caller(f"address {number}")).release()
-    with pytest.raises(Limited):
-        ledger.take_context(caller("held", contexts=1))
+def test_sweep_keeps_accounts_with_open_contexts(quotas: Quotas) -> None:
+    held = quotas.open_context(caller("held", contexts=1))
+    for number in range(3 * MIN_ACCOUNTS_TO_SWEEP):
+        quotas.open_context(caller(f"address {number}")).release()
+    with pytest.raises(RateLimited):
+        quotas.open_context(caller("held", contexts=1))
     held.release()
-    ledger.take_context(caller("held", contexts=1))
+    quotas.open_context(caller("held", contexts=1))
 
 
 @pytest.mark.parametrize("limits", [{"contexts": 0}, {"chars_per_minute": -1}, {"voices": []}, {"watts": 5}])
-def test_limits_that_cannot_be_are_no_limits(limits: dict[str, object]) -> None:
+def test_invalid_limits_are_rejected(limits: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(limits, Limits)
 
 
-def test_errors_are_mistakes_of_the_peer() -> None:
-    assert issubclass(Limited, InputError)
+def test_quota_errors_are_input_errors() -> None:
+    assert issubclass(RateLimited, InputError)
     assert issubclass(VoiceNotAllowed, InputError)
 
 
-def test_a_hash_of_a_key_is_not_shown() -> None:
+def test_key_hash_is_not_in_repr() -> None:
     assert "f00d" not in repr(Caller("ann", Limits(), "ann", "f00d"))

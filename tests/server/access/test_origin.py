@@ -1,8 +1,8 @@
-"""Which pages may use the server, and what their browsers are told."""
+"""Allowed origins and CORS headers."""
 
 import pytest
 
-from sayline_tts.server.access.origin import Origins, normalise
+from sayline_tts.server.access.origin import Origins, normalize_origin
 
 
 @pytest.mark.parametrize(
@@ -15,8 +15,8 @@ from sayline_tts.server.access.origin import Origins, normalise
         ("http://[::1]:8000", "http://[::1]:8000"),
     ],
 )
-def test_an_origin_is_known_however_it_is_written(written: str, normal: str) -> None:
-    assert normalise(written) == normal
+def test_origins_are_normalized(written: str, normal: str) -> None:
+    assert normalize_origin(written) == normal
 
 
 @pytest.mark.parametrize(
@@ -26,28 +26,28 @@ def test_an_origin_is_known_however_it_is_written(written: str, normal: str) -> 
         *("https://a/", "https://a/b", "https://a?b", "https://a#b", "https://u@a", "https://a:b", "https://a:99999"),
     ],
 )
-def test_what_is_no_origin_is_refused(written: str) -> None:
+def test_invalid_origins_are_rejected(written: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the library's own has other words
-        normalise(written)
+        normalize_origin(written)
 
 
-def test_nothing_is_no_origin() -> None:
-    with pytest.raises(ValueError, match="is no origin"):
-        normalise("")
+def test_empty_origin_is_rejected() -> None:
+    with pytest.raises(ValueError, match="is not an origin"):
+        normalize_origin("")
 
 
-def test_only_listed_origins_are_listed() -> None:
+def test_only_listed_origins_are_allowed() -> None:
     origins = Origins(("https://app.example",))
-    assert origins.lists("https://app.example")
+    assert origins.allows("https://app.example")
     for other in ("http://app.example", "https://app.example.evil", "https://evil-app.example", "null", "", "x" * 9000):
-        assert not origins.lists(other)
-    assert Origins(("*",)).lists("null")
+        assert not origins.allows(other)
+    assert Origins(("*",)).allows("null")
 
 
-def test_a_page_of_our_own_is_told_by_scheme_name_and_port() -> None:
+def test_same_origin_compares_scheme_host_and_port() -> None:
     origins = Origins(())
-    assert origins.is_own("http://localhost:8000", "http", "LOCALHOST:8000")
-    assert origins.is_own("https://tts.example", "https", "tts.example:443")
+    assert origins.is_same_origin("http://localhost:8000", "http", "LOCALHOST:8000")
+    assert origins.is_same_origin("https://tts.example", "https", "tts.example:443")
     for origin, scheme, host in (
         ("http://localhost:8000", "https", "localhost:8000"),
         ("http://localhost:8001", "http", "localhost:8000"),
@@ -55,10 +55,10 @@ def test_a_page_of_our_own_is_told_by_scheme_name_and_port() -> None:
         ("null", "null", ""),
         ("http://a", "http", "a/b"),
     ):
-        assert not origins.is_own(origin, scheme, host)
+        assert not origins.is_same_origin(origin, scheme, host)
 
 
-def test_browsers_are_told_only_of_origins_that_are_listed() -> None:
+def test_cors_headers_are_sent_to_listed_origins_only() -> None:
     origins = Origins(("https://app.example",))
     assert origins.headers("https://app.example")["Access-Control-Allow-Origin"] == "https://app.example"
     for other in (None, "https://evil.example"):
@@ -66,7 +66,7 @@ def test_browsers_are_told_only_of_origins_that_are_listed() -> None:
     assert Origins(()).headers("https://app.example") == {}
 
 
-def test_a_preflight_allows_what_was_asked_for() -> None:
+def test_preflight_allows_the_requested_headers() -> None:
     headers = Origins(("*",)).preflight_headers("authorization, x-anything")
     assert headers["Access-Control-Allow-Headers"] == "authorization, x-anything"
     assert "POST" in headers["Access-Control-Allow-Methods"]

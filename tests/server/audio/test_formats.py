@@ -9,14 +9,14 @@ import numpy.typing as npt
 import pytest
 
 from sayline_tts.engine.audio.recording import to_int16, to_pcm
-from sayline_tts.server.audio.formats import RECIPES, Encoder, Format, FormatError, new_encoder
+from sayline_tts.server.audio.formats import FORMAT_SPECS, Encoder, Format, FormatError, new_encoder
 
 RATE_HZ = 24_000
 FRAME = 1920
 Samples = npt.NDArray[np.float32]
-# What of the sound is left, at least. The lossy ones are measured on a voice-like sound, so they may be coarse.
+# Minimum SNR. Lossy formats are measured on a voice-like sound, so their bounds are coarse.
 SNR_DB = {"wav": 60, "pcm": 60, "flac": 60, "mulaw": 30, "alaw": 30, "opus": 12, "mp3": 12, "aac": 12}
-HEARD_AT_HZ = {"opus": 48_000}  # others: at the rate that was asked for
+DECODED_AT_HZ = {"opus": 48_000}  # others: at the requested rate
 
 
 def voice(seconds: float = 2.0) -> Samples:
@@ -36,7 +36,7 @@ def encoded(encoder: Encoder, sound: Samples, size: int = FRAME) -> bytes:
 
 
 def decoded(format: str, data: bytes, rate_hz: int) -> tuple[Samples, int]:
-    """What a player hears, and its rate."""
+    """The decoded samples, and their rate."""
     container = {"pcm": "s16le", "opus": "ogg"}.get(format, str(format))
     options = {"sample_rate": str(rate_hz)} if format in ("pcm", "mulaw", "alaw") else {}
     with av.open(io.BytesIO(data), "r", format=container, options=options) as file:
@@ -48,7 +48,7 @@ def decoded(format: str, data: bytes, rate_hz: int) -> tuple[Samples, int]:
 
 
 def at_rate(sound: Samples, rate_hz: int) -> Samples:
-    """By Fourier's series, so that nothing here comes from what is tested."""
+    """Resample by Fourier transform, independently of the tested code."""
     samples = round(len(sound) * rate_hz / RATE_HZ)
     spectrum = np.fft.rfft(sound)
     whole = np.zeros(samples // 2 + 1, complex)
@@ -58,7 +58,7 @@ def at_rate(sound: Samples, rate_hz: int) -> Samples:
 
 
 def snr_db(sent: Samples, heard: Samples, rate_hz: int) -> float:
-    """Of the second in the middle, where the two lie upon each other best: an encoder may be late."""
+    """SNR of the middle second at the best alignment, because encoders delay."""
     begin, length, late = rate_hz // 2, rate_hz, rate_hz // 4
     middle = sent[begin : begin + length]
     at = begin + int(np.argmax(np.correlate(heard[begin : begin + late + length], middle, "valid")))
@@ -71,7 +71,7 @@ def level_db(sound: Samples) -> float:
 
 
 def spectrum_db(sound: Samples, rate_hz: int) -> npt.NDArray[np.float64]:
-    """In bands of 250 Hz up to 2 kHz, of the part where every encoder has begun."""
+    """Power in bands of 250 Hz up to 2 kHz, from where every encoder has started."""
     power = np.square(np.abs(np.fft.rfft(sound[rate_hz // 4 : rate_hz * 3 // 2])))
     hz = np.fft.rfftfreq(rate_hz * 3 // 2 - rate_hz // 4, 1 / rate_hz)
     bands = [power[(low <= hz) & (hz < low + 250)].sum() / rate_hz**2 for low in range(0, 2000, 250)]
@@ -80,41 +80,41 @@ def spectrum_db(sound: Samples, rate_hz: int) -> npt.NDArray[np.float64]:
 
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000, 22_050, 24_000, 44_100, 48_000])
 @pytest.mark.parametrize("format", Format)
-def test_what_is_heard_is_what_was_said(format: str, rate_hz: int) -> None:
-    if rate_hz not in RECIPES[Format(format)].rates_hz:
+def test_decoded_audio_matches_the_input(format: str, rate_hz: int) -> None:
+    if rate_hz not in FORMAT_SPECS[Format(format)].rates_hz:
         pytest.skip("the format has no such rate")
     sound = voice()
     heard, heard_hz = decoded(format, encoded(new_encoder(format, rate_hz, RATE_HZ), sound), rate_hz)
-    assert heard_hz == HEARD_AT_HZ.get(format, rate_hz)
+    assert heard_hz == DECODED_AT_HZ.get(format, rate_hz)
     sent = at_rate(sound, heard_hz)
     late_s = {"mp3": 3 * 1152 / rate_hz, "aac": 2 * 1024 / rate_hz}.get(format, 0)
     assert 0 <= len(heard) / heard_hz - 2.0 <= late_s + 0.001
     assert snr_db(sent, heard, heard_hz) > SNR_DB[format]
     assert level_db(heard) == pytest.approx(level_db(sent), abs=1.5)
-    if format not in ("mp3", "aac"):  # these begin with a silence
+    if format not in ("mp3", "aac"):  # these start with silence
         before, after = spectrum_db(sent, heard_hz), spectrum_db(heard, heard_hz)
         assert np.abs(before - after)[before > -60].max() < 1.5
 
 
 @pytest.mark.parametrize("format", Format)
-def test_the_first_bytes_come_with_the_first_frame(format: str) -> None:
+def test_first_frame_gives_bytes_at_once(format: str) -> None:
     encoder = new_encoder(format, None, RATE_HZ)
     sound = voice()
     first = encoder.encode(sound[:FRAME])
     assert first
-    if format == "mp3":  # a file has two frames at least, a stream may have one
+    if format == "mp3":  # a file needs two frames, a stream one
         packets = av.CodecContext.create("mp3", "r").parse(first + b"\xff")
         assert [packet.size for packet in packets] == [192]
     else:
         heard, heard_hz = decoded(format, first, encoder.sample_rate_hz)
-        assert len(heard) / heard_hz >= 0.02  # there is sound in them
+        assert len(heard) / heard_hz >= 0.02  # they contain audio
     for frame in frames(sound[FRAME:]):
-        assert encoder.encode(frame)  # and so it goes on
+        assert encoder.encode(frame)  # and so does every later frame
 
 
 @pytest.mark.parametrize("format", ["wav", "pcm", "flac", "opus", "mulaw", "alaw"])
-def test_what_has_no_long_frames_is_never_late(format: str) -> None:
-    """Cut off behind any frame, all but 25 ms of what was said is in the bytes that came."""
+def test_low_latency_formats_delay_at_most_25_ms(format: str) -> None:
+    """After every frame, all but the last 25 ms of the input can be decoded."""
     encoder, data = new_encoder(format, None, RATE_HZ), b""
     for number, frame in enumerate(frames(voice(1.0)), 1):
         data += encoder.encode(frame)
@@ -123,7 +123,7 @@ def test_what_has_no_long_frames_is_never_late(format: str) -> None:
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000, 22_050, 44_100, 48_000])
-def test_another_rate_has_no_click_where_frames_meet(rate_hz: int) -> None:
+def test_resampling_has_no_clicks_between_frames(rate_hz: int) -> None:
     tone = np.asarray(0.5 * np.sin(2 * np.pi * 997 * np.arange(2 * RATE_HZ) / RATE_HZ), np.float32)
     heard, _ = decoded("pcm", encoded(new_encoder("pcm", rate_hz, RATE_HZ), tone), rate_hz)
     ideal = 0.5 * np.sin(2 * np.pi * 997 * np.arange(len(heard)) / rate_hz)
@@ -132,15 +132,15 @@ def test_another_rate_has_no_click_where_frames_meet(rate_hz: int) -> None:
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000])
-def test_what_a_lower_rate_cannot_hold_does_not_come_back_as_something_else(rate_hz: int) -> None:
+def test_downsampling_does_not_alias(rate_hz: int) -> None:
     high = np.asarray(0.5 * np.sin(2 * np.pi * (rate_hz / 2 + 1000) * np.arange(RATE_HZ) / RATE_HZ), np.float32)
     heard, _ = decoded("pcm", encoded(new_encoder("pcm", rate_hz, RATE_HZ), high), rate_hz)
     assert level_db(heard[rate_hz // 10 : -rate_hz // 10] + 1e-9) < -65
 
 
 @pytest.mark.parametrize("format", Format)
-def test_frames_may_have_any_length(format: str) -> None:
-    """Speech at another tempo comes so."""
+def test_input_may_have_any_length(format: str) -> None:
+    """As after time stretching."""
     sound = voice(1.0)
     whole = decoded(format, encoded(new_encoder(format, None, RATE_HZ), sound), RATE_HZ)[0]
     odd = decoded(format, encoded(new_encoder(format, None, RATE_HZ), sound, 1237), RATE_HZ)[0]
@@ -153,23 +153,23 @@ def test_frames_may_have_any_length(format: str) -> None:
     none.end()
 
 
-def test_pcm_and_wav_at_the_models_rate_are_the_samples_themselves() -> None:
+def test_pcm_and_wav_at_the_model_rate_are_lossless() -> None:
     sound = np.clip(np.random.default_rng(0).normal(0, 0.5, 4800), -1.2, 1.2).astype(np.float32)
     assert encoded(new_encoder("pcm", None, RATE_HZ), sound) == to_pcm(sound)
     wav = encoded(new_encoder("wav", None, RATE_HZ), sound)
     assert wav == wav[:44] + to_pcm(sound)
-    assert wav[4:8] == wav[40:44] == b"\xff\xff\xff\xff"  # nobody knows yet how long it will be
+    assert wav[4:8] == wav[40:44] == b"\xff\xff\xff\xff"  # the length is unknown at the start
 
 
-def test_g711_is_the_one_of_the_standard() -> None:
-    """Some of its points: silence, full scale, and steps that grow with the level."""
+def test_g711_matches_the_standard() -> None:
+    """Code words for silence and for full scale of both signs."""
     for format, silence, loudest, quietest in (("mulaw", 0xFF, 0x80, 0x00), ("alaw", 0xD5, 0xAA, 0x2A)):
         said = np.array([0, 1, -1], np.float32).repeat(4)
         assert encoded(new_encoder(format, 24_000, RATE_HZ), said)[::4] == bytes([silence, loudest, quietest])
 
 
 @pytest.mark.parametrize("format", Format)
-def test_what_is_too_loud_or_no_number_harms_nothing(format: str) -> None:
+def test_out_of_range_and_nan_samples_are_bounded(format: str) -> None:
     broken = voice(1.0)
     broken[5000:5100] = np.nan
     broken[6000:6100] = np.inf
@@ -182,7 +182,7 @@ def test_what_is_too_loud_or_no_number_harms_nothing(format: str) -> None:
 
 
 @pytest.mark.parametrize("format", Format)
-def test_nothing_said_is_a_stream_that_ends(format: str) -> None:
+def test_empty_input_gives_a_valid_file(format: str) -> None:
     data = new_encoder(format, None, RATE_HZ).end()
     heard, heard_hz = decoded(format, data, RATE_HZ)
     assert len(heard) / heard_hz < 0.2
@@ -202,13 +202,13 @@ def test_nothing_said_is_a_stream_that_ends(format: str) -> None:
         ("alaw", None, "audio/PCMA;rate=8000", 8_000),
     ],
 )
-def test_the_content_type_says_what_it_is(format: str, rate_hz: int | None, content_type: str, usual_hz: int) -> None:
+def test_content_types(format: str, rate_hz: int | None, content_type: str, usual_hz: int) -> None:
     encoder = new_encoder(format, rate_hz, RATE_HZ)
     assert (encoder.content_type, encoder.sample_rate_hz) == (content_type, usual_hz)
 
 
 @pytest.mark.parametrize("format", ["opus", "mp3", "aac"])
-def test_a_bitrate_is_kept(format: str) -> None:
+def test_bitrate_is_respected(format: str) -> None:
     sound = voice(2.0)
     low, high = (len(encoded(new_encoder(format, 48_000, RATE_HZ, bitrate), sound)) for bitrate in (32_000, 96_000))
     assert 0.6 * 8_000 < low < 1.6 * 8_000
@@ -218,21 +218,23 @@ def test_a_bitrate_is_kept(format: str) -> None:
 @pytest.mark.parametrize(
     ("format", "rate_hz", "told"),
     [
-        ("ogg", None, "no format 'ogg'; there are: wav, pcm, opus"),
-        ("x" * 1000, None, "no format 'xxxxxxxxxxxxxxxxxxxx'; there are"),
-        ("pcm", 7_999, "cannot have a sample rate of 7999 Hz; it can have 8000 to 48000"),
+        ("ogg", None, "unknown format 'ogg'; use one of: wav, pcm, opus"),
+        ("x" * 1000, None, "unknown format 'xxxxxxxxxxxxxxxxxxxx'; use one of"),
+        ("pcm", 7_999, "does not support a sample rate of 7999 Hz; use 8000 to 48000"),
         ("wav", 96_000, "96000"),
-        ("opus", 44_100, "it can have 8000, 12000, 16000, 24000, 48000"),
-        ("mp3", 23_000, "it can have 8000, 11025"),
+        ("opus", 44_100, "use 8000, 12000, 16000, 24000, 48000"),
+        ("mp3", 23_000, "use 8000, 11025"),
     ],
 )
-def test_what_cannot_be_is_said_with_what_can(format: str, rate_hz: int | None, told: str) -> None:
+def test_unsupported_formats_and_rates_are_rejected_with_alternatives(
+    format: str, rate_hz: int | None, told: str
+) -> None:
     with pytest.raises(FormatError, match=told):
         new_encoder(format, rate_hz, RATE_HZ)
 
 
 def test_no_threads_are_started() -> None:
-    """FFmpeg would start one for each processor and stream."""
+    """By default FFmpeg starts one per core and stream."""
     before = threads()
     encoders = [new_encoder(format, 8_000, RATE_HZ) for format in Format for _ in range(3)]
     for encoder in encoders:
@@ -240,7 +242,7 @@ def test_no_threads_are_started() -> None:
     assert threads() == before
 
 
-def test_streams_in_threads_give_what_each_gives_alone() -> None:
+def test_encoder_may_move_between_threads() -> None:
     sound = voice(0.5)
     expected = encoded(new_encoder("mp3", 44_100, RATE_HZ), sound)
     got: list[bytes] = []
@@ -249,7 +251,7 @@ def test_streams_in_threads_give_what_each_gives_alone() -> None:
     def one_frame(frame: Samples) -> None:
         got.append(encoder.encode(frame))
 
-    for frame in frames(sound):  # each on a thread of its own, as the codec's threads take turns
+    for frame in frames(sound):  # each on a thread of its own, as in the server, where codec threads take turns
         thread = threading.Thread(target=one_frame, args=(frame,))
         thread.start()
         thread.join()
@@ -260,7 +262,7 @@ def threads() -> int:
     return len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else threading.active_count()
 
 
-def test_a_sample_is_rounded_to_the_nearest() -> None:
+def test_samples_are_rounded_to_nearest() -> None:
     sound = np.array([0.4, 0.6, -0.4, -0.6], np.float32) / np.float32(32768)
     assert to_int16(sound).tolist() == [0, 1, 0, -1]
     assert np.frombuffer(encoded(new_encoder("pcm", None, RATE_HZ), sound), "<i2").tolist() == [0, 1, 0, -1]

@@ -15,7 +15,7 @@ def spoken(framer: Framer, sound: np.ndarray) -> list[bytes]:
     return [data for frame in sound.reshape(-1, FRAME) for data in framer.feed(frame)]
 
 
-def test_at_its_own_speed_a_frame_is_a_frame() -> None:
+def test_frames_pass_unchanged_at_speed_1() -> None:
     took_ms: list[float] = []
     framer = Framer("pcm", 1.0, RATE_HZ, FRAME, took_ms.append)
     sound = tone(3)
@@ -25,7 +25,7 @@ def test_at_its_own_speed_a_frame_is_a_frame() -> None:
 
 
 @pytest.mark.parametrize("speed", [0.5, 0.8, 1.25, 2.0])
-def test_at_another_speed_whole_frames_come_out_and_nothing_is_held_back_at_the_end_of_a_part(speed: float) -> None:
+def test_other_speeds_give_whole_frames_and_end_part_flushes(speed: float) -> None:
     framer = Framer("pcm", speed, RATE_HZ, FRAME, lambda ms: None)
     for _ in range(3):
         data = [*spoken(framer, tone(20)), *framer.end_part()]
@@ -33,6 +33,6 @@ def test_at_another_speed_whole_frames_come_out_and_nothing_is_held_back_at_the_
         assert len(data) == np.ceil(20 / speed - 1e-9)
 
 
-def test_opus_gives_one_packet_for_a_frame() -> None:
+def test_opus_gives_one_packet_per_frame() -> None:
     framer = Framer("opus", 1.0, RATE_HZ, FRAME, lambda ms: None)
     assert [len(framer.feed(frame)) for frame in tone(3).reshape(-1, FRAME)] == [1, 1, 1]

@@ -17,7 +17,7 @@ def tone(samples: int) -> Samples:
 
 
 def pages(data: bytes) -> list[tuple[int, int, list[int]]]:
-    """Of each: its mark, its position, the lengths of its packets."""
+    """Header type, granule position and packet lengths of each page."""
     found: list[tuple[int, int, list[int]]] = []
     while data:
         magic, version, mark, position, _, number, crc, count = struct.unpack("<4sBBQIIIB", data[:27])
@@ -28,13 +28,13 @@ def pages(data: bytes) -> list[tuple[int, int, list[int]]]:
                 packets.append(0)
         size = 27 + count + sum(lengths)
         assert (magic, version, number) == (b"OggS", 0, len(found))
-        assert crc == crc_by_the_book(data[:22] + bytes(4) + data[26:size])
+        assert crc == reference_crc(data[:22] + bytes(4) + data[26:size])
         found.append((mark, position, packets[:-1]))
         data = data[size:]
     return found
 
 
-def crc_by_the_book(page: bytes) -> int:
+def reference_crc(page: bytes) -> int:
     """RFC 3533: polynomial 0x04c11db7, from 0, bit by bit."""
     crc = 0
     for byte in page:
@@ -44,12 +44,12 @@ def crc_by_the_book(page: bytes) -> int:
     return crc
 
 
-def test_the_checksum_is_ogg_s() -> None:
+def test_checksum_matches_rfc_3533() -> None:
     for page in (b"", b"OggS", bytes(range(256)) * 3):
-        assert checksum(page) == crc_by_the_book(page)
+        assert checksum(page) == reference_crc(page)
 
 
-def test_each_frame_is_a_page_at_once() -> None:
+def test_each_frame_gives_a_page_at_once() -> None:
     encoder = OggOpusEncoder(RATE_HZ, RATE_HZ)
     head, tags, sound = pages(encoder.encode(tone(FRAME)))
     assert (head[0], head[1], head[2]) == (2, 0, [19])
@@ -62,11 +62,11 @@ def test_each_frame_is_a_page_at_once() -> None:
 @pytest.mark.parametrize(
     ("rate_hz", "samples"),
     [
-        *((24_000, samples) for samples in (0, 1, 300)),  # FFmpeg is not exact in so short ones at other rates
+        *((24_000, samples) for samples in (0, 1, 300)),  # at other rates FFmpeg is inexact for so short input
         *((rate_hz, samples) for rate_hz in OPUS_RATES_HZ for samples in (480, 1764, 1920, 2000, 5 * FRAME)),
     ],
 )
-def test_what_is_heard_is_as_long_as_what_was_said(rate_hz: int, samples: int) -> None:
+def test_decoded_length_matches_the_input(rate_hz: int, samples: int) -> None:
     encoder = OggOpusEncoder(rate_hz, RATE_HZ)
     data = b"".join(encoder.encode(tone(samples)[at : at + FRAME]) for at in range(0, samples, FRAME)) + encoder.end()
     marks = [mark for mark, _, _ in pages(data)]
@@ -74,7 +74,7 @@ def test_what_is_heard_is_as_long_as_what_was_said(rate_hz: int, samples: int) -
     with av.open(io.BytesIO(data), format="ogg") as file:
         assert isinstance(file, av.container.InputContainer)
         heard = sum(frame.samples for frame in file.decode(audio=0))
-    assert abs(heard - 2 * samples) <= 6  # of 48 kHz: what a lower rate cannot say exactly
+    assert abs(heard - 2 * samples) <= 6  # samples at 48 kHz, for rates that do not divide the length
 
 
 def test_long_packets_are_laced() -> None:

@@ -36,7 +36,7 @@ def frames(samples: npt.NDArray[Any]) -> list[Samples]:
 
 
 def round_trip(samples: npt.NDArray[Any], **settings: int) -> tuple[Samples, Samples]:
-    """What went in and what a player hears, aligned."""
+    """The input and the decoded output, aligned."""
     encoder = OpusEncoder(**settings)
     heard = decode(encoder.encode(frame) for frame in frames(samples))[encoder.pre_skip_samples :]
     return samples[: len(heard)].astype(np.float32), heard
@@ -58,7 +58,7 @@ def tone(seconds: float = 2.0) -> Samples:
     return np.asarray(0.3 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * 24_000)) / 24_000), np.float32)
 
 
-def test_one_frame_in_is_one_packet_out_and_one_frame_back() -> None:
+def test_frame_round_trip() -> None:
     encoder = OpusEncoder()
     assert encoder.frame_samples == FRAME
     for frame in frames(chirp()):
@@ -68,18 +68,18 @@ def test_one_frame_in_is_one_packet_out_and_one_frame_back() -> None:
         assert len(decode([packet])) == FRAME
 
 
-def test_the_pre_skip_is_6_5_ms() -> None:
+def test_pre_skip_is_6_5_ms() -> None:
     assert OpusEncoder().pre_skip_samples == 156
     assert OpusEncoder(sample_rate_hz=48_000).pre_skip_samples == 312
 
 
 @pytest.mark.parametrize("complexity", [0, 5, 10])
-def test_a_tone_and_a_voice_survive(complexity: int) -> None:
-    assert snr_db(*round_trip(tone(), complexity=complexity)) > 14  # a steady tone is no voice
+def test_tone_and_voice_keep_their_quality(complexity: int) -> None:
+    assert snr_db(*round_trip(tone(), complexity=complexity)) > 14  # libopus is told to expect a voice
     assert snr_db(*round_trip(chirp(), complexity=complexity)) > 12
 
 
-def test_the_pre_skip_aligns_what_is_heard_with_what_was_sent() -> None:
+def test_pre_skip_aligns_output_with_input() -> None:
     sent, heard = round_trip(chirp())
     shifts = range(-20, 21)
     best = max(shifts, key=lambda shift: snr_db(sent[100:-100], np.roll(heard, -shift)[100:-100]))
@@ -87,21 +87,21 @@ def test_the_pre_skip_aligns_what_is_heard_with_what_was_sent() -> None:
 
 
 @pytest.mark.parametrize("bitrate", [24_000, 32_000, 64_000])
-def test_the_bitrate_is_about_what_was_asked_for(bitrate: int) -> None:
+def test_bitrate_is_respected(bitrate: int) -> None:
     noisy = chirp(4) + np.random.default_rng(0).normal(0, 0.003, 96_000).astype(np.float32)
     encoder = OpusEncoder(bitrate=bitrate)
     size_bytes = sum(len(encoder.encode(frame)) for frame in frames(noisy))
     assert size_bytes * 8 / 4 == pytest.approx(bitrate, rel=0.3)
 
 
-def test_silence_is_small() -> None:
+def test_silence_takes_few_bytes() -> None:
     encoder = OpusEncoder()
     sizes = [len(encoder.encode(np.zeros(FRAME, np.float32))) for _ in range(10)]
-    assert max(sizes) <= 240  # half of what speech takes
+    assert max(sizes) <= 240  # half of the size of speech
     assert np.abs(decode([encoder.encode(np.zeros(FRAME, np.float32))])).max() < 1e-4
 
 
-def test_what_is_beyond_full_scale_is_clipped() -> None:
+def test_samples_beyond_full_scale_are_clipped() -> None:
     loud = 3 * tone()
     loud[5] = np.inf
     loud[6] = -np.inf
@@ -110,7 +110,7 @@ def test_what_is_beyond_full_scale_is_clipped() -> None:
         assert encoder.encode(frame) == clipped.encode(np.clip(frame, -1, 1))
 
 
-def test_nan_is_silence_and_harms_nothing_after_it() -> None:
+def test_nan_becomes_silence() -> None:
     broken = chirp()
     broken[5000:6000] = np.nan
     encoder, silent = OpusEncoder(), OpusEncoder()
@@ -118,13 +118,13 @@ def test_nan_is_silence_and_harms_nothing_after_it() -> None:
         assert encoder.encode(frame) == silent.encode(np.nan_to_num(frame))
 
 
-def test_a_frame_of_another_length_is_our_mistake() -> None:
+def test_wrong_frame_length_is_an_assertion() -> None:
     for wrong in (np.zeros(1919), np.zeros((1, FRAME)), np.zeros(0)):
         with pytest.raises(AssertionError):
             OpusEncoder().encode(wrong.astype(np.float32))
 
 
-def test_20_encoders_in_turns_give_what_each_gives_alone() -> None:
+def test_interleaved_encoders_do_not_interfere() -> None:
     sounds = [frames(chirp() * (1 - 0.04 * index)) for index in range(20)]
     together = [OpusEncoder() for _ in sounds]
     in_turns = [
@@ -136,7 +136,7 @@ def test_20_encoders_in_turns_give_what_each_gives_alone() -> None:
         assert [alone.encode(frame) for frame in sound] == list(packets)
 
 
-def test_encoders_in_threads_give_what_each_gives_alone() -> None:
+def test_encoders_in_threads_do_not_interfere() -> None:
     expected = [OpusEncoder().encode(frames(chirp())[0])] * 4
     got: list[bytes] = []
     threads = [threading.Thread(target=lambda: got.append(OpusEncoder().encode(frames(chirp())[0]))) for _ in range(4)]
@@ -147,7 +147,7 @@ def test_encoders_in_threads_give_what_each_gives_alone() -> None:
     assert got == expected
 
 
-def test_an_encoder_that_is_let_go_is_freed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_encoder_is_freed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     freed: list[object] = []
     api = load_opuslib().api.encoder
     destroy = api.destroy
@@ -178,41 +178,41 @@ def unloaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     load_opuslib.cache_clear()
 
 
-def test_the_libopus_of_pyav_is_found() -> None:
+def test_libopus_of_pyav_is_found() -> None:
     path = find_libopus()
     assert path is not None
     assert "libopus" in Path(path).name
     assert Path(path).exists()
 
 
-def test_without_a_wheel_the_systems_libopus_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_system_libopus_is_the_fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("av.__file__", str(tmp_path / "site-packages" / "av" / "__init__.py"))
     monkeypatch.setattr(ctypes.util, "find_library", lambda name: f"lib{name}.so.0")
     assert find_libopus() == "libopus.so.0"
 
 
-def test_no_libopus_is_said_with_the_way_out(unloaded: pytest.MonkeyPatch) -> None:
+def test_missing_libopus_is_reported_with_advice(unloaded: pytest.MonkeyPatch) -> None:
     unloaded.setattr(opus, "find_libopus", lambda: None)
-    with pytest.raises(OpusMissing, match=r"needs libopus, which is not there; install it \(.*apt install libopus0"):
+    with pytest.raises(OpusMissing, match=r"libopus, .*was not found; install it \(.*apt install libopus0"):
         OpusEncoder()
     unloaded.undo()
-    assert OpusEncoder().pre_skip_samples == 156  # once it is there, it works
+    assert OpusEncoder().pre_skip_samples == 156  # works once it is installed
 
 
-def test_a_libopus_that_cannot_be_loaded_is_said(unloaded: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_unloadable_libopus_is_reported(unloaded: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "libopus.so").write_bytes(b"not a library")
     unloaded.setattr(opus, "find_libopus", lambda: str(tmp_path / "libopus.so"))
     with pytest.raises(OpusMissing, match=r"libopus cannot be loaded \(.*libopus\.so.*\); install it"):
         OpusEncoder()
 
 
-def test_the_question_to_the_system_is_answered_only_during_the_import(unloaded: pytest.MonkeyPatch) -> None:
+def test_find_library_is_patched_only_during_import(unloaded: pytest.MonkeyPatch) -> None:
     asked = ctypes.util.find_library
     OpusEncoder()
     assert ctypes.util.find_library is asked
 
 
-def test_nothing_is_said_at_exit_or_in_a_first_import(tmp_path: Path) -> None:
+def test_no_output_at_first_import_or_exit(tmp_path: Path) -> None:
     script = (
         "import numpy as np; from sayline_tts.server.audio.opus import OpusEncoder\n"
         "kept = OpusEncoder(); kept.encode(np.zeros(1920, np.float32))\n"

@@ -7,7 +7,7 @@ TONE = np.asarray(0.5 * np.sin(2 * np.pi * 440 * np.arange(24_000) / 24_000), np
 
 
 @pytest.mark.parametrize("to_hz", [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000])
-def test_it_is_never_more_than_2_ms_behind(to_hz: int) -> None:
+def test_delay_is_at_most_2_ms(to_hz: int) -> None:
     resampler, came = Resampler(24_000, to_hz), 0
     for number in range(12):
         came += len(resampler.feed(TONE[number * 1920 : (number + 1) * 1920]))
@@ -16,7 +16,7 @@ def test_it_is_never_more_than_2_ms_behind(to_hz: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 77, 1920, 24_000])
-def test_how_it_is_cut_makes_no_difference(size: int) -> None:
+def test_chunk_size_does_not_change_the_output(size: int) -> None:
     sound = TONE[:6_000]
     whole, cut = Resampler(24_000, 16_000), Resampler(24_000, 16_000)
     pieces = [cut.feed(sound[at : at + size]) for at in range(0, len(sound), size)]
@@ -24,12 +24,12 @@ def test_how_it_is_cut_makes_no_difference(size: int) -> None:
     assert np.array_equal(np.concatenate([*pieces, cut.end()]), expected)
 
 
-def test_nothing_in_is_nothing_out() -> None:
+def test_empty_input_gives_no_output() -> None:
     resampler = Resampler(24_000, 16_000)
     assert len(resampler.feed(TONE[:0])) == 0
     assert len(Resampler(24_000, 16_000).end()) == 0
 
 
-def test_what_ffmpeg_gets_is_bounded_and_a_number() -> None:
+def test_frames_are_clipped_and_have_no_nan() -> None:
     frame = to_frame(np.array([0.5, np.nan, np.inf, -np.inf, 3, -3], np.float32), 24_000, 0)
     assert frame.to_ndarray()[0].tolist() == [0.5, 0, 1, -1, 1, -1]

@@ -1,4 +1,4 @@
-"""The commands, run as a user types them: with a model that only counts, or with the embedded one, loaded once."""
+"""Fixtures that run commands as typed by a user, with a recording model or with the embedded one, loaded once."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,34 +19,34 @@ FRAME_SAMPLES = 1920
 
 
 class CountingModel:
-    """Speaks three frames of whatever text. What it was asked for is in `asked`."""
+    """Generates three frames for any text, and records its arguments in `calls`."""
 
     sample_rate, reason, default_voice, voices = 24_000, "a stand-in for tests", "nobody", ("nobody", "somebody")
 
     def __init__(self) -> None:
-        self.asked: dict[str, Any] = {}
-        self.breaks_off: BaseException | None = None
+        self.calls: dict[str, Any] = {}
+        self.interrupt: BaseException | None = None
 
     def get_state_for_audio_prompt(self, source: str | Path, truncate: bool = False) -> str:
-        self.asked |= {"voice": source, "truncate": truncate}
+        self.calls |= {"voice": source, "truncate": truncate}
         return "a voice"
 
     def generate_audio_stream(
         self, state: str, text: str, frames_after_eos: int | None, seed: int | None
     ) -> Iterator[Tensor]:
-        self.asked |= {"text": text, "frames_after_eos": frames_after_eos, "seed": seed}
+        self.calls |= {"text": text, "frames_after_eos": frames_after_eos, "seed": seed}
         return self._frames()
 
     def _frames(self) -> Iterator[Tensor]:
         for number in range(3):
-            if number == 2 and self.breaks_off:
-                raise self.breaks_off
+            if number == 2 and self.interrupt:
+                raise self.interrupt
             yield torch.full((FRAME_SAMPLES,), 0.25)
 
 
 @pytest.fixture
 def sayline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sayline]:
-    """Runs `sayline <arguments>` in an empty folder."""
+    """Run `sayline <arguments>` in an empty folder."""
     app = typer.Typer(pretty_exceptions_enable=False)
     app.callback()(lambda: None)
     register(app)
@@ -56,7 +56,7 @@ def sayline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sayline
         return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin, env=env)
 
     yield run
-    enable_progress_bars()  # which `-q` switches off for the whole process
+    enable_progress_bars()  # `-q` disables them for the whole process
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> CountingModel:
 
     def load_model(*arguments: object) -> CountingModel:
         names = ("variant", "config", "temp", "lsd_decode_steps", "noise_clamp", "eos_threshold", "device", "precision")
-        model.asked |= dict(zip(names, arguments, strict=True))
+        model.calls |= dict(zip(names, arguments, strict=True))
         return model
 
     monkeypatch.setattr(TTSModel, "load_model", load_model)
@@ -84,8 +84,8 @@ def embedded(loaded: TTSModel, monkeypatch: pytest.MonkeyPatch) -> TTSModel:
     return loaded
 
 
-def mistake(result: Result) -> str:
-    """The message of a user's mistake, after making sure that it is one."""
+def usage_error(result: Result) -> str:
+    """Assert that the command failed with a usage error, and return its message."""
     assert result.exit_code == 2, result.output
     assert isinstance(result.exception, SystemExit)
     lines = [line for line in result.stderr.splitlines() if line.startswith("sayline: ")]

@@ -1,4 +1,4 @@
-"""`sayline doctor`: what is found, in words or as JSON, and what the shell hears."""
+"""`sayline doctor`: output as text and JSON, and exit codes."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from sayline_tts.server.commands import checks
 from sayline_tts.server.commands.checks import Finding, Status
 from sayline_tts.server.settings import Settings
-from tests.server.commands.conftest import Sayline, mistake
+from tests.server.commands.conftest import Sayline, usage_error
 
 FINE = Finding("cores", Status.FINE, "2")
 SLOW = Finding("processor", Status.WARNING, "AVX2", "take a better one")
@@ -16,18 +16,18 @@ FULL = Finding("memory", Status.FAILURE, "0.1 GB free", "free some")
 
 @pytest.fixture
 def examined(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
-    """What the machine was examined for; `found` says what comes out."""
+    """The settings that the checks ran with. Port 8000 gives warnings only, others a failure."""
     seen: list[Settings] = []
 
-    def examine(settings: Settings) -> list[Finding]:
+    def run_checks(settings: Settings) -> list[Finding]:
         seen.append(settings)
         return [FINE, SLOW] if settings.port == 8000 else [FINE, FULL]
 
-    monkeypatch.setattr(checks, "examine", examine)
+    monkeypatch.setattr(checks, "run_checks", run_checks)
     return seen
 
 
-def test_findings_are_told_with_what_to_do(sayline: Sayline, examined: list[Settings]) -> None:
+def test_findings_are_printed_with_advice(sayline: Sayline, examined: list[Settings]) -> None:
     done = sayline("doctor")
     assert done.exit_code == 0
     assert done.stdout.splitlines() == [
@@ -38,13 +38,13 @@ def test_findings_are_told_with_what_to_do(sayline: Sayline, examined: list[Sett
     ]
 
 
-def test_a_failure_is_heard_by_the_shell(sayline: Sayline, examined: list[Settings]) -> None:
+def test_failure_sets_the_exit_code(sayline: Sayline, examined: list[Settings]) -> None:
     done = sayline("doctor", "--port", "9000")
     assert done.exit_code == 1
-    assert done.stdout.splitlines()[-1] == "The server cannot run so: 1 to mend."
+    assert done.stdout.splitlines()[-1] == "The server cannot start: fix the failures above (1)."
 
 
-def test_programs_read_json(sayline: Sayline, examined: list[Settings]) -> None:
+def test_json_output(sayline: Sayline, examined: list[Settings]) -> None:
     done = sayline("doctor", "--json", "--port", "9000")
     assert done.exit_code == 1
     assert json.loads(done.stdout) == {
@@ -57,7 +57,7 @@ def test_programs_read_json(sayline: Sayline, examined: list[Settings]) -> None:
     assert json.loads(sayline("doctor", "--json").stdout)["fit"] is True
 
 
-def test_it_takes_the_settings_of_the_server(
+def test_server_options_and_variables_are_used(
     sayline: Sayline, examined: list[Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAYLINE_SLOTS", "5")
@@ -65,12 +65,12 @@ def test_it_takes_the_settings_of_the_server(
     assert [(settings.slots, settings.variant) for settings in examined] == [(5, "german")]
 
 
-def test_settings_that_cannot_be_are_a_mistake(sayline: Sayline, examined: list[Settings]) -> None:
-    assert "port" in mistake(sayline("doctor", "--port", "70000"))
+def test_invalid_settings_are_a_usage_error(sayline: Sayline, examined: list[Settings]) -> None:
+    assert "port" in usage_error(sayline("doctor", "--port", "70000"))
 
 
-def test_on_this_machine_every_topic_is_looked_at(sayline: Sayline) -> None:
-    """The real checks, whatever they find here."""
+def test_all_checks_run_on_this_machine(sayline: Sayline) -> None:
+    """The real checks, whatever their findings."""
     done = sayline("doctor", "--json", "--variant", "embedded", "--port", "0")
     topics = [finding["topic"] for finding in json.loads(done.stdout)["findings"]]
     assert topics == [

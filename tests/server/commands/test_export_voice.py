@@ -1,4 +1,4 @@
-"""`sayline export-voice`: one recording, a folder of them, and what cannot be."""
+"""`sayline export-voice` for files and folders, and its errors."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from sayline_tts.engine.tts_model import TTSModel
 from tests.engine.sounds import speech, wav
-from tests.server.commands.conftest import Sayline, mistake
+from tests.server.commands.conftest import Sayline, usage_error
 
 
 @pytest.fixture
@@ -25,7 +25,9 @@ def _names(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
 
 
-def test_an_exported_voice_speaks_like_its_recording(sayline: Sayline, embedded: TTSModel, recordings: Path) -> None:
+def test_exported_voice_gives_the_same_speech_as_its_recording(
+    sayline: Sayline, embedded: TTSModel, recordings: Path
+) -> None:
     ann = recordings / "ann.wav"
     result = sayline("export-voice", ann, "ann.safetensors")
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (0, f"{ann} -> ann.safetensors")
@@ -34,13 +36,13 @@ def test_an_exported_voice_speaks_like_its_recording(sayline: Sayline, embedded:
     assert Path("a.wav").read_bytes() == Path("b.wav").read_bytes()
 
 
-def test_a_file_may_go_into_a_folder(sayline: Sayline, embedded: TTSModel, recordings: Path, tmp_path: Path) -> None:
+def test_output_may_be_a_folder(sayline: Sayline, embedded: TTSModel, recordings: Path, tmp_path: Path) -> None:
     (tmp_path / "voices").mkdir()
     assert sayline("export-voice", recordings / "ann.wav", "voices").exit_code == 0
     assert _names(tmp_path / "voices") == ["ann.safetensors"]
 
 
-def test_every_recording_of_a_folder_becomes_a_voice(
+def test_all_recordings_of_a_folder_are_converted(
     sayline: Sayline, embedded: TTSModel, recordings: Path, tmp_path: Path
 ) -> None:
     result = sayline("export-voice", recordings, "new/voices", "-q")
@@ -48,7 +50,7 @@ def test_every_recording_of_a_folder_becomes_a_voice(
     assert _names(tmp_path / "new" / "voices") == ["ann.safetensors", "bob.safetensors"]
 
 
-def test_one_bad_recording_does_not_stop_the_others(
+def test_bad_recording_does_not_stop_the_others(
     sayline: Sayline, embedded: TTSModel, recordings: Path, tmp_path: Path
 ) -> None:
     (recordings / "ann.wav").write_bytes(b"")
@@ -56,31 +58,31 @@ def test_one_bad_recording_does_not_stop_the_others(
     assert result.exit_code == 1
     assert "sayline: " in result.stderr
     assert "ann.wav is empty" in result.stderr
-    assert result.stderr.splitlines()[-1] == "1 of 2 voices made."
+    assert result.stderr.splitlines()[-1] == "1 of 2 recordings converted."
     assert _names(tmp_path / "voices") == ["bob.safetensors"]
 
 
-def test_a_voice_file_is_written_over(sayline: Sayline, embedded: TTSModel, recordings: Path) -> None:
+def test_existing_voice_file_is_overwritten(sayline: Sayline, embedded: TTSModel, recordings: Path) -> None:
     Path("ann.safetensors").write_bytes(b"old")
     assert sayline("export-voice", recordings / "ann.wav", "ann.safetensors").exit_code == 0
     assert Path("ann.safetensors").stat().st_size > 1000
 
 
-def test_a_long_recording_needs_truncate(sayline: Sayline, embedded: TTSModel) -> None:
+def test_long_recording_needs_truncate(sayline: Sayline, embedded: TTSModel) -> None:
     Path("long.wav").write_bytes(wav(speech(31, 8000), 8000))
-    assert "--truncate" in mistake(sayline("export-voice", "long.wav", "long.safetensors"))
+    assert "--truncate" in usage_error(sayline("export-voice", "long.wav", "long.safetensors"))
     assert not Path("long.safetensors").exists()
     assert sayline("export-voice", "long.wav", "long.safetensors", "--truncate").exit_code == 0
 
 
-def test_a_place_that_cannot_be_written_is_named(
+def test_unwritable_output_is_named(
     sayline: Sayline, embedded: TTSModel, recordings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    told = mistake(sayline("export-voice", recordings / "ann.wav", "ann.safetensors"))
+    told = usage_error(sayline("export-voice", recordings / "ann.wav", "ann.safetensors"))
     assert "cannot write ann.safetensors (No space left on device)" in told
 
 
@@ -89,21 +91,21 @@ def test_a_place_that_cannot_be_written_is_named(
     [
         ("recordings", "voice.safetensors", "so OUTPUT must be a folder too"),
         ("recordings", "recordings/ann.wav", "so OUTPUT must be a folder too"),
-        ("recordings", "recordings/ann.wav/voices", "cannot make the folder"),
+        ("recordings", "recordings/ann.wav/voices", "cannot create folder"),
         ("recordings/ann.wav", "voice.wav", "try voice.safetensors"),
-        ("recordings/ann.wav", "missing/voice.safetensors", "no folder missing; make it first"),
-        ("recordings/eve.wav", "voice.safetensors", "there is no file recordings/eve.wav"),
-        (".", "voices", "no recording in ."),
+        ("recordings/ann.wav", "missing/voice.safetensors", "folder missing does not exist; create it"),
+        ("recordings/eve.wav", "voice.safetensors", "no such file: recordings/eve.wav"),
+        (".", "voices", "no recordings in ."),
     ],
 )
-def test_what_does_not_go_together_is_explained(
+def test_invalid_combinations_are_explained(
     source: str, output: str, message: str, sayline: Sayline, recordings: Path
 ) -> None:
-    assert message in mistake(sayline("export-voice", source, output))
+    assert message in usage_error(sayline("export-voice", source, output))
 
 
-def test_two_recordings_of_one_name_are_explained(sayline: Sayline, recordings: Path) -> None:
+def test_recordings_with_the_same_stem_are_rejected(sayline: Sayline, recordings: Path) -> None:
     (recordings / "ann.mp3").touch()
-    assert "ann.mp3 and ann.wav would both become ann.safetensors" in mistake(
+    assert "ann.mp3 and ann.wav would both become ann.safetensors" in usage_error(
         sayline("export-voice", recordings, "voices")
     )

@@ -1,4 +1,4 @@
-"""`sayline keys`: made, listed, revoked; shown once."""
+"""`sayline keys`: create, list and revoke keys."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from sayline_tts.server.access.key_ring import KeyRing
 from sayline_tts.server.access.keys import KeyFile
 from sayline_tts.server.settings import Settings
-from tests.server.commands.conftest import Sayline, mistake
+from tests.server.commands.conftest import Sayline, usage_error
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeyFile:
     return KeyFile(tmp_path / "kept" / "keys.json")
 
 
-def test_a_key_is_printed_alone_so_that_programs_can_take_it(sayline: Sayline, file: KeyFile) -> None:
+def test_only_the_key_is_printed_to_standard_output(sayline: Sayline, file: KeyFile) -> None:
     done = sayline("keys", "add", "ann")
     assert done.exit_code == 0
     assert re.fullmatch(r"say_\S{43}\n", done.stdout)
@@ -28,7 +28,7 @@ def test_a_key_is_printed_alone_so_that_programs_can_take_it(sayline: Sayline, f
     assert found.name == "ann"
 
 
-def test_limits_are_kept_with_the_key(sayline: Sayline, file: KeyFile) -> None:
+def test_limits_are_stored_with_the_key(sayline: Sayline, file: KeyFile) -> None:
     limits = "--contexts 4 --chars-per-minute 6000 --voice alba --voice bob --stored-voices 2"
     assert sayline("keys", "add", "ann", *limits.split()).exit_code == 0
     (key,) = file.read() or ()
@@ -36,7 +36,7 @@ def test_limits_are_kept_with_the_key(sayline: Sayline, file: KeyFile) -> None:
     assert key.limits.voices == ("alba", "bob")
 
 
-def test_a_list_shows_whose_keys_are_good_and_no_key(sayline: Sayline, file: KeyFile) -> None:
+def test_list_shows_names_and_limits_but_no_keys(sayline: Sayline, file: KeyFile) -> None:
     key = sayline("keys", "add", "ann", "--contexts", 4, "--voice", "alba", "--stored-voices", 0).stdout.strip()
     sayline("keys", "add", "bob")
     listed = sayline("keys", "list").stdout
@@ -46,41 +46,39 @@ def test_a_list_shows_whose_keys_are_good_and_no_key(sayline: Sayline, file: Key
     assert (file.read() or ())[0].sha256 not in listed
 
 
-def test_an_empty_list_says_how_to_make_one(sayline: Sayline, file: KeyFile) -> None:
+def test_empty_list_explains_how_to_create_a_key(sayline: Sayline, file: KeyFile) -> None:
     listed = sayline("keys", "list")
     assert (listed.exit_code, listed.stdout) == (0, "")
     assert "sayline keys add" in listed.stderr
 
 
-def test_a_revoked_key_is_gone(sayline: Sayline, file: KeyFile) -> None:
+def test_revoked_key_is_gone(sayline: Sayline, file: KeyFile) -> None:
     key = sayline("keys", "add", "ann").stdout.strip()
     done = sayline("keys", "revoke", "ann")
     assert (done.exit_code, done.stdout) == (0, "")
-    assert "ann is revoked" in done.stderr
+    assert "Revoked key ann." in done.stderr
     assert KeyRing(file).find(key) is None
-    assert "there is no key 'ann'" in mistake(sayline("keys", "revoke", "ann"))
+    assert "no key named 'ann'" in usage_error(sayline("keys", "revoke", "ann"))
 
 
 @pytest.mark.parametrize("name", ["a b", "anonymous"])
-def test_a_name_that_cannot_be_is_one_line(sayline: Sayline, file: KeyFile, name: str) -> None:
-    assert "cannot be a key's name" in mistake(sayline("keys", "add", name))
+def test_invalid_name_is_a_usage_error(sayline: Sayline, file: KeyFile, name: str) -> None:
+    assert "invalid key name" in usage_error(sayline("keys", "add", name))
 
 
 @pytest.mark.parametrize("limit", ["--contexts=0", "--chars-per-minute=-1", "--stored-voices=-1", "--contexts=x"])
-def test_a_limit_that_cannot_be_makes_no_key(sayline: Sayline, file: KeyFile, limit: str) -> None:
+def test_invalid_limit_creates_no_key(sayline: Sayline, file: KeyFile, limit: str) -> None:
     assert sayline("keys", "add", "ann", limit).exit_code == 2
     assert file.read() is None
 
 
-def test_the_file_can_be_named(sayline: Sayline, file: KeyFile, tmp_path: Path) -> None:
+def test_keys_file_option(sayline: Sayline, file: KeyFile, tmp_path: Path) -> None:
     sayline("keys", "add", "ann", "--keys-file", tmp_path / "other.json")
     assert file.read() is None
     assert "ann" in sayline("keys", "list", "--keys-file", tmp_path / "other.json").stdout
 
 
-def test_without_a_name_the_server_s_own_file_is_taken(
-    sayline: Sayline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_default_file_is_the_servers(sayline: Sayline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SAYLINE_KEYS_FILE", raising=False)
     monkeypatch.setenv("SAYLINE_DATA", str(tmp_path / "data"))
     sayline("keys", "add", "ann")

@@ -1,4 +1,4 @@
-"""`sayline serve`: what is typed becomes settings."""
+"""`sayline serve`: options become settings."""
 
 import gc
 import os
@@ -16,11 +16,11 @@ from sayline_tts.engine.errors import InputError
 from sayline_tts.server.commands.serve import with_options
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.settings_table import settings
-from tests.server.commands.conftest import Sayline, mistake
+from tests.server.commands.conftest import Sayline, usage_error
 
 
 class Others(BaseSettings):
-    """Kinds of settings that ours may have one day."""
+    """Kinds of settings that the server does not have yet."""
 
     warm: bool = Field(default=True, description="warm")
     cold: bool = Field(default=False, description="cold")
@@ -29,7 +29,7 @@ class Others(BaseSettings):
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
-    """Settings that a server was started with."""
+    """The settings of each started server."""
     settings: list[Settings] = []
     monkeypatch.setitem(sys.modules, "sayline_tts.server.app", SimpleNamespace(serve=settings.append))
     for name in os.environ:
@@ -38,7 +38,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     return settings
 
 
-def test_every_setting_is_an_option_that_the_help_explains(sayline: Sayline) -> None:
+def test_every_setting_is_an_option_with_help(sayline: Sayline) -> None:
     told = " ".join(sayline("serve", "--help", env={"COLUMNS": "1000"}).stdout.split())
     for setting in settings():
         assert f" {setting.flag} " in told
@@ -46,7 +46,7 @@ def test_every_setting_is_an_option_that_the_help_explains(sayline: Sayline) -> 
         assert f"[default: ({setting.default or 'none'})]" in told
 
 
-def test_without_options_the_defaults_count(sayline: Sayline, served: list[Settings]) -> None:
+def test_defaults_apply_without_options(sayline: Sayline, served: list[Settings]) -> None:
     assert sayline("serve").exit_code == 0
     assert served == [Settings()]
 
@@ -75,7 +75,7 @@ def test_options_become_settings(sayline: Sayline, served: list[Settings]) -> No
     }
 
 
-def test_switches_and_lists_become_settings_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_switches_and_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sayline_tts.server.settings_table.Settings", Others)
     given: list[dict[str, Any]] = []
     app = typer.Typer()
@@ -85,14 +85,14 @@ def test_switches_and_lists_become_settings_too(monkeypatch: pytest.MonkeyPatch)
     assert given == [{}, {"warm": False, "cold": False}, {"warm": True}, {"origins": ["a", "b"]}]
 
 
-def test_an_unknown_option_is_named(sayline: Sayline, served: list[Settings]) -> None:
+def test_unknown_option_is_named(sayline: Sayline, served: list[Settings]) -> None:
     done = sayline("serve", "--prot", "9000")
     assert done.exit_code == 2
     assert "--prot" in done.stderr
     assert not served
 
 
-def test_the_environment_counts_where_no_option_is_given(
+def test_environment_applies_where_no_option_is_given(
     sayline: Sayline, served: list[Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (("PORT", "9000"), ("SLOTS", "4"), ("INSECURE", "2"), ("API_KEY", "secret")):
@@ -103,22 +103,20 @@ def test_the_environment_counts_where_no_option_is_given(
     assert settings.api_key is not None
 
 
-def test_a_setting_that_cannot_be_is_named(sayline: Sayline, served: list[Settings]) -> None:
-    assert "port" in mistake(sayline("serve", "--port", "70000"))
+def test_invalid_setting_is_named(sayline: Sayline, served: list[Settings]) -> None:
+    assert "port" in usage_error(sayline("serve", "--port", "70000"))
     assert not served
 
 
-def test_what_stops_the_server_is_one_line(
-    sayline: Sayline, served: list[Settings], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_startup_error_is_one_line(sayline: Sayline, served: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(settings: Settings) -> None:
         raise InputError("port 8000 is in use; choose another")
 
     monkeypatch.setitem(sys.modules, "sayline_tts.server.app", SimpleNamespace(serve=fail))
-    assert "port 8000 is in use" in mistake(sayline("serve"))
+    assert "port 8000 is in use" in usage_error(sayline("serve"))
 
 
-def test_nobody_looks_for_garbage_while_the_server_is_loaded(
+def test_garbage_collection_is_off_while_loading(
     sayline: Sayline, served: list[Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[bool] = []

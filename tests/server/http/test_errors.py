@@ -4,15 +4,15 @@ import pytest
 from aiohttp import ClientSession, web
 
 from sayline_tts.engine.errors import Full, TextError
-from sayline_tts.server.access.limits import Limited
-from sayline_tts.server.http.errors import RequestError, tell_errors
-from tests.server.peer import running
+from sayline_tts.server.access.limits import RateLimited
+from sayline_tts.server.http.errors import RequestError, error_middleware
+from tests.server.stream_client import serving
 
 FAULTS = {
     "text": (TextError("no words"), 400, "invalid_request_error", None, "bad_text"),
     "param": (RequestError("too fast", "speed"), 400, "invalid_request_error", "speed", "bad_request"),
     "full": (Full("full", 2_300), 503, "server_error", None, "full"),
-    "limited": (Limited("rate_limited", "slowly", 100), 429, "rate_limit_error", None, "rate_limited"),
+    "limited": (RateLimited("rate_limited", "slowly", 100), 429, "rate_limit_error", None, "rate_limited"),
     "http": (web.HTTPForbidden(text="not you\n"), 403, "permission_error", None, "forbidden"),
     "ours": (ZeroDivisionError("secret"), 500, "server_error", None, "internal"),
 }
@@ -23,28 +23,28 @@ async def fail(request: web.Request) -> web.Response:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-async def test_every_fault_has_one_shape(name: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_all_errors_have_the_same_format(name: str, caplog: pytest.LogCaptureFixture) -> None:
     fault, status, kind, param, code = FAULTS[name]
-    app = web.Application(middlewares=[tell_errors])
+    app = web.Application(middlewares=[error_middleware])
     app.add_routes([web.get("/{name}", fail)])
-    async with running(app) as address, ClientSession() as client, client.get(f"http://{address}/{name}") as response:
-        told = await response.json()
+    async with serving(app) as address, ClientSession() as client, client.get(f"http://{address}/{name}") as response:
+        content = await response.json()
         retry_after = response.headers.get("Retry-After")
     assert response.status == status
-    message = told["error"].pop("message")
-    assert told == {"error": {"type": kind, "param": param, "code": code}}
+    message = content["error"].pop("message")
+    assert content == {"error": {"type": kind, "param": param, "code": code}}
     assert retry_after == {"full": "3", "limited": "1"}.get(name)
     assert message == {"ours": "internal error", "http": "not you"}.get(name, str(fault))
     assert ("secret" in caplog.text) == (name == "ours")
 
 
-async def test_what_is_no_fault_goes_through(caplog: pytest.LogCaptureFixture) -> None:
+async def test_redirects_pass_through(caplog: pytest.LogCaptureFixture) -> None:
     async def elsewhere(request: web.Request) -> web.Response:
         raise web.HTTPFound("/nowhere")
 
-    app = web.Application(middlewares=[tell_errors])
+    app = web.Application(middlewares=[error_middleware])
     app.add_routes([web.get("/", elsewhere)])
-    async with running(app) as address, ClientSession() as client:
+    async with serving(app) as address, ClientSession() as client:
         response = await client.get(f"http://{address}/", allow_redirects=False)
         assert (response.status, response.headers["Location"]) == (302, "/nowhere")
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]

@@ -5,7 +5,7 @@ import pytest
 from aiohttp import web
 
 from sayline_tts.server.http.health import Health, add_routes
-from tests.server.peer import running
+from tests.server.stream_client import serving
 
 
 @pytest.mark.parametrize(
@@ -16,15 +16,15 @@ from tests.server.peer import running
         (False, False, {"/health": (503, "failed"), "/healthz": (503, "failed"), "/readyz": (503, "failed")}),
     ],
 )
-async def test_who_asks_hears_whether_it_lives_and_whether_it_takes_more(
+async def test_health_endpoints_report_liveness_and_readiness(
     alive: bool, accepting: bool, expected: dict[str, Any]
 ) -> None:
     app = web.Application()
     add_routes(app, Health(lambda: alive, lambda: accepting, lambda: {"sessions": 3}))
-    async with running(app) as address, aiohttp.ClientSession() as client:
+    async with serving(app) as address, aiohttp.ClientSession() as client:
         for path, answer in expected.items():
             async with client.get(f"http://{address}{path}") as response:
-                told = await response.json()
-                assert (response.status, told["status"]) == answer
-                assert ("sessions" in told) == (path == "/healthz")
+                content = await response.json()
+                assert (response.status, content["status"]) == answer
+                assert ("sessions" in content) == (path == "/healthz")
                 assert response.headers["Cache-Control"] == "no-store"

@@ -3,17 +3,17 @@ import pytest
 from aiohttp import web
 
 from sayline_tts.server.http.metrics import PATH, add_routes
-from sayline_tts.server.metrics import WATCHED, Metrics
-from tests.server.peer import running
+from sayline_tts.server.metrics import GAUGES, Metrics
+from tests.server.stream_client import serving
 
-WHERE = {name: lambda: 7.0 for name in WATCHED if name != "tasks"}
+WHERE = {name: lambda: 7.0 for name in GAUGES if name != "tasks"}
 
 
-async def test_they_are_read_at_their_address() -> None:
+async def test_metrics_are_served() -> None:
     app, metrics = web.Application(), Metrics()
     add_routes(app, metrics, WHERE)
-    metrics.on_over("done")
-    async with running(app) as address, aiohttp.ClientSession() as client, client.get(f"http://{address}{PATH}") as got:
+    metrics.on_context_end("done")
+    async with serving(app) as address, aiohttp.ClientSession() as client, client.get(f"http://{address}{PATH}") as got:
         assert got.status == 200
         assert got.headers["Content-Type"].startswith("text/plain; version=0.0.4")
         lines = (await got.text()).splitlines()
@@ -23,6 +23,6 @@ async def test_they_are_read_at_their_address() -> None:
     assert tasks >= 1
 
 
-def test_nothing_that_is_watched_is_forgotten() -> None:
+def test_missing_gauge_source_is_an_assertion() -> None:
     with pytest.raises(AssertionError, match="sessions"):
         add_routes(web.Application(), Metrics(), {name: where for name, where in WHERE.items() if name != "sessions"})

@@ -13,16 +13,16 @@ from sayline_tts.server.app import make_app
 from sayline_tts.server.http.docs import POLICY, add_routes
 from sayline_tts.server.http.openapi import document
 from sayline_tts.server.http.operations import OPERATIONS
-from sayline_tts.server.http.requests import Speak, SpeakAsOpenAI
+from sayline_tts.server.http.requests import OpenAISpeechRequest, SpeechRequest
 from sayline_tts.server.settings import Settings
 from tests.server.fakes import FakeEngine
-from tests.server.peer import running
+from tests.server.stream_client import serving
 
 DOCUMENT = document(OPERATIONS, "1.2.3")
 METHODS = {"get", "post", "delete"}
 
 
-async def test_every_route_is_documented_and_nothing_else(engine: FakeEngine, tmp_path: Path) -> None:
+async def test_documented_operations_are_the_routes(engine: FakeEngine, tmp_path: Path) -> None:
     app = await make_app(Settings.load(data=str(tmp_path)), engine.model, engine)
     routes = {
         (route.method.lower(), route.resource.canonical)
@@ -34,14 +34,14 @@ async def test_every_route_is_documented_and_nothing_else(engine: FakeEngine, tm
 
 
 def parts(value: Any) -> Iterator[dict[str, Any]]:
-    """Every object in it."""
+    """All objects within `value`."""
     if isinstance(value, dict):
         yield value
     for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from parts(each)
 
 
-def test_the_document_is_whole() -> None:
+def test_document_is_consistent() -> None:
     assert DOCUMENT["openapi"].startswith("3.1.")
     assert json.loads(json.dumps(DOCUMENT)) == DOCUMENT
     schemas = DOCUMENT["components"]["schemas"]
@@ -59,8 +59,8 @@ def test_the_document_is_whole() -> None:
             assert all(answer["description"] for answer in operation["responses"].values())
 
 
-@pytest.mark.parametrize("kind", [Speak, SpeakAsOpenAI])
-def test_requests_are_documented_as_they_are_checked(kind: type) -> None:
+@pytest.mark.parametrize("kind", [SpeechRequest, OpenAISpeechRequest])
+def test_request_schemas_match_the_structs(kind: type) -> None:
     schema = DOCUMENT["components"]["schemas"][kind.__name__]
     assert list(schema["properties"]) == [each.name for each in msgspec.structs.fields(kind)]
     example = {name: given["examples"][0] for name, given in schema["properties"].items() if "examples" in given}
@@ -68,7 +68,7 @@ def test_requests_are_documented_as_they_are_checked(kind: type) -> None:
     msgspec.json.decode(json.dumps(example), type=kind)
 
 
-def test_what_the_examples_send_can_be_asked() -> None:
+def test_examples_are_valid_requests() -> None:
     asked = 0
     for each in OPERATIONS:
         for body in re.findall(r"--json '(.*)'", each.example):
@@ -81,10 +81,10 @@ def test_what_the_examples_send_can_be_asked() -> None:
     assert asked >= 3
 
 
-async def test_it_is_served_with_a_page_that_needs_nothing_from_elsewhere() -> None:
+async def test_docs_page_loads_no_external_resources() -> None:
     app = web.Application()
     add_routes(app, DOCUMENT)
-    async with running(app) as address, aiohttp.ClientSession() as client:
+    async with serving(app) as address, aiohttp.ClientSession() as client:
         async with client.get(f"http://{address}/openapi.json") as response:
             assert await response.json() == DOCUMENT
         async with client.get(f"http://{address}/docs") as response:
@@ -93,7 +93,7 @@ async def test_it_is_served_with_a_page_that_needs_nothing_from_elsewhere() -> N
             text = await response.text()
     for each in OPERATIONS:
         assert f"<code>{each.path}</code>" in text
-    for kind in (Speak, SpeakAsOpenAI):
+    for kind in (SpeechRequest, OpenAISpeechRequest):
         for given in msgspec.structs.fields(kind):
             assert f"<code>{given.name}</code>" in text
     assert not re.findall(r"<script|<link|<img|src=|https?://(?!host)[\w.]+/", text)

@@ -1,4 +1,4 @@
-"""The whole way with the embedded voice: what a listener hears is what the model says."""
+"""End to end over WebSocket with the embedded model: clients receive what the model generates."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,20 +13,20 @@ from sayline_tts.engine.scheduling.utterance import Utterance
 from sayline_tts.server.app import make_app
 from sayline_tts.server.audio.opus import load_opuslib
 from sayline_tts.server.settings import Settings
-from tests.server.peer import Peer, is_last, peer, running
+from tests.server.stream_client import StreamClient, connected_client, is_final, serving
 
 TEXT = "Hello there. It is a fine day, is it not? Yes."
-ROUNDING = 8 / 32768  # rows that step together sum in another order than rows alone
+ROUNDING = 8 / 32768  # summation order differs between batch sizes
 
 
 @pytest.fixture
 async def speaking(model: Model) -> AsyncIterator[str]:
-    async with running(await make_app(Settings(), model)) as address:
+    async with serving(await make_app(Settings(), model)) as address:
         yield address
 
 
 def alone(model: Model, voice: str, parts: list[str], seed: int, decode_steps: int = 1) -> np.ndarray:
-    """What the engine makes of these segments, without a server."""
+    """The engine's audio of these segments, without a server."""
     utterance = Utterance(model.load_voice(voice), model.sampling(decode_steps=decode_steps, seed=seed))
     for part in parts:
         utterance.add(model.segment(part))
@@ -53,7 +53,7 @@ def decode(packets: list[bytes]) -> np.ndarray:
     return np.frombuffer(b"".join(parts), np.float32)
 
 
-async def word_by_word(one: Peer, text: str, context_id: str, **fields: object) -> None:
+async def word_by_word(one: StreamClient, text: str, context_id: str, **fields: object) -> None:
     await one.send("start", context_id, **fields)
     for word in text.split():
         await one.send("text", context_id, text=word + " ")
@@ -61,39 +61,41 @@ async def word_by_word(one: Peer, text: str, context_id: str, **fields: object) 
 
 
 @pytest.mark.parametrize("encoding", ["json", "msgpack"])
-async def test_pcm_is_what_the_model_says(speaking: str, model: Model, encoding: str) -> None:
-    async with peer(speaking, encoding) as one:
+async def test_pcm_is_the_models_output(speaking: str, model: Model, encoding: str) -> None:
+    async with connected_client(speaking, encoding) as one:
         await word_by_word(one, TEXT, "a", format="pcm", seed=11, voice="angus")
-        await one.hear_all()
-    parts = one.of("segment")
+        await one.receive_until_final()
+    parts = one.messages_of("segment")
     expected = alone(model, "angus", [part["text"] for part in parts], 11)
     heard = one.pcm() / 32768
     assert len(parts) == 3
     assert heard.shape == expected.shape
     assert np.abs(heard - expected).max() < ROUNDING
-    assert one.heard[-1]["duration_ms"] == len(expected) / 24
+    assert one.received[-1]["duration_ms"] == len(expected) / 24
     assert [part["start_ms"] for part in parts] == [0, *(part["end_ms"] for part in parts[:-1])]
-    assert parts[-1]["end_ms"] == one.heard[-1]["duration_ms"]
+    assert parts[-1]["end_ms"] == one.received[-1]["duration_ms"]
 
 
-async def test_opus_is_the_same_speech(speaking: str, model: Model) -> None:
-    async with peer(speaking, greet=False) as one:
-        skip = (await one.hear())["opus_pre_skip"]
-        await one.say("Hello there, how are you?", seed=3)
-        await one.hear_all()
-    packets = [audio["data"] for audio in one.of("audio")]
+async def test_opus_decodes_to_the_same_speech(speaking: str, model: Model) -> None:
+    async with connected_client(speaking, expect_ready=False) as one:
+        skip = (await one.receive())["opus_pre_skip"]
+        await one.speak("Hello there, how are you?", seed=3)
+        await one.receive_until_final()
+    packets = [audio["data"] for audio in one.messages_of("audio")]
     expected = alone(model, "clara", ["Hello there, how are you?"], 3)
     decoded = decode(packets)
     assert decoded.shape == expected.shape
     heard, sent = decoded[skip:], expected[:-skip]
     assert np.square(heard - sent).sum() < 0.3 * np.square(sent).sum()
-    assert [audio["start_sample"] for audio in one.of("audio")] == [1920 * number for number in range(len(packets))]
+    assert [audio["start_sample"] for audio in one.messages_of("audio")] == [
+        1920 * number for number in range(len(packets))
+    ]
 
 
-async def test_more_decode_steps_are_taken_where_they_are_asked_for(speaking: str, model: Model) -> None:
-    async with peer(speaking) as one:
-        await one.say("Hello there.", format="pcm", seed=5, decode_steps=3)
-        await one.hear_all()
+async def test_decode_steps_option_is_used(speaking: str, model: Model) -> None:
+    async with connected_client(speaking) as one:
+        await one.speak("Hello there.", format="pcm", seed=5, decode_steps=3)
+        await one.receive_until_final()
     wish = {"text": "Hello there.", "format": "pcm", "seed": 5, "decode_steps": 3}
     async with aiohttp.ClientSession() as client, client.post(f"http://{speaking}/stream", json=wish) as response:
         streamed = np.frombuffer(await response.read(), "<i2") / 32768
@@ -103,21 +105,21 @@ async def test_more_decode_steps_are_taken_where_they_are_asked_for(speaking: st
     assert np.abs(expected - alone(model, "clara", ["Hello there."], 5)[: len(expected)]).max() > 10 * ROUNDING
 
 
-async def test_the_seed_fixes_the_speech(speaking: str) -> None:
-    async with peer(speaking) as one:
+async def test_seed_determines_the_speech(speaking: str) -> None:
+    async with connected_client(speaking) as one:
         for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-            await one.say("Hello there.", name, format="pcm", seed=seed, temperature=0.9)
-            await one.hear_all(name)
+            await one.speak("Hello there.", name, format="pcm", seed=seed, temperature=0.9)
+            await one.receive_until_final(name)
     assert np.abs(one.pcm("a") - one.pcm("b").astype(int)).max() <= 1
     short = min(len(one.pcm("a")), len(one.pcm("c")))
     assert np.abs(one.pcm("a")[:short] - one.pcm("c")[:short].astype(int)).max() > 100
 
 
-async def test_twenty_sessions_speak_at_once(speaking: str, model: Model) -> None:
+async def test_twenty_concurrent_sessions(speaking: str, model: Model) -> None:
     texts = [f"{TEXT} This is number {number}." for number in range(20)]
 
-    async def session(number: int) -> Peer:
-        async with peer(speaking, ["json", "msgpack"][number % 2]) as one:
+    async def session(number: int) -> StreamClient:
+        async with connected_client(speaking, ["json", "msgpack"][number % 2]) as one:
             await word_by_word(
                 one,
                 texts[number],
@@ -127,35 +129,35 @@ async def test_twenty_sessions_speak_at_once(speaking: str, model: Model) -> Non
                 voice=["angus", "ross", "clara"][number % 3],
                 clean_up=False,
             )
-            await one.hear_all()
+            await one.receive_until_final()
         return one
 
     everybody = await asyncio.gather(*(session(number) for number in range(20)))
     for number, one in enumerate(everybody):
-        audio = one.of("audio")
-        assert [message["seq"] for message in one.heard] == list(range(len(one.heard)))
-        assert sum(map(is_last, one.heard)) == 1
-        assert (one.heard[-1]["type"], one.heard[-1]["duration_ms"]) == ("done", 80 * len(audio))
-        assert " ".join(part["text"] for part in one.of("segment")) == texts[number]
+        audio = one.messages_of("audio")
+        assert [message["seq"] for message in one.received] == list(range(len(one.received)))
+        assert sum(map(is_final, one.received)) == 1
+        assert (one.received[-1]["type"], one.received[-1]["duration_ms"]) == ("done", 80 * len(audio))
+        assert " ".join(part["text"] for part in one.messages_of("segment")) == texts[number]
     for number in (0, 7, 19):
         one = everybody[number]
-        parts = [part["text"] for part in one.of("segment")]
+        parts = [part["text"] for part in one.messages_of("segment")]
         expected = alone(model, ["angus", "ross", "clara"][number % 3], parts, number)
         assert len(one.pcm()) == len(expected)
         assert np.abs(one.pcm() / 32768 - expected).max() < 20 * ROUNDING
 
 
 async def test_a_voice_cut_off_leaves_no_trace_in_the_next(speaking: str, model: Model) -> None:
-    async with peer(speaking) as one:
+    async with connected_client(speaking) as one:
         for number in range(4):
-            await one.say(TEXT * 3, f"cut{number}", seed=number)
-            await one.hear_until("audio")
+            await one.speak(TEXT * 3, f"cut{number}", seed=number)
+            await one.receive_until("audio")
             await one.send("cancel", f"cut{number}")
-            await one.hear_until("cancelled")
-            frames = len(one.of("audio", f"cut{number}"))
-            await one.say("Hello there.", f"whole{number}", format="pcm", seed=5)
-            await one.hear_all(f"whole{number}")
-            assert len(one.of("audio", f"cut{number}")) == frames
+            await one.receive_until("cancelled")
+            frames = len(one.messages_of("audio", f"cut{number}"))
+            await one.speak("Hello there.", f"whole{number}", format="pcm", seed=5)
+            await one.receive_until_final(f"whole{number}")
+            assert len(one.messages_of("audio", f"cut{number}")) == frames
     expected = alone(model, "clara", ["Hello there."], 5)
     for number in range(4):
         assert np.abs(one.pcm(f"whole{number}") / 32768 - expected).max() < ROUNDING

@@ -1,4 +1,4 @@
-"""`/v1/voices` on a real socket, with keys, and a model that makes voices at once."""
+"""`/v1/voices` on a real socket, with keys and a fake cloning model."""
 
 import asyncio
 import io
@@ -19,24 +19,24 @@ from sayline_tts.engine.models.voice import load_voice_file
 from sayline_tts.engine.scheduling.utterance import Utterance
 from sayline_tts.engine.segment import Sampling
 from sayline_tts.server.access.limits import Limits
-from sayline_tts.server.http.voices import MAX_UPLOADS, MAX_UPLOADS_OF_ONE
-from sayline_tts.server.synthesis.engine_loop import Worker
-from sayline_tts.server.voices.url import VoiceUrlError, VoiceUrls
+from sayline_tts.server.http.voices import MAX_UPLOADS, MAX_UPLOADS_PER_CALLER
+from sayline_tts.server.synthesis.engine_loop import EngineLoop
+from sayline_tts.server.voices.url import VoiceDownloader, VoiceUrlError
 from tests.engine.sounds import encode, speech, wav
 from tests.fuzz import FUZZ, fuzz
-from tests.server.cloners import SHAPE, Server, form, some_voice, voice_server
 from tests.server.fakes import FakeEngine
+from tests.server.voice_server import SHAPE, VoiceServer, form, some_voice, voice_server
 
 AUDIO = wav(speech(6))
 LARGE = bytes(1_100_000)
 KEYS = {"ann": Limits(), "bob": Limits(stored_voices=2), "eve": Limits(voices=("clara", "ann"), stored_voices=0)}
 
 
-class Urls(VoiceUrls):
+class Urls(VoiceDownloader):
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    async def fetch(self, source: str) -> bytes:
+    async def download(self, source: str) -> bytes:
         self.asked.append(source)
         if "bad" in source:
             raise VoiceUrlError("bad.example answered 404; check the address")
@@ -44,26 +44,26 @@ class Urls(VoiceUrls):
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    """Without keys, on this machine alone."""
+async def server(tmp_path: Path) -> AsyncIterator[VoiceServer]:
+    """A loopback server without keys."""
     async with voice_server(tmp_path) as running:
         yield running
 
 
 @pytest.fixture
-async def keyed(tmp_path: Path) -> AsyncIterator[Server]:
+async def keyed(tmp_path: Path) -> AsyncIterator[VoiceServer]:
     async with voice_server(tmp_path, keys=KEYS) as running:
         yield running
 
 
-# Making
+# Creation
 
 
-async def test_an_upload_becomes_a_voice_to_speak_with(server: Server) -> None:
-    answer = await server.make(file=AUDIO, name="Ann S.")
-    assert answer.status == 201
-    made = answer.json
-    assert answer.headers["Location"] == f"/v1/voices/{made['id']}"
+async def test_upload_creates_a_voice(server: VoiceServer) -> None:
+    response = await server.create(file=AUDIO, name="Ann S.")
+    assert response.status == 201
+    made = response.json
+    assert response.headers["Location"] == f"/v1/voices/{made['id']}"
     created = datetime.fromisoformat(made.pop("created"))
     assert (datetime.now(UTC) - created).total_seconds() < 60
     assert made.pop("duration_s") == pytest.approx(6, abs=0.2)
@@ -73,8 +73,8 @@ async def test_an_upload_becomes_a_voice_to_speak_with(server: Server) -> None:
     assert voice is await server.voices.get(id)
 
 
-async def test_advice_comes_back_with_the_voice(server: Server) -> None:
-    advice = (await server.make(file=wav(speech(2)))).json["advice"]
+async def test_response_contains_advice(server: VoiceServer) -> None:
+    advice = (await server.create(file=wav(speech(2)))).json["advice"]
     assert [each["code"] for each in advice] == ["too_short"]
     assert advice[0]["message"].startswith("There are only")
 
@@ -83,32 +83,34 @@ async def test_advice_comes_back_with_the_voice(server: Server) -> None:
     ("codec", "container", "rate_hz"),
     [("libopus", "webm", 48_000), ("libopus", "ogg", 48_000), ("aac", "mp4", 48_000), ("libmp3lame", "mp3", 44_100)],
 )
-async def test_what_browsers_record_becomes_a_voice(server: Server, codec: str, container: str, rate_hz: int) -> None:
+async def test_browser_recording_formats_are_accepted(
+    server: VoiceServer, codec: str, container: str, rate_hz: int
+) -> None:
     data = encode(speech(6, rate_hz), codec, container, rate_hz)
-    answer = await server.make(file=data)
-    assert answer.status == 201
-    assert answer.json["duration_s"] == pytest.approx(6, abs=0.3)
+    response = await server.create(file=data)
+    assert response.status == 201
+    assert response.json["duration_s"] == pytest.approx(6, abs=0.3)
 
 
-async def test_only_the_first_30_s_of_a_long_recording_are_used(server: Server) -> None:
-    made = (await server.make(file=encode(speech(50), "flac", "flac"))).json
+async def test_long_recording_is_cut_to_30_s(server: VoiceServer) -> None:
+    made = (await server.create(file=encode(speech(50), "flac", "flac"))).json
     assert made["duration_s"] <= 30
     assert "too_long" in [each["code"] for each in made["advice"]]
 
 
-async def test_a_voice_file_is_a_voice(server: Server) -> None:
-    answer = await server.make(file=some_voice(25).to_bytes(), name="Ann")
-    assert answer.status == 201
-    assert answer.json["duration_s"] == pytest.approx(2)
+async def test_voice_file_is_accepted(server: VoiceServer) -> None:
+    response = await server.create(file=some_voice(25).to_bytes(), name="Ann")
+    assert response.status == 201
+    assert response.json["duration_s"] == pytest.approx(2)
     assert (await server.voices.get("Ann")).keys.equal(some_voice(25).keys)
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "expected"),
     [
         (b"", "the file is empty"),
-        (b"hello", "the file is damaged, or not audio in a format known here"),
-        (b"ffconcat version 1.0\nfile /etc/passwd\n", "not audio in a format known here"),
+        (b"hello", "the file is damaged, or not in a supported audio format"),
+        (b"ffconcat version 1.0\nfile /etc/passwd\n", "not in a supported audio format"),
         (
             b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n",
             "not audio",
@@ -120,17 +122,17 @@ async def test_a_voice_file_is_a_voice(server: Server) -> None:
         ((2).to_bytes(8, "little") + b"{}", "layer 0 is missing"),
     ],
 )
-async def test_what_is_no_voice_is_refused_in_words(server: Server, data: bytes, told: str) -> None:
-    answer = await server.make(file=data)
-    assert (answer.status, answer.code) == (400, "bad_voice")
-    assert told in answer.json["error"]["message"]
+async def test_invalid_recordings_are_rejected_with_a_message(server: VoiceServer, data: bytes, expected: str) -> None:
+    response = await server.create(file=data)
+    assert (response.status, response.code) == (400, "bad_voice")
+    assert expected in response.json["error"]["message"]
     assert server.voices.store is not None
     assert server.voices.store.visible("anonymous") == []
 
 
-async def test_without_consent_no_voice_is_made(server: Server) -> None:
-    answer = await server.make(file=AUDIO, consent=None)
-    assert (answer.status, answer.code) == (400, "consent_required")
+async def test_consent_is_required(server: VoiceServer) -> None:
+    response = await server.create(file=AUDIO, consent=None)
+    assert (response.status, response.code) == (400, "consent_required")
     assert not server.model.cloning.is_set()
 
 
@@ -144,218 +146,214 @@ async def test_without_consent_no_voice_is_made(server: Server) -> None:
     ],
     ids=["nothing", "no name", "taken", "large"],
 )
-async def test_uploads_that_cannot_be_used_say_why(
-    tmp_path: Path, fields: dict[str, Any], status: int, code: str
-) -> None:
+async def test_invalid_uploads_name_the_code(tmp_path: Path, fields: dict[str, Any], status: int, code: str) -> None:
     async with voice_server(tmp_path, max_upload_mb=1) as server:
-        answer = await server.make(**fields)
-    assert (answer.status, answer.code) == (status, code)
+        response = await server.create(**fields)
+    assert (response.status, response.code) == (status, code)
 
 
-async def test_other_bodies_are_refused(server: Server) -> None:
-    answer = await server.ask("POST", "", data=b"RIFF", **{"Content-Type": "audio/wav"})
-    assert (answer.status, answer.code) == (415, "unsupported_media_type")
+async def test_other_content_types_are_rejected(server: VoiceServer) -> None:
+    response = await server.request("POST", "", data=b"RIFF", **{"Content-Type": "audio/wav"})
+    assert (response.status, response.code) == (415, "unsupported_media_type")
 
 
-async def test_a_fault_of_ours_is_not_told_to_strangers(server: Server, caplog: pytest.LogCaptureFixture) -> None:
-    server.model.fault = RuntimeError("no memory at 0xdeadbeef")
-    answer = await server.make(file=AUDIO)
-    assert (answer.status, answer.code) == (500, "internal")
-    assert b"0xdead" not in answer.body
+async def test_internal_errors_are_logged_not_sent(server: VoiceServer, caplog: pytest.LogCaptureFixture) -> None:
+    server.model.next_error = RuntimeError("no memory at 0xdeadbeef")
+    response = await server.create(file=AUDIO)
+    assert (response.status, response.code) == (500, "internal")
+    assert b"0xdead" not in response.body
     assert "0xdead" in caplog.text
-    server.model.fault = None
-    assert (await server.make(file=AUDIO)).status == 201
+    server.model.next_error = None
+    assert (await server.create(file=AUDIO)).status == 201
 
 
-async def test_a_folder_that_cannot_be_written_is_told(server: Server, tmp_path: Path) -> None:
+async def test_unwritable_folder_returns_507(server: VoiceServer, tmp_path: Path) -> None:
     (tmp_path / "voices").write_text("a file where the folder should be")
-    answer = await server.make(file=AUDIO)
-    assert (answer.status, answer.code) == (507, "voices_not_kept")
-    assert str(tmp_path).encode() not in answer.body
+    response = await server.create(file=AUDIO)
+    assert (response.status, response.code) == (507, "voices_not_kept")
+    assert str(tmp_path).encode() not in response.body
 
 
-# From an address
+# From a URL
 
 
-async def test_a_voice_is_fetched_where_nobody_else_can_ask(tmp_path: Path) -> None:
-    urls = Urls()
-    async with voice_server(tmp_path, urls=urls) as server:
-        assert (await server.make(url="https://a.example/me.wav")).status == 201
-        answer = await server.make(url="https://bad.example/me.wav")
-    assert (answer.status, answer.code) == (400, "bad_voice_url")
-    assert urls.asked == ["https://a.example/me.wav", "https://bad.example/me.wav"]
+async def test_url_is_downloaded_on_loopback(tmp_path: Path) -> None:
+    downloader = Urls()
+    async with voice_server(tmp_path, downloader=downloader) as server:
+        assert (await server.create(url="https://a.example/me.wav")).status == 201
+        response = await server.create(url="https://bad.example/me.wav")
+    assert (response.status, response.code) == (400, "bad_voice_url")
+    assert downloader.asked == ["https://a.example/me.wav", "https://bad.example/me.wav"]
 
 
 @pytest.mark.parametrize("more", [{"voice_urls": False}, {"host": "0.0.0.0"}, {"trusted_proxies": "10.0.0.1"}])
-async def test_over_the_network_nothing_is_fetched_unless_that_is_asked_for(
-    tmp_path: Path, more: dict[str, Any]
-) -> None:
+async def test_exposed_server_downloads_only_with_voice_urls(tmp_path: Path, more: dict[str, Any]) -> None:
     for allowed, status in ((None, 403), (True, 201)):
-        urls, folder = Urls(), tmp_path / str(status)
+        downloader, folder = Urls(), tmp_path / str(status)
         chosen = more if allowed is None else {**more, "voice_urls": True}
-        async with voice_server(folder, urls=urls, keys=KEYS, **chosen) as server:
-            answer = await server.make("ann", url="https://a.example/me.wav")
-        assert answer.status == status
-        assert len(urls.asked) == (status == 201)
+        async with voice_server(folder, downloader=downloader, keys=KEYS, **chosen) as server:
+            response = await server.create("ann", url="https://a.example/me.wav")
+        assert response.status == status
+        assert len(downloader.asked) == (status == 201)
 
 
-async def test_no_address_of_this_machine_is_fetched(server: Server) -> None:
+async def test_loopback_urls_are_rejected(server: VoiceServer) -> None:
     for url in ("http://127.0.0.1/me.wav", "https://127.0.0.1/me.wav", "https://[::1]/", "https://169.254.169.254/"):
-        answer = await server.make(url=url)
-        assert (answer.status, answer.code) == (400, "bad_voice_url")
+        response = await server.create(url=url)
+        assert (response.status, response.code) == (400, "bad_voice_url")
 
 
-# Whose voices
+# Ownership
 
 
-async def test_all_voices_are_listed(server: Server) -> None:
-    made = (await server.make(file=AUDIO, name="Ann S.")).json
-    voices = (await server.ask("GET", "")).json["voices"]
+async def test_list_contains_all_voices(server: VoiceServer) -> None:
+    made = (await server.create(file=AUDIO, name="Ann S.")).json
+    voices = (await server.request("GET", "")).json["voices"]
     assert [voice["id"] for voice in voices] == ["ann", "bob", "eve", made["id"]]
     assert voices[0] == {"id": "ann", "name": "ann", "kind": "built_in"}
     assert voices[-1] == made
 
 
-async def test_one_voice_is_shown_by_id_and_by_name(server: Server) -> None:
-    made = (await server.make(file=AUDIO, name="Ann S.")).json
-    assert (await server.ask("GET", f"/{made['id']}")).json == made
-    assert (await server.ask("GET", "/Ann%20S.")).json == made
-    assert (await server.ask("GET", "/bob")).json == {"id": "bob", "name": "bob", "kind": "built_in"}
+async def test_voice_is_shown_by_id_and_name(server: VoiceServer) -> None:
+    made = (await server.create(file=AUDIO, name="Ann S.")).json
+    assert (await server.request("GET", f"/{made['id']}")).json == made
+    assert (await server.request("GET", "/Ann%20S.")).json == made
+    assert (await server.request("GET", "/bob")).json == {"id": "bob", "name": "bob", "kind": "built_in"}
 
 
 @pytest.mark.parametrize(
     "path", ["/v-0123456789abcdef", "/..%2Fkeys.json", "/%00", "/nobody", "/v-0123456789abcdef/export"]
 )
-async def test_voices_that_are_not_there(server: Server, path: str) -> None:
-    answer = await server.ask("GET", path)
-    assert (answer.status, answer.code) == (404, "no_such_voice")
+async def test_unknown_voices_return_404(server: VoiceServer, path: str) -> None:
+    response = await server.request("GET", path)
+    assert (response.status, response.code) == (404, "no_such_voice")
 
 
-async def test_a_key_sees_only_its_own_voices(keyed: Server) -> None:
-    made = (await keyed.make("ann", file=AUDIO, name="Mine")).json
+async def test_key_sees_only_its_own_voices(keyed: VoiceServer) -> None:
+    made = (await keyed.create("ann", file=AUDIO, name="Mine")).json
     for method, path in (("GET", ""), ("GET", "/export"), ("DELETE", "")):
         for name in (made["id"], "Mine"):
-            answer = await keyed.ask(method, f"/{name}{path}", "bob")
-            assert (answer.status, answer.code) == (404, "no_such_voice")
-    assert [voice["id"] for voice in (await keyed.ask("GET", "", "bob")).json["voices"]] == ["ann", "bob", "eve"]
-    assert (await keyed.ask("GET", f"/{made['id']}", "ann")).json == made
+            response = await keyed.request(method, f"/{name}{path}", "bob")
+            assert (response.status, response.code) == (404, "no_such_voice")
+    assert [voice["id"] for voice in (await keyed.request("GET", "", "bob")).json["voices"]] == ["ann", "bob", "eve"]
+    assert (await keyed.request("GET", f"/{made['id']}", "ann")).json == made
     assert "owner" not in made
 
 
-async def test_without_a_key_there_is_nothing_to_see(keyed: Server) -> None:
+async def test_key_is_required(keyed: VoiceServer) -> None:
     for method, path in (("GET", ""), ("POST", ""), ("GET", "/bob"), ("GET", "/x/export"), ("DELETE", "/x")):
-        assert (await keyed.ask(method, path, data=form(file=AUDIO) if method == "POST" else None)).status == 401
+        assert (await keyed.request(method, path, data=form(file=AUDIO) if method == "POST" else None)).status == 401
 
 
-async def test_a_key_sees_only_the_models_voices_that_it_may_use(keyed: Server) -> None:
-    assert [voice["id"] for voice in (await keyed.ask("GET", "", "eve")).json["voices"]] == ["ann"]
-    assert (await keyed.ask("GET", "/ann", "eve")).status == 200
-    assert (await keyed.ask("GET", "/bob", "eve")).status == 404
+async def test_key_sees_only_allowed_builtin_voices(keyed: VoiceServer) -> None:
+    assert [voice["id"] for voice in (await keyed.request("GET", "", "eve")).json["voices"]] == ["ann"]
+    assert (await keyed.request("GET", "/ann", "eve")).status == 200
+    assert (await keyed.request("GET", "/bob", "eve")).status == 404
 
 
-async def test_a_voice_made_without_a_key_is_for_all_but_only_its_makers_delete_it(tmp_path: Path) -> None:
+async def test_voice_created_without_key_is_shared_but_not_deletable_with_key(tmp_path: Path) -> None:
     async with voice_server(tmp_path) as server:
-        made = (await server.make(file=AUDIO)).json
+        made = (await server.create(file=AUDIO)).json
     async with voice_server(tmp_path, keys=KEYS) as keyed:
-        assert (await keyed.ask("GET", f"/{made['id']}", "ann")).json == made
-        answer = await keyed.ask("DELETE", f"/{made['id']}", "ann")
-        assert (answer.status, answer.code) == (403, "not_yours")
+        assert (await keyed.request("GET", f"/{made['id']}", "ann")).json == made
+        response = await keyed.request("DELETE", f"/{made['id']}", "ann")
+        assert (response.status, response.code) == (403, "not_yours")
 
 
-async def test_voices_are_there_after_a_restart(server: Server, tmp_path: Path) -> None:
-    made = (await server.make(file=AUDIO, name="Ann S.")).json
+async def test_voices_survive_a_restart(server: VoiceServer, tmp_path: Path) -> None:
+    made = (await server.create(file=AUDIO, name="Ann S.")).json
     async with voice_server(tmp_path) as again:
-        assert (await again.ask("GET", "")).json["voices"][-1] == made
+        assert (await again.request("GET", "")).json["voices"][-1] == made
         await again.voices.get("Ann S.")
 
 
-# Export and deletion
+# Export and delete
 
 
-async def test_an_exported_voice_is_a_voice_file_that_can_be_sent_again(server: Server, tmp_path: Path) -> None:
-    made = (await server.make(file=AUDIO, name="Ann S.")).json
-    answer = await server.ask("GET", f"/{made['id']}/export")
-    assert answer.status == 200
-    assert answer.headers["Content-Type"] == "application/octet-stream"
-    assert answer.headers["Content-Disposition"] == f'attachment; filename="{made["id"]}.safetensors"'
-    (tmp_path / "mine.safetensors").write_bytes(answer.body)
+async def test_exported_voice_can_be_uploaded_again(server: VoiceServer, tmp_path: Path) -> None:
+    made = (await server.create(file=AUDIO, name="Ann S.")).json
+    response = await server.request("GET", f"/{made['id']}/export")
+    assert response.status == 200
+    assert response.headers["Content-Type"] == "application/octet-stream"
+    assert response.headers["Content-Disposition"] == f'attachment; filename="{made["id"]}.safetensors"'
+    (tmp_path / "mine.safetensors").write_bytes(response.body)
     voice = load_voice_file(tmp_path / "mine.safetensors", SHAPE)
     assert voice.keys.equal((await server.voices.get("Ann S.")).keys)
-    again = (await server.make(file=answer.body, name="Ann again")).json
-    assert (await server.ask("GET", f"/{again['id']}/export")).body == answer.body
+    again = (await server.create(file=response.body, name="Ann again")).json
+    assert (await server.request("GET", f"/{again['id']}/export")).body == response.body
 
 
-async def test_the_models_own_voices_are_not_exported_or_deleted(server: Server) -> None:
+async def test_builtin_voices_cannot_be_exported_or_deleted(server: VoiceServer) -> None:
     for method, path in (("GET", "/bob/export"), ("DELETE", "/bob")):
-        answer = await server.ask(method, path)
-        assert (answer.status, answer.code) == (404, "no_such_voice")
+        response = await server.request(method, path)
+        assert (response.status, response.code) == (404, "no_such_voice")
     await server.voices.get("bob")
 
 
-async def test_a_deleted_voice_is_gone(server: Server, tmp_path: Path) -> None:
-    made = (await server.make(file=AUDIO, name="Ann S.")).json
-    answer = await server.ask("DELETE", f"/{made['id']}")
-    assert (answer.status, answer.body) == (204, b"")
+async def test_delete_removes_the_voice(server: VoiceServer, tmp_path: Path) -> None:
+    made = (await server.create(file=AUDIO, name="Ann S.")).json
+    response = await server.request("DELETE", f"/{made['id']}")
+    assert (response.status, response.body) == (204, b"")
     for method in ("GET", "DELETE"):
-        assert (await server.ask(method, f"/{made['id']}")).status == 404
+        assert (await server.request(method, f"/{made['id']}")).status == 404
     assert os.listdir(tmp_path / "voices") == []
-    assert (await server.make(file=AUDIO, name="Ann S.")).status == 201  # the name is free again
+    assert (await server.create(file=AUDIO, name="Ann S.")).status == 201  # the name can be used again
 
 
-# Quota and bounds
+# Quotas
 
 
-async def test_a_key_keeps_as_many_voices_as_it_may(keyed: Server) -> None:
-    ids = [(await keyed.make("bob", file=AUDIO)).json["id"] for _ in range(2)]
-    answer = await keyed.make("bob", file=AUDIO)
-    assert (answer.status, answer.code) == (409, "voice_quota")
-    assert (await keyed.make("ann", file=AUDIO)).status == 201
-    await keyed.ask("DELETE", f"/{ids[0]}", "bob")
-    assert (await keyed.make("bob", file=AUDIO)).status == 201
-    assert (await keyed.make("eve", file=AUDIO)).code == "voice_quota"
+async def test_voice_quota_of_a_key(keyed: VoiceServer) -> None:
+    ids = [(await keyed.create("bob", file=AUDIO)).json["id"] for _ in range(2)]
+    response = await keyed.create("bob", file=AUDIO)
+    assert (response.status, response.code) == (409, "voice_quota")
+    assert (await keyed.create("ann", file=AUDIO)).status == 201
+    await keyed.request("DELETE", f"/{ids[0]}", "bob")
+    assert (await keyed.create("bob", file=AUDIO)).status == 201
+    assert (await keyed.create("eve", file=AUDIO)).code == "voice_quota"
 
 
-async def test_without_a_limit_of_its_own_the_servers_counts(tmp_path: Path) -> None:
+async def test_default_quota_is_the_servers(tmp_path: Path) -> None:
     async with voice_server(tmp_path, max_stored_voices=1) as server:
-        assert (await server.make(file=AUDIO)).status == 201
-        assert (await server.make(file=AUDIO)).code == "voice_quota"
+        assert (await server.create(file=AUDIO)).status == 201
+        assert (await server.create(file=AUDIO)).code == "voice_quota"
 
 
-async def test_a_voice_on_its_way_counts(keyed: Server) -> None:
-    await keyed.make("bob", file=AUDIO)
+async def test_running_upload_counts_against_the_quota(keyed: VoiceServer) -> None:
+    await keyed.create("bob", file=AUDIO)
     keyed.model.cloning.clear()
     keyed.model.may_clone.clear()
-    making = asyncio.create_task(keyed.make("bob", file=AUDIO))
+    making = asyncio.create_task(keyed.create("bob", file=AUDIO))
     await asyncio.to_thread(keyed.model.cloning.wait, 30)
-    assert (await keyed.make("bob", file=AUDIO)).code == "voice_quota"
+    assert (await keyed.create("bob", file=AUDIO)).code == "voice_quota"
     keyed.model.may_clone.set()
     assert (await making).status == 201
 
 
-async def test_few_voices_are_made_at_a_time_and_fewer_for_one(tmp_path: Path) -> None:
-    keys = {str(number): Limits() for number in range(MAX_UPLOADS // MAX_UPLOADS_OF_ONE + 1)}
+async def test_concurrent_uploads_are_limited_in_total_and_per_caller(tmp_path: Path) -> None:
+    keys = {str(number): Limits() for number in range(MAX_UPLOADS // MAX_UPLOADS_PER_CALLER + 1)}
     async with voice_server(tmp_path, keys=keys) as server:
         server.model.may_clone.clear()
         making = []
         for key in list(keys)[:-1]:
-            making += [asyncio.create_task(server.make(key, file=AUDIO)) for _ in range(MAX_UPLOADS_OF_ONE)]
-            answer = await refused_while_others_wait(server, key)
-            assert answer.code == "full"
-        answer = await refused_while_others_wait(server, list(keys)[-1])
-        assert (answer.status, answer.code, answer.headers["Retry-After"]) == (503, "full", "5")
+            making += [asyncio.create_task(server.create(key, file=AUDIO)) for _ in range(MAX_UPLOADS_PER_CALLER)]
+            response = await refused_while_others_wait(server, key)
+            assert response.code == "full"
+        response = await refused_while_others_wait(server, list(keys)[-1])
+        assert (response.status, response.code, response.headers["Retry-After"]) == (503, "full", "5")
         server.model.may_clone.set()
         assert [(await each).status for each in making] == [201] * MAX_UPLOADS
-        assert (await server.make(list(keys)[-1], file=AUDIO)).status == 201
+        assert (await server.create(list(keys)[-1], file=AUDIO)).status == 201
 
 
-async def refused_while_others_wait(server: Server, key: str) -> Any:
-    """The first refusal: those before may not have arrived yet. What is let in meanwhile has no file."""
-    while (answer := await server.make(key)).status == 400:
+async def refused_while_others_wait(server: VoiceServer, key: str) -> Any:
+    """Retry until refused, because other uploads may not have arrived yet. Requests without a file return 400."""
+    while (response := await server.create(key)).status == 400:
         pass
-    return answer
+    return response
 
 
-async def test_who_goes_away_while_sending_leaves_room(server: Server) -> None:
+async def test_aborted_upload_releases_its_reservation(server: VoiceServer) -> None:
     for _ in range(3 * MAX_UPLOADS):
         host, port = server.address.split(":")
         _, writer = await asyncio.open_connection(host, int(port))
@@ -364,16 +362,16 @@ async def test_who_goes_away_while_sending_leaves_room(server: Server) -> None:
         await writer.drain()
         writer.close()
         await writer.wait_closed()
-    while (answer := await server.make(file=AUDIO)).status == 503:
+    while (response := await server.create(file=AUDIO)).status == 503:
         pass
-    assert answer.status == 201
+    assert response.status == 201
 
 
-# Others notice nothing
+# Effect on other listeners
 
 
 class Ear:
-    """A listener who counts frames; all else that it is told is nothing to it."""
+    """A listener that counts frames and ignores other events."""
 
     def __init__(self) -> None:
         self.frames = 0
@@ -389,41 +387,41 @@ class Ear:
         return lambda *_: b""
 
 
-async def test_speech_goes_on_while_a_voice_is_made_and_after_it_is_deleted(server: Server) -> None:
-    made = (await server.make(file=AUDIO, name="Ann S.")).json
+async def test_speech_continues_during_cloning_and_after_deletion(server: VoiceServer) -> None:
+    made = (await server.create(file=AUDIO, name="Ann S.")).json
     voice = await server.voices.get("Ann S.")
     server.model.cloning.clear()
     server.model.may_clone.clear()
-    making = asyncio.create_task(server.make(file=AUDIO))
+    making = asyncio.create_task(server.create(file=AUDIO))
     await asyncio.to_thread(server.model.cloning.wait, 30)
     engine = FakeEngine()
-    worker = Worker(engine)
-    worker.start()
+    engine_loop = EngineLoop(engine)
+    engine_loop.start()
     utterance = Utterance(voice, Sampling(0.3, None, -4.0, 1, 0))
     ear = Ear()
-    worker.speak(utterance, cast(Any, ear))
+    engine_loop.submit(utterance, cast(Any, ear))
     utterance.add(engine.fake_model.segment("one two three"))
-    assert (await server.ask("DELETE", f"/{made['id']}")).status == 204
+    assert (await server.request("DELETE", f"/{made['id']}")).status == 204
     utterance.add(engine.fake_model.segment("four five"))
     utterance.end()
-    worker.wake()
+    engine_loop.wake()
     await ear.ended.wait()
     assert ear.frames == 10
     assert not making.done()
     server.model.may_clone.set()
     assert (await making).status == 201
-    await worker.stop()
+    await engine_loop.stop()
 
 
-# With the voice that comes along
+# With the embedded model
 
 
-async def test_the_embedded_model_speaks_with_an_uploaded_voice(tmp_path: Path, model: Model) -> None:
+async def test_embedded_model_speaks_with_an_uploaded_voice(tmp_path: Path, model: Model) -> None:
     data = encode(speech(6, 48_000), "libopus", "webm", 48_000)
     async with voice_server(tmp_path, cast(Any, _Embedded(model))) as server:
-        answer = await server.make(file=data, name="Me")
-        assert answer.status == 201
-        assert answer.json["model"] == "embedded"
+        response = await server.create(file=data, name="Me")
+        assert response.status == 201
+        assert response.json["model"] == "embedded"
         voice = await server.voices.get("Me")
     assert voice.positions > 60
     engine = Engine(model, slots=1)
@@ -432,14 +430,14 @@ async def test_the_embedded_model_speaks_with_an_uploaded_voice(tmp_path: Path, 
     utterance.end()
     engine.add(utterance)
     batch = engine.schedule()
-    (sound,) = engine.run(batch).sounds
+    (sound,) = engine.run(batch).audio
     assert sound is not None
     assert np.isfinite(sound.result(30)).all()
     engine.close()
 
 
 class _Embedded:
-    """The real model, which needs no holding up."""
+    """The real model, with the attribute that `voice_server` expects."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -449,7 +447,7 @@ class _Embedded:
         return getattr(self._model, name)
 
 
-# Anything at all
+# Fuzzing
 
 
 @fuzz
@@ -475,20 +473,20 @@ class _Embedded:
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-def test_whatever_is_sent_is_kept_whole_or_refused_in_words(
+def test_arbitrary_uploads_are_stored_or_rejected(
     tmp_path_factory: pytest.TempPathFactory, files: list[bytes], names: list[str]
 ) -> None:
     async def send_all() -> None:
         folder = tmp_path_factory.mktemp("fuzz")
         async with voice_server(folder, max_stored_voices=1000) as server:
             for data, name in zip(files, names, strict=False):
-                answer = await server.make(file=data, name=name)
-                assert answer.status in (201, 400, 409), answer
-                if answer.status == 201:
-                    assert (await server.voices.get(answer.json["id"])).positions > 0
+                response = await server.create(file=data, name=name)
+                assert response.status in (201, 400, 409), response
+                if response.status == 201:
+                    assert (await server.voices.get(response.json["id"])).positions > 0
                 else:
-                    assert answer.json["error"]["message"]
-            kept = {voice["id"] for voice in (await server.ask("GET", "")).json["voices"]} - {"ann", "bob", "eve"}
+                    assert response.json["error"]["message"]
+            kept = {voice["id"] for voice in (await server.request("GET", "")).json["voices"]} - {"ann", "bob", "eve"}
         found = {path.stem for path in (folder / "voices").glob("*")} if (folder / "voices").exists() else set()
         assert kept == found
 

@@ -1,4 +1,4 @@
-"""`sayline_tts.server.http.speech`: the model is fake, the engine's books are real."""
+"""`SpeechStream` with a fake model and the real scheduler."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,39 +13,43 @@ from sayline_tts.engine.scheduling.utterance import Status
 from sayline_tts.server.audio.formats import Encoder, new_encoder
 from sayline_tts.server.http.speech import (
     MAX_LEAD_MS,
-    TAKEN_LEAD_MS,
+    READ_LEAD_MS,
     ShuttingDown,
-    Speech,
     SpeechFailed,
     SpeechOptions,
+    SpeechStream,
 )
 from sayline_tts.server.metrics import Metrics
 from sayline_tts.server.settings import Settings
-from sayline_tts.server.synthesis.engine_loop import Worker
-from sayline_tts.server.synthesis.text_feeder import Manner
+from sayline_tts.server.synthesis.engine_loop import EngineLoop
+from sayline_tts.server.synthesis.text_feeder import TextOptions
 from tests.server.fakes import FakeEngine, frame
 
 LONG = "word " * 500
 
 
 @pytest.fixture
-async def worker(engine: FakeEngine) -> AsyncIterator[Worker]:
-    worker = Worker(engine, Metrics())
-    worker.start()
-    yield worker
-    await worker.stop()
+async def engine_loop(engine: FakeEngine) -> AsyncIterator[EngineLoop]:
+    engine_loop = EngineLoop(engine, Metrics())
+    engine_loop.start()
+    yield engine_loop
+    await engine_loop.stop()
 
 
-async def speech(worker: Worker, text: str, speed: float = 1.0, encoder: Encoder | None = None) -> Speech:
-    options = SpeechOptions(await worker.voice("ann"), seed=5, manner=Manner(speed=speed))
-    return Speech(worker, Settings(), text, options, encoder or new_encoder("pcm", None, 24_000, speed=speed))
+async def speech(
+    engine_loop: EngineLoop, text: str, speed: float = 1.0, encoder: Encoder | None = None
+) -> SpeechStream:
+    options = SpeechOptions(await engine_loop.voice("ann"), seed=5, text_options=TextOptions(speed=speed))
+    return SpeechStream(
+        engine_loop, Settings(), text, options, encoder or new_encoder("pcm", None, 24_000, speed=speed)
+    )
 
 
-async def test_a_text_becomes_frames_and_then_ends(worker: Worker, engine: FakeEngine) -> None:
-    said = await speech(worker, "Hello there. Good bye.")
+async def test_text_gives_frames_then_ends(engine_loop: EngineLoop, engine: FakeEngine) -> None:
+    said = await speech(engine_loop, "Hello there. Good bye.")
     frames = [data async for data in said]
     assert frames == [to_pcm(frame(5, number)) for number in [*range(4), *range(4, 8)]]
-    assert (said.frames, said.status, said.untaken_ms) == (8, Status.FINISHED, 0)
+    assert (said.frames, said.status, said.unread_ms) == (8, Status.FINISHED, 0)
     assert said.text_tokens > 0
     assert said.first_audio_ms is not None
     assert [data async for data in said] == []
@@ -53,92 +57,92 @@ async def test_a_text_becomes_frames_and_then_ends(worker: Worker, engine: FakeE
     assert said.status is Status.FINISHED
 
 
-async def test_what_the_encoder_keeps_back_comes_at_the_end(worker: Worker) -> None:
-    said = await speech(worker, "One two three four.", speed=2.0)
+async def test_encoder_is_flushed_at_the_end(engine_loop: EngineLoop) -> None:
+    said = await speech(engine_loop, "One two three four.", speed=2.0)
     assert sum([len(data) async for data in said]) == pytest.approx(48_000 * 0.32, abs=100)
 
 
-async def test_a_pause_is_that_much_silence(worker: Worker) -> None:
-    said = await speech(worker, "Hello. [pause:0.8] Bye.")
+async def test_pause_gives_silence_of_its_length(engine_loop: EngineLoop) -> None:
+    said = await speech(engine_loop, "Hello. [pause:0.8] Bye.")
     sound = np.frombuffer(b"".join([data async for data in said]), "<i2")
     assert len(sound) == 1920 * (2 + 10 + 2)
     assert not sound[1920 * 2 : 1920 * 12].any()
 
 
-async def test_closed_in_the_middle_it_is_over_at_once(worker: Worker, engine: FakeEngine) -> None:
-    with await speech(worker, LONG) as said:
+async def test_close_stops_generation(engine_loop: EngineLoop, engine: FakeEngine) -> None:
+    with await speech(engine_loop, LONG) as said:
         await anext(said)
     steps = engine.runner.steps
-    await engine.until(lambda: engine.running == 0)
+    await engine.wait_until(lambda: engine.running == 0)
     assert engine.runner.steps <= steps + 1
     assert said.status is Status.CANCELLED
-    assert said.untaken_ms >= 0
+    assert said.unread_ms >= 0
     assert [data async for data in said] == []
 
 
-async def test_text_without_words_is_told(worker: Worker, engine: FakeEngine) -> None:
+async def test_text_without_words_raises(engine_loop: EngineLoop, engine: FakeEngine) -> None:
     with pytest.raises(TextError, match="nothing to say"):
-        await anext(await speech(worker, "... !!"))
-    await engine.until(lambda: engine.running == 0)
+        await anext(await speech(engine_loop, "... !!"))
+    await engine.wait_until(lambda: engine.running == 0)
 
 
-async def test_a_failure_is_no_end(worker: Worker, engine: FakeEngine) -> None:
-    said = await speech(worker, LONG)
+async def test_failed_step_raises(engine_loop: EngineLoop, engine: FakeEngine) -> None:
+    said = await speech(engine_loop, LONG)
     await anext(said)
-    engine.runner.fault = RuntimeError("broken")
+    engine.runner.next_error = RuntimeError("broken")
     with pytest.raises(SpeechFailed):
         async for _ in said:
             pass
     assert said.status is Status.FAILED
 
 
-async def test_a_server_that_stops_is_no_end(engine: FakeEngine) -> None:
-    engine.runner.codec.hold()
-    worker = Worker(engine, Metrics())
-    worker.start()
-    said = await speech(worker, LONG)
+async def test_shutdown_raises(engine: FakeEngine) -> None:
+    engine.runner.decode_queue.hold()
+    engine_loop = EngineLoop(engine, Metrics())
+    engine_loop.start()
+    said = await speech(engine_loop, LONG)
     waiting = asyncio.ensure_future(anext(said))
-    await engine.until_scheduled()
-    await worker.stop()
+    await engine.wait_scheduled()
+    await engine_loop.stop()
     with pytest.raises(ShuttingDown):
         await waiting
 
 
-async def test_it_does_not_wait_where_there_is_no_room() -> None:
+async def test_full_engine_raises_instead_of_queueing() -> None:
     engine = FakeEngine(slots=1)
     engine.runner.may_step.clear()
-    worker = Worker(engine, Metrics())
-    worker.start()
-    with await speech(worker, LONG):
+    engine_loop = EngineLoop(engine, Metrics())
+    engine_loop.start()
+    with await speech(engine_loop, LONG):
         with pytest.raises(Full):
-            await speech(worker, LONG)
+            await speech(engine_loop, LONG)
         engine.runner.may_step.set()
-    await worker.stop()
+    await engine_loop.stop()
 
 
-async def test_who_takes_all_gets_it_as_fast_as_it_is_made_and_who_listens_live_goes_first(
-    worker: Worker, engine: FakeEngine
+async def test_fast_reader_is_not_paced_and_has_lower_priority_than_live_listeners(
+    engine_loop: EngineLoop, engine: FakeEngine
 ) -> None:
-    """Ten minutes ahead of the clock, there is still less to wait for than half of what may lie ahead."""
-    said = await speech(worker, LONG)
+    """Even far ahead of real time, the lead stays below half of the bound, so generation continues."""
+    said = await speech(engine_loop, LONG)
     for _ in range(800):
         await anext(said)
     (utterance,) = engine.utterances
     assert said.frames * 80 > 60_000
-    assert utterance.lead_ms - said.untaken_ms <= TAKEN_LEAD_MS + 80
-    assert TAKEN_LEAD_MS < MAX_LEAD_MS / 2  # he presses on
-    assert 2 * Settings().lead_ms < TAKEN_LEAD_MS  # and comes behind all who have the usual lead
+    assert utterance.lead_ms - said.unread_ms <= READ_LEAD_MS + 80
+    assert READ_LEAD_MS < MAX_LEAD_MS / 2  # so it keeps asking for steps
+    assert 2 * Settings().lead_ms < READ_LEAD_MS  # after all listeners with the default lead
     said.close()
 
 
-async def test_who_takes_nothing_is_not_made_anything(worker: Worker, engine: FakeEngine) -> None:
-    said = await speech(worker, LONG)
-    await engine.until(lambda: any(each.lead_ms > each.enough_ms for each in engine.utterances))
+async def test_generation_pauses_when_nothing_is_read(engine_loop: EngineLoop, engine: FakeEngine) -> None:
+    said = await speech(engine_loop, LONG)
+    await engine.wait_until(lambda: any(each.lead_ms > each.enough_ms for each in engine.utterances))
     assert not engine.schedule()
-    assert said.untaken_ms < MAX_LEAD_MS / 2 + 160
+    assert said.unread_ms < MAX_LEAD_MS / 2 + 160
     said.close()
 
 
-def test_options_are_the_model_s_own_unless_given() -> None:
+def test_options_default_to_the_models() -> None:
     options = SpeechOptions(Voice.__new__(Voice))
-    assert (options.temperature, options.seed, options.manner) == (None, None, Manner())
+    assert (options.temperature, options.seed, options.text_options) == (None, None, TextOptions())

@@ -134,39 +134,39 @@ NO_ADDRESS = ["", "localhost", "example.com", "127.1", "0x7f.0.0.1", "0177.0.0.1
 NO_ADDRESS += ["1.1.1.1/32", "08.8.8.8", "8.8.8", "٨.8.8.8", "1.1.1.1\0", "::ffff:8.8.8.8.8", "1.1.1.1:443"]
 
 
-def test_the_table_is_long_enough() -> None:
+def test_table_is_long_enough() -> None:
     assert len(set(PUBLIC)) >= 25
     assert len(set(SPECIAL)) >= 85
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_addresses_of_the_internet_are_public(address: str) -> None:
+def test_internet_addresses_are_public(address: str) -> None:
     assert is_public(address)
 
 
 @pytest.mark.parametrize("address", SPECIAL)
-def test_special_addresses_are_not(address: str) -> None:
+def test_special_addresses_are_not_public(address: str) -> None:
     assert not is_public(address)
 
 
 @pytest.mark.parametrize("address", NO_ADDRESS)
-def test_what_is_no_address_in_its_usual_notation_is_not(address: str) -> None:
+def test_unusual_notations_are_not_public(address: str) -> None:
     assert not is_public(address)
 
 
-def test_every_special_network_is_so_from_its_first_address_to_its_last() -> None:
+def test_special_networks_are_covered_from_first_to_last_address() -> None:
     for first, last in ((network[0], network[-1]) for networks in (SPECIAL_V4, SPECIAL_V6) for network in networks):
         assert not is_public(str(first))
         assert not is_public(str(last))
 
 
 @pytest.mark.parametrize(("around", "network"), [*product(("::ffff:0:0", "64:ff9b::"), SPECIAL_V4)])
-def test_no_special_ipv4_address_hides_in_ipv6(around: str, network: ipaddress.IPv4Network) -> None:
+def test_embedded_special_ipv4_addresses_are_not_public(around: str, network: ipaddress.IPv4Network) -> None:
     for inside in (network[0], network[-1]):
         assert not is_public(str(ipaddress.IPv6Address(int(ipaddress.IPv6Address(around)) + int(inside))))
 
 
-def test_whatever_python_knows_to_be_special_is_not_public() -> None:
+def test_public_addresses_are_global_for_python_too() -> None:
     for address in PUBLIC:
         parsed = ipaddress.ip_address(address)
         assert parsed.is_global or address.startswith(("::ffff", "64:ff9b"))

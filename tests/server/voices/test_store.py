@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from sayline_tts.engine.checkpoint.atomic_write import write_whole
-from sayline_tts.engine.cloning.recording_quality import Advice
+from sayline_tts.engine.checkpoint.atomic_write import atomic_write
+from sayline_tts.engine.cloning.recording_quality import QualityIssue
 from sayline_tts.server.access.limits import ANONYMOUS
 from sayline_tts.server.voices.store import (
-    LEFTOVER_AGE_S,
-    Card,
+    ORPHAN_AGE_S,
     StoreError,
+    VoiceMetadata,
     VoiceNameError,
     VoiceNameTaken,
     VoiceStore,
@@ -23,15 +23,15 @@ from sayline_tts.server.voices.store import (
 )
 
 VOICE = b"voice" * 1000
-ADVICE = (Advice("noisy", "The pauses are loud."),)
+ADVICE = (QualityIssue("noisy", "The pauses are loud."),)
 
 
-def card(name: str = "Ann", owner: str = "key-1") -> Card:
-    return Card.new(name, owner, 5.123, ADVICE, "embedded")
+def metadata(name: str = "Ann", owner: str = "key-1") -> VoiceMetadata:
+    return VoiceMetadata.new(name, owner, 5.123, ADVICE, "embedded")
 
 
-def added(store: VoiceStore, name: str = "Ann", owner: str = "key-1") -> Card:
-    new = card(name, owner)
+def added(store: VoiceStore, name: str = "Ann", owner: str = "key-1") -> VoiceMetadata:
+    new = metadata(name, owner)
     store.add(new, VOICE)
     return new
 
@@ -46,12 +46,12 @@ def store(folder: Path) -> VoiceStore:
     return VoiceStore(folder)
 
 
-def test_a_folder_that_is_not_there_has_no_voices_and_is_not_made(store: VoiceStore, folder: Path) -> None:
+def test_missing_folder_has_no_voices_and_is_not_created(store: VoiceStore, folder: Path) -> None:
     assert store.visible("key-1") == []
     assert not folder.exists()
 
 
-def test_a_voice_is_a_file_and_a_card_beside_it(store: VoiceStore, folder: Path) -> None:
+def test_voice_is_stored_with_its_metadata_file(store: VoiceStore, folder: Path) -> None:
     ann = added(store)
     assert sorted(os.listdir(folder)) == [f"{ann.id}.json", f"{ann.id}.safetensors"]
     assert store.path(ann).read_bytes() == VOICE
@@ -69,30 +69,30 @@ def test_a_voice_is_a_file_and_a_card_beside_it(store: VoiceStore, folder: Path)
     }
 
 
-def test_only_the_user_who_runs_the_server_can_read_them(store: VoiceStore, folder: Path) -> None:
+def test_files_are_readable_by_owner_only(store: VoiceStore, folder: Path) -> None:
     added(store)
     assert folder.stat().st_mode & 0o077 == 0
     assert all(path.stat().st_mode & 0o077 == 0 for path in folder.iterdir())
 
 
 def test_voices_survive_a_restart(store: VoiceStore, folder: Path) -> None:
-    cards = [added(store, name) for name in ("Ann", "Bob")]
+    voices = [added(store, name) for name in ("Ann", "Bob")]
     again = VoiceStore(folder)
     assert again.visible("key-1") == store.visible("key-1")
-    assert {card.id for card in again.visible("key-1")} == {card.id for card in cards}
+    assert {voice.id for voice in again.visible("key-1")} == {voice.id for voice in voices}
 
 
-def test_a_voice_is_found_by_id_and_by_name(store: VoiceStore) -> None:
+def test_voice_is_found_by_id_and_name(store: VoiceStore) -> None:
     ann = added(store)
     assert store.find(ann.id, "key-1") == store.find("Ann", "key-1") == ann
     assert store.find("Bob", "key-1") is None
 
 
-def test_a_voice_without_a_name_is_called_as_its_id(store: VoiceStore) -> None:
+def test_name_defaults_to_the_id(store: VoiceStore) -> None:
     assert (ann := added(store, "")).name == ann.id
 
 
-def test_the_voices_of_one_key_are_nothing_to_another(store: VoiceStore) -> None:
+def test_voices_of_another_key_are_invisible(store: VoiceStore) -> None:
     ann = added(store)
     assert store.find(ann.id, "key-2") is None
     assert store.find("Ann", "key-2") is None
@@ -100,7 +100,7 @@ def test_the_voices_of_one_key_are_nothing_to_another(store: VoiceStore) -> None
     assert (store.count("key-1"), store.count("key-2")) == (1, 0)
 
 
-def test_voices_of_nobody_are_everybodys_and_ones_own_come_first(store: VoiceStore) -> None:
+def test_shared_voices_are_visible_to_all_and_own_voices_take_precedence(store: VoiceStore) -> None:
     shared = added(store, owner=ANONYMOUS)
     assert store.find("Ann", "key-1") == store.find(shared.id, "key-1") == shared
     own = added(store)
@@ -109,15 +109,15 @@ def test_voices_of_nobody_are_everybodys_and_ones_own_come_first(store: VoiceSto
     assert store.count(ANONYMOUS) == 1
 
 
-def test_a_name_is_there_once_for_one_owner(store: VoiceStore, folder: Path) -> None:
+def test_name_is_unique_per_owner(store: VoiceStore, folder: Path) -> None:
     added(store)
-    with pytest.raises(VoiceNameTaken, match="there is a voice 'Ann' already"):
+    with pytest.raises(VoiceNameTaken, match="voice 'Ann' already exists"):
         added(store)
     added(store, owner="key-2")
     assert len(os.listdir(folder)) == 4
 
 
-def test_a_deleted_voice_is_gone_and_deleting_again_does_no_harm(store: VoiceStore, folder: Path) -> None:
+def test_delete_is_idempotent(store: VoiceStore, folder: Path) -> None:
     ann, bob = added(store, "Ann"), added(store, "Bob")
     store.delete(ann)
     store.delete(ann)
@@ -127,7 +127,7 @@ def test_a_deleted_voice_is_gone_and_deleting_again_does_no_harm(store: VoiceSto
     assert VoiceStore(folder).visible("key-1") == [bob]
 
 
-def test_many_threads_may_add_and_look_at_once(store: VoiceStore, folder: Path) -> None:
+def test_concurrent_adds_and_lookups(store: VoiceStore, folder: Path) -> None:
     def add(owner: str) -> None:
         for number in range(10):
             added(store, str(number), owner)
@@ -149,11 +149,11 @@ def test_many_threads_may_add_and_look_at_once(store: VoiceStore, folder: Path) 
 @pytest.mark.parametrize(
     "name", ["", "Ann", "Grand-ma's 2nd voice", "Zoë_1.5", "यामिनी", "李", " spaces around ", "a" * 64]
 )
-def test_names_as_people_have_them_are_kept(name: str) -> None:
+def test_ordinary_names_are_accepted(name: str) -> None:
     assert check_name(name) == name.strip()
 
 
-def test_one_name_is_one_name_however_it_is_typed() -> None:
+def test_names_are_unicode_normalized() -> None:
     assert check_name("Zoe\u0308") == "Zoë"
 
 
@@ -161,7 +161,7 @@ def test_one_name_is_one_name_however_it_is_typed() -> None:
     "name",
     ["../Ann", "a/b", "a\\b", "https://x", "a\nb", "a\0b", "a\u202eb", "<b>", "a" * 65, "v-0123456789abcdef", "\ud800"],
 )
-def test_names_that_mean_something_else_are_refused(name: str) -> None:
+def test_names_like_paths_urls_and_ids_are_rejected(name: str) -> None:
     with pytest.raises(VoiceNameError):
         check_name(name)
 
@@ -169,27 +169,25 @@ def test_names_that_mean_something_else_are_refused(name: str) -> None:
 # What goes wrong
 
 
-def test_a_folder_that_cannot_be_written_is_our_fault_and_is_logged(
+def test_unwritable_folder_raises_store_error_and_is_logged(
     store: VoiceStore, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder.parent.parent.mkdir(exist_ok=True)
     folder.parent.write_text("a file where the folder should be")
-    with pytest.raises(StoreError, match="cannot keep or delete voices now") as told:
+    with pytest.raises(StoreError, match="cannot write its voice folder") as told:
         added(store)
     assert str(folder) not in str(told.value)
     assert str(folder) in caplog.text
     assert store.visible("key-1") == []
 
 
-def test_a_disk_that_fills_up_leaves_nothing_behind(
-    store: VoiceStore, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_leaves_no_files(store: VoiceStore, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, data: bytes, mode: int) -> None:
         if path.suffix == ".json":
             raise OSError(28, "no space left on device")
-        write_whole(path, data, mode)
+        atomic_write(path, data, mode)
 
-    monkeypatch.setattr("sayline_tts.server.voices.store.write_whole", full)
+    monkeypatch.setattr("sayline_tts.server.voices.store.atomic_write", full)
     with pytest.raises(StoreError):
         added(store)
     assert os.listdir(folder) == []
@@ -200,18 +198,18 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(
     "content",
     [b"", b"{}", b"[1]", b"\xff\xfe", b'{"id": 5}', b"nonsense"],
 )
-def test_a_card_that_cannot_be_read_is_told_and_left_alone(
+def test_malformed_metadata_is_logged_and_kept(
     store: VoiceStore, folder: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     ann, bob = added(store, "Ann"), added(store, "Bob")
     (folder / f"{ann.id}.json").write_bytes(content)
     age(folder)
     assert VoiceStore(folder).visible("key-1") == [bob]
-    assert f"{ann.id}.json is no card of a voice" in caplog.text
+    assert f"{ann.id}.json is not valid voice metadata" in caplog.text
     assert store.path(ann).exists()
 
 
-def test_a_card_of_another_name_is_not_believed(store: VoiceStore, folder: Path) -> None:
+def test_metadata_with_another_id_is_ignored(store: VoiceStore, folder: Path) -> None:
     ann = added(store)
     path = folder / f"{ann.id}.json"
     path.rename(folder / "v-0123456789abcdef.json")
@@ -220,13 +218,13 @@ def test_a_card_of_another_name_is_not_believed(store: VoiceStore, folder: Path)
     assert VoiceStore(folder).visible("key-1") == []
 
 
-def test_a_voice_whose_file_somebody_took_away_is_not_there(store: VoiceStore, folder: Path) -> None:
+def test_voice_without_its_file_is_ignored(store: VoiceStore, folder: Path) -> None:
     ann = added(store)
     store.path(ann).unlink()
     assert VoiceStore(folder).visible("key-1") == []
 
 
-def test_fields_of_a_later_version_are_ignored(store: VoiceStore, folder: Path) -> None:
+def test_unknown_metadata_fields_are_ignored(store: VoiceStore, folder: Path) -> None:
     ann = added(store)
     path = folder / f"{ann.id}.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "mood": "merry"}))
@@ -234,18 +232,18 @@ def test_fields_of_a_later_version_are_ignored(store: VoiceStore, folder: Path) 
 
 
 def age(folder: Path) -> None:
-    old = datetime.now().timestamp() - LEFTOVER_AGE_S - 1
+    old = datetime.now().timestamp() - ORPHAN_AGE_S - 1
     for path in folder.iterdir():
         os.utime(path, (old, old))
 
 
-def test_what_a_kill_left_is_cleared_away_later_and_nothing_else(store: VoiceStore, folder: Path) -> None:
+def test_old_orphans_are_deleted_and_nothing_else(store: VoiceStore, folder: Path) -> None:
     ann = added(store)
     left = [folder / "tmp123.part", folder / "v-0123456789abcdef.safetensors"]
     for path in (*left, folder / "mine.safetensors", folder / "notes.txt"):
         path.write_bytes(b"x")
     VoiceStore(folder)
-    assert all(path.exists() for path in left)  # another server may still be writing
+    assert all(path.exists() for path in left)  # another server may still be writing them
     age(folder)
     assert VoiceStore(folder).visible("key-1") == [ann]
     assert not any(path.exists() for path in left)
@@ -253,7 +251,7 @@ def test_what_a_kill_left_is_cleared_away_later_and_nothing_else(store: VoiceSto
     assert (folder / "notes.txt").exists()
 
 
-def test_a_leftover_that_cannot_be_cleared_away_is_told(
+def test_failure_to_delete_an_orphan_is_logged(
     folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder.mkdir(parents=True)
@@ -265,10 +263,10 @@ def test_a_leftover_that_cannot_be_cleared_away_is_told(
 
     monkeypatch.setattr(Path, "unlink", refuse)
     VoiceStore(folder)
-    assert "cannot clear away" in caplog.text
+    assert "cannot delete the orphaned file" in caplog.text
 
 
-def test_a_folder_that_cannot_be_listed_has_no_voices_and_is_told(
+def test_failure_to_list_the_folder_is_logged(
     folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: Path, pattern: str) -> None:
@@ -276,7 +274,7 @@ def test_a_folder_that_cannot_be_listed_has_no_voices_and_is_told(
 
     monkeypatch.setattr(Path, "glob", refuse)
     assert VoiceStore(folder).visible("key-1") == []
-    assert "cannot read the voices" in caplog.text
+    assert "cannot list the voice folder" in caplog.text
 
 
 # Killed
@@ -284,7 +282,7 @@ def test_a_folder_that_cannot_be_listed_has_no_voices_and_is_told(
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-from sayline_tts.server.voices.store import Card, VoiceStore
+from sayline_tts.server.voices.store import VoiceMetadata, VoiceStore
 
 store = VoiceStore(Path(sys.argv[1]))
 moment, seen = int(sys.argv[2]), 0
@@ -300,28 +298,28 @@ def count(event, _):
 print("ready", flush=True)
 sys.addaudithook(count)
 for number in range(3 if moment else 10**9):
-    card = Card.new(f"voice {number}", "key-1", 5.0, (), "embedded")
-    store.add(card, card.id.encode() * 50_000)
+    metadata = VoiceMetadata.new(f"voice {number}", "key-1", 5.0, (), "embedded")
+    store.add(metadata, metadata.id.encode() * 50_000)
     if number % 2:
-        store.delete(card)
+        store.delete(metadata)
 """
 
 
 def killed_writer(folder: Path, moment: int) -> "subprocess.Popen[bytes]":
-    """Adds and deletes voices. It kills itself before its n-th touch of a file, or, with 0, goes on until killed."""
+    """A process that adds and deletes voices, and kills itself before its n-th file operation; 0: never."""
     script = [sys.executable, "-c", SCRIPT, str(folder), str(moment)]
     return subprocess.Popen(script, cwd=Path(__file__).parents[3], stdout=subprocess.PIPE)
 
 
 def assert_whole(folder: Path) -> int:
-    cards = VoiceStore(folder).visible("key-1")
-    for each in cards:
+    voices = VoiceStore(folder).visible("key-1")
+    for each in voices:
         assert (folder / f"{each.id}.safetensors").read_bytes() == each.id.encode() * 50_000
-    return len(cards)
+    return len(voices)
 
 
-def test_a_kill_before_any_touch_of_a_file_leaves_whole_voices(tmp_path: Path) -> None:
-    """Three voices and a deletion, killed at every moment there is."""
+def test_kill_before_any_file_operation_leaves_complete_voices(tmp_path: Path) -> None:
+    """Three voices and a deletion, killed before each file operation in turn."""
     seen = []
     for moment in range(1, 40):
         folder = tmp_path / str(moment) / "voices"
@@ -331,12 +329,12 @@ def test_a_kill_before_any_touch_of_a_file_leaves_whole_voices(tmp_path: Path) -
         if code == 0:
             break
         assert code == -signal.SIGKILL
-    assert code == 0, "there were more moments than were tried"
+    assert code == 0, "more file operations than kills"
     assert moment > 12
     assert set(seen) >= {0, 1, 2}
 
 
-def test_kills_at_any_time_leave_whole_voices(tmp_path: Path) -> None:
+def test_kill_at_any_time_leaves_complete_voices(tmp_path: Path) -> None:
     for voices in range(8):
         folder = tmp_path / str(voices) / "voices"
         with killed_writer(folder, 0) as writer:
@@ -345,4 +343,4 @@ def test_kills_at_any_time_leave_whole_voices(tmp_path: Path) -> None:
             while len(list(folder.glob("*.json"))) < voices:
                 assert writer.poll() is None
             writer.kill()
-        assert assert_whole(folder) >= voices - 1  # one of them may have been about to go
+        assert assert_whole(folder) >= voices - 1  # one of them may have been about to be deleted

@@ -1,4 +1,4 @@
-"""Forms as browsers, curl and hostile people send them, on a real socket."""
+"""Upload forms from browsers, curl and attackers, on a real socket."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sayline_tts.engine.errors import InputError
-from sayline_tts.server.voices.upload import MAX_FIELDS, MAX_WORDS_BYTES, UploadTooSlow, read_upload
+from sayline_tts.server.voices.upload import MAX_FIELDS, MAX_TEXT_BYTES, UploadTooSlow, read_upload
 from tests.fuzz import FUZZ, fuzz
-from tests.server.cloners import form
-from tests.server.peer import running
+from tests.server.stream_client import serving
+from tests.server.voice_server import form
 
 MAX_BYTES = 100_000
 LINE = "\r\n"
@@ -33,7 +33,7 @@ async def _read(request: web.Request) -> web.Response:
 async def address() -> AsyncIterator[str]:
     app = web.Application()
     app.add_routes([web.post("/", _read)])
-    async with running(app) as where:
+    async with serving(app) as where:
         yield where
 
 
@@ -47,7 +47,7 @@ async def send(address: str, data: Any, **headers: str) -> tuple[int, str]:
 
 
 async def send_parts(address: str, *parts: str, tail: str = "--x--\r\n", boundary: str = "x") -> tuple[int, str]:
-    """Each part as it goes over the wire: headers, an empty line, content."""
+    """Send raw parts, each as headers, an empty line and content."""
     body = "".join(f"--x{LINE}{part}{LINE}" for part in parts) + tail
     kind = f"multipart/form-data; boundary={boundary}"
     return await send(address, body.encode("utf-8", "surrogateescape"), Content_Type=kind)
@@ -57,69 +57,69 @@ def field(name: str, content: str, *more: str) -> str:
     return LINE.join([f'Content-Disposition: form-data; name="{name}"', *more, "", content])
 
 
-async def test_a_form_with_a_file(address: str) -> None:
+async def test_form_with_file(address: str) -> None:
     assert await send(address, form(file=b"x" * 5000, name="Ann")) == (200, "5000 bytes, url '', name 'Ann'")
 
 
-async def test_a_form_with_an_address(address: str) -> None:
+async def test_form_with_url(address: str) -> None:
     assert await send(address, form(url=" https://a/b ")) == (200, "no file, url 'https://a/b', name ''")
 
 
-async def test_fields_come_in_any_order_and_others_are_ignored(address: str) -> None:
+async def test_field_order_is_free_and_unknown_fields_are_ignored(address: str) -> None:
     parts = [field("mood", "merry"), field("file", "abc"), field("consent", "yes"), field("name", "Zoë")]
     assert await send_parts(address, *parts) == (200, "3 bytes, url '', name 'Zoë'")
 
 
 @pytest.mark.parametrize("consent", ["true", "TRUE", "yes", "1", "on", " true "])
-async def test_consent_is_given_in_many_words(address: str, consent: str) -> None:
+async def test_true_values_of_consent(address: str, consent: str) -> None:
     assert (await send(address, form(file=b"x", consent=consent)))[0] == 200
 
 
 @pytest.mark.parametrize("consent", [None, "", "false", "no", "0", "maybe", "true false"])
-async def test_without_consent_nothing_is_done(address: str, consent: str | None) -> None:
-    status, told = await send(address, form(file=b"x", consent=consent))
+async def test_consent_is_required(address: str, consent: str | None) -> None:
+    status, message = await send(address, form(file=b"x", consent=consent))
     assert status == 400
-    assert told.startswith("consent_required: the speaker must have agreed")
+    assert message.startswith("consent_required: consent is missing")
 
 
 @pytest.mark.parametrize("fields", [{}, {"file": b"x", "url": "https://a/b"}, {"url": "  "}])
-async def test_a_file_or_an_address_has_to_be_there_but_not_both(address: str, fields: dict[str, Any]) -> None:
-    status, told = await send(address, form(**fields))
+async def test_exactly_one_of_file_and_url_is_required(address: str, fields: dict[str, Any]) -> None:
+    status, message = await send(address, form(**fields))
     assert status == 400
-    assert told.startswith("bad_upload: send either a recording")
+    assert message.startswith("bad_upload: send either a recording")
 
 
-async def test_bytes_that_are_no_text_are_no_name(address: str) -> None:
+async def test_invalid_utf8_in_name_is_replaced(address: str) -> None:
     assert await send(address, form(file=b"x", name=b"\xff\xfe")) == (200, "1 bytes, url '', name '\ufffd\ufffd'")
 
 
-async def test_an_empty_file_is_left_to_who_decodes_it(address: str) -> None:
+async def test_empty_file_is_passed_on(address: str) -> None:
     assert (await send(address, form(file=b"")))[1] == "0 bytes, url '', name ''"
 
 
 # Bounds
 
 
-async def test_a_file_of_the_largest_size_is_taken_and_one_byte_more_is_not(address: str) -> None:
+async def test_file_size_limit_is_exact(address: str) -> None:
     assert (await send(address, form(file=b"x" * MAX_BYTES)))[0] == 200
-    status, told = await send(address, form(file=b"x" * (MAX_BYTES + 1)))
-    assert (status, told) == (
+    status, message = await send(address, form(file=b"x" * (MAX_BYTES + 1)))
+    assert (status, message) == (
         400,
-        f"too_large: that is larger than {MAX_BYTES} bytes; 30 s of speech are enough, also as MP3 or Opus",
+        f"too_large: upload larger than {MAX_BYTES} bytes; 30 s of speech are enough, also as MP3 or Opus",
     )
 
 
-async def test_what_says_that_it_is_too_large_is_not_read(address: str) -> None:
+async def test_oversized_content_length_is_rejected_without_reading(address: str) -> None:
     host, port = address.split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     head = f"POST / HTTP/1.1{LINE}Host: a{LINE}Content-Type: multipart/form-data; boundary=x{LINE}"
     writer.write(f"{head}Content-Length: 10000000{LINE}{LINE}".encode())
-    assert b"400" in await reader.readline()  # though nothing of it was sent
+    assert b"400" in await reader.readline()  # although no part of the body was sent
     writer.close()
     await writer.wait_closed()
 
 
-async def test_what_does_not_say_how_large_it_is_is_stopped_on_the_way(address: str) -> None:
+async def test_oversized_chunked_body_is_rejected_while_reading(address: str) -> None:
     taken = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -130,33 +130,33 @@ async def test_what_does_not_say_how_large_it_is_is_stopped_on_the_way(address: 
             yield b"y" * 10_000
 
     try:
-        status, told = await send(address, endless(), Content_Type="multipart/form-data; boundary=x")
-        assert (status, told[:9]) == (400, "too_large")
+        status, message = await send(address, endless(), Content_Type="multipart/form-data; boundary=x")
+        assert (status, message[:9]) == (400, "too_large")
     except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError):
         pass  # the server may hang up while we are still sending
 
 
-async def test_words_are_short(address: str) -> None:
-    status, told = await send(address, form(file=b"x", name="y" * (MAX_WORDS_BYTES + 1)))
-    assert (status, told[:9]) == (400, "too_large")
+async def test_text_field_size_is_limited(address: str) -> None:
+    status, message = await send(address, form(file=b"x", name="y" * (MAX_TEXT_BYTES + 1)))
+    assert (status, message[:9]) == (400, "too_large")
 
 
-async def test_fields_are_few(address: str) -> None:
-    status, told = await send_parts(address, *(field(f"f{number}", "") for number in range(MAX_FIELDS + 1)))
-    assert (status, told) == (
+async def test_number_of_fields_is_limited(address: str) -> None:
+    status, message = await send_parts(address, *(field(f"f{number}", "") for number in range(MAX_FIELDS + 1)))
+    assert (status, message) == (
         400,
-        f"bad_upload: the form has more than {MAX_FIELDS} fields; leave out what this door does not know",
+        f"bad_upload: the form has more than {MAX_FIELDS} fields; send only those documented at /docs",
     )
 
 
-async def test_who_sends_slowly_is_not_waited_for(address: str) -> None:
+async def test_slow_upload_times_out(address: str) -> None:
     app = web.Application()
-    told: list[str] = []
+    message: list[str] = []
 
     async def read(request: web.Request) -> web.Response:
         with pytest.raises(UploadTooSlow) as error:
             await read_upload(request, MAX_BYTES, limit_s=0)
-        told.append(str(error.value))
+        message.append(str(error.value))
         return web.Response()
 
     async def slowly() -> AsyncIterator[bytes]:
@@ -164,9 +164,9 @@ async def test_who_sends_slowly_is_not_waited_for(address: str) -> None:
         await asyncio.Event().wait()
 
     app.add_routes([web.post("/", read)])
-    async with running(app) as where:
+    async with serving(app) as where:
         await send(where, slowly(), Content_Type="multipart/form-data; boundary=x")
-    assert told == ["the upload took longer than 0 s; send a smaller file"]
+    assert message == ["upload took longer than 0 s; send a smaller file"]
 
 
 # What is not a form
@@ -175,10 +175,10 @@ async def test_who_sends_slowly_is_not_waited_for(address: str) -> None:
 @pytest.mark.parametrize(
     "kind", ["audio/webm", "application/json", "application/x-www-form-urlencoded", "multipart/mixed"]
 )
-async def test_other_bodies_are_told_how_to_send(address: str, kind: str) -> None:
-    status, told = await send(address, b"x", Content_Type=kind)
+async def test_other_content_types_are_rejected_with_an_example(address: str, kind: str) -> None:
+    status, message = await send(address, b"x", Content_Type=kind)
     assert status == 400
-    assert told.startswith(
+    assert message.startswith(
         "unsupported_media_type: send a form (multipart/form-data), for example: curl -F file=@me.wav"
     )
 
@@ -194,24 +194,24 @@ async def test_other_bodies_are_told_how_to_send(address: str, kind: str) -> Non
         "no headers, and no empty line",
     ],
 )
-async def test_parts_that_are_no_plain_fields_are_refused(address: str, part: str) -> None:
-    status, told = await send_parts(address, field("consent", "true"), part)
-    assert (status, told[:11]) == (400, "bad_upload:")
+async def test_parts_that_are_not_plain_fields_are_rejected(address: str, part: str) -> None:
+    status, message = await send_parts(address, field("consent", "true"), part)
+    assert (status, message[:11]) == (400, "bad_upload:")
 
 
-async def test_a_field_is_there_once(address: str) -> None:
-    status, told = await send_parts(address, field("file", "x"), field("file", "y"))
-    assert (status, told) == (400, "bad_upload: the field 'file' is there twice; send it once")
+async def test_duplicate_field_is_rejected(address: str) -> None:
+    status, message = await send_parts(address, field("file", "x"), field("file", "y"))
+    assert (status, message) == (400, "bad_upload: field 'file' is duplicated; send it once")
 
 
 @pytest.mark.parametrize("encoding", ["binary", "8bit", "7BIT"])
-async def test_bytes_that_are_said_to_be_as_they_are_are_taken(address: str, encoding: str) -> None:
+async def test_identity_transfer_encodings_are_accepted(address: str, encoding: str) -> None:
     parts = [field("file", "x", f"Content-Transfer-Encoding: {encoding}"), field("consent", "true")]
     assert (await send_parts(address, *parts))[0] == 200
 
 
 @pytest.mark.parametrize("tail", ["", "--x", "--x\r\n", "--x--"])
-async def test_a_form_that_breaks_off_is_never_a_fault_of_ours(address: str, tail: str) -> None:
+async def test_truncated_form_is_not_an_internal_error(address: str, tail: str) -> None:
     status, _ = await send_parts(address, field("consent", "true"), field("file", "x"), tail=tail)
     assert status in (200, 400)
 
@@ -219,12 +219,12 @@ async def test_a_form_that_breaks_off_is_never_a_fault_of_ours(address: str, tai
 @pytest.mark.parametrize(
     "kind", ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=" + "x" * 99]
 )
-async def test_a_form_without_a_boundary_is_refused(address: str, kind: str) -> None:
-    status, told = await send(address, b"--x\r\n", Content_Type=kind)
-    assert (status, told[:11]) == (400, "bad_upload:")
+async def test_form_without_boundary_is_rejected(address: str, kind: str) -> None:
+    status, message = await send(address, b"--x\r\n", Content_Type=kind)
+    assert (status, message[:11]) == (400, "bad_upload:")
 
 
-# Anything at all
+# Fuzzing
 
 PIECES = [
     "--x", "--x--", LINE, "\n", "\r", "--", 'Content-Disposition: form-data; name="file"; filename="a.wav"', "\0",
@@ -232,7 +232,7 @@ PIECES = [
     "Content-Length: -1", "Content-Encoding: gzip", "Content-Type: multipart/mixed; boundary=x", ": ", "a" * 9000,
     'Content-Disposition: form-data; name="file', "Content-Disposition: form-data; name*=utf-8''%ff", "é", "_charset_",
 ]  # fmt: skip
-# Few empty ones, whose answer may come before they are sent.
+# Few empty bodies, because their response may arrive before they are sent.
 BODIES = st.one_of(
     st.lists(st.sampled_from(PIECES), min_size=1, max_size=30).map(lambda pieces: "".join(pieces).encode()),
     st.lists(st.sampled_from(PIECES), min_size=1, max_size=30).map(lambda pieces: LINE.join(pieces).encode()),
@@ -241,13 +241,13 @@ BODIES = st.one_of(
 )
 
 
-# What aiohttp finds odd but can read is a warning in a server's life, and is not in ours.
+# aiohttp warns about odd but readable headers.
 @pytest.mark.filterwarnings("ignore::aiohttp.BadContentDispositionHeader")
 @pytest.mark.filterwarnings("ignore::aiohttp.BadContentDispositionParam")
 @given(bodies=st.lists(BODIES, min_size=5, max_size=15), chunked=st.booleans())
 @fuzz
 @settings(max_examples=30 * FUZZ, deadline=None)
-def test_whatever_is_sent_is_read_or_refused_in_words(bodies: list[bytes], chunked: bool) -> None:
+def test_arbitrary_bodies_are_parsed_or_rejected(bodies: list[bytes], chunked: bool) -> None:
     async def pieces(body: bytes) -> AsyncIterator[bytes]:
         for start in range(0, len(body), 50):
             yield body[start : start + 50]
@@ -255,10 +255,10 @@ def test_whatever_is_sent_is_read_or_refused_in_words(bodies: list[bytes], chunk
     async def send_all() -> None:
         app = web.Application()
         app.add_routes([web.post("/", _read)])
-        async with running(app) as address:
+        async with serving(app) as address:
             for body in bodies:
                 data = pieces(body) if chunked else body
-                status, told = await send(address, data, Content_Type="multipart/form-data; boundary=x")
-                assert status in (200, 400), (body, told)
+                status, message = await send(address, data, Content_Type="multipart/form-data; boundary=x")
+                assert status in (200, 400), (body, message)
 
     asyncio.run(send_all())

@@ -1,4 +1,4 @@
-"""Fetching from addresses that strangers give: a real TLS server, and a stand-in for the resolver alone."""
+"""Downloads from client-supplied URLs: a real TLS server, and a fake DNS resolver."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.test_utils import TestServer
 
 from sayline_tts.server.voices.public_address import is_public
-from sayline_tts.server.voices.url import MAX_HOPS, VoiceUrlError, VoiceUrls
+from sayline_tts.server.voices.url import MAX_HOPS, VoiceDownloader, VoiceUrlError
 
 CA = trustme.CA()
 HOSTS = ("voice.example", "other.example", "third.example", "127.0.0.1")
@@ -24,7 +24,7 @@ HOME = "127.0.0.1"
 
 
 class Resolver(AbstractResolver):
-    """Answers what it is told to, and counts. Told several answers, it changes its mind each time."""
+    """Returns the configured answers, one after the other, and counts lookups."""
 
     def __init__(self) -> None:
         self.answers: dict[str, list[list[str]]] = {}
@@ -55,23 +55,25 @@ class Resolver(AbstractResolver):
 
 
 class Site:
-    """A server of files. `seen`: who was asked for what."""
+    """A file server. `seen`: host and path of each request."""
 
     def __init__(self) -> None:
         self.port, self.resolver = 0, Resolver()
         self.seen: list[tuple[str, str]] = []
         self.headers: dict[str, str] = {}
         self.redirects: dict[str, str] = {}
-        self.go_on = asyncio.Event()
+        self.resume = asyncio.Event()
 
     def url(self, path: str = "/voice.wav", host: str = "voice.example") -> str:
         return f"https://{host}:{self.port}{path}"
 
-    def fetcher(self, may_dial: Callable[[str], bool] = lambda address: address == HOME, **more: Any) -> VoiceUrls:
-        trust = ssl.create_default_context()
-        CA.configure_trust(trust)
-        options = {"ports": (self.port,), "resolver": self.resolver, "trust": trust, **more}
-        return VoiceUrls(MAX_BYTES, options.pop("limit_s", 30), may_dial, **options)
+    def downloader(
+        self, may_connect: Callable[[str], bool] = lambda address: address == HOME, **more: Any
+    ) -> VoiceDownloader:
+        ssl_context = ssl.create_default_context()
+        CA.configure_trust(ssl_context)
+        options = {"ports": (self.port,), "resolver": self.resolver, "ssl_context": ssl_context, **more}
+        return VoiceDownloader(MAX_BYTES, options.pop("limit_s", 30), may_connect, **options)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         self.seen.append((request.url.host or "", request.path))
@@ -96,7 +98,7 @@ class Site:
         await answer.prepare(request)
         await answer.write(b"x")
         if request.path == "/slow":
-            await self.go_on.wait()
+            await self.resume.wait()
         while request.path == "/endless":
             await answer.write(bytes(1000))
         assert request.transport is not None
@@ -116,13 +118,13 @@ async def site() -> AsyncIterator[Site]:
     assert server.port is not None
     site.port = server.port
     yield site
-    site.go_on.set()
+    site.resume.set()
     await server.close()
 
 
 @pytest.fixture
-def dialled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The addresses that sockets were connected to."""
+def connected(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that sockets connected to."""
     found: list[str] = []
     loop_type = asyncio.SelectorEventLoop
     connect = loop_type.sock_connect
@@ -135,22 +137,22 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-async def refused(urls: VoiceUrls, url: str) -> str:
-    with pytest.raises(VoiceUrlError) as told:
-        await urls.fetch(url)
-    return str(told.value)
+async def refused(downloader: VoiceDownloader, url: str) -> str:
+    with pytest.raises(VoiceUrlError) as message:
+        await downloader.download(url)
+    return str(message.value)
 
 
-async def test_a_recording_is_fetched_over_https(site: Site, dialled: list[str]) -> None:
-    assert await site.fetcher().fetch(site.url()) == AUDIO
+async def test_recording_is_downloaded_over_https(site: Site, connected: list[str]) -> None:
+    assert await site.downloader().download(site.url()) == AUDIO
     assert site.seen == [("voice.example", "/voice.wav")]
     assert site.resolver.asked == {"voice.example": 1}
-    assert dialled == [HOME]
+    assert connected == [HOME]
 
 
-async def test_nothing_is_told_about_us(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_request_headers_reveal_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    await site.fetcher().fetch(site.url())
+    await site.downloader().download(site.url())
     assert site.headers == {
         "Host": f"voice.example:{site.port}",
         "User-Agent": "sayline",
@@ -160,29 +162,29 @@ async def test_nothing_is_told_about_us(site: Site, monkeypatch: pytest.MonkeyPa
     }
 
 
-async def test_redirects_are_followed_to_other_hosts(site: Site, dialled: list[str]) -> None:
+async def test_redirects_to_other_hosts_are_followed(site: Site, connected: list[str]) -> None:
     site.redirects = {"/a": site.url("/b", "other.example"), "/b": "/voice.wav"}
-    assert await site.fetcher().fetch(site.url("/a")) == AUDIO
+    assert await site.downloader().download(site.url("/a")) == AUDIO
     assert [host for host, _ in site.seen] == ["voice.example", "other.example", "other.example"]
     assert site.resolver.asked == {"voice.example": 1, "other.example": 2}  # each hop once
-    assert dialled == [HOME] * 3
+    assert connected == [HOME] * 3
 
 
-async def test_redirects_come_to_an_end(site: Site) -> None:
+async def test_number_of_redirects_is_limited(site: Site) -> None:
     site.redirects = {"/a": "/a"}
-    assert "leads on and on" in await refused(site.fetcher(), site.url("/a"))
+    assert "redirects more than" in await refused(site.downloader(), site.url("/a"))
     assert len(site.seen) == MAX_HOPS
 
 
-# Where it may not lead
+# Forbidden destinations
 
 
-async def test_this_machine_is_not_asked(site: Site, dialled: list[str]) -> None:
+async def test_loopback_is_not_connected_to(site: Site, connected: list[str]) -> None:
     for host in ("voice.example", HOME):
-        told = await refused(site.fetcher(is_public), site.url(host=host))
-        assert told == f"{host} is not on the public Internet, so it is not asked; send the file itself"
+        message = await refused(site.downloader(is_public), site.url(host=host))
+        assert message == f"{host} is not on the public Internet; send the file itself"
     assert not site.seen
-    assert not dialled
+    assert not connected
 
 
 @pytest.mark.parametrize(
@@ -198,79 +200,79 @@ async def test_this_machine_is_not_asked(site: Site, dialled: list[str]) -> None
         "224.0.0.1",
     ],
 )
-async def test_names_that_lead_to_special_addresses_are_not_asked(site: Site, dialled: list[str], address: str) -> None:
+async def test_names_of_special_addresses_are_not_connected_to(site: Site, connected: list[str], address: str) -> None:
     site.resolver.answers = {"voice.example": [[address]]}
-    assert "not on the public Internet" in await refused(site.fetcher(is_public), site.url())
-    assert dialled == []
+    assert "not on the public Internet" in await refused(site.downloader(is_public), site.url())
+    assert connected == []
 
 
-async def test_a_name_that_leads_to_many_special_addresses_is_not_asked(site: Site, dialled: list[str]) -> None:
+async def test_name_of_several_special_addresses_is_not_connected_to(site: Site, connected: list[str]) -> None:
     site.resolver.answers = {"voice.example": [["10.0.0.1", "::1", "192.168.0.1", "127.0.0.1"]]}
-    assert "not on the public Internet" in await refused(site.fetcher(is_public), site.url())
-    assert dialled == []
+    assert "not on the public Internet" in await refused(site.downloader(is_public), site.url())
+    assert connected == []
 
 
-async def test_of_several_addresses_only_those_that_may_be_are_dialled(site: Site, dialled: list[str]) -> None:
+async def test_only_allowed_addresses_of_a_name_are_connected_to(site: Site, connected: list[str]) -> None:
     site.resolver.answers = {"voice.example": [["10.0.0.1", "::1", HOME]]}
-    assert await site.fetcher().fetch(site.url()) == AUDIO
-    assert dialled == [HOME]
+    assert await site.downloader().download(site.url()) == AUDIO
+    assert connected == [HOME]
 
 
-async def test_a_name_that_changes_its_mind_is_asked_once(site: Site, dialled: list[str]) -> None:
-    """DNS rebinding: good for the check, bad for the connection. There is only one answer for both."""
+async def test_dns_rebinding_within_a_request_is_prevented(site: Site, connected: list[str]) -> None:
+    """One lookup serves both the check and the connection."""
     site.resolver.answers = {"voice.example": [[HOME], ["10.0.0.1"]]}
-    assert await site.fetcher().fetch(site.url()) == AUDIO
+    assert await site.downloader().download(site.url()) == AUDIO
     assert site.resolver.asked == {"voice.example": 1}
-    assert dialled == [HOME]
+    assert connected == [HOME]
 
 
-async def test_a_name_that_changes_its_mind_between_hops_is_checked_again(site: Site, dialled: list[str]) -> None:
+async def test_each_hop_is_checked_again(site: Site, connected: list[str]) -> None:
     site.redirects = {"/a": "/voice.wav"}
     site.resolver.answers = {"voice.example": [[HOME], ["10.0.0.1"]]}
-    assert "not on the public Internet" in await refused(site.fetcher(), site.url("/a"))
-    assert dialled == [HOME]
+    assert "not on the public Internet" in await refused(site.downloader(), site.url("/a"))
+    assert connected == [HOME]
     assert site.seen == [("voice.example", "/a")]
 
 
 @pytest.mark.parametrize(
     "host", ["127.1", "2130706433", "0x7f.1", "0177.0.0.1", "[::1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]"]
 )
-async def test_addresses_in_odd_notation_are_not_asked(site: Site, dialled: list[str], host: str) -> None:
+async def test_addresses_in_odd_notation_are_not_connected_to(site: Site, connected: list[str], host: str) -> None:
     site.resolver.answers = {host: [[HOME]]}
-    await refused(site.fetcher(is_public), site.url(host=host))
+    await refused(site.downloader(is_public), site.url(host=host))
     assert not site.seen
-    assert not dialled
+    assert not connected
 
 
 @pytest.mark.parametrize("address", ["fe80::1%1", "127.1", "localhost"])
-async def test_whatever_reaches_the_socket_is_checked(site: Site, dialled: list[str], address: str) -> None:
+async def test_address_is_checked_at_the_socket(site: Site, connected: list[str], address: str) -> None:
     site.resolver.answers = {"voice.example": [[address]]}
-    await refused(site.fetcher(is_public), site.url())
-    assert dialled == []
+    await refused(site.downloader(is_public), site.url())
+    assert connected == []
 
 
 @pytest.mark.parametrize(
-    ("to", "told"),
+    ("to", "message"),
     [
         ("http://voice.example/voice.wav", "only https:// and hf://"),
         ("file:///etc/passwd", "only https:// and hf://"),
         ("gopher://voice.example/", "only https:// and hf://"),
         ("hf://owner/repo/file", "only https:// and hf://"),
-        ("https://voice.example:22/", "port 22 is not asked"),
-        ("https://a:b@voice.example/", "name or password"),
-        ("https://[::1/", "not an address"),
+        ("https://voice.example:22/", "port 22 is not allowed"),
+        ("https://a:b@voice.example/", "user name or password"),
+        ("https://[::1/", "not a valid URL"),
         ("https://" + "a" * 3000, "2048 characters"),
-        ("//voice.example:99999/", "not an address"),
+        ("//voice.example:99999/", "not a valid URL"),
     ],
 )
-async def test_a_redirect_is_checked_like_an_address(site: Site, to: str, told: str) -> None:
+async def test_redirects_are_checked_like_urls(site: Site, to: str, message: str) -> None:
     site.redirects = {"/a": to}
-    assert told in await refused(site.fetcher(), site.url("/a"))
+    assert message in await refused(site.downloader(), site.url("/a"))
     assert site.seen == [("voice.example", "/a")]
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "message"),
     [
         ("http://voice.example/a.wav", "only https:// and hf://"),
         ("HTTP://voice.example/a.wav", "only https:// and hf://"),
@@ -279,93 +281,93 @@ async def test_a_redirect_is_checked_like_an_address(site: Site, to: str, told: 
         ("data:audio/wav;base64,AAAA", "only https:// and hf://"),
         ("/etc/passwd", "only https:// and hf://"),
         ("", "only https:// and hf://"),
-        ("https://", "only https:// and hf://|not an address"),
-        ("https://user:word@voice.example/a", "name or password"),
-        ("https://user@voice.example/a", "name or password"),
-        ("https://voice.example:80/a", "port 80 is not asked; only 443"),
-        ("https://voice.example:0/a", "port 0 is not asked"),
-        ("https://voice.example:abc/a", "not an address"),
+        ("https://", "only https:// and hf://|not a valid URL"),
+        ("https://user:word@voice.example/a", "user name or password"),
+        ("https://user@voice.example/a", "user name or password"),
+        ("https://voice.example:80/a", "port 80 is not allowed; use port 443"),
+        ("https://voice.example:0/a", "port 0 is not allowed"),
+        ("https://voice.example:abc/a", "not a valid URL"),
         ("https://" + "a" * 3000, "2048 characters"),
-        ("hf://not-whole", "not an address .*hf://owner/repository"),
-        ("hf://a/b/../c", "not an address"),
+        ("hf://not-whole", "not a valid URL .*hf://owner/repository"),
+        ("hf://a/b/../c", "not a valid URL"),
     ],
 )
-async def test_other_addresses_are_refused_without_asking_anybody(dialled: list[str], source: str, told: str) -> None:
+async def test_invalid_urls_are_rejected_without_a_lookup(connected: list[str], source: str, message: str) -> None:
     resolver = Resolver()
-    with pytest.raises(VoiceUrlError, match=told):
-        await VoiceUrls(MAX_BYTES, 30, resolver=resolver).fetch(source)
+    with pytest.raises(VoiceUrlError, match=message):
+        await VoiceDownloader(MAX_BYTES, 30, resolver=resolver).download(source)
     assert not resolver.asked
-    assert dialled == []
+    assert connected == []
 
 
-async def test_a_file_on_the_hub_is_fetched_by_its_address_there(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_hub_url_is_resolved_to_https(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "sayline_tts.engine.checkpoint.hub.hf_hub_url",
         lambda repo, path, revision: site.url(f"/{repo}/{revision}/{path}"),
     )
     site.redirects = {"/kyutai/voices/main/a/b.wav": "/voice.wav"}
-    assert await site.fetcher().fetch("hf://kyutai/voices/a/b.wav@main") == AUDIO
+    assert await site.downloader().download("hf://kyutai/voices/a/b.wav@main") == AUDIO
 
 
 # Bounds
 
 
-async def test_what_is_as_large_as_allowed_is_taken(site: Site) -> None:
-    assert len(await site.fetcher().fetch(site.url("/largest"))) == MAX_BYTES
+async def test_file_of_the_maximum_size_is_downloaded(site: Site) -> None:
+    assert len(await site.downloader().download(site.url("/largest"))) == MAX_BYTES
 
 
 @pytest.mark.parametrize("path", ["/too-large", "/endless"])
-async def test_what_is_larger_is_not_read_to_its_end(site: Site, path: str) -> None:
-    told = await refused(site.fetcher(), site.url(path))
-    assert told == f"what voice.example sends is larger than {MAX_BYTES} bytes; cut the recording"
+async def test_larger_file_is_not_read_to_the_end(site: Site, path: str) -> None:
+    message = await refused(site.downloader(), site.url(path))
+    assert message == f"file at voice.example is larger than {MAX_BYTES} bytes; shorten the recording"
 
 
-async def test_nothing_is_unpacked(site: Site) -> None:
-    assert await site.fetcher().fetch(site.url("/packed")) == b"not gzip"
+async def test_content_is_not_decompressed(site: Site) -> None:
+    assert await site.downloader().download(site.url("/packed")) == b"not gzip"
 
 
-async def test_what_takes_too_long_is_given_up(site: Site) -> None:
-    told = await refused(site.fetcher(limit_s=0.2), site.url("/slow"))
-    assert told == "voice.example took longer than 0.2 s; send the file itself"
+async def test_slow_download_times_out(site: Site) -> None:
+    message = await refused(site.downloader(limit_s=0.2), site.url("/slow"))
+    assert message == "download from voice.example took longer than 0.2 s; send the file itself"
 
 
-# What goes wrong
+# Errors
 
 
-async def test_what_is_not_there_says_so(site: Site) -> None:
-    assert await refused(site.fetcher(), site.url("/none")) == "voice.example answered 404; check the address"
+async def test_http_error_names_the_status(site: Site) -> None:
+    assert await refused(site.downloader(), site.url("/none")) == "voice.example answered 404; check the URL"
 
 
-async def test_what_breaks_off_says_so(site: Site) -> None:
-    assert "broke off" in await refused(site.fetcher(), site.url("/broken"))
+async def test_truncated_response_is_an_error(site: Site) -> None:
+    assert "closed the connection" in await refused(site.downloader(), site.url("/broken"))
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused(site: Site) -> None:
-    urls = site.fetcher(trust=None)
-    assert "no certificate that is trusted here" in await refused(urls, site.url())
+async def test_untrusted_certificate_is_rejected(site: Site) -> None:
+    downloader = site.downloader(ssl_context=None)
+    assert "is not trusted" in await refused(downloader, site.url())
     assert site.seen == []
 
 
-async def test_a_certificate_of_another_host_is_refused(site: Site) -> None:
-    told = await refused(site.fetcher(), site.url(host="fourth.example"))
-    assert "no certificate that is trusted here" in told
+async def test_certificate_of_another_host_is_rejected(site: Site) -> None:
+    message = await refused(site.downloader(), site.url(host="fourth.example"))
+    assert "is not trusted" in message
 
 
-async def test_a_name_that_does_not_exist_says_so(site: Site) -> None:
+async def test_unknown_host_is_an_error(site: Site) -> None:
     site.resolver.answers = {"voice.example": [[]]}
-    told = await refused(site.fetcher(), site.url())
-    assert told == "voice.example cannot be reached; check the address, or send the file itself"
+    message = await refused(site.downloader(), site.url())
+    assert message == "cannot connect to voice.example; check the URL, or send the file itself"
 
 
-async def test_a_port_that_nobody_answers_at_says_so(site: Site) -> None:
+async def test_closed_port_is_an_error(site: Site) -> None:
     with socket.socket() as taken:
         taken.bind((HOME, 0))
         port = taken.getsockname()[1]
-        urls = site.fetcher(ports=(port,))
-        assert "cannot be reached" in await refused(urls, f"https://voice.example:{port}/")
+        downloader = site.downloader(ports=(port,))
+        assert "cannot connect to" in await refused(downloader, f"https://voice.example:{port}/")
 
 
-async def test_what_is_no_web_server_says_so(site: Site) -> None:
+async def test_non_http_server_is_an_error(site: Site) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     CA.issue_cert(*HOSTS).configure_cert(context)
 
@@ -377,11 +379,13 @@ async def test_what_is_no_web_server_says_so(site: Site) -> None:
 
     async with await asyncio.start_server(answer, HOME, 0, ssl=context) as server:
         port = server.sockets[0].getsockname()[1]
-        urls = site.fetcher(ports=(port,))
-        assert "broke off or did not answer as a web server" in await refused(urls, f"https://voice.example:{port}/")
+        downloader = site.downloader(ports=(port,))
+        assert "closed the connection or sent invalid HTTP" in await refused(
+            downloader, f"https://voice.example:{port}/"
+        )
 
 
-async def test_the_real_resolver_is_used_where_none_is_given(site: Site) -> None:
+async def test_system_resolver_is_the_default(site: Site) -> None:
     site.resolver.answers = {}
-    told = await refused(site.fetcher(is_public, resolver=None), site.url(host="localhost"))
-    assert told.startswith("localhost is not on the public Internet")
+    message = await refused(site.downloader(is_public, resolver=None), site.url(host="localhost"))
+    assert message.startswith("localhost is not on the public Internet")
