@@ -32,7 +32,7 @@ export class Connection {
     this.#socket = socket;
     this.#url = url;
     this.ready = new Promise((fulfil, reject) => (this.#settle = { fulfil, reject }));
-    const timeout = () => this.close(new Refused(`no answer from ${url}: is it the right address?`));
+    const timeout = () => this.close(new Refused(`no answer from ${url}: check the address`));
     this.#timer = setTimeout(timeout, OPEN_TIMEOUT_MS);
     socket.binaryType = 'arraybuffer';
     socket.onmessage = (event) => this.#receive(event.data);
@@ -71,7 +71,7 @@ export class Connection {
       const retryAfterMs = sessionError.retry_after_ms ?? undefined;
       this.close(new Refused(`${this.#url} refused the session: ${sessionError.message}`, retryAfterMs));
     } else if (message.type !== 'ready') {
-      throw new ProtocolError(`${this.#url} said ${message.type} instead of ready`);
+      throw new ProtocolError(`${this.#url} sent ${message.type} instead of ready`);
     } else {
       clearTimeout(this.#timer);
       this.#isOpen = true;
@@ -91,7 +91,7 @@ export class Connection {
   /** @param {{code: number, reason: string}} event */
   #explain({ code, reason }) {
     const hasNoCode = code === NO_CLOSE_CODE;
-    const why = this.#sessionError?.message || reason || (hasNoCode ? 'without a word' : `close code ${code}`);
+    const why = this.#sessionError?.message || reason || (hasNoCode ? 'without a close frame' : `close code ${code}`);
     if (this.#isOpen) {
       const retryAfterMs = this.#sessionError?.retry_after_ms ?? undefined;
       const fields = { closeCode: hasNoCode ? undefined : code, retryAfterMs };

@@ -204,7 +204,7 @@ export class Context {
     if (this.#inbox.failure) throw this.#inbox.failure;
     if (this.over || this.#state !== 'open') {
       const state = this.over ? 'over' : this.#state;
-      throw new SaylineError(`${this.contextId} is ${state} and takes no ${action}: open another context`);
+      throw new SaylineError(`cannot send ${action}: ${this.contextId} is ${state}; open another context`);
     }
   }
 }

@@ -117,7 +117,7 @@ export class Inbox {
     this.#events.push(frame);
     if (++this.#bufferedFrames * this.#ready.frame_ms > MAX_BUFFERED_MS) {
       const minutes = MAX_BUFFERED_MS / 60_000;
-      this.fail(new SlowConsumer('slow_consumer', `${minutes} min of audio are unread: read them sooner`));
+      this.fail(new SlowConsumer('slow_consumer', `${minutes} min of audio are unread: read events faster`));
     }
   }
 

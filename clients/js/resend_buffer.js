@@ -39,7 +39,7 @@ export class ResendBuffer {
   messagesAfter(taken) {
     const missing = this.count - taken;
     if (missing < 0 || missing > this.#messages.length) {
-      throw new ProtocolError(`the server says that it took ${taken} of ${this.count} messages, which cannot be`);
+      throw new ProtocolError(`the server acknowledged ${taken} of ${this.count} messages, which is impossible`);
     }
     return this.#messages.slice(this.#messages.length - missing).map(({ message }) => message);
   }

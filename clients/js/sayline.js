@@ -47,7 +47,7 @@ export function streamAddress(url) {
     address = null;
   }
   if (!address || !/^(ws|http)s?:$/.test(address.protocol)) {
-    throw new Refused(`"${url}" is not the address of a server: write it like ws://127.0.0.1:8000`);
+    throw new Refused(`"${url}" is not a server address: use the form ws://127.0.0.1:8000`);
   }
   address.protocol = address.protocol.replace('http', 'ws');
   if (address.pathname === '/') address.pathname = '/v1/stream';

@@ -69,7 +69,7 @@ export class Session {
   }
 
   close() {
-    const cause = new ConnectionLost(`the session with ${this.#url} was closed here: connect again`);
+    const cause = new ConnectionLost(`the session with ${this.#url} was closed by this client: connect again`);
     this.#end(cause);
     this.#connection?.close(cause);
   }
@@ -125,8 +125,8 @@ export class Session {
       }
       if (cause instanceof ProtocolError || Date.now() > endAtMs) break;
     }
-    const failed = `no other came about in ${this.ready.resume_s} s (${cause.message})`;
-    const lost = new ConnectionLost(`${loss.message}, and ${failed}: connect again`);
+    const failed = `could not be replaced within ${this.ready.resume_s} s (${cause.message})`;
+    const lost = new ConnectionLost(`${loss.message} and ${failed}: connect again`);
     this.#end(cause instanceof ProtocolError ? cause : lost);
   }
 
@@ -149,10 +149,10 @@ export class Session {
   #finishResume(answer, ready, ids, connection) {
     if (this.#loss) throw this.#loss;
     if (answer.type === 'error') throw new Refused(answer.message);
-    if (answer.type !== 'resumed') throw new ProtocolError(`${this.#url} said ${answer.type} instead of resumed`);
+    if (answer.type !== 'resumed') throw new ProtocolError(`${this.#url} sent ${answer.type} instead of resumed`);
     if (!answer.recovered) {
       this.ready = ready;
-      const error = new NotRecovered(`${this.#url} is there again, but: ${answer.message}`);
+      const error = new NotRecovered(`reconnected to ${this.#url}, but the session is lost: ${answer.message}`);
       for (const id of ids) this.#failContext(id, error);
     }
     for (const [id, context] of this.#contexts) {

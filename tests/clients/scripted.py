@@ -69,7 +69,7 @@ class ScriptedServer:
         self.changed = asyncio.Condition()
         self.answer_http: Callable[[Request], Response | None] = lambda request: None
         self.connections: list[ServerConnection] = []
-        self._numbers = itertools.count(1)
+        self._context_numbers = itertools.count(1)
         self._server: Server
 
     async def __aenter__(self) -> Self:
@@ -135,7 +135,7 @@ class ScriptedServer:
         if self.close_with is not None:
             await socket.close(*self.close_with)
         elif self.greeting is not None:
-            session = Session(next(self._numbers), socket)
+            session = Session(next(self._context_numbers), socket)
             self.sessions[session.token] = session
             ready = {"session_id": session.id, "token": session.token, "resume_s": self.resume_s}
             await send(socket, self.greeting | (ready if self.greeting["type"] == "ready" else {}))

@@ -11,7 +11,7 @@ Message = dict[str, Any]
 Place = tuple[int, int]  # of a word in the text
 
 
-class Line(Protocol):
+class ReconnectingSession(Protocol):
     def say(self, message: Message) -> None: ...
     def cut(self) -> None: ...
     async def hang_up(self) -> None: ...
@@ -20,7 +20,7 @@ class Line(Protocol):
 class Speaker:
     """A segment ends with a full stop and a space, or at a flush or the end."""
 
-    def __init__(self, start: Message, hold: asyncio.Event, line: Line) -> None:
+    def __init__(self, start: Message, hold: asyncio.Event, line: ReconnectingSession) -> None:
         self.taken = 1  # messages, counting `start`
         self.said: list[Message] = []
         self.over = False

@@ -111,7 +111,7 @@ async def test_a_terminal_may_be_the_input(scripted: ScriptedServer, tmp_path: P
     os.close(keyboard)
     os.close(terminal)
     assert (code, frames_in(tmp_path / "out.wav")) == (0, 2)
-    assert error.startswith("Type what to speak; Ctrl-D ends it.")
+    assert error.startswith("Type text to speak; Ctrl-D ends it.")
 
 
 async def test_what_is_asked_for_goes_to_the_server(scripted: ScriptedServer, tmp_path: Path) -> None:

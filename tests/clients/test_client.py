@@ -252,7 +252,7 @@ async def test_a_context_that_ended_takes_no_text(scripted: ScriptedServer) -> N
             await speech.push("too early")
         async with speech:
             await speech.end()
-            with pytest.raises(sayline.SaylineError, match="takes no text: open another context"):
+            with pytest.raises(sayline.SaylineError, match="cannot send text: .*; open another context"):
                 await speech.push("too late")
     with pytest.raises(TypeError, match="not NoneType"):
         await speech.push(None)  # type: ignore[arg-type]
@@ -446,7 +446,7 @@ async def test_a_reader_that_never_reads_is_given_up(scripted: ScriptedServer, m
         await idle.push("word " * 20 + "end. ")
         assert len([frame async for frame in other.say("one two")]) == 2
         heard: list[int] = []
-        with pytest.raises(sayline.SlowConsumer, match="read them sooner"):
+        with pytest.raises(sayline.SlowConsumer, match="read events faster"):
             await frames_into(heard, idle)
     assert heard == [0, 1, 2, 3, 4, 5]
 
@@ -454,10 +454,10 @@ async def test_a_reader_that_never_reads_is_given_up(scripted: ScriptedServer, m
 async def test_what_is_pushed_while_its_context_is_lost_goes_nowhere(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         await scripted.until_last("start")
-        async with server._writing:  # as while another connection is looked for
+        async with server._send_lock:  # as while another connection is looked for
             pushing = asyncio.create_task(speech.push("one. "))
             await asyncio.sleep(0)
-            server._lose(sayline.NotRecovered("it is there again, but knows nothing"), ["speech-1"])
+            server._fail_contexts(sayline.NotRecovered("it is there again, but knows nothing"), ["speech-1"])
         await pushing
         with pytest.raises(sayline.NotRecovered):
             await anext(speech)
@@ -474,7 +474,7 @@ async def test_no_server_says_how_to_start_one(unused_tcp_port: int) -> None:
 @pytest.mark.parametrize(
     ("status", "advice"),
     [
-        (HTTPStatus.UNAUTHORIZED, "wants an API key: pass api_key="),
+        (HTTPStatus.UNAUTHORIZED, "requires an API key: pass api_key="),
         (HTTPStatus.NOT_FOUND, "not Sayline"),
         (HTTPStatus.SERVICE_UNAVAILABLE, "try again in a moment"),
         (HTTPStatus.IM_A_TEAPOT, "HTTP 418: no"),
@@ -538,9 +538,9 @@ async def test_a_server_of_another_protocol_is_refused(scripted: ScriptedServer)
 @pytest.mark.parametrize(
     ("greeting", "what"),
     [
-        (None, "did not say that it is ready"),
+        (None, "sent no ready message"),
         ({"type": "error", "code": "full", "message": "the server is full", "final": False}, "the server is full"),
-        ({"type": "done", "context_id": "a", "seq": 0, "duration_ms": 0}, "said done instead of ready"),
+        ({"type": "done", "context_id": "a", "seq": 0, "duration_ms": 0}, "sent done instead of ready"),
     ],
 )
 async def test_a_session_opens_with_ready(scripted: ScriptedServer, greeting: dict[str, object], what: str) -> None:
@@ -565,7 +565,7 @@ async def test_something_that_is_not_a_web_server_is_refused() -> None:
 
     async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as other:
         port = other.sockets[0].getsockname()[1]
-        with pytest.raises(sayline.Refused, match="is it the right address"):
+        with pytest.raises(sayline.Refused, match="check the address"):
             async with sayline.connect(f"ws://127.0.0.1:{port}"):
                 pass
 
@@ -597,7 +597,7 @@ async def test_something_that_never_answers_is_refused() -> None:
     ],
 )
 def test_an_address_may_be_the_servers_or_the_pages(written: str, meant: str) -> None:
-    assert handshake.stream_address(written) == meant
+    assert handshake.stream_url(written) == meant
 
 
 @pytest.mark.parametrize(
@@ -605,7 +605,7 @@ def test_an_address_may_be_the_servers_or_the_pages(written: str, meant: str) ->
     ["", "127.0.0.1:8000", "ws://user@127.0.0.1", "ftp://voice.example", "ws://", "ws://host:port", "ws://[1"],
 )
 async def test_an_address_that_is_none_says_how_to_write_one(address: str) -> None:
-    with pytest.raises(sayline.Refused, match="write it like ws://"):
+    with pytest.raises(sayline.Refused, match="use the form ws://"):
         async with sayline.connect(address):
             pass
 

@@ -38,7 +38,7 @@ def test_an_exception_comes_to_who_waits() -> None:
 
 
 def test_what_nobody_holds_does_nothing() -> None:
-    with pytest.raises(ConnectionLost, match="closed here: connect again, and use it inside its `with`"):
+    with pytest.raises(ConnectionLost, match="is closed: connect again, and use it inside its `with` block"):
         LoopThread().run(asyncio.sleep(0))
 
 

@@ -53,7 +53,7 @@ def test_what_is_no_packet_is_refused(packet: bytes) -> None:
 
 
 def test_a_rate_that_opus_does_not_know_is_refused() -> None:
-    with pytest.raises(ProtocolError, match="44100 samples a second"):
+    with pytest.raises(ProtocolError, match="sample rate of 44100 Hz"):
         opus.OpusDecoder(44_100, 312)
 
 

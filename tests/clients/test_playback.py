@@ -231,5 +231,5 @@ def test_what_was_heard_long_ago_takes_no_room() -> None:
     sound.write(loud(20_000))
     for _ in range(1900):
         sound.read(10 * MS)
-        assert sound.played_ms == max(0, sound._asked / MS - 50)
+        assert sound.played_ms == max(0, sound._requested / MS - 50)
     assert len(sound._runs) <= 7

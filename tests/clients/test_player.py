@@ -134,7 +134,7 @@ async def test_cancel_is_silence_and_tells_what_was_heard(room: Room) -> None:
 
 
 async def test_cancelling_what_was_played_to_its_end_tells_that_all_was_heard(room: Room) -> None:
-    with pytest.raises(sayline.SaylineError, match="`play` a context first"):
+    with pytest.raises(sayline.SaylineError, match="call `play` first"):
         await room.player.cancel()
     async with room.server.context() as speech:
         speech.feed("one two.")
@@ -231,7 +231,7 @@ async def test_leaving_the_player_ends_what_is_played(room: Room) -> None:
             playing = asyncio.create_task(player.play(speech, watch))
             await watch.until(sayline.Segment)
             late = device.unplug
-        with pytest.raises(sayline.SaylineError, match="closed while it played"):
+        with pytest.raises(sayline.SaylineError, match="closed during playback"):
             await playing
         late()  # closing it makes it say that it is gone
         assert device.sample_rate_hz == 0

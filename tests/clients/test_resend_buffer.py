@@ -1,7 +1,7 @@
 import pytest
 from sayline.errors import ProtocolError
 from sayline.messages import Ack, Cancel, End, Flush, Start, Text
-from sayline.resend_buffer import Sent
+from sayline.resend_buffer import ResendBuffer
 
 START, END = Start("a"), End("a")
 
@@ -10,8 +10,8 @@ def text(characters: str) -> Text:
     return Text("a", characters)
 
 
-def sent(*messages: Start | Text | Flush | End | Cancel | Ack) -> Sent:
-    all_of_it = Sent()
+def sent(*messages: Start | Text | Flush | End | Cancel | Ack) -> ResendBuffer:
+    all_of_it = ResendBuffer()
     for message in messages:
         all_of_it.add(message)
     return all_of_it
@@ -33,11 +33,11 @@ def test_acks_do_not_count_and_are_not_said_again() -> None:
 def test_text_that_was_spoken_is_forgotten() -> None:
     said = sent(START, text("One. "), text("Two"), text(" three. "))
     said.spoken(4)
-    assert said.unspoken_chars == 12
+    assert said.pending_chars == 12
     said.spoken(15)
-    assert said.unspoken_chars == 1
+    assert said.pending_chars == 1
     assert said.after(3) == [text(" three. ")]
-    with pytest.raises(ProtocolError, match="it took 1 of 4"):
+    with pytest.raises(ProtocolError, match="acknowledged 1 of 4"):
         said.after(1)
 
 
@@ -51,9 +51,9 @@ def test_an_older_segment_takes_nothing_back() -> None:
     said = sent(START, text("One. Two. "))
     said.spoken(9)
     said.spoken(4)
-    assert said.unspoken_chars == 1
+    assert said.pending_chars == 1
 
 
 def test_a_server_cannot_have_taken_more_than_was_said() -> None:
-    with pytest.raises(ProtocolError, match="which cannot be"):
+    with pytest.raises(ProtocolError, match="which is impossible"):
         sent(START).after(2)

@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import islice
 
 import pytest
 import sayline
-from sayline import backoff
+from sayline import client as client_module
+from sayline.client import MAX_RETRY_S
 
 from tests.clients.scripted import ScriptedServer
 
 
 @pytest.fixture
 async def scripted(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ScriptedServer]:
-    monkeypatch.setattr(backoff, "MAX_S", 0.01)
+    monkeypatch.setattr(client_module, "MAX_RETRY_S", 0.01)
     async with ScriptedServer() as server:
         yield server
 
@@ -112,7 +114,7 @@ async def test_a_session_that_is_not_recovered_is_a_typed_error_and_goes_on_as_a
     async with sayline.connect(scripted.url) as server:
         async with server.context() as speech:
             await speech.push("one two hangup three. ")
-            with pytest.raises(sayline.NotRecovered, match=r"is there again, but: .* start its contexts anew"):
+            with pytest.raises(sayline.NotRecovered, match=r"but the session is lost: .* start its contexts anew"):
                 await all_of(speech)
             with pytest.raises(sayline.NotRecovered):
                 await speech.push("more")
@@ -170,7 +172,7 @@ async def test_leaving_while_there_is_no_connection_is_quick(scripted: ScriptedS
         waiting = asyncio.create_task(speech.cancel())
         await asyncio.sleep(0)
     await waiting
-    with pytest.raises(sayline.ConnectionLost, match="closed here"):
+    with pytest.raises(sayline.ConnectionLost, match="closed by this client"):
         await all_of(speech)
 
 
@@ -181,5 +183,12 @@ async def test_a_server_that_answers_with_something_else_is_none(scripted: Scrip
             pass
         scripted.sessions["token-1"].speakers["speech-1"].taken = 100
         scripted.connections[0].transport.abort()
-        with pytest.raises(sayline.ProtocolError, match="which cannot be"):
+        with pytest.raises(sayline.ProtocolError, match="which is impossible"):
             await all_of(speech)
+
+
+def test_retry_delays_are_random_below_a_doubling_limit() -> None:
+    runs = [list(islice(client_module.retry_delays_s(), 12)) for _ in range(50)]
+    for number, limit_s in enumerate([client_module.FIRST_RETRY_S * 2**n for n in range(12)]):
+        delays = [run[number] for run in runs]
+        assert 0 <= min(delays) < max(delays) <= min(limit_s, MAX_RETRY_S)

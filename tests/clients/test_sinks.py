@@ -33,7 +33,7 @@ def test_a_format_that_only_the_server_writes_says_how_to_have_it(tmp_path: Path
 
 def test_a_folder_that_may_not_be_written_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(SinkError, match="cannot be written to: write elsewhere with -o"):
+    with pytest.raises(SinkError, match="is not writable: choose another place with -o"):
         open_sink(str(tmp_path / "out.wav"), raw=False)
 
 

@@ -87,7 +87,7 @@ def test_closing_is_silence_at_once_and_twice_is_harmless(package: SoundDevicePa
 
 def test_a_device_that_is_in_use_says_so_and_is_let_go(package: SoundDevicePackage) -> None:
     package.fault = "start"
-    with pytest.raises(NoSound, match=r"cannot be opened \(the device is in use\): write a file instead"):
+    with pytest.raises(NoSound, match=r"cannot open the audio device \(the device is in use\): write a file instead"):
         SoundDevice().open(24_000, bytes, lambda: None)
     assert package.streams[0].done == ["abort", "close"]
 
@@ -97,7 +97,7 @@ def test_a_device_that_is_in_use_says_so_and_is_let_go(package: SoundDevicePacka
 )
 def test_where_there_is_no_device_a_file_is_offered(package: SoundDevicePackage, fault: str, advice: str) -> None:
     package.fault = fault
-    with pytest.raises(NoSound, match=rf"no sound device here \({advice}\): write a file instead, with -o"):
+    with pytest.raises(NoSound, match=rf"no audio device \({advice}\): write a file instead, with -o"):
         SoundDevice("kitchen")
 
 

@@ -15,9 +15,9 @@ def test_first_audio_counts_from_the_text_that_completed_the_first_segment() -> 
         clock.now_s = at_s
         watch.sent(text)
     clock.now_s = 102.5
-    watch.heard(80)
+    watch.received(80)
     clock.now_s = 103.0
-    watch.heard(80)
+    watch.received(80)
     watch.segment(12)
     watch.sent(" later")
     watch.segment(21)
@@ -39,6 +39,6 @@ def test_a_segment_that_ends_beyond_what_was_sent_counts_from_the_last_text() ->
     watch = Stopwatch(clock)
     watch.sent("3")
     clock.now_s += 0.25
-    watch.heard(80)
+    watch.received(80)
     watch.segment(5)
     assert watch.first_audio_s == 0.25

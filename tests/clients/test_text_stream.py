@@ -161,7 +161,7 @@ async def test_what_cannot_be_closed_is_let_go() -> None:
         (None, "not NoneType"),
         (b"bytes", "not bytes"),
         ({"content": "a whole answer"}, "not dict"),
-        ([("id", "a whole answer")], r"not tuple \(was `stream=True` left out\?\)"),
+        ([("id", "a whole answer")], r"not tuple \(is `stream=True` missing\?\)"),
         ([None], "not NoneType"),
     ],
 )

@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 import pytest
 from sayline import threaded_iterator
-from sayline.threaded_iterator import Reading
+from sayline.threaded_iterator import ThreadedIterator
 
 TIMEOUT_S = 10
 
@@ -32,12 +32,12 @@ class Endless:
 
 
 async def test_everything_comes_in_order() -> None:
-    assert [number async for number in Reading(numbers(1000))] == list(range(1000))
+    assert [number async for number in ThreadedIterator(numbers(1000))] == list(range(1000))
 
 
 async def test_nothing_comes_of_nothing() -> None:
     nothing: list[int] = []
-    assert [number async for number in Reading(nothing)] == []
+    assert [number async for number in ThreadedIterator(nothing)] == []
 
 
 async def test_while_it_waits_the_loop_goes_on() -> None:
@@ -55,7 +55,7 @@ async def test_while_it_waits_the_loop_goes_on() -> None:
 
     async with asyncio.TaskGroup() as group:
         group.create_task(others())
-        assert [item async for item in Reading(blocking())] == ["here"]
+        assert [item async for item in ThreadedIterator(blocking())] == ["here"]
 
 
 async def test_an_exception_comes_behind_what_came_before() -> None:
@@ -63,7 +63,7 @@ async def test_an_exception_comes_behind_what_came_before() -> None:
         yield 1
         raise ZeroDivisionError
 
-    items = aiter(Reading(broken()))
+    items = aiter(ThreadedIterator(broken()))
     assert await anext(items) == 1
     with pytest.raises(ZeroDivisionError):
         await anext(items)
@@ -71,14 +71,14 @@ async def test_an_exception_comes_behind_what_came_before() -> None:
 
 async def test_who_stops_early_closes_it() -> None:
     endless = Endless()
-    async with aclosing(Reading(endless).items()) as items:
+    async with aclosing(ThreadedIterator(endless).items()) as items:
         assert await anext(items) == 1
     assert await asyncio.to_thread(endless.closed.wait, TIMEOUT_S)
     assert endless.given <= threaded_iterator.MAX_AHEAD + 3
 
 
 async def test_what_cannot_be_closed_is_let_go() -> None:
-    async with aclosing(Reading(iter(range(1000))).items()) as items:
+    async with aclosing(ThreadedIterator(iter(range(1000))).items()) as items:
         assert await anext(items) == 0
 
 
@@ -88,21 +88,21 @@ async def test_what_is_read_to_its_end_is_nobody_elses_to_close() -> None:
             yield 1
 
     short = Short()
-    assert [item async for item in Reading(short)] == [1]
+    assert [item async for item in ThreadedIterator(short)] == [1]
     assert not short.closed.is_set()
 
 
 async def test_the_thread_has_the_context_of_who_reads() -> None:
     trace = contextvars.ContextVar("trace", default="none")
     trace.set("mine")
-    assert [item async for item in Reading(trace.get() for _ in range(1))] == ["mine"]
+    assert [item async for item in ThreadedIterator(trace.get() for _ in range(1))] == ["mine"]
 
 
 def test_a_loop_that_is_closed_ends_the_reading() -> None:
     loop = asyncio.new_event_loop()
     loop.close()
     numbers = iter(range(3))
-    Reading(numbers)._run(loop)
+    ThreadedIterator(numbers)._run(loop)
     assert list(numbers) == [1, 2]
 
 
@@ -119,7 +119,7 @@ def test_a_loop_that_is_closed_ends_the_thread() -> None:
             over.set()
 
     async def first() -> int:
-        return await anext(aiter(Reading(items())))
+        return await anext(aiter(ThreadedIterator(items())))
 
     assert asyncio.run(first()) == 1
     go_on.set()

@@ -14,40 +14,40 @@ def told(text: str) -> Transcript:
     at = 0
     for number, one in enumerate(text.split()):
         at = text.index(one, at)
-        transcript.tell(word(one, at, number * 100, number * 100 + 100))
+        transcript.add_word(word(one, at, number * 100, number * 100 + 100))
         at += len(one)
     return transcript
 
 
 def test_a_word_of_which_half_was_heard_was_heard() -> None:
     transcript = told("Grüße an alle 🙂 Welt.")
-    assert transcript.parted(149) == (5, "Grüße", " an alle 🙂 Welt.")
-    assert transcript.parted(150) == (8, "Grüße an", " alle 🙂 Welt.")
-    assert transcript.parted(0) == (0, "", "Grüße an alle 🙂 Welt.")
+    assert transcript.split_heard(149) == (5, "Grüße", " an alle 🙂 Welt.")
+    assert transcript.split_heard(150) == (8, "Grüße an", " alle 🙂 Welt.")
+    assert transcript.split_heard(0) == (0, "", "Grüße an alle 🙂 Welt.")
 
 
 def test_the_true_end_of_a_word_counts() -> None:
     transcript = told("one two")
-    transcript.tell_end(400)
-    assert transcript.parted(249) == (3, "one", " two")
-    assert transcript.parted(250) == (7, "one two", "")
+    transcript.set_word_end(400)
+    assert transcript.split_heard(249) == (3, "one", " two")
+    assert transcript.split_heard(250) == (7, "one two", "")
 
 
 def test_an_end_without_a_word_is_left_aside() -> None:
     transcript = Transcript()
-    transcript.tell_end(100)
-    assert transcript.parted(100) == (0, "", "")
+    transcript.set_word_end(100)
+    assert transcript.split_heard(100) == (0, "", "")
 
 
 def test_text_without_a_word_so_far_was_not_heard() -> None:
     transcript = told("One.")
     transcript.add(" And more")
-    assert transcript.parted(float("inf")) == (4, "One.", " And more")
+    assert transcript.split_heard(float("inf")) == (4, "One.", " And more")
 
 
 def test_of_long_speech_the_end_is_kept() -> None:
     text = "word " * 20_000
-    chars, heard, unheard = told(text).parted(float("inf"))
+    chars, heard, unheard = told(text).split_heard(float("inf"))
     assert chars == len(text) - 1
     assert unheard == " "
     assert text[:chars].endswith(heard)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import sayline
-from sayline import backoff
+from sayline import client as client_module
 
 from sayline_tts.server.app import make_app
 from sayline_tts.server.settings import Settings
@@ -17,7 +17,7 @@ from tests.clients.conformance.node_client import NodeClient
 from tests.clients.conformance.python_client import PythonClient
 from tests.clients.cut import Cut, CutLine
 from tests.server.fakes import FakeEngine
-from tests.server.peer import running
+from tests.server.stream_client import serving
 
 TEXT = "One two three four. Five six seven. Eight nine ten eleven twelve. "
 FRAMES = 2 * 12
@@ -30,9 +30,9 @@ BETWEEN_THEM = [Cut(after_said=n) for n in (1, 0, 1)] + [Cut(after_heard=n) for 
 @pytest.fixture
 async def address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[str]:
     monkeypatch.setenv("SAYLINE_DATA", str(tmp_path))
-    monkeypatch.setattr(backoff, "MAX_S", 0.01)
+    monkeypatch.setattr(client_module, "MAX_RETRY_S", 0.01)
     engine = FakeEngine()
-    async with running(await make_app(Settings(), engine.model, engine)) as where:
+    async with serving(await make_app(Settings(), engine.model, engine)) as where:
         yield where
 
 

@@ -47,7 +47,7 @@ test('an unreachable server is reported with a hint how to start one', async () 
 
 test('a first message other than ready is a protocol error', async () => {
   scripted.greeting = { type: 'done', context_id: 'a', seq: 0, duration_ms: 0 };
-  await assert.rejects(connect(scripted.url), (error) => error instanceof ProtocolError && /said done instead of ready/.test(error.message));
+  await assert.rejects(connect(scripted.url), (error) => error instanceof ProtocolError && /sent done instead of ready/.test(error.message));
 });
 
 async function closedWith(server) {

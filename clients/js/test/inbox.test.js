@@ -28,7 +28,7 @@ test('an unread inbox overflows with SlowConsumer, after the queued events', asy
   const box = inbox(300_000);
   for (let seq = 0; seq < 4; seq++) box.receive(audio(seq));
   for (let seq = 0; seq < 3; seq++) assert.equal((await box.next()).seq, seq);
-  await assert.rejects(box.next(), (error) => error instanceof SlowConsumer && /read them sooner/.test(error.message));
+  await assert.rejects(box.next(), (error) => error instanceof SlowConsumer && /read events faster/.test(error.message));
 });
 
 test('nothing is delivered after a failure', async () => {

@@ -1,4 +1,4 @@
-"""Speech while the text is still being written: the client of a Sayline server."""
+"""Client of a Sayline server: stream text in while it is being written, receive speech while it is being generated."""
 
 from sayline import sync
 from sayline.client import Session, connect

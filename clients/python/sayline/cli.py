@@ -1,6 +1,6 @@
-"""The `sayline` command: `speak`, `pipe`, and the commands of every package that offers some. Knows no protocol.
+"""The `sayline` command: `speak`, `pipe`, and the commands that other packages register.
 
-A package offers commands with an entry point in the group `sayline.commands`: a function that is given the app.
+A package registers commands with an entry point in the group `sayline.commands`: a function that receives the app.
 """
 
 import asyncio
@@ -16,30 +16,28 @@ if TYPE_CHECKING:
     from sayline.pipe import Request
 
 GROUP = "sayline.commands"
-HELP = "Speech while the text is still being written."
+HELP = "Speak text while it is still being written."
 
 Output = Annotated[
     str | None,
-    typer.Option("--output", "-o", help="File to write, .wav or .raw; - for standard output. Without it: play."),
+    typer.Option("--output", "-o", help="File to write (.wav or .raw); - for standard output. Default: play."),
 ]
-Voice = Annotated[str | None, typer.Option(help="Which voice; the server's own choice otherwise.")]
-Url = Annotated[str, typer.Option(envvar="SAYLINE_URL", help="The server.")]
+Voice = Annotated[str | None, typer.Option(help="Voice. Default: the server's.")]
+Url = Annotated[str, typer.Option(envvar="SAYLINE_URL", help="URL of the server.")]
 ApiKey = Annotated[
-    str | None, typer.Option(envvar="SAYLINE_API_KEY", help="For a server that wants one.", show_envvar=True)
+    str | None, typer.Option(envvar="SAYLINE_API_KEY", help="API key, if the server requires one.", show_envvar=True)
 ]
-Language = Annotated[
-    str | None, typer.Option(help="In which numbers, dates and the like are said; the voice's own otherwise.")
-]
-Speed = Annotated[float | None, typer.Option(min=0.5, max=2.0, help="Slower or faster, without a change of pitch.")]
-Seed = Annotated[int | None, typer.Option(min=0, help="The same seed speaks the same text the same way.")]
+Language = Annotated[str | None, typer.Option(help="Language of text normalization. Default: the voice's.")]
+Speed = Annotated[float | None, typer.Option(min=0.5, max=2.0, help="Speaking rate, at constant pitch.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed; the same seed gives the same audio for the same text.")]
 Temperature = Annotated[
-    float | None, typer.Option(min=0.0, help="Liveliness: 0 is flat, 1 is wild; the model's own otherwise.")
+    float | None, typer.Option(min=0.0, help="Sampling temperature: 0 is flat, 1 is lively. Default: the model's.")
 ]
 DecodeSteps = Annotated[
-    int | None, typer.Option(min=1, max=16, help="Work on each frame; more is slower, and may sound better.")
+    int | None, typer.Option(min=1, max=16, help="Flow steps for each frame; more are slower and may sound better.")
 ]
-Raw = Annotated[bool, typer.Option("--raw", help="Bare samples without a WAV header (16-bit, mono, 24 kHz).")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Raw = Annotated[bool, typer.Option("--raw", help="Write raw samples without a WAV header (16-bit, mono, 24 kHz).")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")]
 URL = "ws://127.0.0.1:8000"
 
 
@@ -54,14 +52,14 @@ def make_app() -> typer.Typer:
     for entry_point in entry_points(group=GROUP):
         try:
             entry_point.load()(app)
-        except Exception as error:  # another package's fault, whatever it is, must not take our commands away
-            say(f"warning: the commands of {entry_point.name!r} ({entry_point.value}) are missing: {error!r}")
+        except Exception as error:  # a broken package must not disable the other commands
+            print_message(f"warning: cannot load the commands of {entry_point.name!r} ({entry_point.value}): {error!r}")
     return app
 
 
 def speak(
-    text: Annotated[str | None, typer.Argument(help="What to say.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="A text file to read out.")] = None,
+    text: Annotated[str | None, typer.Argument(help="Text to speak.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Text file to speak.")] = None,
     output: Output = None,
     voice: Voice = None,
     url: Url = URL,
@@ -80,16 +78,14 @@ def speak(
 
     sayline speak -f letter.txt -o letter.wav
 
-    Ctrl-C stops the speech; a file then holds what was spoken so far.
+    Ctrl-C stops; an output file keeps the speech so far.
     """
     from sayline.pipe import Request
     from sayline.text_input import TextInput
     from sayline.text_stream import text_of
 
     if (text is None) == (file is None):
-        raise typer.BadParameter(
-            "say either what to speak, or with -f in which file it is; `sayline pipe` reads a pipe"
-        )
+        raise typer.BadParameter("give either TEXT or --file; `sayline pipe` reads standard input")
     request = Request(url, api_key, voice, language, speed, seed, temperature, decode_steps)
     if file is None:
         raise typer.Exit(run(request, text_of(text or ""), output, raw, quiet))
@@ -97,7 +93,7 @@ def speak(
         with file.open("rb") as opened:
             raise typer.Exit(run(request, TextInput(opened.fileno()), output, raw, quiet))
     except OSError as error:
-        say(f"sayline: cannot read {file}: {error.strerror or error}")
+        print_message(f"sayline: cannot read {file}: {error.strerror or error}")
         raise typer.Exit(1) from None
 
 
@@ -114,31 +110,31 @@ def pipe(
     raw: Raw = False,
     quiet: Quiet = False,
 ) -> None:
-    """Speak the text on standard input while it is still being written.
+    """Speak standard input while it is still being written.
 
-    Text goes to the server word by word as it comes, and the sound is
-    played, or written to the file, while the text is still coming:
+    Text is sent to the server as it arrives, and audio is played, or
+    written to the file, while text is still arriving:
 
         my-llm "Tell me a story" | sayline pipe
 
         echo "Hello there." | sayline pipe -o hello.wav
 
-    Ctrl-C stops the speech; the file then holds what was spoken so far.
-    At the end one line tells how fast it went. "First audio" counts from
-    the moment the last letter of the first segment (the first text that
-    can be spoken) was sent, to the first sound coming in.
+    Ctrl-C stops; an output file keeps the speech so far. The last line
+    reports the speed. "First audio" is the time from sending the last
+    character of the first segment (the first speakable text) to receiving
+    the first audio.
     """
     from sayline.pipe import Request
     from sayline.text_input import TextInput
 
     if sys.stdin.isatty() and not quiet:
-        say("Type what to speak; Ctrl-D ends it.")
+        print_message("Type text to speak; Ctrl-D ends it.")
     request = Request(url, api_key, voice, language, speed, seed, temperature, decode_steps)
     raise typer.Exit(run(request, TextInput(sys.stdin.fileno()), output, raw, quiet))
 
 
 def run(request: "Request", text: AsyncIterable[str], output: str | None, raw: bool, quiet: bool) -> int:
-    """The exit code: as a shell expects it for an error, for Ctrl-C and for SIGTERM."""
+    """Return the exit code: 1 for an error, 130 for Ctrl-C, 143 for SIGTERM."""
     from sayline.errors import SaylineError
     from sayline.pipe import Pipe
     from sayline.sinks import open_sink
@@ -147,13 +143,13 @@ def run(request: "Request", text: AsyncIterable[str], output: str | None, raw: b
     try:
         sink = open_sink(output, raw)
     except SaylineError as error:
-        say(f"sayline: {error}")
+        print_message(f"sayline: {error}")
         return 1
     run = Pipe(request, text, sink)
     try:
         asyncio.run(run.run())
     except SaylineError as error:
-        say(f"sayline: {error}")
+        print_message(f"sayline: {error}")
         exit_code = 1
     except KeyboardInterrupt:
         exit_code = 130
@@ -161,15 +157,15 @@ def run(request: "Request", text: AsyncIterable[str], output: str | None, raw: b
         exit_code = 143
     if places := getattr(text, "damaged_places", 0):
         damage = "1 place that is" if places == 1 else f"{places} places that are"
-        say(f"warning: left out {damage} not UTF-8; convert the text first, for example with iconv -t utf-8")
+        print_message(f"warning: skipped {damage} not UTF-8; convert the text, for example with iconv -t utf-8")
     if exit_code and run.stopwatch.speech_ms and output is not None:
-        say(f"What had come until then is in {sink.name}.")
+        print_message(f"The speech received so far is in {sink.name}.")
     if run.stopwatch.speech_ms and not quiet:
-        say(run.stopwatch.summary())
+        print_message(run.stopwatch.summary())
     return exit_code
 
 
-def say(message: str) -> None:
+def print_message(message: str) -> None:
     typer.echo(message, err=True)
 
 

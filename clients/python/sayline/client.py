@@ -1,15 +1,15 @@
-"""The session: any number of contexts over one connection to a server, and over the next one when that is lost."""
+"""The session: any number of contexts over one connection, which is replaced and resumed when it is lost."""
 
 import asyncio
 import itertools
 import logging
 import os
-from collections.abc import Iterable
+import random
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from sayline.backoff import delays_s
 from sayline.connection import Address, Connection
 from sayline.context import Context
 from sayline.errors import ConnectionLost, NotRecovered, Refused, SaylineError
@@ -19,6 +19,8 @@ from sayline.state import State
 from sayline.wire import Encoding
 
 DEFAULT_URL = "ws://127.0.0.1:8000"
+FIRST_RETRY_S = 0.1
+MAX_RETRY_S = 4.0
 
 log = logging.getLogger("sayline")
 
@@ -30,9 +32,9 @@ def connect(
     encoding: Encoding = Encoding.MSGPACK,
     timeout_s: float = 10.0,
 ) -> "Session":
-    """Use with `async with`. Raises `Refused` on entering, with what to do about it, when no session comes about.
+    """Return a session; use it with `async with`. Entering raises `Refused` if no session can be opened.
 
-    What is left out is taken from SAYLINE_URL and SAYLINE_API_KEY, where they are set.
+    Omitted arguments are taken from SAYLINE_URL and SAYLINE_API_KEY, if set.
     """
     if url is None:
         url = os.environ.get("SAYLINE_URL", DEFAULT_URL)
@@ -42,10 +44,10 @@ def connect(
 
 
 class Session:
-    """Made by `connect`. Its contexts do not wait for each other: one that nobody reads holds up no other.
+    """Made by `connect`. Its contexts are independent: one that is not read does not block the others.
 
-    A connection that breaks is replaced, and the speech goes on where it was. What cannot go on ends in
-    `ConnectionLost`: its contexts alone (`NotRecovered`), or the session with them.
+    A lost connection is replaced, and speech continues where it was. What cannot continue ends with `ConnectionLost`:
+    only the contexts (`NotRecovered`), or the whole session.
     """
 
     ready: Ready
@@ -54,24 +56,24 @@ class Session:
         self.url = address.url
         self._address = address
         self._contexts: dict[str, Context] = {}
-        self._numbers = itertools.count(1)
-        self._complaint: Error | None = None  # the server's last word about the session as a whole
-        self._loss: SaylineError | None = None  # why the session is over
+        self._context_numbers = itertools.count(1)
+        self._last_error: Error | None = None  # the last error about the session as a whole
+        self._closed_by: SaylineError | None = None  # why the session is over
         self._connection: Connection
-        self._writing = asyncio.Lock()  # what is said goes out in order, also over a new connection
-        self._running: asyncio.Task[None]
+        self._send_lock = asyncio.Lock()  # keeps messages in order across connections
+        self._receive_task: asyncio.Task[None]
 
     async def __aenter__(self) -> Self:
         self._connection = await self._address.connect()
         self.ready = self._connection.ready
-        self._running = asyncio.create_task(self._run())
+        self._receive_task = asyncio.create_task(self._run())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._running.cancel()
-        await asyncio.wait([self._running])
+        self._receive_task.cancel()
+        await asyncio.wait([self._receive_task])
 
     def context(
         self,
@@ -89,17 +91,17 @@ class Session:
         max_lead_ms: float | None = None,
         wait: bool = True,
     ) -> Context:
-        """A stream of speech; use with `async with`. What is None is the server's choice.
+        """Return a stream of speech; use it with `async with`. None means the server's default.
 
-        The sound comes as Opus, and is decoded, where this machine has libopus; else as PCM. With `format` "opus" the
-        packets can be had too, and with "pcm" every sample is as it was made. `mode` "verbatim" speaks each `push` as
-        one phrase; else the server finds the sentences, and half of one waits no longer than `max_delay_ms` for its
-        other half. `clean_up` says numbers, dates, links and Markdown as a person would, in `language`. More
-        `decode_steps` are more work on each frame. `max_lead_ms` is how far the server may run ahead of the listener:
-        large for a file, small for a talk in which it will be interrupted. Where the server is full, `wait` says
-        whether this one queues up (`Queued` tells its place) or fails at once with `Full`.
+        Audio is sent as Opus and decoded if this machine has libopus, otherwise as PCM. With `format` "opus" frames
+        carry the packets too; "pcm" is lossless. `mode` "verbatim" speaks each `push` as one phrase; otherwise the
+        server detects sentences, and an incomplete one waits at most `max_delay_ms` for its rest. `clean_up` normalizes
+        numbers, dates, links and Markdown in `language`. More `decode_steps` spend more computation on each frame.
+        `max_lead_ms` limits how far the server runs ahead of playback: large for a file, small for a conversation with
+        interruptions. If the server is full, `wait` decides whether the context queues (`Queued` events tell its place)
+        or fails at once with `Full`.
         """
-        name = f"speech-{next(self._numbers)}"
+        name = f"speech-{next(self._context_numbers)}"
         start = Start(
             name, voice, format or ("opus" if load_libopus() else "pcm"), seed, temperature, max_lead_ms,
             None if wait else False, mode, clean_up, language, speed, max_delay_ms, decode_steps,
@@ -109,20 +111,20 @@ class Session:
         return context
 
     async def _run(self) -> None:
-        """Until there is no connection any more, and none to be had."""
-        loss: SaylineError = ConnectionLost(f"the session with {self.url} was closed here: connect again")
+        """Receive until the connection is lost and cannot be replaced."""
+        loss: SaylineError = ConnectionLost(f"the session with {self.url} was closed by this client: connect again")
         try:
             while True:
-                await self._go_on_without(await self._read())
+                await self._reconnect(await self._read())
         except SaylineError as error:
             loss = error
         finally:
-            self._loss = loss
-            self._lose(loss, list(self._contexts))
+            self._closed_by = loss
+            self._fail_contexts(loss, list(self._contexts))
             await self._connection.close_for(loss)
 
     async def _read(self) -> ConnectionLost:
-        """Hands every message to its context until the connection is lost. Never waits for a context."""
+        """Dispatch messages until the connection is lost. Never waits for a context."""
         while True:
             try:
                 self._dispatch(await self._connection.receive())
@@ -134,7 +136,7 @@ class Session:
             case Ready() | Resumed():
                 pass
             case Error(context_id=None):
-                self._complaint = message
+                self._last_error = message
                 log.warning("%s: %s (%s)", self.url, message.message, message.code)
             case _:
                 if context := self._contexts.get(message.context_id or ""):
@@ -143,27 +145,27 @@ class Session:
                         del self._contexts[context.context_id]
 
     async def _send(self, message: ContextMessage) -> None:
-        """Now, or over the next connection."""
-        async with self._writing:
-            if self._loss is not None:
-                raise self._loss
+        """Send now, or over the next connection. Raises `SaylineError` if the session is over."""
+        async with self._send_lock:
+            if self._closed_by is not None:
+                raise self._closed_by
             if context := self._contexts.get(message.context_id):
                 context.on_sending(message)
-                with suppress(ConnectionLost):  # who reads notices it too, and `sent` has what to say again
+                with suppress(ConnectionLost):  # the receiver notices too, and resends from the buffer
                     await self._connection.send(message)
 
-    async def _go_on_without(self, loss: ConnectionLost) -> None:
-        """Over another connection, or raise why not: a server that closes one in an orderly way ends the session."""
-        complaint = self._complaint
-        told = f"the connection to {self.url} was lost ({complaint.message if complaint else loss})"
+    async def _reconnect(self, loss: ConnectionLost) -> None:
+        """Resume over another connection, or raise `ConnectionLost`. A close frame from the server ends the session."""
+        complaint = self._last_error
+        summary = f"the connection to {self.url} was lost ({complaint.message if complaint else loss})"
         if loss.close_code is not None or not self.ready.resume_s:
             after_ms = complaint.retry_after_ms if complaint else None
-            raise ConnectionLost(f"{told}: connect again", loss.close_code, after_ms) from loss
-        log.info("%s", told)
+            raise ConnectionLost(f"{summary}: connect again", loss.close_code, after_ms) from loss
+        log.info("%s", summary)
         why: Exception = loss
         try:
             async with asyncio.timeout(self.ready.resume_s):
-                delays = delays_s()
+                delays = retry_delays_s()
                 while True:
                     asked_ms = why.retry_after_ms if isinstance(why, Refused) else None
                     await asyncio.sleep(next(delays) + (asked_ms or 0.0) / 1000)
@@ -174,29 +176,41 @@ class Session:
                         why = error
         except TimeoutError:
             seconds = f"{self.ready.resume_s:g} s"
-            raise ConnectionLost(f"{told}, and no other came about in {seconds} ({why}): connect again") from why
+            raise ConnectionLost(
+                f"{summary} and could not be replaced within {seconds} ({why}): connect again"
+            ) from why
 
     async def _resume(self) -> None:
         connection = await self._address.connect()
         try:
-            async with self._writing:
-                begun = {name: context for name, context in self._contexts.items() if context.sent.count}
+            async with self._send_lock:
+                begun = {name: context for name, context in self._contexts.items() if context.resend_buffer.count}
                 last_seqs = {name: context.last_seq for name, context in begun.items()}
                 await connection.send(Resume(self.ready.token, last_seqs))
                 answer = await connection.expect(Resumed)
                 if answer.recovered:
                     for name, context in begun.items():
-                        for message in context.sent.after(answer.contexts.get(name, 0)):
+                        for message in context.resend_buffer.after(answer.contexts.get(name, 0)):
                             await connection.send(message)
                 else:
                     self.ready = connection.ready
-                    self._lose(NotRecovered(f"{self.url} is there again, but: {answer.message}"), begun)
-                self._connection, self._complaint = connection, None
+                    self._fail_contexts(
+                        NotRecovered(f"reconnected to {self.url}, but the session is lost: {answer.message}"), begun
+                    )
+                self._connection, self._last_error = connection, None
         except BaseException as error:
             await connection.close_for(error)
             raise
         log.info("%s: %s", self.url, answer.message)
 
-    def _lose(self, loss: SaylineError, names: Iterable[str]) -> None:
+    def _fail_contexts(self, loss: SaylineError, names: Iterable[str]) -> None:
         for name in names:
-            self._contexts.pop(name).lose(loss)
+            self._contexts.pop(name).on_connection_lost(loss)
+
+
+def retry_delays_s() -> Iterator[float]:
+    """Yield random delays below a limit that doubles: full jitter, so that clients do not all reconnect at once."""
+    limit_s = FIRST_RETRY_S
+    while True:
+        yield random.uniform(0, limit_s)
+        limit_s = min(2 * limit_s, MAX_RETRY_S)

@@ -1,4 +1,4 @@
-"""One WebSocket to a server: messages instead of frames, and our errors instead of the library's. Knows no context."""
+"""One WebSocket connection to a server: messages instead of frames, Sayline's errors instead of the library's."""
 
 import asyncio
 from typing import TypeVar
@@ -15,7 +15,7 @@ Answer = TypeVar("Answer", Ready, Resumed)
 
 
 class Connection:
-    """Made by `Address.connect`, and open then."""
+    """An open connection, made by `Address.connect`."""
 
     ready: Ready
 
@@ -24,49 +24,49 @@ class Connection:
         self._address = address
 
     async def expect(self, kind: type[Answer]) -> Answer:
-        """The next message, which must be this. Raises `Refused`, `ProtocolError`."""
+        """Receive the next message, which must be of this kind. Raises `Refused`, `ProtocolError`."""
         url, timeout_s, wanted = self._address.url, self._address.timeout_s, kind.__name__.lower()
         try:
             async with asyncio.timeout(timeout_s):
                 message = await self.receive()
         except TimeoutError as error:
-            raise Refused(f"{url} did not say that it is {wanted} within {timeout_s:g} s: try again") from error
+            raise Refused(f"{url} sent no {wanted} message within {timeout_s:g} s: try again") from error
         except ConnectionLost as error:
-            raise Refused(f"{url} closed the session at once ({error}): try again") from error
+            raise Refused(f"{url} closed the session immediately ({error}): try again") from error
         if isinstance(message, Error):
             raise Refused(f"{url} refused the session: {message.message}", message.retry_after_ms)
         if not isinstance(message, kind):
-            raise ProtocolError(f"{url} said {type(message).__name__.lower()} instead of {wanted}")
+            raise ProtocolError(f"{url} sent {type(message).__name__.lower()} instead of {wanted}")
         return message
 
     async def receive(self) -> ServerMessage:
-        """Raises `ConnectionLost` with the server's reason alone, `ProtocolError`."""
+        """Receive a message. Raises `ConnectionLost` with the server's reason, `ProtocolError`."""
         try:
             return wire.decode(await self._socket.recv(), self._address.encoding)
         except ConnectionClosed as error:
             raise lost(error) from error
 
     async def send(self, message: ClientMessage) -> None:
-        """Raises `ConnectionLost`."""
+        """Send a message. Raises `ConnectionLost`."""
         try:
             await self._socket.send(wire.encode(message, self._address.encoding))
         except ConnectionClosed as error:
             raise lost(error) from error
 
     async def close_for(self, reason: BaseException) -> None:
-        """Twice is harmless."""
+        """Close with the code that fits `reason`. Idempotent."""
         await self._socket.close(1002 if isinstance(reason, ProtocolError) else 1000)
 
 
 class Address:
-    """Where the server is, and how it is spoken to there."""
+    """The server's address and how to connect to it."""
 
     def __init__(self, url: str, api_key: str | None, encoding: wire.Encoding, timeout_s: float) -> None:
         self.url, self.encoding, self.timeout_s = url, encoding, timeout_s
         self._api_key = api_key
 
     async def connect(self) -> Connection:
-        """Raises `Refused`, `ProtocolError`."""
+        """Open a connection and receive `Ready`. Raises `Refused`, `ProtocolError`."""
         socket = await open_socket(self.url, self._api_key, self.encoding, self.timeout_s)
         connection = Connection(socket, self)
         try:
@@ -78,7 +78,7 @@ class Address:
 
 
 def lost(error: ConnectionClosed) -> ConnectionLost:
-    """Why a socket closed, as the server put it. It may have broken without its word."""
+    """Return why a socket closed: the server's reason, if it sent a close frame."""
     if error.rcvd is None:
-        return ConnectionLost("without a word")
+        return ConnectionLost("without a close frame")
     return ConnectionLost(error.rcvd.reason or f"close code {error.rcvd.code}", error.rcvd.code)

@@ -1,17 +1,17 @@
-"""What can go wrong for someone who uses this client. Every message says what happened and what to do about it."""
+"""Errors that this package raises. Every message says what happened and what to do about it."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
 
 class SaylineError(Exception):
-    """The root of all errors that this package raises."""
+    """Base class of all errors that this package raises."""
 
 
 class Refused(SaylineError):
-    """No session came about: no server there, a wrong key, a full server, a wrong address.
+    """No session could be opened: no server, a wrong key, a full server, a wrong address.
 
-    `retry_after_ms`: where it is there, the same has a chance after so long.
+    `retry_after_ms`: when a retry may succeed, if the server says so.
     """
 
     def __init__(self, message: str, retry_after_ms: float | None = None) -> None:
@@ -20,9 +20,9 @@ class Refused(SaylineError):
 
 
 class ConnectionLost(SaylineError):
-    """The session ended before its contexts did. `close_code` is None where it broke without a word.
+    """The session ended before its contexts. `close_code` is None if there was no close frame.
 
-    `retry_after_ms`: where it is there, another session has a chance after so long.
+    `retry_after_ms`: when another session may succeed, if the server says so.
     """
 
     def __init__(self, message: str, close_code: int | None = None, retry_after_ms: float | None = None) -> None:
@@ -32,14 +32,14 @@ class ConnectionLost(SaylineError):
 
 
 class NotRecovered(ConnectionLost):
-    """The connection is back, but the server no longer knows this context: speak its text in another one.
+    """The connection was restored, but the server no longer has this context: speak its text in a new one.
 
     New contexts can be opened in the same session.
     """
 
 
 class NoSound(SaylineError):
-    """There is no sound device to play on, or it is gone."""
+    """There is no audio output device, or it was disconnected."""
 
 
 class ProtocolError(SaylineError):
@@ -47,9 +47,9 @@ class ProtocolError(SaylineError):
 
 
 class ContextFailed(SaylineError):
-    """The server gave up one context, or refused a message of it; the session and its other contexts go on.
+    """The server failed one context or rejected one of its messages; the session's other contexts continue.
 
-    `code` is for programs. `retry_after_ms`: where it is there, the same has a chance after so long.
+    `code` is for programs. `retry_after_ms`: when a retry may succeed, if the server says so.
     """
 
     def __init__(self, code: str, message: str, retry_after_ms: float | None = None) -> None:
@@ -60,19 +60,19 @@ class ContextFailed(SaylineError):
 
 
 class Full(ContextFailed):
-    """No place: try again after `retry_after_ms`, or wait in line, as a context does without `wait=False`."""
+    """The server is full: retry after `retry_after_ms`, or queue by leaving `wait` at True."""
 
 
 class Limited(ContextFailed):
-    """More than this key, session or context may have: wait for `retry_after_ms`, or for speech that is under way."""
+    """A limit of this key, session or context is reached: wait for `retry_after_ms`, or for speech in progress."""
 
 
 class SlowConsumer(ContextFailed):
-    """What came was not read: read it sooner, or ask for less of it ahead with `max_lead_ms`."""
+    """Audio was not read in time: read faster, or request a smaller `max_lead_ms`."""
 
 
 class UnknownVoice(ContextFailed):
-    """There is no such voice for this key: `Session.ready.voices` has those that there are."""
+    """There is no such voice for this key: `Session.ready.voices` lists them."""
 
 
 KINDS: Mapping[str, type[ContextFailed]] = MappingProxyType(
@@ -88,5 +88,5 @@ KINDS: Mapping[str, type[ContextFailed]] = MappingProxyType(
 
 
 def context_failed(code: str, message: str, retry_after_ms: float | None = None) -> ContextFailed:
-    """The exception for an error code of the server."""
+    """Return the exception for a server error code."""
     return KINDS.get(code, ContextFailed)(code, message, retry_after_ms)

@@ -1,4 +1,4 @@
-"""The one thread, and the event loop in it, in which `sayline.sync` does its work. Knows nothing of speech."""
+"""The thread with the event loop that `sayline.sync` uses."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """Runs as long as somebody holds it: `acquire`, and `release` as often."""
+    """Runs while it is held: each `acquire` needs a `release`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -24,7 +24,7 @@ class LoopThread:
         with self._lock:
             if not self._holders:
                 self._loop = asyncio.new_event_loop()
-                # A daemon, so that a program ends that forgot to leave a `with`.
+                # A daemon, so that a program that never leaves its `with` block can exit.
                 self._thread = threading.Thread(target=self._run, args=(self._loop,), name="sayline", daemon=True)
                 self._thread.start()
             self._holders += 1
@@ -37,10 +37,10 @@ class LoopThread:
                 self._thread.join()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What comes of it, or its exception. Ctrl-C, which comes to the thread that waits, cancels it."""
+        """Run a coroutine and return its result. Ctrl-C in the waiting thread cancels it."""
         if not self._holders:
             work.close()
-            raise ConnectionLost("the session was closed here: connect again, and use it inside its `with`")
+            raise ConnectionLost("the session is closed: connect again, and use it inside its `with` block")
         done = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return done.result()
@@ -49,7 +49,7 @@ class LoopThread:
             raise
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What a plain function gives there."""
+        """Call a function in the loop's thread and return its result."""
 
         async def work() -> T:
             return function(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""What is said in the native protocol, version 1, as in docs/protocol.md. How it is written down: `sayline.wire`."""
+"""Messages of the native protocol, version 1 (docs/protocol.md). `sayline.wire` encodes them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Literal
 Format = Literal["pcm", "opus"]
 Mode = Literal["managed", "verbatim"]
 
-# What the client says. A field that is None is left out, and the server's own default holds.
+# Client messages. A field that is None is omitted, and the server's default applies.
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """How much of the context's audio has been heard."""
+    """Playback position of the context's audio."""
 
     context_id: str
     played_ms: float
@@ -60,7 +60,7 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Of each context that is not over, the highest `seq` that came; -1 where nothing has."""
+    """`contexts`: for each context that is not over, the highest `seq` received, or -1."""
 
     token: str
     contexts: Mapping[str, int] | None = None
@@ -69,12 +69,12 @@ class Resume:
 ContextMessage = Start | Text | Flush | End | Cancel | Ack
 ClientMessage = ContextMessage | Resume
 
-# What the server says. `seq` counts the events of a context.
+# Server messages. `seq` numbers the events of a context.
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The first message of a connection: what speaks here, and how its audio is cut."""
+    """The first message of a connection: model, voices, audio format and session."""
 
     protocol: str
     server: str
@@ -83,15 +83,15 @@ class Ready:
     default_voice: str
     sample_rate_hz: int
     frame_ms: float
-    opus_pre_skip: int  # samples that an Opus decoder gives before the first true one
+    opus_pre_skip: int  # samples to discard at the start of decoded Opus
     session_id: str
-    token: str  # for `Resume`, and nobody else's business
-    resume_s: float  # so long after its connection is lost a session can be resumed
+    token: str  # for `Resume`; a secret
+    resume_s: float  # how long a session can be resumed after its connection is lost
 
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """`contexts`: how many messages of each the server has taken. Not recovered: this is a new session."""
+    """`contexts`: number of messages of each context that the server received. Not recovered: this is a new session."""
 
     recovered: bool
     session_id: str
@@ -101,7 +101,7 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """The server is full and this context waits; `place` 1 is the next. Comes again whenever it changes."""
+    """The server is full and this context waits at `place`; 1 is next. Repeated whenever it changes."""
 
     context_id: str
     seq: int
@@ -118,10 +118,10 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word as it was written, where it stands in all text of the context, and when it is heard.
+    """A word as written, its position in the context's text, and its times in the context's audio.
 
-    Comes no later than its audio. `spoken` is how it is said: "five dollars" of "$5". `estimated`: the times lie within
-    the exact ones of its segment. Otherwise `end_ms` is what is expected, and `WordEnd` tells the true end.
+    Arrives no later than its audio. `spoken` is its verbalization: "five dollars" for "$5". `estimated`: the times are
+    estimates within its segment. Otherwise `end_ms` is a prediction, and `WordEnd` has the exact end.
     """
 
     context_id: str
@@ -137,7 +137,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class WordEnd:
-    """The last word is over: one whose times are not estimated. Comes no later than the audio in which it ends."""
+    """Exact times of the last word, if they are not estimated. Arrives no later than the audio in which it ends."""
 
     context_id: str
     seq: int
@@ -149,7 +149,7 @@ class WordEnd:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A piece of the text that has been spoken, and when it is heard, counted from the start of the context's audio."""
+    """A piece of text that has been spoken, with its times from the start of the context's audio."""
 
     context_id: str
     seq: int
@@ -162,7 +162,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Flushed:
-    """All text before a flush has been spoken; the last audio of it ends at `at_ms`."""
+    """All text before a flush has been spoken; its audio ends at `at_ms`."""
 
     context_id: str
     seq: int
@@ -179,9 +179,9 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """`heard_text` + `unheard_text` is the text as it was sent, parted at `heard_chars`.
+    """`heard_text` + `unheard_text` is the text as sent, split at `heard_chars`; very old heard text is omitted.
 
-    `duration_ms` of audio came, `generated_ms` had been made. Of what was heard very long ago the text is left out.
+    `duration_ms` of audio was sent, `generated_ms` had been generated.
     """
 
     context_id: str
@@ -195,9 +195,9 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """`final`: the context is over. Otherwise one message was refused and nothing ended.
+    """`final`: the context is over. Otherwise one message was rejected, and the context continues.
 
-    `context_id` is None when the message at fault named none. `retry_after_ms`: the same has a chance after so long.
+    `context_id` is None if the rejected message had none. `retry_after_ms`: when a retry may succeed.
     """
 
     code: str
@@ -210,7 +210,7 @@ class Error:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A message of a type that a later server may know. Not an error: leave it aside."""
+    """A message of an unknown type, perhaps of a later protocol version. Ignore it."""
 
     type: str
     context_id: str | None = None

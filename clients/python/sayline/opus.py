@@ -1,7 +1,4 @@
-"""Opus packets to PCM, in order, where this machine has libopus. Knows no message.
-
-It is the system's, or the one inside PyAV's wheel (`pip install 'sayline-client[opus]'`).
-"""
+"""Decode Opus packets with libopus: the system's, or the one in PyAV's wheel (`pip install 'sayline-client[opus]'`)."""
 
 import ctypes
 import ctypes.util
@@ -11,29 +8,33 @@ from pathlib import Path
 
 from sayline.errors import ProtocolError
 
-MAX_PACKET_MS = 120  # Opus' own limit
+MAX_PACKET_MS = 120  # limit of the format
 OK = 0
 
 
 class OpusDecoder:
-    """One stream. The encoder's delay is taken off its start: `pre_skip_samples`."""
+    """Decoder of one stream; the first `pre_skip_samples` are discarded."""
 
     def __init__(self, sample_rate_hz: int, pre_skip_samples: int) -> None:
         library = load_libopus()
-        assert library is not None, "ask `load_libopus` first"
+        assert library is not None, "check `load_libopus` first"
         self._decode = library.opus_decode
-        self._state = ctypes.create_string_buffer(library.opus_decoder_get_size(1))  # ours, so nobody need free it
+        self._state = ctypes.create_string_buffer(
+            library.opus_decoder_get_size(1)
+        )  # garbage-collected, so it need not be freed
         if library.opus_decoder_init(self._state, sample_rate_hz, 1) != OK:
-            raise ProtocolError(f"the server's Opus has {sample_rate_hz} samples a second, which Opus does not know")
+            raise ProtocolError(f"Opus does not support the server's sample rate of {sample_rate_hz} Hz")
         self._max_samples = sample_rate_hz * MAX_PACKET_MS // 1000
         self._pcm = (ctypes.c_int16 * self._max_samples)()
         self._skip_bytes = 2 * pre_skip_samples
 
     def decode(self, packet: bytes) -> bytes:
-        """The packet's 16-bit samples. Raises `ProtocolError`."""
+        """Decode one packet to 16-bit samples. Raises `ProtocolError`."""
         samples = self._decode(self._state, packet, len(packet), self._pcm, self._max_samples, 0) if packet else -1
         if samples < 0:
-            raise ProtocolError(f"the server sent {len(packet)} bytes that are no Opus packet: tell its operator")
+            raise ProtocolError(
+                f"the server sent {len(packet)} bytes that are no Opus packet: report this to its operator"
+            )
         pcm = ctypes.string_at(self._pcm, 2 * samples)[self._skip_bytes :]
         self._skip_bytes = max(0, self._skip_bytes - 2 * samples)
         return pcm
@@ -41,7 +42,7 @@ class OpusDecoder:
 
 @functools.cache
 def load_libopus() -> ctypes.CDLL | None:
-    """With the functions that decode; None where there is none that can be loaded."""
+    """Load libopus, or return None if it is not available."""
     for path in candidates():
         try:
             library = ctypes.CDLL(path)
@@ -57,7 +58,7 @@ def load_libopus() -> ctypes.CDLL | None:
 
 def candidates() -> list[str]:
     found = ctypes.util.find_library("opus")
-    wheel = find_spec("av")  # looked at, not imported
+    wheel = find_spec("av")  # located, not imported
     places = [Path(place) for place in wheel.submodule_search_locations or ()] if wheel else []
     inside = [
         path for place in places for path in (*place.parent.glob("av.libs/*opus*"), *place.glob(".dylibs/*opus*"))

@@ -1,4 +1,4 @@
-"""A text to a server, its speech to a sink, both at once: `sayline pipe` and `sayline speak`. Knows no command line."""
+"""Stream text to a server and its speech to a sink: the work of `sayline pipe` and `sayline speak`."""
 
 import asyncio
 import signal
@@ -16,12 +16,12 @@ from sayline.stopwatch import Stopwatch
 
 
 class NothingToSay(SaylineError):
-    """The text had no word in it."""
+    """The text contained no words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to ask of which server. None is the server's choice."""
+    """Server and options. None means the server's default."""
 
     url: str
     api_key: str | None = None
@@ -34,7 +34,7 @@ class Request:
 
 
 class Pipe:
-    """One run. What it counted can be read afterwards, however it ended."""
+    """One run. Its stopwatch can be read afterwards, however it ended."""
 
     def __init__(self, request: Request, text: AsyncIterable[str], sink: Sink) -> None:
         self.stopwatch = Stopwatch()
@@ -44,7 +44,7 @@ class Pipe:
         self._frame_ms = 0.0
 
     async def run(self) -> None:
-        """Raises `SaylineError`, after everything that had come was handed to the sink; cancelling does the same."""
+        """Run to the end. On `SaylineError` or cancellation, audio received so far has been passed to the sink."""
         stop_on_sigterm()
         request, sink = self._request, self._sink
         async with connect(request.url, request.api_key) as server:
@@ -66,7 +66,7 @@ class Pipe:
     def _watch(self, event: Event) -> None:
         match event:
             case Frame():
-                self.stopwatch.heard(self._frame_ms)
+                self.stopwatch.received(self._frame_ms)
             case Segment():
                 self.stopwatch.segment(event.end_char)
             case _:
@@ -79,12 +79,12 @@ class Pipe:
             self.stopwatch.sent(piece)
             yield piece
         if blank:
-            raise NothingToSay("nothing to say: there is no text; try: sayline speak 'Hello there.'")
+            raise NothingToSay("nothing to say: the text is empty; try: sayline speak 'Hello there.'")
 
 
 def stop_on_sigterm() -> None:
-    """Being told to stop ends like Ctrl-C: with a whole file."""
+    """Handle SIGTERM like Ctrl-C, so that output files are complete."""
     task = asyncio.current_task()
     assert task is not None
-    with suppress(NotImplementedError):  # Windows has no such signal
+    with suppress(NotImplementedError):  # not available on Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

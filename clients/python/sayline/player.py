@@ -1,4 +1,4 @@
-"""Plays contexts on a sound device, one after the other, and tells the server how much of them was heard."""
+"""Play contexts on an audio device, one after another, and report the playback position to the server."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,26 +18,26 @@ OnEvent = Callable[[Event], None]
 
 
 class Player:
-    """Use with `async with`. `device`: as `sounddevice` names it, or one of your own; the system's choice otherwise.
+    """Use with `async with`. `device`: a name or index of `sounddevice`, or a `Device`; default: the system's default.
 
-    Raises `NoSound` where nothing can be played.
+    Raises `NoSound` if there is no audio device.
     """
 
     def __init__(self, device: Device | str | int | None = None) -> None:
         self._device: Device = SoundDevice(device) if device is None or isinstance(device, str | int) else device
         self._open = False
-        self._sample_rate_hz = 0  # of the device; 0 while it is closed
-        self._turn = asyncio.Lock()
+        self._sample_rate_hz = 0  # of the open device; 0 while it is closed
+        self._play_lock = asyncio.Lock()
         self._speech: Context | None = None
         self._playback: Playback | None = None
-        self._fading: Playback | None = None  # what was played before that
+        self._previous: Playback | None = None  # the previous playback, while it fades out
         self._changed = asyncio.Event()
-        self._gone: asyncio.Future[SaylineError]
+        self._device_lost: asyncio.Future[SaylineError]
         self._loop: asyncio.AbstractEventLoop
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._gone = self._loop.create_future()
+        self._device_lost = self._loop.create_future()
         self._open = True
         return self
 
@@ -45,25 +45,25 @@ class Player:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open = False
-        self._lose(SaylineError("the player was closed while it played: leave it when `play` has returned"))
+        self._fail_contexts(SaylineError("the player was closed during playback: leave it after `play` has returned"))
         await asyncio.to_thread(self._device.close)
 
     async def play(self, speech: Context, on_event: OnEvent | None = None) -> Cancelled:
-        """Play all of a context, and return what was heard when that is so: `heard_text`, `unheard_text`.
+        """Play a context, and return when all of it has been heard: `heard_text`, `unheard_text`.
 
-        While another one is played, this waits for its end. `on_event` is given every event of the context as it
-        comes, which is before it is heard: `played_ms` tells when that is. What goes wrong with the context is raised
-        when all that came before was heard.
+        While another context is playing, this waits for its end. `on_event` receives every event when it arrives, which
+        is before it is heard; compare its time with `played_ms`. Errors of the context are raised after the audio
+        received before has been played.
         """
-        async with self._turn:
-            playback = await self._begin(speech)
+        async with self._play_lock:
+            playback = await self._start(speech)
             writing = asyncio.create_task(self._write(speech, playback, on_event))
-            reporting = asyncio.create_task(self._report(speech, playback))
+            reporting = asyncio.create_task(self._send_acks(speech, playback))
             try:
-                ends: list[asyncio.Future[Any]] = [writing, self._gone]
+                ends: list[asyncio.Future[Any]] = [writing, self._device_lost]
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 if not writing.done():
-                    raise self._gone.result()
+                    raise self._device_lost.result()
                 writing.result()
                 return await speech.cancel(playback.played_ms)
             finally:
@@ -73,47 +73,48 @@ class Player:
                 await asyncio.wait([writing, reporting])
 
     async def cancel(self) -> Cancelled:
-        """Be silent now, and tell what was heard. Where all was played it tells so: twice is harmless."""
+        """Stop playback, and return what was heard. Idempotent."""
         if self._speech is None or self._playback is None:
-            raise SaylineError("nothing was played yet: `play` a context first")
+            raise SaylineError("nothing has been played yet: call `play` first")
         return await self._speech.cancel(self._playback.stop())
 
     def pause(self) -> None:
-        """The server notices, and waits too."""
+        """Pause playback; the server pauses too, once the lead is used up."""
         if self._playback is not None:
             self._playback.pause()
 
     def resume(self) -> None:
+        """Continue after `pause`."""
         if self._playback is not None:
             self._playback.resume()
 
     @property
     def played_ms(self) -> float:
-        """How much of its context was heard."""
+        """How much of the current context has been played."""
         return self._playback.played_ms if self._playback else 0.0
 
     @property
     def lead_ms(self) -> float:
-        """How much more is here already."""
+        """Audio received and not played yet."""
         return self._playback.lead_ms if self._playback else 0.0
 
     @property
     def underruns(self) -> int:
-        """How often its speech came too late to be played without a gap."""
+        """Number of underruns in the current context."""
         return self._playback.underruns if self._playback else 0
 
-    async def _begin(self, speech: Context) -> Playback:
+    async def _start(self, speech: Context) -> Playback:
         if not self._open:
             raise SaylineError("the player is closed: use it with `async with`")
         if self._sample_rate_hz != speech.sample_rate_hz:
             self._sample_rate_hz = 0
             await asyncio.to_thread(self._device.close)
-            self._gone = gone = self._loop.create_future()
-            on_gone = self._calling(self._device_gone, gone)
+            self._device_lost = gone = self._loop.create_future()
+            on_gone = self._threadsafe(self._on_device_lost, gone)
             await asyncio.to_thread(self._device.open, speech.sample_rate_hz, self._read, on_gone)
             self._sample_rate_hz = speech.sample_rate_hz
-        playback = Playback(speech.sample_rate_hz, self._device.latency_ms, self._calling(self._change))
-        self._speech, self._playback, self._fading = speech, playback, self._playback
+        playback = Playback(speech.sample_rate_hz, self._device.latency_ms, self._threadsafe(self._notify))
+        self._speech, self._playback, self._previous = speech, playback, self._playback
         return playback
 
     async def _write(self, speech: Context, playback: Playback, on_event: OnEvent | None) -> None:
@@ -125,47 +126,47 @@ class Player:
                     playback.settle()
                 if on_event is not None:
                     on_event(event)
-        except Exception:  # be it the server's, or that of the text
-            await self._until_over(playback)
+        except Exception:  # of the server, or of the text
+            await self._wait_until_played(playback)
             raise
-        await self._until_over(playback)
+        await self._wait_until_played(playback)
 
-    async def _until_over(self, playback: Playback) -> None:
+    async def _wait_until_played(self, playback: Playback) -> None:
         playback.end()
         while not playback.over:
             await self._changed.wait()
 
-    async def _report(self, speech: Context, playback: Playback) -> None:
-        with suppress(SaylineError):  # whoever reads the context gets it too
+    async def _send_acks(self, speech: Context, playback: Playback) -> None:
+        with suppress(SaylineError):  # raised to the reader of the context too
             while True:
                 await self._changed.wait()
                 await speech.ack(playback.played_ms)
 
     def _read(self, samples: int) -> bytes:
-        """In the device's thread."""
-        fading, playback = self._fading, self._playback
+        """Called in the device's thread."""
+        fading, playback = self._previous, self._playback
         if fading is not None and not fading.drained:
             return fading.read(samples)
         return playback.read(samples) if playback is not None else bytes(samples * BYTES)
 
-    def _calling(self, call: Callable[..., None], *arguments: object) -> Callable[[], None]:
-        """For any thread, whenever."""
+    def _threadsafe(self, call: Callable[..., None], *arguments: object) -> Callable[[], None]:
+        """Wrap a call so that any thread may make it."""
 
         def now() -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody is interested any more
+            with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(call, *arguments)
 
         return now
 
-    def _change(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def _device_gone(self, gone: asyncio.Future[SaylineError]) -> None:
-        if gone is self._gone:
-            self._lose(NoSound("the sound device is gone: plug it in again, or play on another one"))
+    def _on_device_lost(self, gone: asyncio.Future[SaylineError]) -> None:
+        if gone is self._device_lost:
+            self._fail_contexts(NoSound("the audio device was disconnected: plug it in again, or use another one"))
 
-    def _lose(self, why: SaylineError) -> None:
+    def _fail_contexts(self, why: SaylineError) -> None:
         self._sample_rate_hz = 0
-        if not self._gone.done():
-            self._gone.set_result(why)
+        if not self._device_lost.done():
+            self._device_lost.set_result(why)

@@ -1,4 +1,4 @@
-"""What was said of one context, as far as the server may not have taken it. Pure: told what was sent and spoken."""
+"""Messages of one context that the server may not have received, for resending after a reconnect."""
 
 from collections import deque
 
@@ -6,21 +6,21 @@ from sayline.errors import ProtocolError
 from sayline.messages import Ack, ContextMessage, Text
 
 
-class Sent:
-    """Keeps what may have to be said again. Text of which some was spoken was taken, and so was all before it."""
+class ResendBuffer:
+    """Keeps messages until they are known to be received: text that was partly spoken was, and so was all before it."""
 
     def __init__(self) -> None:
-        self.count = 0  # of the messages that the server counts
+        self.count = 0  # messages that the server counts
         self._chars = 0
-        self._spoken_chars = 0
-        self._kept: deque[tuple[ContextMessage, int]] = deque()  # each with the character that it ends at
+        self._acknowledged_chars = 0
+        self._kept: deque[tuple[ContextMessage, int]] = deque()  # each with the character offset at its end
 
     @property
-    def unspoken_chars(self) -> int:
-        return self._chars - self._spoken_chars
+    def pending_chars(self) -> int:
+        return self._chars - self._acknowledged_chars
 
     def add(self, message: ContextMessage) -> None:
-        if isinstance(message, Ack):  # a later one will say more
+        if isinstance(message, Ack):  # superseded by later ones
             return
         if isinstance(message, Text):
             self._chars += len(message.text)
@@ -28,13 +28,13 @@ class Sent:
         self._kept.append((message, self._chars))
 
     def spoken(self, end_char: int) -> None:
-        self._spoken_chars = max(self._spoken_chars, end_char)
-        while self._kept and self._kept[0][1] < self._spoken_chars:
+        self._acknowledged_chars = max(self._acknowledged_chars, end_char)
+        while self._kept and self._kept[0][1] < self._acknowledged_chars:
             self._kept.popleft()
 
     def after(self, taken: int) -> list[ContextMessage]:
-        """What the server has not taken, in order. Raises `ProtocolError` where it cannot be so."""
+        """Return the messages after the first `taken`, in order. Raises `ProtocolError` for an impossible count."""
         missing = self.count - taken
         if not 0 <= missing <= len(self._kept):
-            raise ProtocolError(f"the server says that it took {taken} of {self.count} messages, which cannot be")
+            raise ProtocolError(f"the server acknowledged {taken} of {self.count} messages, which is impossible")
         return [message for message, _ in list(self._kept)[len(self._kept) - missing :]]

@@ -1,4 +1,4 @@
-"""Where the speech of the command line goes: a file, standard output, the sound device. Knows nothing of servers."""
+"""Output of the command line: a file, standard output, or the audio device."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from sayline.messages import Format
 from sayline.player import Player
 from sayline.wav import WavWriter, write_all
 
-FILE_LEAD_MS = 60_000.0  # a file is not listened to while it is made: let the server run
+FILE_LEAD_MS = 60_000.0  # a file is not played in real time, so the server may run ahead
 RAW_SUFFIXES = (".raw", ".pcm")
 WAV_SUFFIXES = (".wav", "")
 
@@ -24,20 +24,20 @@ OnEvent = Callable[[Event], None]
 
 
 class SinkError(SaylineError):
-    """The sound cannot go where it was sent."""
+    """The output cannot be written."""
 
 
 class Sink(Protocol):
     name: str
-    format: Format | None  # to ask of the server
+    format: Format | None  # to request from the server
     max_lead_ms: float | None
 
     async def take(self, speech: Context, on_event: OnEvent) -> None:
-        """All of a context, every event of which is told. Cancelling leaves what had come."""
+        """Consume a context and pass every event to `on_event`. Cancelling keeps the audio received so far."""
 
 
 class FileSink:
-    """A WAV file, or the bare samples with `raw`."""
+    """A WAV file, or raw samples with `raw`."""
 
     format: Format | None = "pcm"
     max_lead_ms: float | None = FILE_LEAD_MS
@@ -51,9 +51,9 @@ class FileSink:
         check_writable(path)
 
     async def take(self, speech: Context, on_event: OnEvent) -> None:
-        """Nothing on disk is touched before the first frame."""
+        """Consume a context. The file is opened with the first frame."""
         loop = asyncio.get_running_loop()
-        thread = ThreadPoolExecutor(1)  # one, so that nothing is closed while it is written to
+        thread = ThreadPoolExecutor(1)  # a single thread, so that closing waits for writes
         try:
             async for event in speech:
                 on_event(event)
@@ -64,7 +64,7 @@ class FileSink:
             thread.shutdown(wait=False)
 
     def open(self) -> BinaryIO:
-        # Unbuffered: a frame is in the file as soon as it is there, whatever happens to us next.
+        # Unbuffered: a frame is in the file at once, even if this process is killed.
         return self._path.open("wb", buffering=0)
 
     def _write(self, pcm: bytes, sample_rate_hz: int) -> None:
@@ -77,7 +77,7 @@ class FileSink:
             else:
                 self._wav.write(pcm)
         except BrokenPipeError as error:
-            raise SinkError("the program that the speech went to has stopped reading") from error
+            raise SinkError("the program that reads the output has exited") from error
         except OSError as error:
             raise SinkError(f"could not write to {self.name}: {error.strerror or error}") from error
 
@@ -89,7 +89,7 @@ class FileSink:
 class StandardOutputSink(FileSink):
     def __init__(self, raw: bool) -> None:
         if sys.stdout.isatty():
-            raise SinkError("standard output is this terminal: send it to a program or a file, or give -o a file name")
+            raise SinkError("standard output is a terminal: redirect it, or use -o with a file name")
         super().__init__(Path("/dev/stdout"), raw)
         self.name = "standard output"
 
@@ -98,9 +98,9 @@ class StandardOutputSink(FileSink):
 
 
 class PlayerSink:
-    """The sound device, where it is heard while it comes."""
+    """The audio device: speech is played as it arrives."""
 
-    name = "the sound device"
+    name = "the audio device"
     format: Format | None = None
     max_lead_ms: float | None = None
 
@@ -113,7 +113,7 @@ class PlayerSink:
 
 
 def open_sink(output: str | None, raw: bool) -> Sink:
-    """The sink for what `-o` says. Raises `SaylineError`, before anything is sent to a server."""
+    """Return the sink for the value of `-o`. Raises `SaylineError` before a server is contacted."""
     if output is None:
         return PlayerSink(Player())
     if output == "-":
@@ -128,7 +128,7 @@ def check_suffix(path: Path) -> None:
     if suffix not in (*WAV_SUFFIXES, *RAW_SUFFIXES):
         example = f'curl -d \'{{"text": "Hello.", "format": "{suffix[1:]}"}}\' -H "Content-Type: application/json"'
         raise SinkError(
-            f"this writes .wav and .raw files; other formats come from the server itself, as from "
+            f"-o writes .wav and .raw files; request other formats from the server: "
             f"{example} -o {path.name} http://127.0.0.1:8000/stream"
         )
 
@@ -136,8 +136,8 @@ def check_suffix(path: Path) -> None:
 def check_writable(path: Path) -> None:
     target = path if path.exists() else path.parent
     if path.is_dir():
-        raise SinkError(f"{path} is a folder: give -o the name of a file in it")
+        raise SinkError(f"{path} is a folder: give -o the name of a file")
     if not target.exists():
-        raise SinkError(f"there is no folder {path.parent}: make it first, or write elsewhere")
+        raise SinkError(f"the folder {path.parent} does not exist: create it, or choose another with -o")
     if not os.access(target, os.W_OK):
-        raise SinkError(f"{target} cannot be written to: write elsewhere with -o")
+        raise SinkError(f"{target} is not writable: choose another place with -o")

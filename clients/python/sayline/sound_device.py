@@ -1,33 +1,33 @@
-"""Where sound is heard. The real one plays through the `sounddevice` package (the extra `play`)."""
+"""Audio output devices. The default uses the `sounddevice` package (the extra `play`)."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from sayline.errors import NoSound
 
-LATENCY_S = 0.05  # little enough to be silent at once, much enough for a busy machine
+LATENCY_S = 0.05  # short enough to stop quickly, long enough for a busy machine
 OTHERWISE = "write a file instead, with -o speech.wav"
 
 
 class Device(Protocol):
-    """What a `Player` plays on."""
+    """Output device of a `Player`."""
 
     @property
     def latency_ms(self) -> float:
-        """From `read` to the ear. Asked when it is open."""
+        """Delay from `read` to the loudspeaker, while the device is open."""
 
     def open(self, sample_rate_hz: int, read: Callable[[int], bytes], on_gone: Callable[[], None]) -> None:
-        """From now on, in a thread of its own: `read(samples)` whenever so many 16-bit mono samples are needed.
+        """Start calling `read(samples)`, in a thread of its own, whenever it needs 16-bit mono samples.
 
-        `on_gone` is called when it will not do that any more. Raises `NoSound`.
+        `on_gone` is called when it stops doing so. Raises `NoSound`.
         """
 
     def close(self) -> None:
-        """Silent at once. Twice is harmless."""
+        """Stop immediately. Idempotent."""
 
 
 class SoundDevice:
-    """`name` as `python -m sounddevice` lists it, or its number there. Raises `NoSound` where there is none."""
+    """`name`: a name or index as `python -m sounddevice` lists it. Raises `NoSound` if there is no such device."""
 
     def __init__(self, name: str | int | None = None) -> None:
         self._name = name
@@ -50,7 +50,7 @@ class SoundDevice:
             self._stream.start()
         except self._sounddevice.PortAudioError as error:
             self.close()
-            raise NoSound(f"the sound device cannot be opened ({error}): {OTHERWISE}") from error
+            raise NoSound(f"cannot open the audio device ({error}): {OTHERWISE}") from error
 
     def close(self) -> None:
         stream, self._stream = self._stream, None
@@ -60,15 +60,15 @@ class SoundDevice:
 
 
 def find_sound_device(name: str | int | None) -> Any:
-    """The `sounddevice` module, when it has this device to play on."""
+    """Return the `sounddevice` module if it has this output device. Raises `NoSound`."""
     try:
         import sounddevice
     except ImportError as error:
         raise NoSound(f"playing needs the sounddevice package: pip install sounddevice, or {OTHERWISE}") from error
-    except OSError as error:  # the package is there, the library under it is not
+    except OSError as error:  # PortAudio itself is missing
         raise NoSound(f"playing needs PortAudio ({error}): install libportaudio2, or {OTHERWISE}") from error
     try:
         sounddevice.query_devices(name, kind="output")
     except (sounddevice.PortAudioError, ValueError) as error:
-        raise NoSound(f"no sound device here ({error}): {OTHERWISE}") from error
+        raise NoSound(f"no audio device ({error}): {OTHERWISE}") from error
     return sounddevice

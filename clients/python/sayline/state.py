@@ -1,4 +1,4 @@
-"""The life of a context, seen from the client: what may be said when."""
+"""Life cycle of a context on the client: which messages may be sent in which state."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -10,9 +10,9 @@ from sayline.messages import Ack, Cancel, ContextMessage, End, Flush, Start, Tex
 class State(Enum):
     NEW = "new"  # nothing sent yet
     OPEN = "open"  # takes text
-    ENDED = "ended"  # the end of the text is sent; audio still comes
-    CANCELLED = "cancelled"  # the server is told to stop, and has not answered yet
-    OVER = "over"  # the last event is here
+    ENDED = "ended"  # `end` was sent; audio still arrives
+    CANCELLED = "cancelled"  # `cancel` was sent, not answered yet
+    OVER = "over"  # the final event was received
 
 
 MAY_SEND: Mapping[State, tuple[type[ContextMessage], ...]] = MappingProxyType(

@@ -1,21 +1,21 @@
-"""How fast the speech came. Told what was sent and what came back; knows no clock but the one it is given."""
+"""Measure time to first audio and speed of one stream."""
 
 from collections.abc import Callable
 from time import monotonic
 
 
 class Stopwatch:
-    """Times in seconds.
+    """All times in seconds.
 
-    Time to first audio counts from the last letter of the first segment going out (the first text that could be
-    spoken) to the first audio coming in. Which text that was, only the server's first segment tells.
+    Time to first audio runs from sending the last character of the first segment (the first speakable text) to
+    receiving the first audio. The server's first segment event tells which text that was.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.speech_ms = 0.0
         self.first_audio_s: float | None = None
         self._clock = clock
-        self._sent: list[tuple[float, int]] = []  # when, and how many characters had been sent then
+        self._sent: list[tuple[float, int]] = []  # time, and number of characters sent until then
         self._sent_chars = 0
         self._first_audio_at = 0.0
         self._last_audio_at = 0.0
@@ -26,14 +26,14 @@ class Stopwatch:
         if not self._first_segment_known:
             self._sent.append((self._clock(), self._sent_chars))
 
-    def heard(self, duration_ms: float) -> None:
+    def received(self, duration_ms: float) -> None:
         self._last_audio_at = self._clock()
         if not self.speech_ms:
             self._first_audio_at = self._last_audio_at
         self.speech_ms += duration_ms
 
     def segment(self, end_char: int) -> None:
-        """Text up to here has been spoken."""
+        """Record that the text up to `end_char` has been spoken."""
         if self._first_segment_known or not self._sent:
             return
         self._first_segment_known = True

@@ -1,7 +1,7 @@
-"""The same without `async`, for scripts: `with sayline.sync.connect(...) as server, server.context() as speech`.
+"""Synchronous API: `with sayline.sync.connect(...) as server, server.context() as speech`.
 
-A thin shell: names, arguments and exceptions are those of `sayline`, which does the work in a thread of its own. All
-may be called from any thread.
+Names, arguments and exceptions are those of `sayline`, which runs in a thread of its own. Everything may be called from
+any thread.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,10 +24,10 @@ R = TypeVar("R")
 S = TypeVar("S")
 
 
-def taking_what(
+def same_arguments_as(
     _: Callable[Concatenate[Any, P], Any],
 ) -> Callable[[Callable[..., R]], Callable[Concatenate[Any, P], R]]:
-    """The arguments of that method."""
+    """Give the decorated method the signature of that method."""
     return lambda method: method
 
 
@@ -52,7 +52,7 @@ class Session:
         finally:
             LOOP.release()
 
-    @taking_what(client.Session.context)
+    @same_arguments_as(client.Session.context)
     def context(self, *arguments: Any, **named: Any) -> "Context":
         return Context(LOOP.call(self._session.context, *arguments, **named))
 
@@ -66,7 +66,7 @@ class Session:
 
 
 class Context:
-    """Iterating gives the events."""
+    """Iterating yields the events."""
 
     def __init__(self, context: context.Context) -> None:
         self._context = context
@@ -144,7 +144,7 @@ class Player:
             LOOP.release()
 
     def play(self, speech: Context, on_event: Callable[[Event], None] | None = None) -> Cancelled:
-        """`on_event` is called in the thread that does the work: let it be quick."""
+        """`on_event` is called in the event loop's thread: it must be quick."""
         return LOOP.run(self._player.play(speech._context, on_event))
 
     def cancel(self) -> Cancelled:

@@ -1,19 +1,19 @@
-"""Text from a file descriptor, as it comes: a pipe, a terminal or a plain file. Knows nothing of speech."""
+"""Read text from a file descriptor as it arrives: a pipe, a terminal or a regular file."""
 
 import codecs
 import os
 from collections.abc import AsyncIterator, Iterator
 
-from sayline.threaded_iterator import Reading
+from sayline.threaded_iterator import ThreadedIterator
 
 PIECE_BYTES = 4096
 
 
 class TextInput:
-    """`async for piece in TextInput(0)`: UTF-8, each piece as soon as the descriptor gives it.
+    """`async for piece in TextInput(0)`: decodes UTF-8 as soon as data is available.
 
-    Bytes that are not UTF-8 are left out and counted. A thread does the reading: the event loop cannot wait for a
-    plain file, and making a terminal non-blocking would make it so for the shell that lent it to us.
+    Invalid bytes are skipped and counted. A thread reads: the event loop cannot wait for a regular file, and making a
+    terminal non-blocking would affect the shell too.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -22,10 +22,10 @@ class TextInput:
 
     async def __aiter__(self) -> AsyncIterator[str]:
         decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
-        async for piece in Reading(self._pieces()):
+        async for piece in ThreadedIterator(self._pieces()):
             if text := self._without_damage(decoder.decode(piece)):
                 yield text
-        self._without_damage(decoder.decode(b"", final=True))  # half a character, where it ended in one
+        self._without_damage(decoder.decode(b"", final=True))  # an incomplete character at the end
 
     def _pieces(self) -> Iterator[bytes]:
         while piece := os.read(self._descriptor, PIECE_BYTES):

@@ -1,6 +1,6 @@
-"""The text in what a language model's SDK streams: OpenAI's, Anthropic's, LangChain's. Imports none of them.
+"""Extract the text from the streams of language models' SDKs (OpenAI, Anthropic, LangChain) without importing them.
 
-What is thought, called or counted beside the text is left aside.
+Reasoning, tool calls and usage are ignored.
 """
 
 import inspect
@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Iterable, 
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing
 from typing import Any
 
-from sayline.threaded_iterator import Reading
+from sayline.threaded_iterator import ThreadedIterator
 
-# What text may come from: an iterable of pieces, something to await for it, or something to enter for it.
+# Sources of text: an iterable of pieces, an awaitable for one, or a context manager that gives one.
 Text = (
     str
     | Iterable[Any]
@@ -25,11 +25,11 @@ MESSAGES = ("ai", "AIMessageChunk")  # LangChain's, from the model
 
 
 async def text_of(stream: Text) -> AsyncGenerator[str, None]:
-    """The pieces of a text as they come, of whatever kind of stream.
+    """Yield the pieces of a text from any kind of stream.
 
-    A string; any iterable of strings, `async` or not; a stream of `openai` (chat completions and responses),
-    `anthropic` (`create(stream=True)` and `stream()`) or LangChain, as it is, not yet awaited or not yet entered.
-    A blocking one is read in a thread. Whoever stops early closes it. Raises `TypeError` for anything else.
+    Accepts a string; any iterable of strings, `async` or not; a stream of `openai` (chat completions and responses),
+    `anthropic` (`create(stream=True)` and `stream()`) or LangChain, which need not be awaited or entered. Blocking
+    streams are read in a thread. Stopping early closes the stream. Raises `TypeError` for anything else.
     """
     if isinstance(stream, str):
         yield stream
@@ -44,9 +44,9 @@ async def items_of(stream: Any) -> AsyncGenerator[Any, None]:
     if inspect.isawaitable(stream):
         stream = await stream
     if isinstance(stream, Mapping | bytes):
-        raise no_text(stream)
+        raise not_text_error(stream)
     if hasattr(stream, "__aiter__"):
-        async with aclosing(closing_early(stream)) as items:
+        async with aclosing(close_if_unfinished(stream)) as items:
             async for item in items:
                 yield item
     elif hasattr(stream, "__aenter__"):
@@ -57,15 +57,17 @@ async def items_of(stream: Any) -> AsyncGenerator[Any, None]:
         for item in stream:
             yield item
     elif hasattr(stream, "__iter__") or hasattr(stream, "__enter__"):
-        async with aclosing(Reading(stream if hasattr(stream, "__iter__") else entering(stream)).items()) as items:
+        async with aclosing(
+            ThreadedIterator(stream if hasattr(stream, "__iter__") else entered_items(stream)).items()
+        ) as items:
             async for item in items:
                 yield item
     else:
-        raise no_text(stream)
+        raise not_text_error(stream)
 
 
-async def closing_early(stream: Any) -> AsyncGenerator[Any, None]:
-    """A model that nobody listens to need not go on."""
+async def close_if_unfinished(stream: Any) -> AsyncGenerator[Any, None]:
+    """Close a stream that is not read to its end, so that the model stops generating."""
     over = False
     try:
         async for item in stream:
@@ -79,13 +81,13 @@ async def closing_early(stream: Any) -> AsyncGenerator[Any, None]:
                 await closed
 
 
-def entering(manager: AbstractContextManager[Any]) -> Iterator[Any]:
+def entered_items(manager: AbstractContextManager[Any]) -> Iterator[Any]:
     with manager as stream:
         yield from stream
 
 
 def text_in(item: Any) -> str:
-    """Of one piece of a stream; empty where it holds something else. Raises `TypeError` where it is none."""
+    """Return the text in one item of a stream, or an empty string. Raises `TypeError` for unknown items."""
     if isinstance(item, str):
         return item
     kind = getattr(item, "type", None)
@@ -98,13 +100,13 @@ def text_in(item: Any) -> str:
     if kind == "content_block_delta":  # Anthropic
         return str(getattr(item.delta, "text", ""))
     if not isinstance(kind, str):
-        raise no_text(item)
+        raise not_text_error(item)
     return ""
 
 
-def no_text(what: object) -> TypeError:
+def not_text_error(what: object) -> TypeError:
     kind = type(what).__name__
-    return TypeError(f"text must be a str or a stream of it, not {kind} (was `stream=True` left out?)")
+    return TypeError(f"text must be a str or a stream of it, not {kind} (is `stream=True` missing?)")
 
 
 def text_of_content(content: str | list[str | dict[str, Any]]) -> str:

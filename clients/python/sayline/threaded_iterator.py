@@ -1,7 +1,4 @@
-"""A blocking iterator, read by a thread of its own, so that waiting for what comes next holds up nobody.
-
-Knows nothing of what is read.
-"""
+"""Read a blocking iterable in a thread of its own, so that waiting does not block the event loop."""
 
 import asyncio
 import contextvars
@@ -15,7 +12,7 @@ MAX_AHEAD = 8
 T = TypeVar("T")
 
 
-class Reading(Generic[T]):
+class ThreadedIterator(Generic[T]):
     """`async for item in Reading(iterable)`: each as soon as the iterable gives it; no more than a few ahead.
 
     Whoever stops early has the iterable closed, where it can be.
@@ -31,9 +28,9 @@ class Reading(Generic[T]):
         return self.items()
 
     async def items(self) -> AsyncGenerator[T, None]:
-        context = contextvars.copy_context()  # tracers find their way by it
+        context = contextvars.copy_context()  # tracers depend on it
         loop = asyncio.get_running_loop()
-        # A daemon, so that a program that is told to stop need not wait for what never comes.
+        # A daemon, so that a blocked iterable does not keep the program from exiting.
         threading.Thread(target=context.run, args=(self._run, loop), name="sayline text", daemon=True).start()
         try:
             while (item := await self._read.get()) is not None:
@@ -50,7 +47,7 @@ class Reading(Generic[T]):
         try:
             self._room.acquire()
             for item in self._items:
-                if not self._tell(loop, (item,)):
+                if not self._post(loop, (item,)):
                     break
                 self._room.acquire()
                 if self._stopped:
@@ -58,10 +55,10 @@ class Reading(Generic[T]):
                     break
         except BaseException as error:
             end = error
-        self._tell(loop, end)
+        self._post(loop, end)
 
-    def _tell(self, loop: asyncio.AbstractEventLoop, item: tuple[T] | BaseException | None) -> bool:
-        with suppress(RuntimeError):  # the loop is closed: nobody reads any more
+    def _post(self, loop: asyncio.AbstractEventLoop, item: tuple[T] | BaseException | None) -> bool:
+        with suppress(RuntimeError):  # the loop is closed, so there is no reader
             loop.call_soon_threadsafe(self._read.put_nowait, item)
             return True
         return False

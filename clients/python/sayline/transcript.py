@@ -1,38 +1,40 @@
-"""The text of one context as it was sent, and when which word of it is heard. Pure: told both as they come."""
+"""The text of one context as sent, with the times of its words."""
 
 from collections import deque
 from dataclasses import replace
 
 from sayline.messages import Word
 
-KEPT_CHARS = 16_384  # behind the newest word, at least; what lies before that is forgotten
+KEPT_CHARS = 16_384  # kept before the latest word, at least; earlier text is discarded
 
 
 class Transcript:
+    """Text and words, in the order in which they arrive."""
+
     def __init__(self) -> None:
         self._text = ""
-        self._start = 0  # of `_text`; characters are counted in all that was sent
+        self._start = 0  # offset of `_text` in all text sent
         self._words: deque[Word] = deque()
 
     def add(self, text: str) -> None:
         self._text += text
 
-    def tell(self, word: Word) -> None:
-        """The next word that will be heard."""
+    def add_word(self, word: Word) -> None:
+        """Add the next word."""
         self._words.append(word)
         start = word.start_char - KEPT_CHARS
-        if start - self._start >= KEPT_CHARS:  # not a little each time
+        if start - self._start >= KEPT_CHARS:  # in large steps
             self._text, self._start = self._text[start - self._start :], start
             while self._words[0].end_char <= start:
                 self._words.popleft()
 
-    def tell_end(self, end_ms: float) -> None:
-        """Of the newest word, as it was in truth."""
+    def set_word_end(self, end_ms: float) -> None:
+        """Set the exact end of the latest word."""
         if self._words:
             self._words[-1] = replace(self._words[-1], end_ms=end_ms)
 
-    def parted(self, played_ms: float) -> tuple[int, str, str]:
-        """How many characters were heard, and the text before and behind: to the last word of which half was heard."""
+    def split_heard(self, played_ms: float) -> tuple[int, str, str]:
+        """Return how many characters were heard, that text, and the rest. A word counts if half of it was played."""
         chars = self._start
         for word in self._words:
             if (word.start_ms + word.end_ms) / 2 <= played_ms:

@@ -1,18 +1,18 @@
-"""A WAV file written while it is spoken: 16 bits, mono. Knows nothing of where the sound comes from.
+"""Write a WAV file (16 bits, mono) incrementally.
 
-The header of a file is put right after every piece, so that it plays to its end whenever the writer dies. A pipe
-cannot be put right: its header names the largest sizes, which players take for "until it ends".
+The header of a file is updated after every write, so that the file is always complete. The header of a pipe cannot be
+updated: it states the largest sizes, which players treat as "until the end".
 """
 
 import struct
 from typing import BinaryIO
 
 HEADER_BYTES = 44
-MAX_BYTES = 2**32 - 1  # what a size field holds: 24 hours
+MAX_BYTES = 2**32 - 1  # limit of a size field: 24 hours
 
 
 class WavWriter:
-    """Writes 16-bit little-endian PCM to an unbuffered binary stream, from where it stands. Raises its `OSError`."""
+    """Writes 16-bit little-endian PCM to an unbuffered binary stream at its current position. Raises `OSError`."""
 
     def __init__(self, stream: BinaryIO, sample_rate_hz: int) -> None:
         self._stream = stream
@@ -31,7 +31,7 @@ class WavWriter:
 
 
 def write_all(stream: BinaryIO, data: bytes) -> None:
-    """An unbuffered stream may take a part at a time."""
+    """Write everything: an unbuffered stream may accept only a part."""
     view = memoryview(data)
     while view:
         view = view[stream.write(view) :]

@@ -1,8 +1,8 @@
-"""The native protocol's messages as WebSocket frames, and back. Knows no socket and no order.
+"""Encode and decode the native protocol's messages as WebSocket frames.
 
-Two encodings say the same. `sayline.v1.json`: every message a text frame of JSON, but audio, which is a binary frame
-of a 16-byte big-endian header (kind 1, length of the context's name, two bytes of zero, sequence number, first
-sample), the context's name and the payload. `sayline.v1.msgpack`: every message a binary frame, one map.
+There are two equivalent encodings. `sayline.v1.json`: every message is a text frame of JSON, except audio, a binary
+frame of a 16-byte big-endian header (kind 1, length of the context's name, two bytes of zero, sequence number, first
+sample), the context's name and the payload. `sayline.v1.msgpack`: every message is a binary frame with one map.
 """
 
 import json
@@ -26,7 +26,7 @@ MAX_NAME_BYTES = 64
 
 
 class Encoding(StrEnum):
-    """How a session writes its messages; the value is the WebSocket subprotocol."""
+    """Encoding of a session's messages; the value is the WebSocket subprotocol."""
 
     JSON = "sayline.v1.json"
     MSGPACK = "sayline.v1.msgpack"
@@ -59,7 +59,7 @@ def encode(message: ClientMessage, encoding: Encoding) -> str | bytes:
 
 
 def speakable(text: str) -> str:
-    """Without lone surrogates, which no encoding can carry and no voice can speak."""
+    """Remove lone surrogates, which cannot be encoded."""
     return text.encode("utf-8", "ignore").decode()
 
 
@@ -68,7 +68,7 @@ def decode(frame: str | bytes, encoding: Encoding) -> ServerMessage:
     if encoding is Encoding.JSON and isinstance(frame, bytes):
         return decode_audio(frame)
     if encoding is Encoding.MSGPACK and isinstance(frame, str):
-        raise ProtocolError(f"a text frame in a session that speaks {encoding}: {excerpt(frame)}")
+        raise ProtocolError(f"a text frame in a session with encoding {encoding}: {excerpt(frame)}")
     try:
         content = (
             json.loads(frame, parse_constant=refuse_constant) if isinstance(frame, str) else msgpack.unpackb(frame)
@@ -82,9 +82,9 @@ def decode(frame: str | bytes, encoding: Encoding) -> ServerMessage:
 
 
 def decode_audio(frame: bytes) -> Audio | Unknown:
-    """A binary frame of `sayline.v1.json`. Kinds other than audio are for later servers."""
+    """Decode a binary frame of `sayline.v1.json`. Kinds other than audio are reserved."""
     if len(frame) < AUDIO_HEADER.size:
-        raise ProtocolError(f"an audio frame of {len(frame)} bytes: its header alone has {AUDIO_HEADER.size}")
+        raise ProtocolError(f"an audio frame of {len(frame)} bytes, shorter than its header of {AUDIO_HEADER.size}")
     kind, name_bytes, _, seq, start_sample = AUDIO_HEADER.unpack_from(frame)
     if kind != AUDIO_KIND:
         return Unknown(f"binary kind {kind}")
@@ -94,17 +94,17 @@ def decode_audio(frame: bytes) -> Audio | Unknown:
     try:
         context_id = frame[AUDIO_HEADER.size : data_at].decode()
     except UnicodeDecodeError as error:
-        raise ProtocolError(f"an audio frame of a context whose name is not UTF-8: {excerpt(frame)}") from error
+        raise ProtocolError(f"an audio frame with a context_id that is not UTF-8: {excerpt(frame)}") from error
     return Audio(context_id, seq, start_sample, frame[data_at:])
 
 
 def refuse_constant(name: str) -> None:
-    """Python takes NaN and Infinity, which JSON does not have."""
+    """Reject NaN and Infinity, which Python accepts and JSON does not have."""
     raise ValueError(name)
 
 
 def build(kind: type[KnownMessage], content: Mapping[str, Any]) -> KnownMessage:
-    """A message of this kind, every field of its own type; fields that it does not have are left aside."""
+    """Build a message, checking the type of every field; unknown fields are ignored."""
     values: dict[str, Any] = {}
     for field in fields(kind):
         value = content.get(field.name)
@@ -136,7 +136,7 @@ def is_whole(value: object) -> bool:
 
 
 def is_number(value: object) -> bool:
-    """A whole one is written without a point."""
+    """Accept integers too: they are written without a decimal point."""
     return is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
@@ -152,7 +152,7 @@ def are_counts(value: object) -> bool:
     return isinstance(value, dict) and all(map(is_text, value)) and all(map(is_whole, value.values()))
 
 
-# Whether a field of this type may hold a value, as it comes out of the encoding.
+# Predicates: whether a decoded value fits a field of this type.
 FITS: Mapping[object, Callable[[object], bool]] = MappingProxyType(
     {
         str: is_text, str | None: is_text, bool: is_truth, int: is_whole, int | None: is_whole,

@@ -95,8 +95,8 @@ class Conductor:
     async def _server_hears(self, step: Step) -> list[str]:
         until = self._heard + len(step.expected)
         await self._server.until(lambda received: len(received) >= until)
-        heard, self._heard = self._server.received[self._heard : until], until
-        return self._lines(heard)
+        heard_split, self._heard = self._server.received[self._heard : until], until
+        return self._lines(heard_split)
 
     async def _server_says(self, step: Step) -> None:
         """A message that is not in its script."""

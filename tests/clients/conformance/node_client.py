@@ -19,7 +19,7 @@ class NodeClient:
     encoding = Encoding.JSON
 
     def __init__(self) -> None:
-        self._numbers = itertools.count()
+        self._context_numbers = itertools.count()
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._process: asyncio.subprocess.Process
         self._reading: asyncio.Task[None]
@@ -41,7 +41,7 @@ class NodeClient:
 
     async def do(self, actor: str, verb: str, content: Any) -> Any:
         assert self._process.stdin is not None
-        number = next(self._numbers)
+        number = next(self._context_numbers)
         self._answers[number] = asyncio.get_running_loop().create_future()
         step = {"id": number, "actor": actor, "verb": verb, "content": content}
         self._process.stdin.write(json.dumps(step).encode() + b"\n")

@@ -96,8 +96,8 @@ class PythonClient:
         except sayline.SaylineError as error:
             return type(error).__name__
 
-    async def context_start(self, name: str, wish: dict[str, Any] | None) -> None:
-        context = self._session.context(**(wish or {}))
+    async def context_start(self, name: str, options: dict[str, Any] | None) -> None:
+        context = self._session.context(**(options or {}))
         self._contexts[name] = context
         await context.__aenter__()
 

@@ -49,8 +49,8 @@ class Session:
     async def __aexit__(self, *error: Any) -> None:
         await to_thread(self._session.__exit__, *error)
 
-    def context(self, **wish: Any) -> "Context":
-        return Context(self._session.context(**wish))
+    def context(self, **options: Any) -> "Context":
+        return Context(self._session.context(**options))
 
     @property
     def ready(self) -> sayline.Ready:

@@ -63,8 +63,8 @@ async def test_the_line_holds(client: Client) -> None:
 
 
 async def test_behind_every_message_of_the_server(client: Client) -> None:
-    for heard in range(1, HEARD):
-        assert await play(client, Cut(after_heard=heard)) == 2, heard
+    for heard_split in range(1, HEARD):
+        assert await play(client, Cut(after_heard=heard_split)) == 2, heard_split
 
 
 async def test_with_every_message_of_the_client(client: Client) -> None:

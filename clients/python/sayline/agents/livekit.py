@@ -21,10 +21,10 @@ from livekit.agents.voice import AgentSession
 from livekit.agents.voice.io import AudioOutput, PlaybackFinishedEvent
 
 from sayline.agents.livekit_stream import SpeechStream
-from sayline.agents.reconnecting_session import Line
+from sayline.agents.reconnecting_session import ReconnectingSession
 from sayline.agents.speech import Speech
 
-PLAYOUT_S = 1.0  # an output that was silenced says by then how much it had played
+PLAYBACK_REPORT_TIMEOUT_S = 1.0  # an output that was silenced says by then how much it had played
 
 
 class TTS(tts.TTS[Literal["heard"]]):
@@ -46,24 +46,24 @@ class TTS(tts.TTS[Literal["heard"]]):
         """
         capabilities = tts.TTSCapabilities(streaming=True, aligned_transcript=True)
         super().__init__(capabilities=capabilities, sample_rate=sample_rate_hz, num_channels=1)
-        self.line = Line(url, api_key)
-        self.wish: dict[str, Any] = {}
+        self.server = ReconnectingSession(url, api_key)
+        self.options: dict[str, Any] = {}
         self.update_options(voice=voice, language=language, speed=speed, temperature=temperature)
         self._session: AgentSession[Any] | None = None
         self._output: AudioOutput | None = None
-        self._speaking: Speech | None = None  # whose audio came last
+        self._current: Speech | None = None  # whose audio came last
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def provider(self) -> str:
         return "sayline"
 
-    def update_options(self, **wish: str | float | None) -> None:
+    def update_options(self, **options: str | float | None) -> None:
         """Of the next answers: `voice`, `language`, `speed`, `temperature`."""
-        self.wish |= wish
+        self.options |= options
 
     def prewarm(self) -> None:
-        self.run(self.line.connect())
+        self.run(self.server.connect())
 
     def synthesize(
         self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
@@ -71,7 +71,7 @@ class TTS(tts.TTS[Literal["heard"]]):
         return self._synthesize_with_stream(text, conn_options=conn_options)
 
     def stream(self, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS) -> tts.SynthesizeStream:
-        self._watch()
+        self._follow_output()
         return SpeechStream(self, conn_options)
 
     def follow(self, session: AgentSession[Any]) -> None:
@@ -81,14 +81,14 @@ class TTS(tts.TTS[Literal["heard"]]):
     async def aclose(self) -> None:
         for task in self._tasks:
             task.cancel()
-        await self.line.close()
+        await self.server.close()
 
     # For its streams
 
-    def speaks(self, speech: Speech) -> None:
-        self._speaking = speech
+    def set_current(self, speech: Speech) -> None:
+        self._current = speech
 
-    def leave(self, speech: Speech) -> None:
+    def abandon(self, speech: Speech) -> None:
         """Nobody wants the rest of it."""
         self.run(self._cancel_unplayed(speech))
 
@@ -104,7 +104,7 @@ class TTS(tts.TTS[Literal["heard"]]):
         if not task.cancelled():
             task.exception()  # of the line: whoever speaks next meets it, too
 
-    def _watch(self) -> None:
+    def _follow_output(self) -> None:
         """A session gets its output when it starts, and may change it."""
         output = self._session.output.audio if self._session is not None else None
         if output is not self._output:
@@ -115,7 +115,7 @@ class TTS(tts.TTS[Literal["heard"]]):
             self._output = output
 
     def _on_playback_finished(self, event: PlaybackFinishedEvent) -> None:
-        speech, self._speaking = self._speaking, None
+        speech, self._current = self._current, None
         if event.interrupted and speech is not None:
             played_ms = event.playback_position * 1000
             event.synchronized_transcript = speech.heard_text(played_ms)  # this goes into the chat context
@@ -123,8 +123,8 @@ class TTS(tts.TTS[Literal["heard"]]):
 
     async def _cancel_unplayed(self, speech: Speech) -> None:
         """An output that played some of it says so; where there is none, the server goes by the clock."""
-        if self._output is not None and self._speaking is speech:
-            await asyncio.sleep(PLAYOUT_S)
+        if self._output is not None and self._current is speech:
+            await asyncio.sleep(PLAYBACK_REPORT_TIMEOUT_S)
         if not speech.cancelled:
             await self._cancel(speech, None if self._output is None else 0.0)
 

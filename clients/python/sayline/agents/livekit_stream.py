@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sayline.agents.livekit import TTS
 
 # HTTP's numbers for the server's error codes: LiveKit tries again what is not the caller's fault.
-STATUS: Mapping[str, int] = MappingProxyType(
+HTTP_STATUS: Mapping[str, int] = MappingProxyType(
     {
         "bad_text": 400,
         "unknown_language": 400,
@@ -28,7 +28,7 @@ STATUS: Mapping[str, int] = MappingProxyType(
         "too_many_contexts": 429,
     }
 )
-OUR_FAULT = 500
+INTERNAL_ERROR_STATUS = 500
 
 
 class SpeechStream(tts.SynthesizeStream):
@@ -48,14 +48,14 @@ class SpeechStream(tts.SynthesizeStream):
         if not first:
             self._begin(output, shortuuid(), self._tts.sample_rate)
             return
-        speech = Speech(await self._tts.line.open(**self._tts.wish))
+        speech = Speech(await self._tts.server.open(**self._tts.options))
         try:
             self._begin(output, speech.context.context_id, speech.context.sample_rate_hz)
             speech.context.feed(self._text(first, speech))
             async for event in speech.context:
                 self._take(event, speech, output)
         except asyncio.CancelledError:
-            self._tts.leave(speech)
+            self._tts.abandon(speech)
             raise
         except BaseException:
             await speech.close()
@@ -72,11 +72,11 @@ class SpeechStream(tts.SynthesizeStream):
     def _take(self, event: sayline.Event, speech: Speech, output: tts.AudioEmitter) -> None:
         match event:
             case sayline.Frame():
-                self._tts.speaks(speech)
+                self._tts.set_current(speech)
                 output.push(event.pcm)
             case sayline.Word():
                 start_s, end_s = event.start_ms / 1000, event.end_ms / 1000
-                output.push_timed_transcript(TimedString(speech.tell(event), start_time=start_s, end_time=end_s))
+                output.push_timed_transcript(TimedString(speech.add_word(event), start_time=start_s, end_time=end_s))
             case _:
                 pass
 
@@ -108,7 +108,7 @@ class SpeechStream(tts.SynthesizeStream):
 def api_error(error: sayline.SaylineError) -> APIError:
     """As LiveKit knows errors: it tries again where that may help."""
     if isinstance(error, sayline.ContextFailed):
-        return APIStatusError(str(error), status_code=STATUS.get(error.code, OUR_FAULT))
+        return APIStatusError(str(error), status_code=HTTP_STATUS.get(error.code, INTERNAL_ERROR_STATUS))
     if isinstance(error, sayline.ConnectionLost | sayline.Refused):
         return APIConnectionError(str(error))
     return APIError(str(error))

@@ -6,6 +6,7 @@ Each turn of the assistant is one context: tokens go in as the language model wr
 an interruption cancels it where the listener was. Words enter the language model's context as they are heard.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,10 +31,24 @@ from pipecat.utils.types import NOT_GIVEN, NotGiven
 
 import sayline
 from sayline.agents.playout import Playout
-from sayline.agents.reconnecting_session import Line
-from sayline.agents.turn import Turn
+from sayline.agents.reconnecting_session import ReconnectingSession
 
-QUIET_S = 600.0  # Pipecat gives up on a turn that is quiet for so long; the server tells when one is over
+IDLE_TIMEOUT_S = 600.0  # Pipecat gives up on a turn that is quiet for so long; the server tells when one is over
+
+
+@dataclass
+class Turn:
+    """One turn of the assistant. Its text ends before its audio, unless the speech fails."""
+
+    speech: sayline.Context | None  # None: it failed
+    reading: asyncio.Task[None] | None = None
+    text_ended: bool = False
+    audio_ended: bool = False
+    interruptible: bool = True
+
+    @property
+    def over(self) -> bool:
+        return self.text_ended and self.audio_ended
 
 
 @dataclass
@@ -73,11 +88,11 @@ class SaylineTTSService(TTSService):
             append_trailing_space=True,  # or sentences would come glued together
             push_text_frames=False,
             push_start_frame=True,
-            stop_frame_timeout_s=QUIET_S,
+            stop_frame_timeout_s=IDLE_TIMEOUT_S,
             settings=chosen,
             **kwargs,
         )
-        self._line = Line(url, api_key)
+        self._server = ReconnectingSession(url, api_key)
         self._playout = Playout()
         self._turns: dict[str, Turn] = {}  # by Pipecat's context id
         self._register_event_handler("on_heard")
@@ -95,7 +110,7 @@ class SaylineTTSService(TTSService):
     async def start(self, frame: StartFrame) -> None:
         await super().start(frame)
         try:
-            await self._line.connect()
+            await self._server.connect()
         except sayline.SaylineError as error:
             await self.push_error(str(error), exception=error)
 
@@ -103,15 +118,15 @@ class SaylineTTSService(TTSService):
         for context_id in list(self._turns):
             await self.flush_audio(context_id)
         await super().stop(frame)
-        await self._hang_up()
+        await self._close_server()
 
     async def cancel(self, frame: CancelFrame) -> None:
         await super().cancel(frame)
-        await self._hang_up()
+        await self._close_server()
 
     async def cleanup(self) -> None:
         await super().cleanup()
-        await self._hang_up()
+        await self._close_server()
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         try:
@@ -165,7 +180,7 @@ class SaylineTTSService(TTSService):
                 self._playout.forget(former_id)
                 del self._turns[former_id]
         chosen = self._settings
-        speech = await self._line.open(
+        speech = await self._server.open(
             voice=chosen.voice, language=chosen.language, speed=chosen.speed, temperature=chosen.temperature
         )
         turn = self._turns[context_id] = Turn(speech)
@@ -202,19 +217,19 @@ class SaylineTTSService(TTSService):
             and not (turn.audio_ended and self._playout.is_heard(context_id))
         ):
             self.create_task(
-                self._tell_heard(turn.speech, self._playout.played_ms(context_id)), name=f"{context_id}::cancel"
+                self._report_heard(turn.speech, self._playout.played_ms(context_id)), name=f"{context_id}::cancel"
             )
         self._playout.forget(context_id)
 
-    async def _tell_heard(self, speech: sayline.Context, played_ms: float) -> None:
+    async def _report_heard(self, speech: sayline.Context, played_ms: float) -> None:
         try:
             await self._call_event_handler("on_heard", await speech.cancel(played_ms))
         except sayline.SaylineError as error:
             logger.debug(f"{self}: {error}")
 
-    async def _hang_up(self) -> None:
+    async def _close_server(self) -> None:
         for turn in self._turns.values():
             if turn.reading is not None:
                 await self.cancel_task(turn.reading)
         self._turns.clear()
-        await self._line.close()
+        await self._server.close()

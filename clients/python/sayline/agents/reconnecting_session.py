@@ -9,7 +9,7 @@ from sayline.context import Context
 from sayline.errors import ConnectionLost
 
 
-class Line:
+class ReconnectingSession:
     """An agent that is silent for long finds its session closed, and must not notice."""
 
     def __init__(self, url: str, api_key: str | None) -> None:
@@ -25,15 +25,15 @@ class Line:
                 self._session = await self._closing.enter_async_context(connect(self._url, self._api_key))
             return self._session
 
-    async def open(self, **wish: Any) -> Context:
+    async def open(self, **options: Any) -> Context:
         """A context that is open; `wish` is what `Session.context` takes. Raises `Refused`, or `ConnectionLost`."""
         session = await self.connect()
         try:
-            return await session.context(format="pcm", **wish).__aenter__()
+            return await session.context(format="pcm", **options).__aenter__()
         except ConnectionLost:
             await self._close(session)
             session = await self.connect()
-            return await session.context(format="pcm", **wish).__aenter__()
+            return await session.context(format="pcm", **options).__aenter__()
 
     async def close(self) -> None:
         """Until somebody speaks again."""

@@ -11,7 +11,7 @@ class Speech:
         self.context = context
         self.cancelled = False
         self._text = ""
-        self._told_chars = 0
+        self._reported_chars = 0
         self._transcript = Transcript()
 
     def add(self, text: str) -> None:
@@ -19,19 +19,19 @@ class Speech:
         self._text += speakable(text)
         self._transcript.add(speakable(text))
 
-    def tell(self, word: Word) -> str:
+    def add_word(self, word: Word) -> str:
         """A word, with what lies between it and the one before: with `rest` they make up the text."""
-        self._transcript.tell(word)
-        text = self._text[self._told_chars : word.end_char]
-        self._told_chars = max(self._told_chars, word.end_char)
+        self._transcript.add_word(word)
+        text = self._text[self._reported_chars : word.end_char]
+        self._reported_chars = max(self._reported_chars, word.end_char)
         return text
 
     def rest(self) -> str:
         """Behind the last word."""
-        return self._text[self._told_chars :]
+        return self._text[self._reported_chars :]
 
     def heard_text(self, played_ms: float) -> str:
-        return self._transcript.parted(played_ms)[1]
+        return self._transcript.split_heard(played_ms)[1]
 
     async def cancel(self, played_ms: float | None) -> Cancelled:
         self.cancelled = True
