@@ -1,11 +1,11 @@
-"""The engine from inside: what a step costs by the size of its batch. A process of its own, which prints JSON.
+"""Measure the engine without a server: the cost of a step by batch size. Run as a process; prints JSON.
 
-Only the engine's public face is used: `add`, `schedule`, `run`, `commit`. A run gives the latents of a step; their
-sound comes from the codec some time later. So three times are taken:
+Only the engine's public API is used: `add`, `schedule`, `run`, `commit`. A run generates the latents of a step; Mimi
+decodes them later. So three times are measured:
 
-- `flow_ms`: a run, while the codec rests; FlowLM and its head.
-- `codec_ms`: from there until all frames of this step have their sound; the codec, while FlowLM rests.
-- `step_ms`: the time of one step when both work side by side, as in the server. What counts.
+- `flow_ms`: a run while Mimi is idle: FlowLM and its head.
+- `codec_ms`: from there until all frames of the step are decoded, while FlowLM is idle.
+- `step_ms`: the time of a step when both run concurrently, as in the server. This is the figure that counts.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 from sayline_tts.bench.engine_times import WORDS_ROWS, EngineTimes, StepTime
-from sayline_tts.bench.load.checkpoint import Staged, voice_sound
+from sayline_tts.bench.load.checkpoint import StagedCheckpoint, voice_audio
 from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads
 from sayline_tts.engine.checkpoint.checkpoint import find_checkpoint
 from sayline_tts.engine.engine import Engine, FrameSpoken
@@ -36,24 +36,24 @@ from sayline_tts.server.settings import Settings
 
 SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 40, 48, 64, 96, 128, 192, 256)
 QUICK_SIZES = (1, 2, 4)
-LAST_MS = 160.0  # a batch that takes longer than two frames is the last that is tried
+LAST_MS = 160.0  # stop after a batch that takes longer than two frames
 PREFILL_ROWS = (1, 2, 4, 8)
 TEXT = "We came down to the water and could see no more than a word of it. "
-LEAD_MS = 400.0  # what each listener is held at: past the newcomers, far from having enough
+LEAD_MS = 400.0  # of each utterance: past first audio, well below the low-water mark
 STUCK_S = 30.0
 PAIRS = 5
 ANY_HEADS = AlignmentHeads(((1, 0), (2, 0)))
-FRAMES = 1000  # of a segment: speech does not end while we measure
+FRAMES = 1000  # of a segment: speech must not end during a measurement
 
 
 class EngineBench:
-    """One engine; each measurement leaves it empty."""
+    """One engine; each measurement leaves it without utterances."""
 
     def __init__(self, model: Model, voice: Voice, slots: int) -> None:
-        if model.heads is None:  # any are as dear as those that follow the text
+        if model.heads is None:  # any heads cost the same
             model = replace(model, checkpoint=replace(model.checkpoint, known_heads=ANY_HEADS))
         self._model, self._voice = model, voice
-        self._engine = Engine(model, slots, apart=True)
+        self._engine = Engine(model, slots, decode_in_processes=True)
         self._progress = threading.Event()
         self._engine.on_progress = self._progress.set
 
@@ -61,56 +61,58 @@ class EngineBench:
         self._engine.close()
 
     def steps(self, rows: int, count: int, words: bool = False) -> StepTime:
-        """Medians over `count` steps of a batch of `rows`, who want to know when their words are spoken, or not."""
-        utterances = [self._speaker(number, words) for number in range(rows)]
-        while any(utterance.produced_ms < 2 * LEAD_MS for utterance in utterances):  # they begin by and by
-            self._sound(self._step())
+        """Return medians over `count` steps of a batch of `rows`, with or without word timestamps."""
+        utterances = [self._add_utterance(number, words) for number in range(rows)]
+        while any(
+            utterance.produced_ms < 2 * LEAD_MS for utterance in utterances
+        ):  # prefills are admitted one after another
+            self._wait_for_audio(self._step())
         flow_ms, codec_ms = [], []
         for _ in range(count):
             start_s = time.perf_counter()
             frames = self._step()
             ran_s = time.perf_counter()
-            self._sound(frames)
+            self._wait_for_audio(frames)
             flow_ms.append(1000 * (ran_s - start_s))
             codec_ms.append(1000 * (time.perf_counter() - ran_s))
             assert len(frames) == rows, f"{len(frames)} of {rows} rows stepped"
         start_s = time.perf_counter()
-        self._sound(self._frames(rows * count))
+        self._wait_for_audio(self._frames(rows * count))
         step_ms = 1000 * (time.perf_counter() - start_s) / count
         self._clear(utterances)
         return StepTime(rows, step_ms, statistics.median(flow_ms), statistics.median(codec_ms))
 
     def words_x(self, rows: int, count: int) -> float:
-        """What words cost FlowLM: the median of some pairs, each with and without."""
+        """Return the relative cost of word timestamps in FlowLM: the median of pairs with and without."""
         pairs = [[self.steps(rows, count, words).flow_ms for words in (False, True)] for _ in range(PAIRS)]
         return statistics.median(with_ms / without_ms for without_ms, with_ms in pairs)
 
     def prefill_ms(self, rows: int, count: int) -> float:
-        """Until all of `rows` newcomers have their first frame's sound. Median of `count` times."""
+        """Return the median time until `rows` new utterances have their first audio."""
         times_ms = []
         for _ in range(count):
-            utterances = [self._speaker(number) for number in range(rows)]
+            utterances = [self._add_utterance(number) for number in range(rows)]
             start_s = time.perf_counter()
-            heard: set[Utterance] = set()
-            while len(heard) < rows:
+            served: set[Utterance] = set()
+            while len(served) < rows:
                 frames = self._step()
-                self._sound(frames)
-                heard |= {frame.utterance for frame in frames}
+                self._wait_for_audio(frames)
+                served |= {frame.utterance for frame in frames}
             times_ms.append(1000 * (time.perf_counter() - start_s))
             self._clear(utterances)
         return statistics.median(times_ms)
 
     def alone_x(self, count: int) -> float:
-        """How much faster than real time one listener's speech is made, its beginning included."""
-        utterance = self._speaker(0)
+        """Return the speed of a single utterance, prefill included, relative to real time."""
+        utterance = self._add_utterance(0)
         start_s = time.perf_counter()
-        self._sound(self._frames(count))
+        self._wait_for_audio(self._frames(count))
         took_s = time.perf_counter() - start_s
         self._clear([utterance])
         return count * self._model.frame_ms / 1000 / took_s
 
-    def _speaker(self, seed: int, words: bool = False) -> Utterance:
-        """A listener who has `LEAD_MS` and never more, however much is made."""
+    def _add_utterance(self, seed: int, words: bool = False) -> Utterance:
+        """Add an utterance whose lead never exceeds `LEAD_MS`, however much is generated."""
         utterance = Utterance(
             self._voice,
             self._model.sampling(seed=seed),
@@ -124,7 +126,7 @@ class EngineBench:
         return utterance
 
     def _frames(self, count: int) -> list[FrameSpoken]:
-        """So many, or a few more: as fast as they come, with both networks side by side."""
+        """Generate at least `count` frames, as fast as possible, with both networks running concurrently."""
         frames: list[FrameSpoken] = []
         while len(frames) < count:
             frames += self._step()
@@ -132,15 +134,15 @@ class EngineBench:
 
     def _step(self) -> list[FrameSpoken]:
         self._progress.clear()
-        while not (batch := self._engine.schedule()):  # the codec is behind
-            assert self._progress.wait(STUCK_S), "somebody speaks and nobody may step"
+        while not (batch := self._engine.schedule()):  # Mimi is behind
+            assert self._progress.wait(STUCK_S), "an utterance is active, but no row may step"
             self._progress.clear()
         output = self._engine.run(batch)
         return [event for event in self._engine.commit(batch, output) if isinstance(event, FrameSpoken)]
 
-    def _sound(self, frames: Sequence[FrameSpoken]) -> None:
+    def _wait_for_audio(self, frames: Sequence[FrameSpoken]) -> None:
         for frame in frames:
-            frame.sound.result()
+            frame.audio.result()
 
     def _clear(self, utterances: Sequence[Utterance]) -> None:
         for utterance in utterances:
@@ -152,8 +154,8 @@ def _endless(segment: Segment) -> Segment:
     return replace(segment, max_frames=FRAMES)
 
 
-def measure_engine(staged: Staged, quick: bool, tell: Callable[[str], None]) -> EngineTimes:
-    """Makes the voice too, where `staged` wants one. Raises `InputError`."""
+def measure_engine(staged: StagedCheckpoint, quick: bool, report_progress: Callable[[str], None]) -> EngineTimes:
+    """Measure, and make the voice if `staged` needs one. Raises `InputError`."""
     settings = Settings.load(**staged.settings)
     torch.set_num_threads(settings.threads)  # as the server does
     start_s = time.perf_counter()
@@ -165,7 +167,7 @@ def measure_engine(staged: Staged, quick: bool, tell: Callable[[str], None]) -> 
     steps: list[StepTime] = []
     for rows in QUICK_SIZES if quick else SIZES:
         steps.append(bench.steps(rows, count))
-        tell(f"a step of {rows} listeners: {steps[-1].step_ms:.1f} ms")
+        report_progress(f"a step of {rows} listeners: {steps[-1].step_ms:.1f} ms")
         if steps[-1].step_ms > LAST_MS:
             break
     prefill_ms = {rows: bench.prefill_ms(rows, 1 if quick else 5) for rows in PREFILL_ROWS}
@@ -185,14 +187,14 @@ def measure_engine(staged: Staged, quick: bool, tell: Callable[[str], None]) -> 
     )
 
 
-def _voice(model: Model, staged: Staged, count: int) -> tuple[Voice, float | None]:
-    """The voice to speak with, and how long it took to encode one of 5 s, if this model can."""
+def _voice(model: Model, staged: StagedCheckpoint, count: int) -> tuple[Voice, float | None]:
+    """Return a voice, and the time to encode one of 5 s, if the model can clone."""
     if not model.checkpoint.can_clone:
         return model.load_voice(model.checkpoint.default_voice), None
     times_s = []
     for _ in range(count):
         start_s = time.perf_counter()
-        voice = model.encode_voice(voice_sound(rate_hz=model.sample_rate_hz))
+        voice = model.encode_voice(voice_audio(rate_hz=model.sample_rate_hz))
         times_s.append(time.perf_counter() - start_s)
     if staged.voice_file is not None:
         voice.save(staged.voice_file)
@@ -207,7 +209,9 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     times = measure_engine(
-        Staged(options.variant, options.config), options.quick, lambda line: print(line, file=sys.stderr, flush=True)
+        StagedCheckpoint(options.variant, options.config),
+        options.quick,
+        lambda line: print(line, file=sys.stderr, flush=True),
     )
     print(json.dumps(asdict(times)))
 

@@ -1,4 +1,4 @@
-"""What the engine takes for what, as `sayline_tts.bench.engine_bench` measures it. Plain numbers: no torch here."""
+"""Results of the engine benchmark. Importing this does not load torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -21,14 +21,14 @@ class EngineTimes:
     precision: str
     threads: int
     load_s: float
-    voice_s: float | None  # a voice of 5 s encoded
+    voice_s: float | None  # to encode 5 s of audio as a voice
     steps: tuple[StepTime, ...]
-    prefill_ms: dict[int, float]  # by rows that begin at once: until all of them have their first sound
+    prefill_ms: dict[int, float]  # by number of simultaneous new utterances: until each has its first audio
     alone_x: float  # one listener, times real time
-    words_x: float  # FlowLM's part of a step of `WORDS_ROWS` that say which word they are at, against one that does not
+    words_x: float  # cost of word timestamps: FlowLM time of a step of `WORDS_ROWS` rows with and without
 
     def most_rows(self, frame_ms: float = 80.0, share: float = 0.9) -> int:
-        """The largest measured batch whose step stays under so much of a frame."""
+        """Return the largest measured batch whose step takes at most `share` of a frame."""
         return max((step.rows for step in self.steps if step.step_ms <= share * frame_ms), default=1)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The checkpoint that is measured, with a voice of 5 s if it has none. Never writes into the user's own folder."""
+"""The checkpoint to measure, with a voice of 5 s if it has none. Never writes into the user's folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from sayline_tts.engine.checkpoint.resource import beside, fetch, is_remote
+from sayline_tts.engine.checkpoint.resource import fetch, is_remote, resolve_relative
 
 VOICE = "bench"
 VOICE_S = 5.0
@@ -16,15 +16,15 @@ _PATHS = ("weights_path", "weights_path_without_voice_cloning")
 
 
 @dataclass(frozen=True, slots=True)
-class Staged:
-    """`flags` name it to the commands; `voice_file` is where its voice belongs (None: it has voices)."""
+class StagedCheckpoint:
+    """A model and its voice. `voice_file`: where its voice is to be written; None if the model has voices."""
 
     variant: str
     config: Path | None = None
 
     @property
     def settings(self) -> dict[str, str]:
-        """Of the server."""
+        """Settings that select it."""
         return {"config": str(self.config)} if self.config else {"variant": self.variant}
 
     @property
@@ -37,31 +37,31 @@ class Staged:
 
     @property
     def voice(self) -> str | None:
-        """None: the server's own choice."""
+        """None: the server's default."""
         return VOICE if self.config else None
 
 
-def stage(variant: str, config: str | None, folder: Path) -> Staged:
-    """A copy of the config in `folder`, with the absolute paths of what it names. A variant stays as it is."""
+def stage(variant: str, config: str | None, folder: Path) -> StagedCheckpoint:
+    """Copy the config to `folder` with absolute paths. A variant needs no copy."""
     if config is None:
-        return Staged(variant)
+        return StagedCheckpoint(variant)
     source = fetch(config) if is_remote(config) else Path(config).expanduser()
     content = yaml.safe_load(source.read_text("utf-8"))
     near = config if is_remote(config) else str(source.resolve())
     table = content["flow_lm"]["lookup_table"]
-    table["tokenizer_path"] = beside(near, table["tokenizer_path"])
+    table["tokenizer_path"] = resolve_relative(near, table["tokenizer_path"])
     for name in _PATHS:
         if content.get(name):
-            content[name] = beside(near, content[name])
+            content[name] = resolve_relative(near, content[name])
     stem = source.parent.name if source.stem == "config" else source.stem
     (folder / "voices").mkdir(parents=True)
     staged = folder / f"{stem}.yaml"
     staged.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), "utf-8")
-    return Staged(variant, staged)
+    return StagedCheckpoint(variant, staged)
 
 
-def voice_sound(seconds: float = VOICE_S, rate_hz: int = RATE_HZ) -> npt.NDArray[np.float32]:
-    """`[samples]` of something like vowels in syllables, always the same: what it costs is measured, not its beauty."""
+def voice_audio(seconds: float = VOICE_S, rate_hz: int = RATE_HZ) -> npt.NDArray[np.float32]:
+    """Return deterministic, vowel-like audio, [samples] in [-0.5, 0.5], to encode as a voice."""
     rng = np.random.default_rng(0)
     at_s = np.arange(round(seconds * rate_hz)) / rate_hz
     pitch_hz = 120 + 15 * np.sin(2 * np.pi * 0.4 * at_s)

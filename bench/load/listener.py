@@ -1,7 +1,4 @@
-"""A simulated listener: plays in real time from its first packet on, and notes each time it ran dry.
-
-Knows no socket and no server; the clock is handed in with each packet.
-"""
+"""A simulated listener: plays in real time from its first packet and records underruns. The clock is passed in."""
 
 from dataclasses import dataclass
 
@@ -15,25 +12,25 @@ class Stall:
 
 
 class Listener:
-    """It has no buffer of its own: a packet that comes after its moment is an underrun, however short.
+    """A listener without a jitter buffer: a packet that is late at all is an underrun.
 
-    A stall moves everything that follows: the listener goes on where it stopped.
+    A stall delays everything after it: playback continues where it stopped.
     """
 
     def __init__(self) -> None:
         self.stalls: list[Stall] = []
         self.arrivals_ms: list[float] = []
-        self.margins_ms: list[float] = []  # how much there still was to play when the packet came; less than 0: a stall
+        self.margins_ms: list[float] = []  # audio left when the packet arrived; negative: a stall
         self.received_ms = 0.0
         self._plays_until_ms = 0.0
 
     @property
     def plays_until_ms(self) -> float:
-        """When it will have played all that it has."""
+        """When it will have played everything received so far."""
         return self._plays_until_ms
 
     def on_audio(self, now_ms: float, duration_ms: float) -> bool:
-        """A packet came. Was it too late?"""
+        """Record a packet. Return whether it was late."""
         late = False
         if self.arrivals_ms:
             margin_ms = self._plays_until_ms - now_ms
@@ -47,7 +44,7 @@ class Listener:
         return late
 
     def cut(self, now_ms: float) -> None:
-        """More should have come and did not: a listener who waits now has run dry."""
+        """End the measurement while more audio was expected: a listener without audio has an underrun."""
         if self.arrivals_ms and self._plays_until_ms < now_ms:
             self.stalls.append(Stall(self._plays_until_ms, now_ms - self._plays_until_ms))
             self._plays_until_ms = now_ms

@@ -1,6 +1,6 @@
-"""Listeners who come to a server: so many at once, text after text, or by chance at a given rate, whoever is there.
+"""Generate load: a fixed number of listeners with one text after another (closed loop), or Poisson arrivals (open).
 
-The second is an open loop: a server that is slow is not spared the next arrival.
+In the open loop a slow server is not spared the next arrival.
 """
 
 import asyncio
@@ -12,31 +12,31 @@ from types import TracebackType
 from typing import Self
 
 from sayline_tts.bench.load.measurement import Measurement, Window
-from sayline_tts.bench.load.process import Meter
-from sayline_tts.bench.load.stream import Connect, Lost, Outcome, Stream, Wish, now_ms
+from sayline_tts.bench.load.process import CpuMeter
+from sayline_tts.bench.load.stream import Connect, ConnectionLost, Outcome, Request, Stream, now_ms
 from sayline_tts.bench.load.texts import Texts
 
 LAG_EVERY_S = 0.05
-PATIENCE_S = 10.0  # with a server that has not begun to answer when the time is over
+PATIENCE_S = 10.0  # how long to wait for first audio after the window
 
 
-class Crowd:
-    """Use with `async with`; leaving it hangs all of them up."""
+class LoadGenerator:
+    """Use with `async with`; leaving it closes all connections."""
 
     def __init__(self, connect: Connect, texts: Texts, seed: int = 0) -> None:
         self._connect, self._texts, self._rng = connect, texts, random.Random(seed)
         self._streams: list[Stream] = []
-        self._refusals: list[str] = []  # connections that never came about
+        self._refusals: list[str] = []  # connections that could not be opened
         self._lags_ms: list[float] = []
         self._numbers: Iterator[int] = itertools.count()
         self._group = asyncio.TaskGroup()
         self._tasks: list[asyncio.Task[None]] = []
-        self._closing = False
-        self._ran_dry = asyncio.Event()
+        self._stopping = False
+        self._underrun_seen = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
-        self._start(self._watch_own_lag())
+        self._start(self._measure_own_lag())
         return self
 
     async def __aexit__(
@@ -47,85 +47,87 @@ class Crowd:
         await self._group.__aexit__(kind, error, trace)
 
     def add(self, listeners: int, within_s: float) -> None:
-        """Listeners who begin by and by and then hear text after text, so that all the time so many listen."""
+        """Start listeners, spread over `within_s`; each requests its next text when it has played the previous one."""
         for number in range(listeners):
-            self._start(self._stay((number + self._rng.random()) * within_s / listeners))
+            self._start(self._run_listener((number + self._rng.random()) * within_s / listeners))
 
-    def open_doors(self, rate_hz: float) -> None:
-        """From now on somebody comes for one text, so often on average, independently of who is there."""
-        self._start(self._arrive(rate_hz))
+    def start_arrivals(self, rate_hz: float) -> None:
+        """Start Poisson arrivals of listeners with one text each, independent of how many are active."""
+        self._start(self._run_arrivals(rate_hz))
 
-    async def measure(self, seconds: float, meter: Meter, listeners: float, until_dry: bool = False) -> Measurement:
+    async def measure(
+        self, seconds: float, meter: CpuMeter, listeners: float, until_underrun: bool = False
+    ) -> Measurement:
         """What those who are there see in so many seconds; with `until_dry` the first underrun ends it.
 
         After this nobody begins a new text.
         """
         before, start_ms = meter.read(), now_ms()
-        self._ran_dry.clear()
+        self._underrun_seen.clear()
         self._lags_ms.clear()
-        waiting = asyncio.create_task(self._ran_dry.wait() if until_dry else asyncio.sleep(seconds))
+        waiting = asyncio.create_task(self._underrun_seen.wait() if until_underrun else asyncio.sleep(seconds))
         await asyncio.wait([waiting], timeout=seconds)
         waiting.cancel()
         window = Window(start_ms, now_ms())
         used = meter.read() - before
-        self._closing = True
+        self._stopping = True
         for stream in self._streams:
             if stream.outcome is Outcome.OPEN:
                 stream.listener.cut(window.end_ms)
-        if not self._ran_dry.is_set():
-            await self._hear_pending(window)
+        if not self._underrun_seen.is_set():
+            await self._await_pending(window)
         return Measurement.of(self._streams, self._refusals, window, listeners, used, self._lags_ms)
 
-    async def _hear_pending(self, window: Window) -> None:
-        """Those who asked and have heard nothing are not forgotten: they would have been the slowest."""
-        pending = [s.answered.wait() for s in self._streams if s.asked_ms is not None and not s.answered.is_set()]
+    async def _await_pending(self, window: Window) -> None:
+        """Wait for first audio of pending requests: leaving them out would drop the slowest."""
+        pending = [s.answered.wait() for s in self._streams if s.sent_ms is not None and not s.answered.is_set()]
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(*pending), PATIENCE_S)
 
-    async def _stay(self, delay_s: float) -> None:
+    async def _run_listener(self, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
         number = next(self._numbers)
         try:
             async with self._connect() as connection:
-                while not self._closing:
+                while not self._stopping:
                     stream = self._begin(number)
                     await connection.speak(stream)
                     if stream.outcome is Outcome.FAILED:
                         return
-                    await self._hear_out(stream)
-        except Lost as error:
+                    await self._wait_until_played(stream)
+        except ConnectionLost as error:
             self._refusals.append(str(error))
 
-    async def _arrive(self, rate_hz: float) -> None:
+    async def _run_arrivals(self, rate_hz: float) -> None:
         due_ms = now_ms()
-        while not self._closing:
+        while not self._stopping:
             due_ms += self._rng.expovariate(rate_hz) * 1000
             await asyncio.sleep((due_ms - now_ms()) / 1000)
-            self._start(self._visit())
+            self._start(self._run_single())
 
-    async def _visit(self) -> None:
+    async def _run_single(self) -> None:
         number = next(self._numbers)
         try:
             async with self._connect() as connection:
-                if not self._closing:
+                if not self._stopping:
                     await connection.speak(self._begin(number))
-        except Lost as error:
+        except ConnectionLost as error:
             self._refusals.append(str(error))
 
     def _begin(self, number: int) -> Stream:
-        stream = Stream(Wish(self._texts.draw(self._rng)), number, on_late=lambda stream: self._ran_dry.set())
+        stream = Stream(Request(self._texts.draw(self._rng)), number, on_late=lambda stream: self._underrun_seen.set())
         self._streams.append(stream)
         return stream
 
-    async def _hear_out(self, stream: Stream) -> None:
-        """The next text comes when this one has been heard, not when it has been made."""
+    async def _wait_until_played(self, stream: Stream) -> None:
+        """Wait until this text has been played, not just received."""
         if stream.outcome is Outcome.REJECTED:
             await asyncio.sleep(stream.retry_after_ms / 1000)
         else:
             await asyncio.sleep((stream.listener.plays_until_ms - now_ms()) / 1000)
 
-    async def _watch_own_lag(self) -> None:
-        """How late this process itself is: what it adds to every time that it takes."""
+    async def _measure_own_lag(self) -> None:
+        """Record this process's own scheduling delay, which adds to every measured time."""
         while True:
             due_ms = now_ms() + LAG_EVERY_S * 1000
             await asyncio.sleep(LAG_EVERY_S)

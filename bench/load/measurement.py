@@ -1,11 +1,11 @@
-"""What a crowd of listeners saw in a stretch of time, in numbers. Pure: streams in, numbers out."""
+"""Figures of a set of streams within a time window."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sayline_tts.bench.load.listener import Stall
-from sayline_tts.bench.load.process import Usage
+from sayline_tts.bench.load.process import CpuUsage
 from sayline_tts.bench.load.stream import Outcome, Stream
 from sayline_tts.bench.report.stats import Quantiles, percentile
 
@@ -28,21 +28,21 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """`listeners`: how many were to be there, on average.
+    """`listeners`: the intended number, on average.
 
-    `gap_ms_p99`: between the arrivals of two packets of a stream (80 is real time; a server that runs ahead sends in
-    bursts). `margin_ms_p01`: how much a listener still had to play when the next packet came; only one in a hundred
-    packets came later. Rejected streams count nowhere else.
+    `gap_ms_p99`: time between two packets of a stream (80 is real time; a server that runs ahead sends in bursts).
+    `margin_ms_p01`: audio left to play when the next packet arrived; 1 % of packets had less. Rejected streams count
+    in `rejects` only.
     """
 
     listeners: float
     seconds: float
     streams: int
     audio_s: float
-    text_s: tuple[float, float, float] | None  # least, mean and most speech of a text
+    text_s: tuple[float, float, float] | None  # minimum, mean and maximum duration of a text
     ttfa_ms: Quantiles | None
     unanswered: int
-    heard: int  # listeners who had audio
+    served: int  # listeners that received audio
     without_underrun: int
     underruns: int
     longest_stall_ms: float
@@ -62,28 +62,28 @@ class Measurement:
         refusals: Sequence[str],
         window: Window,
         listeners: float,
-        used: Usage,
+        used: CpuUsage,
         lags_ms: Sequence[float],
     ) -> "Measurement":
-        asked = [s for s in streams if s.asked_ms in window and s.outcome is not Outcome.REJECTED]
-        heard = [s for s in streams if any(at_ms in window for at_ms in s.listener.arrivals_ms)]
+        asked = [s for s in streams if s.sent_ms in window and s.outcome is not Outcome.REJECTED]
+        served = [s for s in streams if any(at_ms in window for at_ms in s.listener.arrivals_ms)]
         stalls = {s: [stall for stall in s.listener.stalls if window.overlaps(stall)] for s in streams}
         dry = {s.listener_number for s in streams if stalls[s]}
-        audio_s = sum(_audio_s(s, window) for s in heard)
-        rejects = [s for s in streams if s.outcome is Outcome.REJECTED and s.asked_ms in window]
+        audio_s = sum(_audio_s(s, window) for s in served)
+        rejects = [s for s in streams if s.outcome is Outcome.REJECTED and s.sent_ms in window]
         errors = Counter([s.error for s in streams if s.outcome is Outcome.FAILED] + list(refusals))
         server_cpu_s = used.server_cpu_s
-        gaps_ms, margins_ms = _between(heard, window)
+        gaps_ms, margins_ms = _between(served, window)
         return cls(
             listeners=listeners,
             seconds=window.seconds,
             streams=len(asked),
             audio_s=audio_s,
             text_s=_text_s(streams),
-            ttfa_ms=Quantiles.of([_waited_ms(s, window) for s in asked]),
-            unanswered=sum(s.first_ms is None for s in asked),
-            heard=len({s.listener_number for s in heard}),
-            without_underrun=len({s.listener_number for s in heard} - dry),
+            ttfa_ms=Quantiles.of([_ttfa_ms(s, window) for s in asked]),
+            unanswered=sum(s.first_audio_at_ms is None for s in asked),
+            served=len({s.listener_number for s in served}),
+            without_underrun=len({s.listener_number for s in served} - dry),
             underruns=sum(map(len, stalls.values())),
             longest_stall_ms=max((stall.length_ms for found in stalls.values() for stall in found), default=0.0),
             gap_ms_p99=percentile(gaps_ms, 99),
@@ -97,16 +97,16 @@ class Measurement:
         )
 
     def holds(self, ttfa_target_ms: float) -> bool:
-        """Was everybody served: nobody ran dry or was turned away, and first audio came in time?"""
+        """Return whether all listeners were supplied and the 95th percentile of first audio met the target."""
         return self.supplied and (self.ttfa_ms is None or self.ttfa_ms.p95 <= ttfa_target_ms)
 
     @property
     def supplied(self) -> bool:
-        """Nobody ran dry or was turned away."""
-        return self.heard > 0 and not (self.underruns or self.rejects or self.errors or self.unanswered)
+        """No underrun, rejection or error."""
+        return self.served > 0 and not (self.underruns or self.rejects or self.errors or self.unanswered)
 
-    def in_short(self) -> str:
-        first = f"first audio p95 {self.ttfa_ms.p95:.0f} ms" if self.ttfa_ms else "nobody began a text"
+    def summary(self) -> str:
+        first = f"first audio p95 {self.ttfa_ms.p95:.0f} ms" if self.ttfa_ms else "no text started"
         parts = [first, f"{self.underruns} underruns"]
         parts += [f"longest {self.longest_stall_ms:.0f} ms"] if self.underruns else []
         parts += [f"{self.rejects} rejected"] if self.rejects else []
@@ -114,12 +114,12 @@ class Measurement:
         return ", ".join(parts)
 
 
-def _waited_ms(stream: Stream, window: Window) -> float:
-    """For its first audio; if there was none, for as long as we waited for it."""
+def _ttfa_ms(stream: Stream, window: Window) -> float:
+    """Time to first audio; without any, the time waited for it."""
     if stream.ttfa_ms is not None:
         return stream.ttfa_ms
-    assert stream.asked_ms is not None
-    return window.end_ms - stream.asked_ms
+    assert stream.sent_ms is not None
+    return window.end_ms - stream.sent_ms
 
 
 def _audio_s(stream: Stream, window: Window) -> float:

@@ -1,11 +1,11 @@
-"""What each further listener costs in resident memory: a fresh server, and listeners who come by and by."""
+"""Resident memory for each further listener, measured on a fresh server with a growing number of listeners."""
 
 import asyncio
 from dataclasses import dataclass
 from itertools import pairwise
 
-from sayline_tts.bench.load.load_generator import Crowd
-from sayline_tts.bench.load.process import Meter
+from sayline_tts.bench.load.load_generator import LoadGenerator
+from sayline_tts.bench.load.process import CpuMeter
 from sayline_tts.bench.load.stream import Connect
 from sayline_tts.bench.load.texts import Texts
 
@@ -14,11 +14,11 @@ LEVELS = 4
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """`points`: listeners, and resident MB when so many had spoken for a while."""
+    """`points`: number of listeners, and resident MB after each had received a text."""
 
     points: tuple[tuple[int, float], ...]
     mean_mb: float  # for each further listener
-    most_mb: float  # for each, between the two neighbouring points where it grew most
+    most_mb: float  # for each, between the neighbouring points with the steepest growth
 
     @classmethod
     def of(cls, points: list[tuple[int, float]]) -> "Memory":
@@ -27,16 +27,16 @@ class Memory:
         return cls(tuple(points), (last_mb - first_mb) / (last - first), max(slopes))
 
 
-async def measure_memory(connect: Connect, texts: Texts, meter: Meter, listeners: int) -> Memory | None:
-    """From 1 listener up to `listeners`. None where the server's memory cannot be read. Raises `Lost`."""
+async def measure_memory(connect: Connect, texts: Texts, meter: CpuMeter, listeners: int) -> Memory | None:
+    """Measure 1 to `listeners` listeners. None if the server's memory cannot be read. Raises `ConnectionLost`."""
     counts = sorted({1, *(max(1, round(listeners * level / LEVELS)) for level in range(1, LEVELS + 1))})
     points: list[tuple[int, float]] = []
-    async with Crowd(connect, texts) as crowd:
+    async with LoadGenerator(connect, texts) as generator:
         there = 0
         for count in counts:
-            crowd.add(count - there, within_s=1.0)
+            generator.add(count - there, within_s=1.0)
             there = count
-            await asyncio.sleep(1.0 + texts.most_s)  # each has spoken one text to its end, or nearly
+            await asyncio.sleep(1.0 + texts.most_s)  # each has received about one text
             if (resident_mb := meter.resident_mb()) is not None:
                 points.append((count, resident_mb))
     return Memory.of(points) if len(points) > 1 else None

@@ -1,4 +1,4 @@
-"""A server that the bench starts for itself, in a process of its own, and stops again. Sayline's, or another one."""
+"""Start a server in a process of its own, and stop it again: Sayline's, or another one."""
 
 import asyncio
 import os
@@ -38,7 +38,10 @@ class OwnServer:
 async def own_server(
     command: Sequence[str], environment: Mapping[str, str] | None = None, ready: str = READY
 ) -> AsyncIterator[OwnServer]:
-    """It is ready when it prints a line that matches; the match names its address. Raises `ServerFailed`."""
+    """Run a server. It is ready when it prints a line that matches `ready`; group 1 is its address.
+
+    Raises `ServerFailed`.
+    """
     started_s = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -46,44 +49,44 @@ async def own_server(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
-        start_new_session=True,  # Ctrl-C is for the bench, which then stops the server
+        start_new_session=True,  # Ctrl-C goes to the benchmark, which then stops the server
     )
-    said: deque[str] = deque(maxlen=6)
+    output_tail: deque[str] = deque(maxlen=6)
     try:
-        address = await _address(process, said, ready)
-        draining = asyncio.create_task(_drain(process, said))
+        address = await _address(process, output_tail, ready)
+        draining = asyncio.create_task(_drain(process, output_tail))
         yield OwnServer(process.pid, address, started_s)
         if process.returncode is not None:
-            raise ServerFailed(_obituary(command, said))
+            raise ServerFailed(_exit_message(command, output_tail))
     finally:
         await _stop(process)
     await draining
 
 
-async def _address(process: asyncio.subprocess.Process, said: deque[str], ready: str) -> str:
+async def _address(process: asyncio.subprocess.Process, output_tail: deque[str], ready: str) -> str:
     assert process.stdout is not None
     try:
         async with asyncio.timeout(START_S):
             async for line in process.stdout:
-                said.append(line.decode(errors="replace").rstrip())
-                if found := re.search(ready, said[-1]):
+                output_tail.append(line.decode(errors="replace").rstrip())
+                if found := re.search(ready, output_tail[-1]):
                     return found[1]
     except TimeoutError:
-        said.append(f"(it was not ready after {START_S:.0f} s)")
-    raise ServerFailed(_obituary([], said))
+        output_tail.append(f"(not ready after {START_S:.0f} s)")
+    raise ServerFailed(_exit_message([], output_tail))
 
 
-async def _drain(process: asyncio.subprocess.Process, said: deque[str]) -> None:
-    """Or it would wait for somebody to read what it logs."""
+async def _drain(process: asyncio.subprocess.Process, output_tail: deque[str]) -> None:
+    """Read the server's output, or its pipe would fill up and block it."""
     assert process.stdout is not None
     async for line in process.stdout:
-        said.append(line.decode(errors="replace").rstrip())
+        output_tail.append(line.decode(errors="replace").rstrip())
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
-        with suppress(ProcessLookupError):  # it has died by itself, and its watcher is about to say so
-            os.kill(process.pid, signal.SIGTERM)  # send_signal would reap it before its watcher does
+        with suppress(ProcessLookupError):  # it has exited, and the child watcher is about to report it
+            os.kill(process.pid, signal.SIGTERM)  # send_signal would reap it before the child watcher does
         try:
             await asyncio.wait_for(process.wait(), STOP_S)
         except TimeoutError:
@@ -91,5 +94,5 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
             await process.wait()
 
 
-def _obituary(command: Sequence[str], said: deque[str]) -> str:
-    return "\n".join([f"the server ended too soon {' '.join(command)}".rstrip() + "; it said:", *said])
+def _exit_message(command: Sequence[str], output_tail: deque[str]) -> str:
+    return "\n".join([f"the server exited early {' '.join(command)}".rstrip() + "; its last output:", *output_tail])

@@ -1,4 +1,4 @@
-"""CPU time and memory of the server's process and of this one, from /proc. Elsewhere than on Linux: not known."""
+"""CPU time and memory of the server and of this process, from /proc. Not available outside Linux."""
 
 import ipaddress
 import os
@@ -14,32 +14,32 @@ LISTENING = "0A"
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class CpuUsage:
     server_cpu_s: float | None
     own_cpu_s: float
 
-    def __sub__(self, other: "Usage") -> "Usage":
+    def __sub__(self, other: "CpuUsage") -> "CpuUsage":
         known = self.server_cpu_s is not None and other.server_cpu_s is not None
         server_cpu_s = self.server_cpu_s - other.server_cpu_s if known else None  # type: ignore[operator]
-        return Usage(server_cpu_s, self.own_cpu_s - other.own_cpu_s)
+        return CpuUsage(server_cpu_s, self.own_cpu_s - other.own_cpu_s)
 
 
 @dataclass(frozen=True, slots=True)
-class Meter:
-    """`pid` None: the server runs elsewhere."""
+class CpuMeter:
+    """Reads the server's usage; `pid` None: it runs on another machine."""
 
     pid: int | None = None
 
-    def read(self) -> Usage:
+    def read(self) -> CpuUsage:
         own = resource.getrusage(resource.RUSAGE_SELF)
-        return Usage(cpu_s(self.pid) if self.pid is not None else None, own.ru_utime + own.ru_stime)
+        return CpuUsage(cpu_s(self.pid) if self.pid is not None else None, own.ru_utime + own.ru_stime)
 
     def resident_mb(self) -> float | None:
         return resident_mb(self.pid) if self.pid is not None else None
 
 
 def cpu_s(pid: int) -> float | None:
-    """CPU seconds that a process and those that it started have used, user and system."""
+    """Return the CPU seconds (user and system) of a process and its descendants, or None."""
     try:
         return sum(map(_cpu_s, _family(pid)))
     except OSError:
@@ -47,7 +47,7 @@ def cpu_s(pid: int) -> float | None:
 
 
 def resident_mb(pid: int) -> float | None:
-    """Of a process and those that it started; what they share counts once."""
+    """Return the memory of a process and its descendants, shared pages counted once, or None."""
     try:
         return sum(map(_resident_mb, _family(pid)))
     except OSError:
@@ -71,14 +71,14 @@ def _resident_mb(pid: int) -> float:
 
 
 def pid_of_server(url: str) -> int | None:
-    """The process that listens at this address, when it is on this machine and we may look."""
+    """Return the process listening at this address, if it is on this machine and visible to us."""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme in ("wss", "https") else 80)
     if not _is_here(parts.hostname or ""):
         return None
     sockets = {f"socket:[{inode}]" for inode in _listening(port)}
     for descriptor in PROC.glob("[0-9]*/fd/*"):
-        with suppress(OSError):  # gone meanwhile, or not ours to see
+        with suppress(OSError):  # exited meanwhile, or not visible to us
             if os.readlink(descriptor) in sockets:
                 return int(descriptor.parts[2])
     return None
@@ -92,7 +92,7 @@ def _is_here(host: str) -> bool:
 
 
 def _listening(port: int) -> Iterator[str]:
-    """Inodes of the sockets that listen on a port."""
+    """Yield the inodes of the sockets listening on a port."""
     for table in ("tcp", "tcp6"):
         with suppress(OSError):
             for line in (PROC / "net" / table).read_text().splitlines()[1:]:

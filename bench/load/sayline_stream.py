@@ -1,4 +1,4 @@
-"""Carries streams over the native protocol. It counts audio and leaves it undecoded, because its CPU time competes."""
+"""Streams over the native protocol. Audio is counted, not decoded, because the generator competes for the CPU."""
 
 import itertools
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from sayline.handshake import open_socket
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from sayline_tts.bench.load.stream import Connection, Lost, Outcome, Stream
+from sayline_tts.bench.load.stream import Connection, ConnectionLost, Outcome, Stream
 
 TIMEOUT_S = 10.0
 ENCODING = wire.Encoding.MSGPACK
@@ -19,7 +19,7 @@ ENCODING = wire.Encoding.MSGPACK
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where the server is, and as what it shall speak."""
+    """Address of the server, and the voice to request."""
 
     url: str
     api_key: str | None = None
@@ -27,43 +27,41 @@ class Server:
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Connection]:
-        """A session of its own. Raises `Lost`."""
+        """Open a session. Raises `ConnectionLost`."""
         try:
             socket = await open_socket(self.url, self.api_key, ENCODING, TIMEOUT_S)
         except SaylineError as error:
-            raise Lost(str(error)) from error
+            raise ConnectionLost(str(error)) from error
         async with socket:
-            carrier = SaylineConnection(socket, self.voice)
-            await carrier.greet()
-            yield carrier
+            connection = SaylineConnection(socket, self.voice)
+            await connection.receive_ready()
+            yield connection
 
 
 class SaylineConnection:
-    """Knows the protocol, not what is done with a stream."""
-
     def __init__(self, socket: ClientConnection, voice: str | None) -> None:
         self._socket, self._voice = socket, voice
         self._numbers = itertools.count(1)
         self._frame_ms = 80.0
 
-    async def greet(self) -> None:
+    async def receive_ready(self) -> None:
         ready = await self._receive()
         if not isinstance(ready, messages.Ready):
-            raise Lost(f"the server opened with {ready}")
+            raise ConnectionLost(f"the server opened with {ready}")
         self._frame_ms = ready.frame_ms
 
     async def speak(self, stream: Stream) -> None:
         name = f"bench-{next(self._numbers)}"
-        wish = stream.wish
-        # `wait` false: a server that is full says so at once, and the reject is counted.
-        start = messages.Start(name, self._voice, format="opus", max_lead_ms=wish.max_lead_ms, wait=False)
+        request = stream.request
+        # With `wait` false a full server rejects at once, and the rejection is counted.
+        start = messages.Start(name, self._voice, format="opus", max_lead_ms=request.max_lead_ms, wait=False)
         try:
             await self._send(start)
-            await self._send(messages.Text(name, wish.text))
-            stream.on_asked()
+            await self._send(messages.Text(name, request.text))
+            stream.on_sent()
             await self._send(messages.End(name))
             await self._listen(stream, name)
-        except Lost as error:
+        except ConnectionLost as error:
             stream.end(Outcome.FAILED, str(error))
 
     async def _listen(self, stream: Stream, name: str) -> None:
@@ -75,7 +73,7 @@ class SaylineConnection:
             match message:
                 case messages.Audio():
                     stream.on_audio(self._frame_ms)
-                    if stream.wants_no_more and not stopping:
+                    if stream.is_satisfied and not stopping:
                         stopping = True
                         await self._send(messages.Cancel(name))
                 case messages.Segment():
@@ -89,17 +87,17 @@ class SaylineConnection:
                     stream.end(Outcome.REJECTED, message.message)
                 case messages.Error(final=True):
                     stream.end(Outcome.FAILED, f"{message.code}: {message.message}")
-                case _:  # a place in a queue, or what a later server may say
+                case _:  # `queued`, or messages of later protocol versions
                     pass
 
     async def _send(self, message: messages.ClientMessage) -> None:
         try:
             await self._socket.send(wire.encode(message, ENCODING))
         except ConnectionClosed as error:
-            raise Lost(f"the connection was lost: {error}") from error
+            raise ConnectionLost(f"the connection was lost: {error}") from error
 
     async def _receive(self) -> messages.ServerMessage:
         try:
             return wire.decode(await self._socket.recv(), ENCODING)
         except (ConnectionClosed, ProtocolError) as error:
-            raise Lost(f"the connection was lost: {error}") from error
+            raise ConnectionLost(f"the connection was lost: {error}") from error

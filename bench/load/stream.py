@@ -1,4 +1,4 @@
-"""One text on its way to one listener, and what became of it. Knows no wire: who carries it reports here."""
+"""One synthesis request and its outcome. The connection that carries it reports events here."""
 
 import asyncio
 import time
@@ -12,9 +12,9 @@ from sayline_tts.bench.load.listener import Listener
 
 
 class Outcome(Enum):
-    OPEN = "open"  # audio still comes
+    OPEN = "open"  # audio is still expected
     SPOKEN = "spoken"
-    STOPPED = "stopped"  # by us
+    STOPPED = "stopped"  # by the client
     REJECTED = "rejected"  # the server is full
     FAILED = "failed"
 
@@ -33,8 +33,8 @@ def now_ms() -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What a listener asks for. `stop_after_ms`: of audio; then it hangs up."""
+class Request:
+    """A text and its options. `stop_after_ms`: cancel after this much audio."""
 
     text: str
     max_lead_ms: float | None = None
@@ -43,21 +43,21 @@ class Wish:
 
 @dataclass(eq=False, slots=True)
 class Stream:
-    """`listener_number` is who hears it: one listener hears many, one after the other."""
+    """One request of a listener; a listener makes many, one after another."""
 
-    wish: Wish
+    request: Request
     listener_number: int
     on_late: Callable[["Stream"], None] = lambda stream: None
-    asked_ms: float | None = None  # when the last byte of its text was out
+    sent_ms: float | None = None  # when the last byte of its text was sent
     outcome: Outcome = Outcome.OPEN
     error: str = ""
-    retry_after_ms: float = 1000.0  # of a rejected one
-    segments_ms: list[float] = field(default_factory=list)  # how long each piece of the text became
+    retry_after_ms: float = 1000.0  # of a rejected request
+    segments_ms: list[float] = field(default_factory=list)  # duration of each segment
     listener: Listener = field(default_factory=Listener)
     answered: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def on_asked(self) -> None:
-        self.asked_ms = now_ms()
+    def on_sent(self) -> None:
+        self.sent_ms = now_ms()
 
     def on_audio(self, duration_ms: float) -> None:
         late = self.listener.on_audio(now_ms(), duration_ms)
@@ -71,31 +71,31 @@ class Stream:
         self.answered.set()
 
     @property
-    def first_ms(self) -> float | None:
-        """When the first audio came."""
+    def first_audio_at_ms(self) -> float | None:
+        """When the first audio arrived."""
         return self.listener.arrivals_ms[0] if self.listener.arrivals_ms else None
 
     @property
     def ttfa_ms(self) -> float | None:
         """Time to first audio."""
-        if self.first_ms is None or self.asked_ms is None:
+        if self.first_audio_at_ms is None or self.sent_ms is None:
             return None
-        return self.first_ms - self.asked_ms
+        return self.first_audio_at_ms - self.sent_ms
 
     @property
-    def wants_no_more(self) -> bool:
-        stop_after_ms = self.wish.stop_after_ms
+    def is_satisfied(self) -> bool:
+        stop_after_ms = self.request.stop_after_ms
         return stop_after_ms is not None and self.listener.received_ms >= stop_after_ms
 
 
 class Connection(Protocol):
-    """What carries streams, one after the other. Ends each before it comes back, and raises nothing."""
+    """Carries streams one after another. `speak` ends the stream before it returns, and does not raise."""
 
     async def speak(self, stream: Stream) -> None: ...
 
 
-class Lost(Exception):
-    """The connection is gone, or never came about. The message says why."""
+class ConnectionLost(Exception):
+    """The connection was lost or could not be opened; the message says why."""
 
 
 Connect = Callable[[], AbstractAsyncContextManager[Connection]]

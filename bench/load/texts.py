@@ -1,6 +1,6 @@
-"""Texts of a known length of speech. How long words become is measured on the server, not guessed.
+"""Texts of a known duration of speech. The duration of words is measured on the server, not assumed.
 
-A model with random weights never says that speech is over: it runs to a limit that depends on the number of tokens, so
+A model with random weights never signals the end of speech: it runs to a limit that depends on the number of tokens, so
 the same words last differently with each tokenizer.
 """
 
@@ -8,7 +8,7 @@ import bisect
 import random
 from dataclasses import dataclass
 
-from sayline_tts.bench.load.stream import Connect, Lost, Outcome, Stream, Wish
+from sayline_tts.bench.load.stream import Connect, ConnectionLost, Outcome, Request, Stream
 
 _COMMON = (
     "the of and to in is you that it he was for on are as with his they be at one have this from or had by hot word "
@@ -19,12 +19,12 @@ _COMMON = (
 WORDS = _COMMON.split()
 WORDS_PER_SENTENCE = 12
 MEASURED_WORDS = (2, 4, 7, 12, 20, 34, 58)
-MAX_LEAD_MS = 60_000.0  # as fast as it can be made
+MAX_LEAD_MS = 60_000.0  # effectively unlimited
 
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts that take from `least_s` to `most_s` to speak. `measured`: so many words took so many seconds."""
+    """Texts that take `least_s` to `most_s` to speak. `measured`: pairs of word count and seconds."""
 
     measured: tuple[tuple[int, float], ...]
     least_s: float
@@ -35,7 +35,7 @@ class Texts:
         return (self.least_s + self.most_s) / 2
 
     def draw(self, rng: random.Random) -> str:
-        # A little inside of the limits: tokens are counted here in whole words of average length.
+        # Slightly inside the limits, because words vary in their number of tokens.
         inside_s = 0.05 * (self.least_s + self.most_s)
         return text(rng, self._words(rng.uniform(self.least_s + inside_s, self.most_s - inside_s)))
 
@@ -43,7 +43,7 @@ class Texts:
         return text(rng, self._words(self.most_s))
 
     def _words(self, seconds: float) -> int:
-        """Between the two lengths that were measured around it, or beyond the last ones."""
+        """Interpolate between the measured lengths, or extrapolate from the last two."""
         known = self.measured
         if len(known) == 1:
             return max(1, round(known[0][0] * seconds / known[0][1]))
@@ -54,15 +54,15 @@ class Texts:
 
 
 async def measure_texts(connect: Connect, least_s: float, most_s: float) -> Texts:
-    """Speaks some texts to learn how long words become. Raises `Lost`."""
+    """Measure the duration of some texts. Raises `ConnectionLost`."""
     rng = random.Random(0)
     measured: list[tuple[int, float]] = []
     async with connect() as connection:
         for words in MEASURED_WORDS:
-            stream = Stream(Wish(text(rng, words), max_lead_ms=MAX_LEAD_MS), 0)
+            stream = Stream(Request(text(rng, words), max_lead_ms=MAX_LEAD_MS), 0)
             await connection.speak(stream)
             if stream.outcome is not Outcome.SPOKEN:
-                raise Lost(f"a text of {words} words was {stream.outcome.value}: {stream.error}")
+                raise ConnectionLost(f"a text of {words} words was {stream.outcome.value}: {stream.error}")
             took_s = sum(stream.segments_ms or [stream.listener.received_ms]) / 1000
             if not measured or took_s > measured[-1][1]:
                 measured.append((words, took_s))
@@ -72,7 +72,7 @@ async def measure_texts(connect: Connect, least_s: float, most_s: float) -> Text
 
 
 def text(rng: random.Random, words: int) -> str:
-    """So many common words, without sense, in sentences; no commas, at which the server would begin early."""
+    """Return random common words in sentences, without commas, at which the server would start early."""
     drawn = rng.choices(WORDS, k=words)
     sentences = [drawn[at : at + WORDS_PER_SENTENCE] for at in range(0, words, WORDS_PER_SENTENCE)]
     return " ".join(" ".join(sentence).capitalize() + "." for sentence in sentences)

@@ -1,4 +1,4 @@
-"""Carries streams from the reference's server: text in a form, and a WAV over HTTP that grows while it is made."""
+"""Streams from the reference server: form-encoded text in, a WAV streamed over HTTP out."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,22 +8,22 @@ from urllib.parse import urlencode
 
 from sayline_tts.bench.load.stream import Connection, Outcome, Stream
 
-WAV_HEADER_BYTES = 44  # no audio yet
+WAV_HEADER_BYTES = 44  # contains no audio
 BYTES_PER_MS = 24_000 * 2 / 1000  # 16 bits, mono
 LOST = (OSError, EOFError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
-class PeerServer:
+class ReferenceServer:
     address: str  # host:port
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Connection]:
-        yield PeerConnection(self.address)
+        yield ReferenceConnection(self.address)
 
 
-class PeerConnection:
-    """A request has a connection of its own, which is open before the text counts as sent."""
+class ReferenceConnection:
+    """Opens one connection per request, before the text counts as sent."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -33,9 +33,9 @@ class PeerConnection:
         try:
             reader, writer = await asyncio.open_connection(host, int(port))
             try:
-                writer.write(self._request(stream.wish.text))
+                writer.write(self._request(stream.request.text))
                 await writer.drain()
-                stream.on_asked()
+                stream.on_sent()
                 await self._listen(stream, reader)
             finally:
                 writer.close()
@@ -60,12 +60,12 @@ class PeerConnection:
             return
         heard_bytes = -WAV_HEADER_BYTES
         while size_bytes := int(await reader.readline(), 16):
-            await reader.readexactly(size_bytes + 2)  # and the end of the line
-            fresh_bytes = max(0, heard_bytes + size_bytes) - max(0, heard_bytes)
+            await reader.readexactly(size_bytes + 2)  # and the CRLF
+            new_bytes = max(0, heard_bytes + size_bytes) - max(0, heard_bytes)
             heard_bytes += size_bytes
-            if fresh_bytes:
-                stream.on_audio(fresh_bytes / BYTES_PER_MS)
-            if stream.wants_no_more:
+            if new_bytes:
+                stream.on_audio(new_bytes / BYTES_PER_MS)
+            if stream.is_satisfied:
                 stream.end(Outcome.STOPPED)
                 return
         stream.end(Outcome.SPOKEN)

@@ -1,4 +1,4 @@
-"""What is to be measured, and how thoroughly."""
+"""What to measure, and how thoroughly."""
 
 from dataclasses import dataclass, field
 
@@ -7,11 +7,11 @@ PHASES = ("engine", "start", "alone", "memory", "ramp", "poisson")
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: how long, how often."""
+    """Durations and repetitions."""
 
     seconds: float = 60.0
     runs: int = 3
-    least_s: float = 8.0  # of a text
+    least_s: float = 8.0  # duration of a text
     most_s: float = 15.0
     idle_texts: int = 30
     memory_listeners: int = 16
@@ -25,15 +25,15 @@ QUICK = Size(
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
-    """`url`: a server that runs; None: one of our own, of this checkpoint."""
+class BenchConfig:
+    """`url`: a running server; None: start one with this checkpoint."""
 
     url: str | None = None
     api_key: str | None = None
     voice: str | None = None
     variant: str = "auto"
     config: str | None = None
-    listeners: int | None = None  # None: find out
+    listeners: int | None = None  # None: search for the maximum
     ttfa_target_ms: float = 100.0
     phases: tuple[str, ...] = PHASES
     size: Size = field(default_factory=Size)

@@ -1,4 +1,4 @@
-"""Numbers about many numbers. Knows nothing of what they measure."""
+"""Percentiles and spreads."""
 
 import math
 import statistics
@@ -8,7 +8,7 @@ from typing import Self
 
 
 def percentile(values: Sequence[float], percent: float) -> float | None:
-    """The smallest value that at least so many percent of them do not exceed; None of none."""
+    """Return the nearest-rank percentile, or None for no values."""
     if not values:
         return None
     rank = math.ceil(percent / 100 * len(values))
@@ -17,7 +17,7 @@ def percentile(values: Sequence[float], percent: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """What several runs gave."""
+    """Median and range of several runs."""
 
     median: float
     least: float
@@ -26,7 +26,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float | None]) -> Self | None:
-        """Runs that gave nothing do not count; None if none gave anything."""
+        """Ignore runs without a value; None if none has one."""
         known = [value for value in values if value is not None]
         if not known:
             return None
@@ -35,7 +35,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """The places of a distribution that people are promised things about."""
+    """Quantiles of a latency distribution."""
 
     p50: float
     p95: float

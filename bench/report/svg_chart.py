@@ -1,4 +1,7 @@
-"""Step time against batch size as an SVG, readable on light and on dark paper. Written by hand: no library draws it."""
+"""Draw step time against batch size as an SVG for light and dark backgrounds.
+
+Written directly, because users of `sayline bench` do not have a plotting library installed.
+"""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +29,7 @@ polyline.a, polyline.b, polyline.c { fill: none } text.a, text.b, text.c { strok
 
 
 def draw_steps(steps: Sequence[StepTime], frame_ms: float, title: str) -> str:
-    """The SVG. Beside the three times it shows the frame, which no step may exceed."""
+    """Return the SVG: the three times, and the frame duration as the limit."""
     most_rows = max(step.rows for step in steps)
     most_ms = max(frame_ms, *(step.step_ms for step in steps))
     x_step, y_step = _round_step(most_rows / 8), _round_step(most_ms / 6)
@@ -50,13 +53,13 @@ def draw_steps(steps: Sequence[StepTime], frame_ms: float, title: str) -> str:
     parts.append(_text(x(0) + 6, y(frame_ms) - 6, f"one frame, {frame_ms:g} ms", "start"))
     parts.append(_text(x(most_rows / 2), HEIGHT - 14, "listeners in the batch", "middle"))
     parts.append(_text(x(0) - 8, TOP - 12, "ms", "end"))
-    ends = _apart([y(getattr(steps[-1], name)) for name, _, _ in LINES])
+    ends = _spread_labels([y(getattr(steps[-1], name)) for name, _, _ in LINES])
     for (name, label, style), end in zip(LINES, ends, strict=True):
         points = [(x(step.rows), y(getattr(step, name))) for step in steps]
         parts.append(f'<polyline class="{style}" points="{" ".join(f"{px:.1f},{py:.1f}" for px, py in points)}"/>')
         parts += [f'<circle class="{style}" cx="{px:.1f}" cy="{py:.1f}" r="2.6"/>' for px, py in points]
-        told = f"{label} {getattr(steps[-1], name):.0f} ms"
-        parts.append(f'<text class="{style}" x="{x(most_rows) + 10:.1f}" y="{end + 4:.1f}">{told}</text>')
+        label_text = f"{label} {getattr(steps[-1], name):.0f} ms"
+        parts.append(f'<text class="{style}" x="{x(most_rows) + 10:.1f}" y="{end + 4:.1f}">{label_text}</text>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
         f'role="img" aria-label="{escape(title, quote=True)}"><style>{STYLE}</style>\n'
@@ -66,7 +69,7 @@ def draw_steps(steps: Sequence[StepTime], frame_ms: float, title: str) -> str:
 
 
 def _round_step(rough: float) -> float:
-    """1, 2 or 5 times a power of ten, not less than `rough`."""
+    """Round up to 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(rough))
     return next(times * power for times in (1, 2, 5, 10) if times * power >= rough * 0.999)
 
@@ -75,8 +78,8 @@ def _ticks(step: float, most: float) -> list[float]:
     return [step * count for count in range(math.floor(most / step + 1e-9) + 1)]
 
 
-def _apart(places: list[float], least: float = 16) -> list[float]:
-    """Labels that would lie on each other are moved down."""
+def _spread_labels(places: list[float], least: float = 16) -> list[float]:
+    """Move overlapping labels down."""
     moved = list(places)
     order = sorted(range(len(places)), key=lambda index: places[index])
     for above, below in pairwise(order):

@@ -1,4 +1,4 @@
-"""What was measured on. Reads /proc; what is not there is left empty."""
+"""The machine that was measured, from /proc; what is missing stays empty."""
 
 import os
 import platform
@@ -6,13 +6,26 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from sayline_tts.engine.device import usable_cores
+
 CPUINFO = Path("/proc/cpuinfo")
-# What decides how fast products of matrices are.
-TELLING = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "avx_vnni", "amx_bf16", "amx_int8", "bf16", "i8mm", "asimd")
+# CPU features that decide the speed of matrix products.
+RELEVANT_FLAGS = (
+    "avx2",
+    "avx512f",
+    "avx512_bf16",
+    "avx512_vnni",
+    "avx_vnni",
+    "amx_bf16",
+    "amx_int8",
+    "bf16",
+    "i8mm",
+    "asimd",
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class SystemInfo:
     cpu: str
     cores: int
     flags: tuple[str, ...]
@@ -23,12 +36,14 @@ class Machine:
     sayline: str
 
     @classmethod
-    def here(cls) -> "Machine":
+    def here(cls) -> "SystemInfo":
         cpuinfo = _cpuinfo()
         return cls(
             cpu=cpuinfo.get("model name", platform.processor() or platform.machine()) + _family(cpuinfo),
-            cores=cores(),
-            flags=tuple(flag for flag in TELLING if flag in cpuinfo.get("flags", cpuinfo.get("features", "")).split()),
+            cores=usable_cores(),
+            flags=tuple(
+                flag for flag in RELEVANT_FLAGS if flag in cpuinfo.get("flags", cpuinfo.get("features", "")).split()
+            ),
             memory_gb=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
             system=f"{platform.system()} {platform.release()}",
             python=platform.python_version(),
@@ -37,13 +52,8 @@ class Machine:
         )
 
 
-def cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _cpuinfo() -> dict[str, str]:
-    """Of the first core."""
+    """Return the fields of the first core."""
     try:
         lines = CPUINFO.read_text().partition("\n\n")[0].splitlines()
     except OSError:
@@ -53,7 +63,7 @@ def _cpuinfo() -> dict[str, str]:
 
 
 def _family(cpuinfo: dict[str, str]) -> str:
-    """Virtual machines hide the model's name, but not its numbers."""
+    """Virtual machines hide the model name, but not its family and model numbers."""
     if "cpu family" not in cpuinfo:
         return ""
     return f" (family {cpuinfo['cpu family']} model {cpuinfo.get('model', '?')})"

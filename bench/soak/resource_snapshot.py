@@ -1,4 +1,4 @@
-"""What a server holds at one moment, to see that all of it is given back: from its `/metrics`, and from /proc."""
+"""Resources that a server holds at one moment, from `/metrics` and /proc, to detect leaks."""
 
 import asyncio
 import os
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from sayline_tts.bench.load.process import PROC, resident_mb
 
-# A pool of threads grows by chance until it is full; memory has holes, and is mapped when first used.
-THREADS_ABOVE, MEMORY_MB_ABOVE, MEMORY_SHARE_ABOVE = 8, 64.0, 0.10
+# Thread pools grow until they are full; memory fragments, and is mapped when first used.
+THREADS_TOLERANCE, MEMORY_MB_TOLERANCE, MEMORY_SHARE_TOLERANCE = 8, 64.0, 0.10
 
 
 @dataclass(frozen=True, slots=True)
-class Residue:
+class ResourceSnapshot:
     sessions: float
     contexts: float
     slots_used: float
@@ -24,29 +24,29 @@ class Residue:
     memory_mb: float
 
     @classmethod
-    async def read(cls, pid: int, address: str) -> "Residue":
-        """Asking takes a task and a descriptor itself: always the same."""
-        told = parse(await ask(address, "/metrics"))
-        counted = {name: told[f"sayline_{name}"] for name in COUNTED}
+    async def read(cls, pid: int, address: str) -> "ResourceSnapshot":
+        """Read all values. The request itself always takes one task and one descriptor."""
+        metrics = parse(await ask(address, "/metrics"))
+        counted = {name: metrics[f"sayline_{name}"] for name in COUNTED}
         return cls(**counted, descriptors=_descriptors(pid), threads=_threads(pid), memory_mb=resident_mb(pid) or 0.0)
 
     @property
-    def without_memory(self) -> "Residue":
-        """Memory is never quite still."""
+    def without_memory(self) -> "ResourceSnapshot":
+        """The same without memory, which always fluctuates."""
         return replace(self, memory_mb=0.0)
 
-    def above(self, start: "Residue") -> list[str]:
-        """What was not given back."""
+    def leaked_since(self, start: "ResourceSnapshot") -> list[str]:
+        """Return the names of resources that exceed `start` by more than their tolerance."""
         return [each.name for each in fields(self) if getattr(self, each.name) > start.most(each.name)]
 
     def most(self, name: str) -> float:
-        """That may be left of it, where this is what there was."""
+        """Return the largest acceptable value after starting from this snapshot."""
         value: float = getattr(self, name)
         match name:
             case "threads":
-                return value + THREADS_ABOVE
+                return value + THREADS_TOLERANCE
             case "memory_mb":
-                return value + max(MEMORY_MB_ABOVE, MEMORY_SHARE_ABOVE * value)
+                return value + max(MEMORY_MB_TOLERANCE, MEMORY_SHARE_TOLERANCE * value)
             case _:
                 return value
 
@@ -55,7 +55,7 @@ COUNTED = ("sessions", "contexts", "slots_used", "waiting", "codec_backlog_frame
 
 
 async def ask(address: str, path: str) -> str:
-    """The body of a page."""
+    """GET a page and return its body. Raises `RuntimeError` unless the status is 200."""
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
@@ -66,12 +66,12 @@ async def ask(address: str, path: str) -> str:
         await writer.wait_closed()
     head, _, body = answer.partition("\r\n\r\n")
     if " 200 " not in head.partition("\r\n")[0]:
-        raise RuntimeError(f"{path} was answered with {head.partition(chr(13))[0]}")
+        raise RuntimeError(f"GET {path} returned {head.partition(chr(13))[0]}")
     return body
 
 
 def parse(metrics: str) -> dict[str, float]:
-    """Those that have no labels."""
+    """Parse Prometheus metrics without labels."""
     lines = (line.split() for line in metrics.splitlines() if not line.startswith("#") and "{" not in line)
     return {name: float(value) for name, value in lines}
 

@@ -1,7 +1,4 @@
-"""One connection of a soak: says messages as maps, hears answers, and sees that the server keeps its word.
-
-Knows the protocol's promises about the end of a context, not why somebody calls.
-"""
+"""One connection of a soak test: sends messages as maps, receives answers, and checks the end of each context."""
 
 import json
 import random
@@ -19,27 +16,27 @@ from websockets.typing import Subprotocol
 Message = dict[str, Any]
 LAST = ("done", "cancelled")
 OPEN_S = 20.0
-CLOSE_S = 1.0  # who leaves with much of it unread never gets to the server's answer
+CLOSE_S = 1.0  # a client with much unread data never gets to the close frame
 
 
 @dataclass
-class Tally:
-    """What all callers saw. A fault is a promise that the server broke."""
+class SoakTally:
+    """Counts over all clients. A fault is a violation of the protocol by the server."""
 
-    visits: Counter[str] = field(default_factory=Counter)
-    ends: Counter[str] = field(default_factory=Counter)  # of contexts
+    runs_by_scenario: Counter[str] = field(default_factory=Counter)
+    ends: Counter[str] = field(default_factory=Counter)  # of contexts, by their final event
     faults: Counter[str] = field(default_factory=Counter)
 
 
-class Caller:
-    def __init__(self, socket: ClientConnection, encoding: Encoding, tally: Tally) -> None:
+class SoakClient:
+    def __init__(self, socket: ClientConnection, encoding: Encoding, tally: SoakTally) -> None:
         self._socket, self._encoding, self._tally = socket, encoding, tally
         self.ready: Message = {}
-        self.open: dict[str, int] = {}  # contexts without a last event, and the highest seq that came of each
+        self.open: dict[str, int] = {}  # contexts without a final event, and the highest seq received of each
 
     @classmethod
     @asynccontextmanager
-    async def called(cls, address: str, rng: random.Random, tally: Tally) -> AsyncIterator["Caller"]:
+    async def connected(cls, address: str, rng: random.Random, tally: SoakTally) -> AsyncIterator["SoakClient"]:
         encoding = rng.choice(list(Encoding))
         async with connect(
             f"ws://{address}/v1/stream",
@@ -51,15 +48,15 @@ class Caller:
             max_size=None,
             proxy=None,
         ) as socket:
-            caller = cls(socket, encoding, tally)
-            caller.ready = await caller.hear()
-            yield caller
+            client = cls(socket, encoding, tally)
+            client.ready = await client.receive()
+            yield client
 
     async def start(self, context_id: str, **fields: object) -> None:
         self.open[context_id] = -1
-        await self.say("start", context_id, **fields)
+        await self.send_message("start", context_id, **fields)
 
-    async def say(self, type: str, context_id: str, **fields: object) -> None:
+    async def send_message(self, type: str, context_id: str, **fields: object) -> None:
         await self.send({"type": type, "context_id": context_id, **fields})
 
     async def send(self, message: Message) -> None:
@@ -69,19 +66,19 @@ class Caller:
     async def send_raw(self, data: str | bytes) -> None:
         await self._socket.send(data)
 
-    async def hear(self) -> Message:
+    async def receive(self) -> Message:
         message = self._decode(await self._socket.recv())
         if (context_id := message.get("context_id")) is not None:
             self._check(message, context_id)
         return message
 
-    async def hear_out(self) -> None:
-        """Until every context is over."""
+    async def receive_all(self) -> None:
+        """Receive until every context is over."""
         while self.open:
-            await self.hear()
+            await self.receive()
 
     def vanish(self) -> None:
-        """Without a word, in the middle of whatever it is."""
+        """Abort the connection without a close frame."""
         self._socket.transport.abort()
 
     def _check(self, message: Message, context_id: str) -> None:
@@ -92,7 +89,7 @@ class Caller:
         if context_id in self.open:
             self.open[context_id] = max(self.open[context_id], message.get("seq", -1))
         elif kind != "error":
-            self._tally.faults[f"{kind} of a context that is over or never was"] += 1
+            self._tally.faults[f"{kind} for a context that is over or unknown"] += 1
         if final and self.open.pop(context_id, None) is not None:
             self._tally.ends[str(message.get("code", kind))] += 1
 

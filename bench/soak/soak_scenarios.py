@@ -1,4 +1,4 @@
-"""Who comes to a soak, and how he behaves. Each visit is drawn by a seeded generator; what comes of it is tallied."""
+"""Scenarios of a soak test: how clients behave. A seeded generator draws them; outcomes are counted."""
 
 import asyncio
 import json
@@ -8,22 +8,22 @@ from collections.abc import Awaitable, Callable
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from sayline_tts.bench.load.texts import text
-from sayline_tts.bench.soak.soak_client import Caller, Tally
+from sayline_tts.bench.soak.soak_client import SoakClient, SoakTally
 
-VISIT_S = 90.0  # more than any visit can take on a machine that is not stuck
+SCENARIO_TIMEOUT_S = 90.0  # more than any scenario can take, unless the server hangs
 PAUSE_S = 0.05
 INTERNAL_ERROR = 1011
 PATHS = ("/", "/healthz", "/metrics", "/v1/stream", "/nothing", "/web/../secret", "/v1/voices")
 
-Visit = Callable[[str, random.Random, Tally], Awaitable[None]]
+Scenario = Callable[[str, random.Random, SoakTally], Awaitable[None]]
 
 
-async def visit(address: str, rng: random.Random, tally: Tally) -> None:
-    """One visit of some kind. Whatever the server may rightly do about it ends it; all else is a fault."""
-    (kind,) = rng.choices(list(VISITS), list(VISITS.values()))
-    tally.visits[kind.__name__] += 1
+async def run_scenario(address: str, rng: random.Random, tally: SoakTally) -> None:
+    """Run one random scenario. Legitimate reactions of the server end it; anything else counts as a fault."""
+    (kind,) = rng.choices(list(SCENARIOS), list(SCENARIOS.values()))
+    tally.runs_by_scenario[kind.__name__] += 1
     try:
-        async with asyncio.timeout(VISIT_S):
+        async with asyncio.timeout(SCENARIO_TIMEOUT_S):
             await kind(address, rng, tally)
     except ConnectionClosed as error:
         if error.rcvd is not None and error.rcvd.code == INTERNAL_ERROR:
@@ -32,103 +32,103 @@ async def visit(address: str, rng: random.Random, tally: Tally) -> None:
         if error.response.status_code == 500:
             tally.faults[f"{kind.__name__}: HTTP 500"] += 1
     except TimeoutError:
-        tally.faults[f"{kind.__name__}: no end after {VISIT_S:.0f} s"] += 1
+        tally.faults[f"{kind.__name__}: no end after {SCENARIO_TIMEOUT_S:.0f} s"] += 1
     except ConnectionRefusedError:
-        tally.faults["nobody answers"] += 1
+        tally.faults["connection refused"] += 1
     except (OSError, WebSocketException, asyncio.IncompleteReadError):
-        pass  # the server hung up
+        pass  # the server closed the connection
 
 
-async def listen(address: str, rng: random.Random, tally: Tally) -> None:
-    """As one should: some contexts at once, texts that come in pieces, and hear it out."""
-    async with Caller.called(address, rng, tally) as caller:
+async def listen(address: str, rng: random.Random, tally: SoakTally) -> None:
+    """Behave well: several contexts, text in pieces, receive everything."""
+    async with SoakClient.connected(address, rng, tally) as client:
         names = [f"c{number}" for number in range(rng.randint(1, 3))]
         for name in names:
-            await caller.start(name, **options(rng))
+            await client.start(name, **options(rng))
         for name in names:
-            await write(caller, name, rng)
-            await caller.say("end", name)
-        await caller.hear_out()
+            await write(client, name, rng)
+            await client.send_message("end", name)
+        await client.receive_all()
 
 
-async def interrupt(address: str, rng: random.Random, tally: Tally) -> None:
-    """Cancels in the middle, sometimes twice, and speaks again in the same session."""
-    async with Caller.called(address, rng, tally) as caller:
+async def interrupt(address: str, rng: random.Random, tally: SoakTally) -> None:
+    """Cancel in the middle, sometimes twice, and speak again in the same session."""
+    async with SoakClient.connected(address, rng, tally) as client:
         for _ in range(rng.randint(1, 3)):
-            await caller.start("c", **options(rng))
-            await write(caller, "c", rng)
-            await hear_some(caller, rng)
+            await client.start("c", **options(rng))
+            await write(client, "c", rng)
+            await receive_some(client, rng)
             for _ in range(rng.randint(1, 2)):
-                await caller.say("cancel", "c")
-            await caller.hear_out()
+                await client.send_message("cancel", "c")
+            await client.receive_all()
 
 
-async def vanish(address: str, rng: random.Random, tally: Tally) -> None:
-    """Is gone without a word: before it hears anything, or in the middle."""
-    async with Caller.called(address, rng, tally) as caller:
-        await caller.start("c", **options(rng))
-        await write(caller, "c", rng)
+async def vanish(address: str, rng: random.Random, tally: SoakTally) -> None:
+    """Abort the connection, before any audio or in the middle."""
+    async with SoakClient.connected(address, rng, tally) as client:
+        await client.start("c", **options(rng))
+        await write(client, "c", rng)
         if rng.random() < 0.7:
-            await hear_some(caller, rng)
-        caller.vanish()
+            await receive_some(client, rng)
+        client.vanish()
 
 
-async def stall(address: str, rng: random.Random, tally: Tally) -> None:
-    """Wants a long lead and then does not read; comes back to it, leaves, or vanishes."""
-    async with Caller.called(address, rng, tally) as caller:
-        await caller.start("c", max_lead_ms=60_000, format="pcm")
-        await caller.say("text", "c", text=text(rng, 60))
-        await caller.say("end", "c")
+async def stall(address: str, rng: random.Random, tally: SoakTally) -> None:
+    """Request a long lead and stop reading; then read on, close, or abort."""
+    async with SoakClient.connected(address, rng, tally) as client:
+        await client.start("c", max_lead_ms=60_000, format="pcm")
+        await client.send_message("text", "c", text=text(rng, 60))
+        await client.send_message("end", "c")
         await asyncio.sleep(rng.uniform(0.5, 4.0))
         match rng.randrange(3):
             case 0:
-                await caller.hear_out()
+                await client.receive_all()
             case 1:
-                caller.vanish()
-            case _:  # closes in an orderly way, with all of it unread
+                client.vanish()
+            case _:  # close the connection with everything unread
                 pass
 
 
-async def come_back(address: str, rng: random.Random, tally: Tally) -> None:
-    """Loses its connection and resumes the session on another one, or finds it gone."""
-    async with Caller.called(address, rng, tally) as lost:
+async def resume(address: str, rng: random.Random, tally: SoakTally) -> None:
+    """Lose the connection and resume the session on another one, or find it expired."""
+    async with SoakClient.connected(address, rng, tally) as lost:
         await lost.start("c", **options(rng))
         await write(lost, "c", rng)
-        await hear_some(lost, rng)
-        token, heard = lost.ready.get("token", ""), dict(lost.open)
+        await receive_some(lost, rng)
+        token, served = lost.ready.get("token", ""), dict(lost.open)
         lost.vanish()
     await asyncio.sleep(rng.uniform(0.0, 2.0))
-    async with Caller.called(address, rng, tally) as caller:
-        caller.open = heard
-        await caller.send({"type": "resume", "token": token, "contexts": heard})
-        while (answer := await caller.hear())["type"] not in ("resumed", "error"):
+    async with SoakClient.connected(address, rng, tally) as client:
+        client.open = served
+        await client.send({"type": "resume", "token": token, "contexts": served})
+        while (answer := await client.receive())["type"] not in ("resumed", "error"):
             pass
         if answer.get("recovered"):
-            await caller.say("cancel", "c")
-            await caller.hear_out()
+            await client.send_message("cancel", "c")
+            await client.receive_all()
 
 
-async def talk_rubbish(address: str, rng: random.Random, tally: Tally) -> None:
-    """Then, if the server still listens, says something that makes sense."""
-    async with Caller.called(address, rng, tally) as caller:
+async def send_garbage(address: str, rng: random.Random, tally: SoakTally) -> None:
+    """Send garbage, then valid messages if the connection is still open."""
+    async with SoakClient.connected(address, rng, tally) as client:
         for _ in range(rng.randint(1, 8)):
-            await caller.send_raw(rubbish(rng))
-        await caller.start("c", **options(rng))
-        await write(caller, "c", rng)
-        await caller.say("end", "c")
-        await caller.hear_out()
+            await client.send_raw(garbage(rng))
+        await client.start("c", **options(rng))
+        await write(client, "c", rng)
+        await client.send_message("end", "c")
+        await client.receive_all()
 
 
-async def say_nothing(address: str, rng: random.Random, tally: Tally) -> None:
-    """Opens a context or none, and goes."""
-    async with Caller.called(address, rng, tally) as caller:
+async def stay_silent(address: str, rng: random.Random, tally: SoakTally) -> None:
+    """Open contexts, or none, send no text, and close."""
+    async with SoakClient.connected(address, rng, tally) as client:
         for number in range(rng.randrange(4)):
-            await caller.start(f"c{number}", wait=bool(number % 2))
+            await client.start(f"c{number}", wait=bool(number % 2))
         await asyncio.sleep(rng.random())
 
 
-async def knock(address: str, rng: random.Random, tally: Tally) -> None:
-    """Speaks no HTTP, or half of it."""
+async def send_broken_http(address: str, rng: random.Random, tally: SoakTally) -> None:
+    """Send no HTTP, or half a request."""
     beginning = rng.choice(
         [b"", b"GET / HTTP/1.1\r\nHost: x\r\n", b"GET /v1/stream HTTP/1.1\r\nUpgrade: websocket\r\n"]
     )
@@ -141,33 +141,33 @@ async def knock(address: str, rng: random.Random, tally: Tally) -> None:
         writer.transport.abort()
 
 
-async def browse(address: str, rng: random.Random, tally: Tally) -> None:
+async def get_page(address: str, rng: random.Random, tally: SoakTally) -> None:
     await ask(address, f"GET {rng.choice(PATHS)} HTTP/1.1", b"", rng, tally)
 
 
-async def order(address: str, rng: random.Random, tally: Tally) -> None:
-    """Speech over HTTP, often left in the middle."""
+async def request_speech(address: str, rng: random.Random, tally: SoakTally) -> None:
+    """Request speech over HTTP, often aborted in the middle."""
     body = json.dumps({"model": "sayline", "input": text(rng, 20), "voice": "clara", "response_format": "wav"}).encode()
     await ask(address, "POST /v1/audio/speech HTTP/1.1", body, rng, tally)
 
 
-# By how often they come.
-VISITS: dict[Visit, float] = {
+# By relative frequency.
+SCENARIOS: dict[Scenario, float] = {
     listen: 4,
     interrupt: 4,
     vanish: 4,
     stall: 1,
-    come_back: 2,
-    talk_rubbish: 3,
-    say_nothing: 1,
-    knock: 1,
-    browse: 1,
-    order: 2,
+    resume: 2,
+    send_garbage: 3,
+    stay_silent: 1,
+    send_broken_http: 1,
+    get_page: 1,
+    request_speech: 2,
 }
 
 
-async def ask(address: str, request: str, body: bytes, rng: random.Random, tally: Tally) -> None:
-    """Reads all of the answer, or hangs up after some of it."""
+async def ask(address: str, request: str, body: bytes, rng: random.Random, tally: SoakTally) -> None:
+    """Send a request; read all of the answer, or abort after some of it."""
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
@@ -183,20 +183,20 @@ async def ask(address: str, request: str, body: bytes, rng: random.Random, tally
         writer.transport.abort()
 
 
-async def write(caller: Caller, context_id: str, rng: random.Random) -> None:
-    """Some text, in pieces as a language model makes them."""
+async def write(client: SoakClient, context_id: str, rng: random.Random) -> None:
+    """Send some text in pieces, as a language model does."""
     for word in text(rng, rng.randint(3, 25)).split(" "):
-        await caller.say("text", context_id, text=word + " ")
+        await client.send_message("text", context_id, text=word + " ")
         if rng.random() < 0.1:
             await asyncio.sleep(rng.random() * PAUSE_S)
     if rng.random() < 0.3:
-        await caller.say("flush", context_id)
+        await client.send_message("flush", context_id)
 
 
-async def hear_some(caller: Caller, rng: random.Random) -> None:
+async def receive_some(client: SoakClient, rng: random.Random) -> None:
     for _ in range(rng.randint(1, 12)):
-        if caller.open:
-            await caller.hear()
+        if client.open:
+            await client.receive()
 
 
 def options(rng: random.Random) -> dict[str, object]:
@@ -207,8 +207,8 @@ def options(rng: random.Random) -> dict[str, object]:
     return options if rng.random() < 0.8 else {**options, "seed": rng.randrange(9), "wait": rng.random() < 0.5}
 
 
-def rubbish(rng: random.Random) -> str | bytes:
-    """Of every kind that a server may be sent."""
+def garbage(rng: random.Random) -> str | bytes:
+    """Return invalid or malformed data of a random kind."""
     made: list[str | bytes] = [
         rng.randbytes(rng.randrange(300)),
         "".join(chr(rng.randrange(32, 0xD7FF)) for _ in range(rng.randrange(100))),
@@ -218,7 +218,7 @@ def rubbish(rng: random.Random) -> str | bytes:
         json.dumps([[[{}]]]) + " " * rng.randrange(10),
         "[" * rng.randrange(5_000),
         b"\x81\xa4type\xa5start",
-        b"\xdf\xff\xff\xff\xff",  # a map of four thousand million entries
+        b"\xdf\xff\xff\xff\xff",  # a map that claims 2^32 - 1 entries
         "{" + " " * rng.randrange(100_000),
     ]
     return rng.choice(made)

@@ -1,4 +1,4 @@
-"""Callers who are cut off while they connect leave their sockets to the garbage collector, whenever that comes."""
+"""Clients that are aborted while they connect leave their sockets to the garbage collector."""
 
 import gc
 import warnings

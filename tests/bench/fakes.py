@@ -1,10 +1,10 @@
-"""Streams without a server: what carries them is a script."""
+"""Scripted connections instead of a server."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from sayline_tts.bench.load.stream import Connect, Connection, Outcome, Stream, Wish
+from sayline_tts.bench.load.stream import Connect, Connection, Outcome, Request, Stream
 
 Script = Callable[[Stream], Awaitable[None]]
 
@@ -14,7 +14,7 @@ class ScriptedConnection:
         self._script = script
 
     async def speak(self, stream: Stream) -> None:
-        stream.on_asked()
+        stream.on_sent()
         await self._script(stream)
 
 
@@ -27,14 +27,14 @@ def connects_to(script: Script) -> Connect:
 
 
 async def speaks(stream: Stream) -> None:
-    """80 ms for each word, all at once."""
-    for _ in stream.wish.text.split():
+    """Sends 80 ms of audio for each word, all at once."""
+    for _ in stream.request.text.split():
         stream.on_audio(80.0)
     stream.end(Outcome.SPOKEN)
 
 
 async def stumbles(stream: Stream) -> None:
-    """The second packet is late."""
+    """Sends the second packet late."""
     stream.on_audio(80.0)
     await asyncio.sleep(0.1)
     stream.on_audio(80.0)
@@ -46,10 +46,10 @@ async def rejects(stream: Stream) -> None:
     stream.end(Outcome.REJECTED, "full")
 
 
-def heard(arrivals_ms: list[float], asked_ms: float = 0.0, number: int = 0, over: bool = True) -> Stream:
-    """A stream whose packets of 80 ms came at these times."""
-    stream = Stream(Wish("hello"), number)
-    stream.asked_ms = asked_ms
+def served(arrivals_ms: list[float], sent_ms: float = 0.0, number: int = 0, over: bool = True) -> Stream:
+    """Return a stream whose 80 ms packets arrived at these times."""
+    stream = Stream(Request("hello"), number)
+    stream.sent_ms = sent_ms
     for at_ms in arrivals_ms:
         stream.listener.on_audio(at_ms, 80.0)
     stream.answered.set()

@@ -1,4 +1,4 @@
-"""`sayline bench`, once whole: a server of its own, all phases, on the small model. The slow one of these tests."""
+"""`sayline bench`, complete: its own server, all phases, on a small model. The slow one of these tests."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from sayline_tts.bench.cli import register
 SAYLINE = (sys.executable, "-c", "from sayline.cli import main; main()")
 
 
-def test_a_whole_quick_run_leaves_a_report_and_a_picture(tmp_path: Path) -> None:
+def test_quick_run_writes_report_and_chart(tmp_path: Path) -> None:
     command = [*SAYLINE, "bench", "--quick", "--variant", "embedded", "-o", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -27,23 +27,23 @@ def test_a_whole_quick_run_leaves_a_report_and_a_picture(tmp_path: Path) -> None
     ET.parse(tmp_path / "steps.svg")
 
 
-def test_where_no_server_is_one_line_says_so() -> None:
+def test_unreachable_server_is_reported_in_one_line() -> None:
     done = CliRunner().invoke(app(), ["bench", "--url", "ws://127.0.0.1:1"])
     assert done.exit_code == 2
     assert "no server at ws://127.0.0.1:1" in done.output
 
 
-def test_a_phase_that_is_not_there_is_explained() -> None:
+def test_unknown_phase_is_an_error_that_lists_the_phases() -> None:
     done = CliRunner().invoke(app(), ["bench", "--only", "speed"])
     assert done.exit_code == 2
     assert "there are: engine, start, alone" in done.output
 
 
-def test_every_help_has_an_example() -> None:
+def test_help_contains_examples() -> None:
     assert "sayline bench" in CliRunner().invoke(app(), ["bench", "--help"]).output.partition("Examples:")[2]
 
 
-def test_registering_loads_nothing_heavy() -> None:
+def test_registering_imports_nothing_heavy() -> None:
     code = (
         "import sys, typer; from sayline_tts.bench.cli import register; register(typer.Typer());"
         "print(sorted({'torch', 'numpy', 'pydantic', 'aiohttp', 'websockets', 'scipy'} & sys.modules.keys()))"

@@ -1,4 +1,4 @@
-"""The engine's public face, on the small model: does the bench still fit it? Times are not looked at."""
+"""The engine benchmark works with the engine's public API; times are not checked."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def bench(model: Model) -> EngineBench:
     return EngineBench(model, model.load_voice(model.checkpoint.default_voice), slots=4)
 
 
-def test_steps_of_several_sizes_follow_each_other_on_one_engine(bench: EngineBench) -> None:
+def test_steps_of_several_sizes_run_on_one_engine(bench: EngineBench) -> None:
     for rows in (1, 3, 2):
         times = bench.steps(rows, count=2)
         assert times.rows == rows
@@ -19,7 +19,7 @@ def test_steps_of_several_sizes_follow_each_other_on_one_engine(bench: EngineBen
     bench.close()
 
 
-def test_newcomers_and_one_alone_are_measured(bench: EngineBench) -> None:
+def test_prefill_and_single_stream_are_measured(bench: EngineBench) -> None:
     assert bench.prefill_ms(3, count=1) > 0
     assert bench.alone_x(count=3) > 0
     assert bench.words_x(2, count=1) > 0

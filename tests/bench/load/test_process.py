@@ -4,32 +4,32 @@ import sys
 
 import pytest
 
-from sayline_tts.bench.load.process import Meter, Usage, cpu_s, pid_of_server, resident_mb
+from sayline_tts.bench.load.process import CpuMeter, CpuUsage, cpu_s, pid_of_server, resident_mb
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
-def test_the_process_that_listens_at_an_address_is_found() -> None:
+def test_listening_process_is_found_by_address() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"ws://127.0.0.1:{server.getsockname()[1]}"
         assert pid_of_server(url) == os.getpid()
     assert pid_of_server(url) is None
 
 
-def test_a_server_elsewhere_is_not_looked_for() -> None:
+def test_remote_server_has_no_pid() -> None:
     assert pid_of_server("ws://203.0.113.1:8000") is None
 
 
-def test_our_own_process_uses_time_and_memory() -> None:
+def test_own_cpu_and_memory_are_read() -> None:
     assert (cpu_s(os.getpid()) or 0) > 0
     assert (resident_mb(os.getpid()) or 0) > 1
 
 
-def test_what_is_not_known_stays_unknown() -> None:
-    assert Usage(None, 2.0) - Usage(1.0, 0.5) == Usage(None, 1.5)
-    assert Meter().read().server_cpu_s is None
-    assert Meter().resident_mb() is None
+def test_unknown_usage_stays_unknown() -> None:
+    assert CpuUsage(None, 2.0) - CpuUsage(1.0, 0.5) == CpuUsage(None, 1.5)
+    assert CpuMeter().read().server_cpu_s is None
+    assert CpuMeter().resident_mb() is None
 
 
 def test_usage_is_the_difference_of_two_readings() -> None:
-    assert Usage(3.0, 2.0) - Usage(1.0, 0.5) == Usage(2.0, 1.5)
+    assert CpuUsage(3.0, 2.0) - CpuUsage(1.0, 0.5) == CpuUsage(2.0, 1.5)

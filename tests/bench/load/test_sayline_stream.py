@@ -1,20 +1,20 @@
 import pytest
 
 from sayline_tts.bench.load.sayline_stream import Server
-from sayline_tts.bench.load.stream import Lost, Outcome, Stream, Wish
+from sayline_tts.bench.load.stream import ConnectionLost, Outcome, Request, Stream
 from tests.clients.scripted import ScriptedServer
 
 
-async def speak(server: ScriptedServer, wish: Wish) -> Stream:
-    stream = Stream(wish, 0)
+async def speak(server: ScriptedServer, request: Request) -> Stream:
+    stream = Stream(request, 0)
     async with Server(server.url, voice="angus").connect() as connection:
         await connection.speak(stream)
     return stream
 
 
-async def test_a_text_is_asked_for_and_its_audio_counted() -> None:
+async def test_text_is_requested_and_its_audio_counted() -> None:
     async with ScriptedServer() as server:
-        stream = await speak(server, Wish("One two. And three."))
+        stream = await speak(server, Request("One two. And three."))
     assert stream.outcome is Outcome.SPOKEN
     assert stream.listener.received_ms == 4 * 80
     assert stream.segments_ms == [160, 160]
@@ -24,38 +24,38 @@ async def test_a_text_is_asked_for_and_its_audio_counted() -> None:
     assert (text["text"], end["type"]) == ("One two. And three.", "end")
 
 
-async def test_one_connection_carries_text_after_text() -> None:
+async def test_connection_carries_several_texts() -> None:
     async with ScriptedServer() as server, Server(server.url).connect() as connection:
         for _ in range(2):
-            stream = Stream(Wish("Hello."), 0)
+            stream = Stream(Request("Hello."), 0)
             await connection.speak(stream)
             assert stream.listener.received_ms == 80
     assert len(server.connections) == 1
 
 
-async def test_who_has_heard_enough_cancels() -> None:
+async def test_satisfied_stream_is_cancelled() -> None:
     async with ScriptedServer() as server:
-        stream = await speak(server, Wish("one " * 1000, stop_after_ms=160))
-    assert stream.outcome in (Outcome.STOPPED, Outcome.SPOKEN)  # it may have been too quick to be stopped
+        stream = await speak(server, Request("one " * 1000, stop_after_ms=160))
+    assert stream.outcome in (Outcome.STOPPED, Outcome.SPOKEN)  # it may finish before the cancel arrives
     assert stream.listener.received_ms >= 160
     assert server.received[-1]["type"] == "cancel"
 
 
-async def test_a_context_that_fails_says_why() -> None:
+async def test_failed_context_reports_its_error() -> None:
     async with ScriptedServer() as server:
-        stream = await speak(server, Wish("explode"))
+        stream = await speak(server, Request("explode"))
     assert (stream.outcome, stream.error) == (Outcome.FAILED, "internal: internal")
 
 
-async def test_a_lost_connection_ends_the_stream() -> None:
+async def test_lost_connection_fails_the_stream() -> None:
     async with ScriptedServer() as server, Server(server.url).connect() as connection:
-        stream = Stream(Wish("hangup"), 0)
+        stream = Stream(Request("hangup"), 0)
         await connection.speak(stream)
     assert stream.outcome is Outcome.FAILED
     assert "lost" in stream.error
 
 
-async def test_where_no_server_is_nobody_comes_in() -> None:
-    with pytest.raises(Lost, match="sayline serve"):
+async def test_connecting_without_a_server_raises() -> None:
+    with pytest.raises(ConnectionLost, match="sayline serve"):
         async with Server("ws://127.0.0.1:1").connect():
             pass

@@ -2,12 +2,12 @@ import random
 
 import pytest
 
-from sayline_tts.bench.load.stream import Lost
+from sayline_tts.bench.load.stream import ConnectionLost
 from sayline_tts.bench.load.texts import Texts, measure_texts, text
 from tests.bench.fakes import connects_to, rejects, speaks
 
 
-def test_texts_are_sentences_of_words_without_commas() -> None:
+def test_texts_are_sentences_without_commas() -> None:
     drawn = text(random.Random(1), 30)
     assert len(drawn.split()) == 30
     assert drawn.count(".") == 3
@@ -15,14 +15,14 @@ def test_texts_are_sentences_of_words_without_commas() -> None:
     assert "," not in drawn
 
 
-async def test_lengths_are_measured_until_the_longest_wanted() -> None:
+async def test_durations_are_measured_up_to_the_longest_text() -> None:
     texts = await measure_texts(connects_to(speaks), 0.5, 1.0)
     words, took_s = zip(*texts.measured, strict=True)
     assert words == (2, 4, 7, 12, 20)
     assert took_s == pytest.approx((0.16, 0.32, 0.56, 0.96, 1.6))
 
 
-async def test_drawn_texts_last_as_long_as_asked_for() -> None:
+async def test_drawn_texts_have_the_requested_duration() -> None:
     texts = await measure_texts(connects_to(speaks), 0.5, 1.0)
     rng = random.Random(2)
     lengths_s = [0.08 * len(texts.draw(rng).split()) for _ in range(50)]
@@ -31,10 +31,10 @@ async def test_drawn_texts_last_as_long_as_asked_for() -> None:
     assert 0.08 * len(texts.longest(rng).split()) == pytest.approx(1.0, abs=0.05)
 
 
-def test_where_even_the_shortest_text_is_long_there_is_one_word_at_least() -> None:
+def test_text_has_at_least_one_word() -> None:
     assert Texts(((2, 40.0),), 1.0, 2.0).draw(random.Random(0)).count(" ") == 0
 
 
-async def test_a_server_that_does_not_speak_is_said() -> None:
-    with pytest.raises(Lost, match="rejected: full"):
+async def test_failing_server_raises() -> None:
+    with pytest.raises(ConnectionLost, match="rejected: full"):
         await measure_texts(connects_to(rejects), 0.5, 1.0)

@@ -14,19 +14,19 @@ def drawn(steps: list[StepTime]) -> ET.Element:
     return ET.fromstring(draw_steps(steps, 80.0, "A & B"))
 
 
-def test_it_shows_three_lines_and_says_the_units() -> None:
+def test_chart_has_three_lines_and_units() -> None:
     picture = drawn(STEPS)
     assert len(picture.findall(f"{SVG}polyline")) == 3
-    said = [element.text for element in picture.iter(f"{SVG}text")]
-    assert {"A & B", "ms", "listeners in the batch", "one frame, 80 ms", "step 110 ms"} <= set(said)
+    output_tail = [element.text for element in picture.iter(f"{SVG}text")]
+    assert {"A & B", "ms", "listeners in the batch", "one frame, 80 ms", "step 110 ms"} <= set(output_tail)
 
 
-def test_it_can_be_read_on_light_and_on_dark_paper() -> None:
+def test_chart_supports_light_and_dark_backgrounds() -> None:
     assert "prefers-color-scheme: dark" in draw_steps(STEPS, 80.0, "")
 
 
 @pytest.mark.parametrize("steps", [STEPS, STEPS[:1], [StepTime(256, 4000, 1, 3999)]])
-def test_nothing_lies_outside(steps: list[StepTime]) -> None:
+def test_everything_is_inside_the_view_box(steps: list[StepTime]) -> None:
     for line in drawn(steps).findall(f"{SVG}polyline"):
         for point in line.attrib["points"].split():
             x, y = map(float, point.split(","))
@@ -34,7 +34,7 @@ def test_nothing_lies_outside(steps: list[StepTime]) -> None:
             assert 0 <= y <= 420
 
 
-def test_labels_do_not_lie_on_each_other() -> None:
+def test_labels_do_not_overlap() -> None:
     same = drawn([StepTime(1, 5, 5, 5), StepTime(2, 5, 5, 5)])
     places = sorted(float(e.attrib["y"]) for e in same.iter(f"{SVG}text") if e.attrib.get("class") in ("a", "b", "c"))
     assert all(below - above >= 16 for above, below in pairwise(places))

@@ -1,4 +1,4 @@
-"""A short soak with the embedded voice, in the way of `make soak`, and what it says when something was kept."""
+"""A short soak test with the embedded model, and how leaks are reported."""
 
 from collections import Counter
 from dataclasses import replace
@@ -7,37 +7,39 @@ import pytest
 
 from sayline_tts.bench.soak import soak
 from sayline_tts.bench.soak.soak import Soak, Verdict, main
-from sayline_tts.bench.soak.soak_client import Tally
+from sayline_tts.bench.soak.soak_client import SoakTally
 from tests.bench.soak.test_resource_snapshot import BEFORE
 
 
-async def test_strangers_leave_nothing_behind() -> None:
+async def test_short_soak_leaks_nothing() -> None:
     verdict = await Soak(seconds=12.0, callers=8, seed=1, warm_up_s=8.0).run()
     assert verdict.passed, "\n".join(verdict.lines())
-    assert len(verdict.tally.visits) >= 5
+    assert len(verdict.tally.runs_by_scenario) >= 5
     assert verdict.tally.ends["done"] > 0
     assert verdict.tally.ends["cancelled"] > 0
 
 
-def test_what_was_kept_is_pointed_at() -> None:
-    verdict = Verdict(Tally(), BEFORE, replace(BEFORE, tasks=9))
+def test_leaked_resource_is_marked() -> None:
+    verdict = Verdict(SoakTally(), BEFORE, replace(BEFORE, tasks=9))
     assert not verdict.passed
     assert "tasks                        4        9  <- kept" in verdict.lines()
 
 
-def test_a_broken_promise_fails_it_too() -> None:
-    verdict = Verdict(Tally(faults=Counter({"internal error": 2})), BEFORE, BEFORE)
+def test_protocol_violation_fails_the_soak() -> None:
+    verdict = Verdict(SoakTally(faults=Counter({"internal error": 2})), BEFORE, BEFORE)
     assert not verdict.passed
     assert "FAULT internal error: 2 times" in verdict.lines()
 
 
 @pytest.mark.parametrize("passed", [True, False])
-def test_the_shell_hears_how_it_went(
+def test_exit_code_reflects_the_verdict(
     passed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def run(self: Soak) -> Verdict:
         assert self == Soak(60.0, 4, 7, ("--variant", "german"))
-        return Verdict(Tally(visits=Counter(listen=3)), BEFORE, BEFORE if passed else replace(BEFORE, descriptors=9))
+        return Verdict(
+            SoakTally(runs_by_scenario=Counter(listen=3)), BEFORE, BEFORE if passed else replace(BEFORE, descriptors=9)
+        )
 
     monkeypatch.setattr(soak.Soak, "run", run)
     with pytest.raises(SystemExit) as ended:
