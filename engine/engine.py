@@ -1,10 +1,10 @@
 """The engine: utterances in, frames out. `schedule`, `run` and `commit` make one step.
 
-`run` belongs to one thread, all else to its owner's (the server's event loop); what passes between them (`Batch`,
-`Output`) is frozen, so there are no locks. A slot is freed by `commit` only, hence never while `run` writes to it; the
-codec takes each slot's frames in order, so it is done with a slot's old speech before it begins the new.
+`run` belongs to one thread, everything else to another (the server's event loop). What passes between them, `Batch` and
+`BatchOutput`, is frozen, so there are no locks. Only `commit` frees a slot, hence never while `run` writes to it. The
+codec takes the frames of each slot in order, so it has finished a slot's last utterance before it begins the next.
 
-A pause between segments takes no step: `commit` makes it, as much as its listener needs now.
+A pause between segments takes no step: `commit` makes its frames, as many as the listener needs now.
 """
 
 import time
@@ -14,51 +14,51 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sayline_tts.engine.execution.model_runner import Output, Runner
-from sayline_tts.engine.execution.profiling import calibrated
+from sayline_tts.engine.execution.model_runner import BatchOutput, ModelRunner
+from sayline_tts.engine.execution.profiling import load_or_profile
 from sayline_tts.engine.execution.relay import Relay, silence
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
-from sayline_tts.engine.scheduling.cost_model import Costs
+from sayline_tts.engine.scheduling.cost_model import CostModel
 from sayline_tts.engine.scheduling.scheduler import Batch, Scheduler
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Segment, Silence
-from sayline_tts.engine.timing.word_timestamps import Telling, WordTeller, nothing
+from sayline_tts.engine.timing.word_timestamps import TimestampFn, WordTimestamps, no_words
 
 
 @dataclass(frozen=True, slots=True)
 class FrameSpoken:
-    """One frame more. Its sound may still be on its way through the codec.
+    """One more frame, which the codec may not have decoded yet.
 
-    `sound` is float32 `[samples]` in [-1, 1]; or the error that its decoding raised; or `codec.Dropped`, where the
-    utterance was cancelled before it was decoded. The sounds of an utterance come in order: what is hung on one
-    (`add_done_callback`) is done before the next is there.
+    `audio` is float32 `[samples]` in [-1, 1], or the error that its decoding raised, or `FrameDropped` if the utterance
+    was cancelled first. The futures of an utterance resolve in order: callbacks added to one with `add_done_callback`
+    have run before the next is resolved.
     """
 
     utterance: Utterance
-    sound: Future[np.ndarray]
-    words: Telling = nothing  # those that begin or are over in it, where somebody asked
+    audio: Future[np.ndarray]
+    words: TimestampFn = no_words  # words that begin or end in it, if their timestamps were requested
 
     @property
     def pcm(self) -> np.ndarray:
-        """Waits for the codec; raises what it raised."""
-        return self.sound.result()
+        """Wait for the codec. Raises what decoding raised."""
+        return self.audio.result()
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentSpoken:
-    """After the last frame of its segment."""
+    """Follows the last frame of a segment."""
 
     utterance: Utterance
     segment: Segment
     start_ms: float
     end_ms: float
-    words: Telling = nothing  # that no frame has told
+    words: TimestampFn = no_words  # words that no frame has reported
 
 
 @dataclass(frozen=True, slots=True)
 class SilenceSpoken:
-    """After the last frame of a pause."""
+    """Follows the last frame of a pause."""
 
     utterance: Utterance
     silence: Silence
@@ -66,7 +66,7 @@ class SilenceSpoken:
 
 @dataclass(frozen=True, slots=True)
 class UtteranceEnded:
-    """Exactly one for each utterance, its last event. `slot` is the one it had, if it had one."""
+    """The last event of an utterance, exactly one for each. `slot` is the slot that it had, if it had one."""
 
     utterance: Utterance
     status: Status
@@ -77,45 +77,47 @@ Event = FrameSpoken | SegmentSpoken | SilenceSpoken | UtteranceEnded
 
 
 class Engine:
-    """Speaks with one model: `slots` utterances at most have memory, `max_waiting` more may wait.
+    """Speaks with one model. At most `slots` utterances have state in memory, `max_waiting` more may queue.
 
-    `capacity` is how many of them may have something to say at once; None: as many as there are slots, and after
-    `calibrate` as many as this machine can keep supplied. `on_progress` is called from threads of the codec, when
-    `schedule` left rows out because the codec was behind and it is so no more: then schedule again. `apart`: decode in
-    processes of their own, forked now, where that is possible; for whom Python's lock is what limits.
+    `capacity`: most utterances that may have something to say at once; None: `slots`, and after `profile` as many as
+    this machine can keep supplied. `on_progress` is called on a codec thread once the codec has caught up, after
+    `schedule` left rows out because it was behind: schedule again then. `decode_in_processes`: decode in processes,
+    forked now, if the platform can; worthwhile if other threads keep Python's global lock busy.
     """
 
     def __init__(
         self, model: Model, slots: int, max_waiting: int = 0, capacity: int | None = None,
-        now_s: Callable[[], float] = time.monotonic, apart: bool = False,
+        now_s: Callable[[], float] = time.monotonic, decode_in_processes: bool = False,
     ) -> None:  # fmt: skip
-        self._books(model, slots, max_waiting, capacity, now_s)
+        self._init_scheduling(model, slots, max_waiting, capacity, now_s)
         costs = self._costs
-        self._runner = Runner(model, slots, lambda rows: costs.group(rows), lambda: self.on_progress(), now_s, apart)
+        self._runner = ModelRunner(
+            model, slots, lambda rows: costs.codec(rows), lambda: self.on_progress(), now_s, decode_in_processes
+        )
 
-    def _books(
+    def _init_scheduling(
         self, model: Model, slots: int, max_waiting: int, capacity: int | None, now_s: Callable[[], float]
     ) -> None:
-        """All but the tensors."""
-        self.model, self._slots, self._costs = model, slots, Costs()
+        """Set up everything but the runner."""
+        self.model, self._slots, self._costs = model, slots, CostModel()
         self.on_progress: Callable[[], None] = lambda: None
         self._scheduler = Scheduler(slots, max_waiting, capacity, self._costs, model.frame_ms, now_s)
         self._silence = silence(model.frame_samples)
-        self._relays: dict[Utterance, Relay] = {}  # of those that have begun
-        self._words = WordTeller(model.heads.lead_ms / model.frame_ms if model.heads else 0.0)
+        self._relays: dict[Utterance, Relay] = {}  # of utterances that have begun
+        self._words = WordTimestamps(model.heads.lead_ms / model.frame_ms if model.heads else 0.0)
 
-    def calibrate(self) -> None:
-        """Learn what steps cost here, from the disk or from seconds of real ones. Blocks; nobody else may step."""
-        self._costs.take(calibrated(self.model, self._slots, self._runner))
+    def profile(self) -> None:
+        """Learn what steps cost here, from the cache or from seconds of real steps. Blocks; call no other method."""
+        self._costs.update(load_or_profile(self.model, self._slots, self._runner))
 
     @property
     def capacity(self) -> int:
-        """How many may have something to say at once."""
+        """Most utterances that may have something to say at once."""
         return self._scheduler.admission.capacity
 
     @property
     def load(self) -> int:
-        """How many have, or had a moment ago."""
+        """Utterances that have something to say, or had a moment ago."""
         return self._scheduler.admission.load
 
     @property
@@ -129,68 +131,72 @@ class Engine:
     @property
     def codec_backlog(self) -> int:
         """Frames that are not decoded yet."""
-        return self._runner.codec.backlog
+        return self._runner.decode_queue.backlog
 
     def add(self, utterance: Utterance) -> None:
-        """Give it a slot, or, where `capacity` is reached and `utterance.waits`, a place in the queue.
+        """Give `utterance` a slot, or a place in the queue if `capacity` is reached and `utterance.may_queue`.
 
-        Raises `Full`, which knows when to come back: `retry_after_ms`. Who has a slot is not asked again: while it has
-        no text it does not count, and when text comes it speaks.
+        Raises `Full`, whose `retry_after_ms` estimates when there is room. An utterance with a slot never queues again:
+        while it has no text it does not count as load, and when text comes it is spoken.
         """
         self._scheduler.add(utterance)
 
-    def place(self, utterance: Utterance) -> int | None:
-        """In the queue: 1 is next. None: it does not wait. Changes with `add`, `schedule` and `commit`."""
-        return self._scheduler.admission.place(utterance)
+    def queue_position(self, utterance: Utterance) -> int | None:
+        """Return the position in the queue, 1 for the next; None if not queued.
+
+        Changes with `add`, `schedule` and `commit`.
+        """
+        return self._scheduler.admission.queue_position(utterance)
 
     def cancel(self, utterance: Utterance) -> None:
-        """No frame of it comes out any more; its slot is freed by the next commit. Twice is harmless."""
+        """Stop `utterance`: no more frames of it; the next commit frees its slot. Idempotent."""
         if not utterance.over:
             utterance.move(Status.CANCELLED)
 
     def schedule(self) -> Batch:
-        """Rows to step now; an empty batch is false. Then look again after `next_due_s`, or when something changed.
+        """Return the rows to step now; an empty batch is false.
 
-        Changes are: text, `end` and `cancel` of an utterance, audio sent, a report of what was played, `on_progress`.
+        After an empty batch call again after `next_due_s`, or when something has changed: text, `end` or `cancel` of an
+        utterance, audio sent, a playback report, `on_progress`.
         """
-        codec = self._runner.codec
+        queue = self._runner.decode_queue
         while True:
-            batch = self._scheduler.schedule(codec.backlog)
-            held = self._scheduler.held_frames
-            if batch or held is None or not codec.follows(held):
+            batch = self._scheduler.schedule(queue.backlog)
+            throttled_until = self._scheduler.throttled_until
+            if batch or throttled_until is None or not queue.caught_up(throttled_until):
                 return batch
 
     def next_due_s(self) -> float | None:
-        """Seconds until the clock alone makes somebody due. None: only a change does. After an empty `schedule`."""
+        """Return the seconds until the clock alone makes a row due; None if it never does. After an empty batch."""
         return self._scheduler.next_due_s()
 
     @property
-    def held(self) -> bool:
-        """The last `schedule` left rows out because the codec is behind: `on_progress` says when to try again."""
-        return self._scheduler.held_frames is not None
+    def throttled(self) -> bool:
+        """Whether the last `schedule` left rows out because the codec is behind. `on_progress` ends that."""
+        return self._scheduler.throttled_until is not None
 
-    def run(self, batch: Batch) -> Output:
-        """The engine thread's part: blocks for the latents of one step; their sound comes later."""
+    def run(self, batch: Batch) -> BatchOutput:
+        """Make the latents of one step; their audio follows later. Blocks; call on the engine's thread."""
         return self._runner.run(batch)
 
-    def commit(self, batch: Batch, output: Output | None) -> list[Event]:
-        """Take in what `run` made of `batch` (None for an empty one) and say what happened."""
+    def commit(self, batch: Batch, output: BatchOutput | None) -> list[Event]:
+        """Account for what `run` made of `batch` (None for an empty one) and return what happened."""
         events: list[Event] = []
         if output is not None:
-            self._learn(batch, output)
-            said = zip(batch.rows, output.is_eos, output.sounds, output.attention, strict=True)
-            for row, is_eos, sound, attention in said:
+            self._observe_costs(batch, output)
+            results = zip(batch.rows, output.is_eos, output.audio, output.attention, strict=True)
+            for row, is_eos, audio, attention in results:
                 utterance = self._scheduler.running[row.slot]
                 if not utterance.over:
-                    events += self._step(utterance, is_eos, sound, attention)
-                elif sound is not None:  # cancelled while the step ran
-                    self._runner.codec.drop(row.slot, {sound})
+                    events += self._step(utterance, is_eos, audio, attention)
+                elif audio is not None:  # cancelled while the step ran
+                    self._runner.decode_queue.drop(row.slot, {audio})
         for utterance in self._scheduler.running.values():
-            events += self._be_silent(utterance)
+            events += self._make_silence(utterance)
         return events + self._release()
 
     def fail(self, batch: Batch) -> list[Event]:
-        """The step of `batch` raised: its utterances end, everybody else goes on."""
+        """End the utterances of `batch`, whose step raised; all others continue."""
         for row in batch.rows:
             utterance = self._scheduler.running[row.slot]
             if not utterance.over:
@@ -198,25 +204,25 @@ class Engine:
         return self._release()
 
     def snapshot(self, ended: UtteranceEnded) -> Voice:
-        """What the model remembers of an utterance that has just ended, to go on from. Before the next `run`."""
-        assert ended.slot is not None, "it never ran"
+        """Return the model's state after an utterance that has just ended, to continue from. Before the next `run`."""
+        assert ended.slot is not None, "the utterance never had a slot"
         return self._runner.snapshot(ended.slot)
 
     def close(self) -> None:
-        """Let the codec finish, and its threads end. After the last `run`."""
+        """Decode what is queued, then end the codec's threads. After the last `run`."""
         self._runner.close()
 
-    def _learn(self, batch: Batch, output: Output) -> None:
-        """Correct what steps cost by what these did."""
+    def _observe_costs(self, batch: Batch, output: BatchOutput) -> None:
+        """Correct the cost model by this step. Mixed batches teach nothing."""
         if not batch.positions:
-            self._costs.flow.saw(len(batch.rows), output.cost_ms)
-        elif not batch.staying:
-            self._costs.join.saw(batch.positions, output.cost_ms)
-        for rows, cost_ms in self._runner.codec.costs():
-            self._costs.group.saw(rows, cost_ms)
+            self._costs.flow_lm.observe(len(batch.rows), output.cost_ms)
+        elif not batch.decode_rows:
+            self._costs.prefill.observe(batch.positions, output.cost_ms)
+        for rows, cost_ms in self._runner.decode_queue.costs():
+            self._costs.codec.observe(rows, cost_ms)
 
     def _step(
-        self, utterance: Utterance, is_eos: bool, sound: Future[np.ndarray] | None, attention: np.ndarray | None
+        self, utterance: Utterance, is_eos: bool, audio: Future[np.ndarray] | None, attention: np.ndarray | None
     ) -> list[Event]:
         segment, start_ms = utterance.segment, utterance.segment_start_ms
         assert segment is not None, "a step without a segment"
@@ -224,34 +230,35 @@ class Engine:
         words = self._words.step(utterance, segment, start_ms, attention)
         events: list[Event] = []
         if kept:
-            assert sound is not None, "runner and utterance disagree about a frame"
-            events.append(FrameSpoken(utterance, self._relay(utterance).put(sound), words))
-            words = nothing
+            assert audio is not None, "runner and utterance disagree about a frame"
+            events.append(FrameSpoken(utterance, self._relay(utterance).put(audio), words))
+            words = no_words
         if spoken:
             events.append(SegmentSpoken(utterance, spoken, start_ms, utterance.produced_ms, words))
         return events
 
-    def _be_silent(self, utterance: Utterance) -> list[Event]:
-        """As much of a pause as is needed now. No network hears of it."""
+    def _make_silence(self, utterance: Utterance) -> list[Event]:
+        """Make as much of a pause as is due now."""
         events: list[Event] = []
-        while utterance.silent:
-            over = utterance.be_silent()
+        while utterance.silence_due:
+            spoken = utterance.step_silence()
             events.append(FrameSpoken(utterance, self._relay(utterance).put(self._silence)))
-            if over:
-                events.append(SilenceSpoken(utterance, over))
+            if spoken:
+                events.append(SilenceSpoken(utterance, spoken))
         return events
 
     def _relay(self, utterance: Utterance) -> Relay:
         return self._relays.setdefault(utterance, Relay())
 
     def _release(self) -> list[Event]:
+        """Free the slots of all utterances that are over or complete."""
         events: list[Event] = []
         for utterance, slot in self._scheduler.release():
             if not utterance.over:
                 utterance.move(Status.FINISHED)
             relay = self._relays.pop(utterance, None)
             if slot is not None and relay is not None and utterance.status is Status.CANCELLED:
-                self._runner.codec.drop(slot, relay.waiting)
-            self._words.forget(utterance)
+                self._runner.decode_queue.drop(slot, relay.waiting)
+            self._words.discard(utterance)
             events.append(UtteranceEnded(utterance, utterance.status, slot))
         return events

@@ -1,13 +1,14 @@
-"""The mistakes a user can make. Each message says what is wrong and what to do about it.
+"""Errors that a user can cause. Each message says what happened and what to do about it.
 
-Whatever is not an `InputError` is our own fault: it is logged with its traceback, and a peer hears "internal".
+Anything that is not an `InputError` is a fault of the program: it is logged with its traceback, and a client receives
+"internal".
 """
 
 
 class InputError(Exception):
-    """Something from outside cannot be used. `code` is what programs read, the message is for people.
+    """Input from outside that cannot be used. Programs read `code`, people read the message.
 
-    `retry_after_ms`: the same has a chance when so much time has gone by. None: waiting does not help.
+    `retry_after_ms`: after this time the same request may succeed. None: waiting does not help.
     """
 
     code = "invalid"
@@ -51,6 +52,6 @@ class Full(InputError):
     retry_after_ms: float
 
     def __init__(self, message: str, retry_after_ms: float) -> None:
-        """`retry_after_ms`: when there is likely to be room."""
+        """`retry_after_ms`: estimate of when there will be room."""
         super().__init__(message)
         self.retry_after_ms = retry_after_ms

@@ -1,28 +1,28 @@
-"""What an utterance consists of: text segments and silences, and how their latents are sampled."""
+"""The parts of an utterance, text segments and silences, and how their latents are sampled."""
 
 from dataclasses import dataclass
 
 from sayline_tts.engine.text.chunk import Word
 
-# Of the flow head, for one frame: what one listener may cost the others of his batch.
+# Flow head steps for one frame. The bound limits what one utterance can cost the others of its batch.
 MAX_DECODE_STEPS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The piece of text that the model takes at once."""
+    """Text that the model takes in one prefill."""
 
     text: str
     tokens: tuple[int, ...]
     max_frames: int
     frames_after_eos: int
-    words: tuple[Word, ...] = ()  # of which its listener wants to know when they are spoken
-    owners: tuple[int, ...] = ()  # for each token the word that it belongs to; empty: that is not known
+    words: tuple[Word, ...] = ()  # whose timestamps were requested
+    word_ids: tuple[int, ...] = ()  # for each token the index of its word; empty: unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A pause between segments: so many frames of zeros, at least one."""
+    """A pause between segments: `frames` of zeros, at least one."""
 
     frames: int
 

@@ -1,6 +1,6 @@
-"""`TTSModel`: the plain Python API over the same engine that serves listeners. Blocking, thread-safe, no event loop.
+"""`TTSModel`: the Python API over the same engine that the server uses. Blocking, thread-safe, no event loop.
 
-Whoever waits for a frame steps the engine for everybody, so threads that generate at once share their steps.
+A thread that waits for a frame steps the engine for all threads, so threads that generate at once share their steps.
 """
 
 import math
@@ -25,25 +25,25 @@ from sayline_tts.engine.scheduling.scheduler import Batch
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Sampling
 
-MAX_LEAD_MS = 2000.0  # a consumer that dawdles does not make the others' steps dearer
-MAX_THREADS = 256  # slots cost nothing before they are used
+MAX_LEAD_MS = 2000.0  # a slow consumer must not make the steps of others more expensive
+MAX_UTTERANCES = 256  # slots cost nothing until they are used
 
 
 class VoiceState:
-    """What the model speaks from. Changes only where `copy_state=False` asks for it."""
+    """The state that the model starts from. Changes only with `copy_state=False`."""
 
     def __init__(self, voice: Voice) -> None:
         self.voice = voice
 
 
 class TTSModel:
-    """One model, ready to speak. Make it with `load_model`."""
+    """One loaded model. Create it with `load_model`."""
 
     def __init__(self, model: Model, temp: float, lsd_decode_steps: int, noise_clamp: float | None,
                  eos_threshold: float) -> None:  # fmt: skip
         self._model = model
         self._sampling = (temp, noise_clamp, eos_threshold, lsd_decode_steps)
-        self._engine = Engine(model, MAX_THREADS)
+        self._engine = Engine(model, MAX_UTTERANCES)
         self._lock = threading.Lock()
         self._jobs: dict[Utterance, _Job] = {}
 
@@ -61,17 +61,17 @@ class TTSModel:
     ) -> Self:
         """Load a model by name, or from a YAML `config` (path or URL).
 
-        `variant`: a published name, "embedded", or "auto" (Kyutai's English model where it can be had, else the
-        embedded one). `temp`: deviation of the noise squared, 0 or more; None takes the model's own, as for
-        `eos_threshold` (a logit). `lsd_decode_steps`: integration steps of the flow head, 1 or more. `noise_clamp`:
-        bound of the noise. `precision`: "float32", "bfloat16" or "int8"; "auto" is the fastest here of those that
-        sound alike.
-        Raises `InputError` (`sayline_tts.engine.errors`) with what to do when something does not fit.
+        `variant`: a published name, "embedded", or "auto" (Kyutai's English model if available, else the embedded one).
+        `temp`: variance of the noise, 0 or more; None takes the model's default, as for `eos_threshold` (a logit).
+        `lsd_decode_steps`: integration steps of the flow head, 1 or more. `noise_clamp`: bound of the noise.
+        `precision`: "float32", "bfloat16" or "int8"; "auto" is the fastest on this machine whose speech is
+        indistinguishable from float32.
+        Raises `InputError` (`sayline_tts.engine.errors`), whose message says what to do.
         """
-        _check(temp is None or 0 <= temp < float("inf"), f"temp is {temp}: give 0 or more, 0.3 is usual")
-        _check(lsd_decode_steps >= 1, f"lsd_decode_steps is {lsd_decode_steps}: give 1 or more")
-        _check(noise_clamp is None or noise_clamp > 0, f"noise_clamp is {noise_clamp}: give more than 0, or nothing")
-        _check(eos_threshold is None or not math.isnan(eos_threshold), "eos_threshold is not a number: give a logit")
+        _check(temp is None or 0 <= temp < float("inf"), f"temp is {temp}; use 0 or more, such as 0.3")
+        _check(lsd_decode_steps >= 1, f"lsd_decode_steps is {lsd_decode_steps}; use 1 or more")
+        _check(noise_clamp is None or noise_clamp > 0, f"noise_clamp is {noise_clamp}; use more than 0, or None")
+        _check(eos_threshold is None or not math.isnan(eos_threshold), "eos_threshold is not a number; use a logit")
         model = Model.load(find_checkpoint(variant, config), device, precision)
         return cls(
             model,
@@ -92,7 +92,7 @@ class TTSModel:
 
     @property
     def voices(self) -> tuple[str, ...]:
-        """Names that `get_state_for_voice` takes."""
+        """Names of the model's own voices, for `get_state_for_voice`."""
         return self._model.checkpoint.voices()
 
     @property
@@ -101,19 +101,19 @@ class TTSModel:
 
     @property
     def reason(self) -> str:
-        """Which weights speak, why, and how to get others."""
+        """Which weights were loaded, why, and how to get others."""
         return self._model.checkpoint.reason
 
     def get_state_for_voice(self, name: str) -> VoiceState:
-        """One of the model's own voices. Raises `UnknownVoice`, naming those that there are."""
+        """Return one of the model's own voices. Raises `UnknownVoice`, which lists the names."""
         self._model.checkpoint.voice_source(name)
         return self.get_state_for_audio_prompt(name)
 
     def get_state_for_audio_prompt(self, source: str | Path | Tensor, truncate: bool = False) -> VoiceState:
-        """A voice from a name, a path, an `https://` or `hf://` address, or samples.
+        """Return a voice from a name, a path, an `https://` or `hf://` address, or samples.
 
         `source`: audio or `.safetensors`; or a tensor `[channels, samples]` in [-1, 1] at `sample_rate`.
-        `truncate` takes the first 30 s of audio that is longer. Raises `VoiceError`.
+        `truncate`: use only the first 30 s of longer audio. Raises `VoiceError`.
         """
         if isinstance(source, Tensor):
             samples = check_audio(source.detach().cpu().numpy().astype(np.float32), self.sample_rate, truncate)
@@ -122,7 +122,7 @@ class TTSModel:
 
     def generate_audio(self, state: VoiceState, text: str, frames_after_eos: int | None = None,
                        copy_state: bool = True, seed: int | None = None) -> Tensor:  # fmt: skip
-        """The whole of `generate_audio_stream`, `[samples]`."""
+        """Speak `text` and return all frames of `generate_audio_stream` as `[samples]`."""
         return torch.cat(list(self.generate_audio_stream(state, text, frames_after_eos, copy_state, seed)))
 
     def generate_audio_stream(
@@ -133,11 +133,11 @@ class TTSModel:
         copy_state: bool = True,
         seed: int | None = None,
     ) -> Iterator[Tensor]:
-        """Speak `text`; yields frames of 80 ms, float32 `[samples]` in [-1, 1], each as soon as it is decoded.
+        """Speak `text`; yield frames of 80 ms, float32 `[samples]` in [-1, 1], each as soon as it is decoded.
 
-        `frames_after_eos`: frames to go on for once the model says that speech is over (None: by the length of the
-        text). `copy_state=False` lets `state` remember what was said, so that the next text goes on from it.
-        `seed` fixes the noise. Stop early by closing the iterator. Raises `TextError` at once for a blank text.
+        `frames_after_eos`: frames to make after the model has ended speech (None: by the length of the text).
+        `copy_state=False`: keep what was spoken in `state`, so that the next text continues from it. `seed`: fixes the
+        noise. Close the iterator to stop early. Raises `TextError` at once if there is nothing to speak in `text`.
         """
         segments = self._model.segments(text, frames_after_eos)
         job = _Job(None if copy_state else state)
@@ -163,7 +163,7 @@ class TTSModel:
                 job.taken_frames += 1
                 yield torch.from_numpy(frame.pcm)
             if utterance.status is Status.FAILED:
-                raise RuntimeError("a step shared with another thread failed; that thread has its error")
+                raise RuntimeError("a step shared with another thread failed; that thread raised the error")
         finally:
             with self._lock:
                 self._engine.cancel(utterance)
@@ -174,14 +174,14 @@ class TTSModel:
         with self._lock:
             while not job.inbox:
                 stepped = self._step()
-                assert stepped, "someone waits for a frame and nobody can step"
+                assert stepped, "a frame is awaited and no row can step"
             frame = job.inbox.popleft()
             if frame is not None and not job.inbox and job.taken_frames:
-                self._step()  # the next latent is made while this one is decoded; the first frame does not wait for it
+                self._step()  # make the next latent while this one is decoded; the first frame does not wait for it
             return frame
 
     def _step(self) -> bool:
-        """Could anybody step?"""
+        """Make one step. Returns whether any row could step."""
         batch = self._engine.schedule()
         if not batch:
             return False
@@ -200,25 +200,25 @@ class TTSModel:
                 case FrameSpoken():
                     job.inbox.append(event)
                 case UtteranceEnded():
-                    if job.remembers is not None and event.status is Status.FINISHED:
-                        job.remembers.voice = self._engine.snapshot(event)
+                    if job.continued is not None and event.status is Status.FINISHED:
+                        job.continued.voice = self._engine.snapshot(event)
                     job.inbox.append(None)
 
 
 class _Job:
-    """What one consumer waits for: frames, then None."""
+    """Frames of one consumer, then None. `continued`: the state to update at the end, if any."""
 
-    def __init__(self, remembers: VoiceState | None) -> None:
+    def __init__(self, continued: VoiceState | None) -> None:
         self.inbox: deque[FrameSpoken | None] = deque()
         self.taken_frames = 0
-        self.remembers = remembers
+        self.continued = continued
 
 
 def export_model_state(state: VoiceState, path: str | Path) -> None:
-    """Write a voice to a `.safetensors` file that this project and the reference implementation read."""
+    """Write a voice to a `.safetensors` file, readable by this project and by the reference implementation."""
     state.voice.save(Path(path))
 
 
-def _check(fine: bool, message: str) -> None:
-    if not fine:
+def _check(valid: bool, message: str) -> None:
+    if not valid:
         raise InputError(message)

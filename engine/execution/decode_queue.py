@@ -1,8 +1,8 @@
-"""The codec's queue: latents in, sound out, on threads of its own while FlowLM makes the next.
+"""Decode queue of the codec: latents in, PCM out, on worker threads of its own while FlowLM makes the next latents.
 
-A slot's frames are decoded in their order, by one thread at a time; different slots by as many threads as there are.
-A thread takes a few slots at once, those first whose listeners need it first: the decoder's weights fit the caches of
-a core, the activations of many rows do not.
+The frames of a slot are decoded in their order, by one worker at a time; different slots by as many workers as there
+are. A worker takes a small group of slots, those with the nearest deadlines first: the decoder's weights fit the caches
+of a core, the activations of many rows do not.
 """
 
 import threading
@@ -16,39 +16,42 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sayline_tts.engine.device import wants_static
-from sayline_tts.engine.execution.decoder import Decoder, decoders
-from sayline_tts.engine.execution.priority import step_aside
+from sayline_tts.engine.device import set_niceness, uses_static_shapes
+from sayline_tts.engine.execution.decoder import Decoder, make_decoders
 from sayline_tts.engine.models.model import Model
-from sayline_tts.engine.scheduling.cost_model import GROUP
+from sayline_tts.engine.scheduling.cost_model import MAX_DECODE_GROUP
 
-HURRY_S = 0.1  # frames due so soon do not wait until others are decoded with them
-STRETCH = 1.5  # times as long: a group may take that for being larger, since many small ones cost more in all
-NICENESS = 10  # the listeners of a whole batch wait for FlowLM, those of a group for the codec
+URGENT_S = 0.1  # a frame due within this time does not wait to be decoded together with later ones
+GROUP_STRETCH = 1.5  # a group may grow until it takes this many times as long: many small groups cost more in all
+NICENESS = 10  # of the workers: all listeners of a batch wait for FlowLM, only those of a group for the codec
 
 
-class Dropped(Exception):
+class FrameDropped(Exception):
     """The utterance was cancelled before this frame was decoded."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cue:
-    """What the codec has to know of a frame besides its latent."""
+class FrameJob:
+    """What the codec needs to know of a frame besides its latent."""
 
     slot: int
-    fresh: bool  # first frame of its utterance: silence before it
-    due_s: float  # when its listener has played all before it, by the clock
+    fresh: bool  # first frame of its utterance: reset the codec's state of the slot before it
+    due_s: float  # when the listener will have played everything before it, on the queue's clock
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
-    cue: Cue
+class _Entry:
+    job: FrameJob
     latent: Tensor  # [dim]
-    sound: Future[np.ndarray]
+    audio: Future[np.ndarray]
 
 
-class Codec:
-    """At most `threads` groups of up to `GROUP` slots are decoded at once. `group_ms`: what one of so many costs."""
+class DecodeQueue:
+    """Decodes at most `threads` groups of up to `MAX_DECODE_GROUP` slots at once.
+
+    `group_ms`: estimated cost of a group by its rows. `on_progress` is called on a worker thread once the backlog has
+    shrunk to what `caught_up` asked for. `decode_in_processes`: give each worker a process of its own, if possible.
+    """
 
     def __init__(
         self,
@@ -58,17 +61,17 @@ class Codec:
         group_ms: Callable[[int], float],
         on_progress: Callable[[], None],
         now_s: Callable[[], float],
-        apart: bool = False,
+        decode_in_processes: bool = False,
     ) -> None:
-        self._decoders = decoders(model.mimi, model.device, slots, threads, NICENESS, apart)
-        self._idle = list(self._decoders)  # the others have a thread each
+        self._decoders = make_decoders(model.mimi, model.device, slots, threads, NICENESS, decode_in_processes)
+        self._idle = list(self._decoders)  # each of the others is used by a worker
         self._group_ms, self._on_progress, self._now_s = group_ms, on_progress, now_s
-        self._group = slots if wants_static(model.device) else GROUP
-        self._pool = ThreadPoolExecutor(threads, "codec", step_aside, (NICENESS,))
+        self._max_group = slots if uses_static_shapes(model.device) else MAX_DECODE_GROUP
+        self._pool = ThreadPoolExecutor(threads, "codec", set_niceness, (NICENESS,))
         self._lock = threading.Lock()
-        self._waiting: dict[int, deque[_Frame]] = {}  # by slot; none is empty
+        self._waiting: dict[int, deque[_Entry]] = {}  # by slot; none is empty
         self._busy: set[int] = set()  # slots that are being decoded
-        self._behind: int | None = None  # somebody waits until the backlog is no more than this
+        self._progress_at: int | None = None  # backlog at which to call `on_progress`
         self._costs: deque[tuple[int, float]] = deque(maxlen=256)
 
     @property
@@ -77,42 +80,43 @@ class Codec:
         with self._lock:
             return self._backlog
 
-    def put(self, cues: Sequence[Cue], latents: Tensor) -> list[Future[np.ndarray]]:
-        """Frames to decode, `[frames, dim]` on the codec's scale; each brings float32 `[samples]` in [-1, 1].
+    def put(self, jobs: Sequence[FrameJob], latents: Tensor) -> list[Future[np.ndarray]]:
+        """Queue frames to decode: `latents` `[frames, dim]` on the codec's scale.
 
-        These futures cannot be cancelled. They raise what the decoding of their group raised, or `Dropped`. What is
-        hung on one (`add_done_callback`) is done before the next frame of its slot is begun.
+        Returns a future for each, of float32 `[samples]` in [-1, 1], that cannot be cancelled. It raises what decoding
+        its group raised, or `FrameDropped`. Callbacks added with `add_done_callback` run on the worker, before the next
+        frame of the slot is decoded.
         """
-        sounds = []
+        futures = []
         with self._lock:
-            for cue, latent in zip(cues, latents, strict=True):
-                sounds.append(_begun())
-                self._waiting.setdefault(cue.slot, deque()).append(_Frame(cue, latent, sounds[-1]))
-            self._hire()
-        return sounds
+            for job, latent in zip(jobs, latents, strict=True):
+                futures.append(_running_future())
+                self._waiting.setdefault(job.slot, deque()).append(_Entry(job, latent, futures[-1]))
+            self._start_workers()
+        return futures
 
-    def follows(self, frames: int) -> bool:
-        """Is the codec no more than so many frames behind? If not, `on_progress` is called once when it is so."""
+    def caught_up(self, frames: int) -> bool:
+        """Return whether the backlog is at most `frames`. If not, `on_progress` is called once when it is."""
         with self._lock:
-            self._behind = frames if self._backlog > frames else None
-            return self._behind is None
+            self._progress_at = frames if self._backlog > frames else None
+            return self._progress_at is None
 
-    def drop(self, slot: int, sounds: Collection[Future[np.ndarray]]) -> None:
-        """Nobody wants these of a slot, where they wait still. Others may: of who had the slot before."""
+    def drop(self, slot: int, unwanted: Collection[Future[np.ndarray]]) -> None:
+        """Drop these frames of a slot if they still wait. Frames of the slot's previous utterance stay."""
         with self._lock:
             waiting = self._waiting.pop(slot, deque())
-            dropped = [frame for frame in waiting if frame.sound in sounds]
-            if wanted := deque(frame for frame in waiting if frame.sound not in sounds):
-                self._waiting[slot] = wanted
-        for frame in dropped:
-            frame.sound.set_exception(Dropped("its utterance was cancelled"))
+            dropped = [entry for entry in waiting if entry.audio in unwanted]
+            if kept := deque(entry for entry in waiting if entry.audio not in unwanted):
+                self._waiting[slot] = kept
+        for entry in dropped:
+            entry.audio.set_exception(FrameDropped("the utterance was cancelled"))
 
     def costs(self) -> list[tuple[int, float]]:
-        """Rows and CPU ms of each group since the last call."""
+        """Return rows and CPU ms of each group decoded since the last call."""
         return [self._costs.popleft() for _ in range(len(self._costs))]
 
     def close(self) -> None:
-        """Decode what waits; then the threads end."""
+        """Decode all that waits, then end the workers."""
         self._pool.shutdown(wait=True)
         for decoder in self._decoders:
             decoder.close()
@@ -121,74 +125,80 @@ class Codec:
     def _backlog(self) -> int:
         return len(self._busy) + sum(map(len, self._waiting.values()))
 
-    def _hire(self) -> None:
-        """As many threads as there are groups to decode. Needs the lock."""
+    def _start_workers(self) -> None:
+        """Start as many workers as there are slots to decode. The caller holds the lock."""
         while self._idle and len(self._waiting.keys() - self._busy) > len(self._decoders) - len(self._idle):
             self._pool.submit(self._work, self._idle.pop())
 
     def _work(self, decoder: Decoder) -> None:
-        """One thread's part: group after group until nothing waits."""
+        """Decode group after group until nothing waits."""
         while group := self._take(decoder):
             self._decode(group, decoder)
-            if self._done(group):
+            if self._finish(group):
                 self._on_progress()
 
-    def _take(self, decoder: Decoder) -> list[_Frame]:
+    def _take(self, decoder: Decoder) -> list[_Entry]:
+        """Take the next group out of the queue. If there is none, `decoder` becomes idle."""
         with self._lock:
-            heads = [frames[0].cue for slot, frames in self._waiting.items() if slot not in self._busy]
-            group = first_group(heads, self._now_s(), len(self._decoders), self._group_ms, self._group)
+            heads = [entries[0].job for slot, entries in self._waiting.items() if slot not in self._busy]
+            group = next_group(heads, self._now_s(), len(self._decoders), self._group_ms, self._max_group)
             if not group:
                 self._idle.append(decoder)
-            self._busy.update(cue.slot for cue in group)
-            return [self._pop(slot) for slot in sorted(cue.slot for cue in group)]  # neighbours are read together
+            self._busy.update(job.slot for job in group)
+            # In ascending order: the state of neighbouring slots lies together.
+            return [self._pop(slot) for slot in sorted(job.slot for job in group)]
 
-    def _pop(self, slot: int) -> _Frame:
-        frames = self._waiting[slot]
-        frame = frames.popleft()
-        if not frames:
+    def _pop(self, slot: int) -> _Entry:
+        entries = self._waiting[slot]
+        entry = entries.popleft()
+        if not entries:
             del self._waiting[slot]
-        return frame
+        return entry
 
-    def _decode(self, group: list[_Frame], decoder: Decoder) -> None:
-        fresh = [frame.cue.slot for frame in group if frame.cue.fresh]
+    def _decode(self, group: list[_Entry], decoder: Decoder) -> None:
+        fresh = [entry.job.slot for entry in group if entry.job.fresh]
         try:
-            latents = torch.stack([frame.latent for frame in group])  # [rows, dim]
-            pcm, cost_ms = decoder.decode(fresh, [frame.cue.slot for frame in group], latents)  # [rows, samples]
+            latents = torch.stack([entry.latent for entry in group])  # [rows, dim]
+            pcm, cost_ms = decoder.decode(fresh, [entry.job.slot for entry in group], latents)  # [rows, samples]
         except BaseException as error:
-            for frame in group:
-                frame.sound.set_exception(error)
+            for entry in group:
+                entry.audio.set_exception(error)
             return
         start_ns = time.thread_time_ns()
-        for frame, samples in zip(group, pcm, strict=True):
-            frame.sound.set_result(samples)
-        hung_ms = (time.thread_time_ns() - start_ns) / 1e6  # what hangs on them: Opus, say
-        self._costs.append((len(group), cost_ms + hung_ms))
+        for entry, samples in zip(group, pcm, strict=True):
+            entry.audio.set_result(samples)
+        callbacks_ms = (time.thread_time_ns() - start_ns) / 1e6  # Opus encoding, for example
+        self._costs.append((len(group), cost_ms + callbacks_ms))
 
-    def _done(self, group: list[_Frame]) -> bool:
-        """Has somebody waited for this?"""
+    def _finish(self, group: list[_Entry]) -> bool:
+        """Mark the slots of `group` as free again. Returns whether the backlog reached what `caught_up` asked for."""
         with self._lock:
-            self._busy -= {frame.cue.slot for frame in group}
-            self._hire()
-            caught_up = self._behind is not None and self._backlog <= self._behind
-            if caught_up:
-                self._behind = None
-            return caught_up
+            self._busy -= {entry.job.slot for entry in group}
+            self._start_workers()
+            reached = self._progress_at is not None and self._backlog <= self._progress_at
+            if reached:
+                self._progress_at = None
+            return reached
 
 
-def first_group(
-    cues: list[Cue], now_s: float, threads: int, group_ms: Callable[[int], float], most: int = GROUP
-) -> list[Cue]:
-    """What a thread decodes next: its share of those who are in a hurry, and as many more as hardly delay them."""
-    cues = sorted(cues, key=lambda cue: cue.due_s)
-    hurried = sum(cue.due_s <= now_s + HURRY_S for cue in cues) or len(cues)
-    size = share = min(most, -(-hurried // threads))
-    while size < min(most, len(cues)) and group_ms(size + 1) <= STRETCH * group_ms(share):
+def next_group(
+    jobs: list[FrameJob],
+    now_s: float,
+    threads: int,
+    group_ms: Callable[[int], float],
+    max_group: int = MAX_DECODE_GROUP,
+) -> list[FrameJob]:
+    """Return what a worker decodes next: its share of the urgent frames, and as many more as hardly delay those."""
+    jobs = sorted(jobs, key=lambda job: job.due_s)
+    urgent = sum(job.due_s <= now_s + URGENT_S for job in jobs) or len(jobs)
+    size = share = min(max_group, -(-urgent // threads))
+    while size < min(max_group, len(jobs)) and group_ms(size + 1) <= GROUP_STRETCH * group_ms(share):
         size += 1
-    return cues[:size]
+    return jobs[:size]
 
 
-def _begun() -> Future[np.ndarray]:
-    """A future that who waits for it cannot cancel."""
+def _running_future() -> Future[np.ndarray]:
+    """Return a future that a waiter cannot cancel."""
     future: Future[np.ndarray] = Future()
     future.set_running_or_notify_cancel()
     return future

@@ -1,10 +1,9 @@
-"""One step: rows that join or go on through FlowLM, and their latents to the codec.
+"""Model runner: the tensor work of one step. Runs FlowLM over a batch and queues the latents for the codec.
 
-FlowLM makes the next latents on the engine's thread while the codec, on others, decodes those before. Knows slots, not
-listeners; the frozen `Batch` says all that it needs.
+FlowLM makes the next latents on the engine's thread while the codec decodes the last ones on others. The runner deals
+in slots; the frozen `Batch` holds all that it needs.
 """
 
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -15,9 +14,9 @@ import torch
 from torch import Tensor
 
 from sayline_tts.engine.cuda.static_flow import StaticFlow
-from sayline_tts.engine.device import clock_ns, wants_static
-from sayline_tts.engine.execution.decode_queue import Codec, Cue
-from sayline_tts.engine.models.flow_lm_state import Draws, FlowLMState, Opening, Spoken
+from sayline_tts.engine.device import step_clock_ns, usable_cores, uses_static_shapes
+from sayline_tts.engine.execution.decode_queue import DecodeQueue, FrameJob
+from sayline_tts.engine.models.flow_lm_state import FlowLMState, Prompt, SamplingInputs, StepOutput
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.scheduler import Batch, Row
@@ -25,23 +24,27 @@ from sayline_tts.engine.segment import Sampling
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
-    """What one step made of the rows of its batch."""
+class BatchOutput:
+    """Result of one step, row by row of its batch."""
 
     latents: Tensor  # [rows, dim], FlowLM's scale
     is_eos: list[bool]
-    sounds: list[Future[np.ndarray] | None]  # float32 [samples] in [-1, 1], once it is decoded; None: does not count
-    attention: list[np.ndarray | None]  # [tokens] each, where it was asked for: how much the frame looks at each token
-    cost_ms: float  # CPU time of the engine's thread; on an accelerator, time until it was done
+    audio: list[Future[np.ndarray] | None]  # float32 [samples] in [-1, 1] once decoded; None: the frame is dropped
+    attention: list[np.ndarray | None]  # [tokens] each, if captured: how much the frame attends to each token
+    cost_ms: float  # CPU time of the engine's thread; on an accelerator, wall time
 
     @property
     def kept(self) -> list[int]:
-        """Rows whose frame counts."""
-        return [i for i, sound in enumerate(self.sounds) if sound is not None]
+        """Rows whose frame is kept."""
+        return [i for i, audio in enumerate(self.audio) if audio is not None]
 
 
-class Runner:
-    """FlowLM's state belongs to the thread that calls `run`, the codec's to its own threads, or processes: `apart`."""
+class ModelRunner:
+    """Holds the state of both networks for `slots` slots.
+
+    FlowLM's state belongs to the thread that calls `run`, the codec's to the workers of `decode_queue`. `group_ms` and
+    `decode_in_processes` as for `DecodeQueue`.
+    """
 
     def __init__(
         self,
@@ -50,55 +53,60 @@ class Runner:
         group_ms: Callable[[int], float],
         on_progress: Callable[[], None] = lambda: None,
         now_s: Callable[[], float] = time.monotonic,
-        apart: bool = False,
+        decode_in_processes: bool = False,
     ) -> None:
-        self._flow = (StaticFlow if wants_static(model.device) else FlowLMState)(model.flow_lm, slots, model.heads)
-        self.codec = Codec(model, slots, codec_threads(model.device), group_ms, on_progress, now_s, apart)
-        self._clock_ns = clock_ns(model.device)
-        self._noise: dict[int, torch.Generator] = {}
+        self._flow = (StaticFlow if uses_static_shapes(model.device) else FlowLMState)(
+            model.flow_lm, slots, model.heads
+        )
+        self.decode_queue = DecodeQueue(
+            model, slots, decode_threads(model.device), group_ms, on_progress, now_s, decode_in_processes
+        )
+        self._clock_ns = step_clock_ns(model.device)
+        self._noise: dict[int, torch.Generator] = {}  # by slot
 
     @torch.inference_mode()
-    def run(self, batch: Batch) -> Output:
+    def run(self, batch: Batch) -> BatchOutput:
+        """Make the latents of one step and queue those that are kept for the codec."""
         start_ns = self._clock_ns()
-        openings = [None if row.join is None else Opening(row.join.voice, row.join.tokens) for row in batch.rows]
-        spoken = self._flow.step(
+        prompts = [None if row.prefill is None else Prompt(row.prefill.voice, row.prefill.tokens) for row in batch.rows]
+        step = self._flow.step(
             [row.slot for row in batch.rows],
-            openings,
-            self._draws(batch.rows),
-            [row.text_length for row in batch.rows],
+            prompts,
+            self._sampling_inputs(batch.rows),
+            [row.attention_tokens for row in batch.rows],
         )
-        sounds = self._decode(batch.rows, spoken)
-        return Output(spoken.latents, spoken.is_eos, sounds, spoken.attention, (self._clock_ns() - start_ns) / 1e6)
+        audio = self._decode(batch.rows, step)
+        return BatchOutput(step.latents, step.is_eos, audio, step.attention, (self._clock_ns() - start_ns) / 1e6)
 
     @torch.inference_mode()
     def snapshot(self, slot: int) -> Voice:
-        """What FlowLM holds of a slot, as a voice to go on from."""
+        """Return FlowLM's state of a slot as a voice to continue from."""
         return self._flow.snapshot(slot)
 
     def close(self) -> None:
-        self.codec.close()
+        self.decode_queue.close()
 
-    def _decode(self, rows: tuple[Row, ...], spoken: Spoken) -> list[Future[np.ndarray] | None]:
-        """The codec goes on with the frames that count while the next step is made."""
-        kept = [i for i, row in enumerate(rows) if not (row.discard or (row.discard_on_eos and spoken.is_eos[i]))]
-        cues = [Cue(rows[i].slot, rows[i].fresh, rows[i].due_s) for i in kept]
-        sounds: list[Future[np.ndarray] | None] = [None] * len(rows)
-        for i, sound in zip(kept, self.codec.put(cues, spoken.cues[kept]), strict=True):
-            sounds[i] = sound
-        return sounds
+    def _decode(self, rows: tuple[Row, ...], step: StepOutput) -> list[Future[np.ndarray] | None]:
+        """Queue the kept frames; None for each dropped one."""
+        kept = [i for i, row in enumerate(rows) if not (row.discard or (row.discard_on_eos and step.is_eos[i]))]
+        jobs = [FrameJob(rows[i].slot, rows[i].fresh, rows[i].due_s) for i in kept]
+        audio: list[Future[np.ndarray] | None] = [None] * len(rows)
+        for i, future in zip(kept, self.decode_queue.put(jobs, step.cues[kept]), strict=True):
+            audio[i] = future
+        return audio
 
-    def _draws(self, rows: tuple[Row, ...]) -> Draws:
+    def _sampling_inputs(self, rows: tuple[Row, ...]) -> SamplingInputs:
         for row in rows:
             if row.fresh:
                 self._noise[row.slot] = torch.Generator().manual_seed(row.sampling.seed)
-        return Draws(
-            torch.stack([self._draw(row.slot, row.sampling) for row in rows]),
+        return SamplingInputs(
+            torch.stack([self._draw_noise(row.slot, row.sampling) for row in rows]),
             [row.sampling.eos_threshold for row in rows],
             [row.sampling.decode_steps for row in rows],
         )
 
-    def _draw(self, slot: int, sampling: Sampling) -> Tensor:
-        """Noise for one frame `[dim]`, from the utterance's own generator."""
+    def _draw_noise(self, slot: int, sampling: Sampling) -> Tensor:
+        """Draw the noise of one frame from the utterance's own generator; independent of other rows. Returns `[dim]`."""
         noise = torch.zeros(self._flow.latents.shape[1])
         std = sampling.temperature**0.5
         bound = sampling.noise_clamp
@@ -109,11 +117,6 @@ class Runner:
         return noise
 
 
-def codec_threads(device: torch.device) -> int:
-    """One for each core that FlowLM's threads leave; one keeps an accelerator busy."""
-    return 1 if wants_static(device) else max(1, cores() // torch.get_num_threads())
-
-
-def cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def decode_threads(device: torch.device) -> int:
+    """Return the number of codec workers: the cores that FlowLM's threads leave; one keeps an accelerator busy."""
+    return 1 if uses_static_shapes(device) else max(1, usable_cores() // torch.get_num_threads())

@@ -1,4 +1,4 @@
-"""Measures what steps cost, by real ones, and keeps it on the disk for the next start on the same machine."""
+"""Profile what steps cost, with real ones, and cache the result on disk for the next start on the same machine."""
 
 import dataclasses
 import hashlib
@@ -19,165 +19,172 @@ from typing import Any
 
 import torch
 
-from sayline_tts.engine.execution.decode_queue import Cue
-from sayline_tts.engine.execution.model_runner import Output, Runner, codec_threads, cores
+from sayline_tts.engine.device import usable_cores
+from sayline_tts.engine.execution.decode_queue import FrameJob
+from sayline_tts.engine.execution.model_runner import BatchOutput, ModelRunner, decode_threads
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
-from sayline_tts.engine.scheduling.cost_model import GROUP, SHARE, Costs, Curve
-from sayline_tts.engine.scheduling.scheduler import Batch, Join, Row
+from sayline_tts.engine.scheduling.cost_model import FRAME_TIME_SHARE, MAX_DECODE_GROUP, CostCurve, CostModel
+from sayline_tts.engine.scheduling.scheduler import Batch, Prefill, Row
 from sayline_tts.engine.segment import Sampling
 
 log = logging.getLogger(__name__)
 
 BUDGET_S = 2.5
-MOST_ROWS = 4096
-GROWTH = 4  # times the size before, at most
-NEAR = 0.1  # sizes that differ by less are the same
-STEPS = 6  # measured of each size: every other one can be twice as long, as the groups of the codec fall
+MAX_ROWS = 4096
+MAX_GROWTH = 4  # of a size over the one before
+MIN_GROWTH = 1.1  # sizes nearer than this count as the same
+STEPS = 6  # timed for each size: every other one can take twice as long, by how the codec's groups fall
 TEXT_TOKENS = 39
-PAST_POSITIONS = 150  # what a row looks back on in the middle of a usual segment: voice, text, speech
-NEIGHBOURS = 3  # rows whose slots lie side by side
-QUIET = 0.7  # share of the cores that was ours; with less, something else was going on and nothing is kept
+CONTEXT_POSITIONS = 150  # attended to by a row in the middle of a typical segment: voice, text, speech
+NEIGHBORS = 3  # rows in adjacent slots, before a gap
+MIN_CPU_SHARE = 0.7  # of the cores, used by this process; with less, the machine was busy and nothing is cached
 _SAMPLING = Sampling(0.5, None, float("inf"), 1, 0)
 
 
-def calibrated(model: Model, slots: int, runner: Runner, folder: Path | None = None) -> Costs:
-    """From the disk where this machine has been measured with this model, else measured now: at most some seconds.
+def load_or_profile(model: Model, slots: int, runner: ModelRunner, folder: Path | None = None) -> CostModel:
+    """Return the costs of `model` on this machine, from the cache or profiled now, which takes some seconds.
 
-    By the runner that shall speak, which must be idle until then.
+    Profiling uses `runner`, which must be idle until it returns. `folder`: of the cache; None: the user's.
     """
     key = _key(model, slots)
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     path = (folder or cache_folder()) / f"costs-{digest}.json"
     if (costs := _read(path, key)) is not None:
         return costs
-    costs, quiet = measure(model, slots, runner)
-    if quiet:
+    costs, undisturbed = profile(model, slots, runner)
+    if undisturbed:
         _write(path, key, costs)
     return costs
 
 
-def measure(model: Model, slots: int, runner: Runner, budget_s: float = BUDGET_S) -> tuple[Costs, bool]:
-    """Steps of more and more rows, up to those that fill a frame's time. And whether the machine was ours alone."""
-    most = min((slots - 1) * NEIGHBOURS // (NEIGHBOURS + 1) + 1, MOST_ROWS)
-    trial, steps = _Trial(model, runner), list[tuple[int, float]]()
-    trial.warm_up(most)
+def profile(model: Model, slots: int, runner: ModelRunner, budget_s: float = BUDGET_S) -> tuple[CostModel, bool]:
+    """Time steps of more and more rows, up to those that fill a frame's time.
+
+    Returns the costs, and whether this process had the machine to itself.
+    """
+    most = min((slots - 1) * NEIGHBORS // (NEIGHBORS + 1) + 1, MAX_ROWS)
+    profiler, steps = _Profiler(model, runner), list[tuple[int, float]]()
+    profiler.warm_up(most)
     start_s = time.perf_counter()
-    trial.prefill(min(most, 3))
+    profiler.prefill(min(most, 3))
     rows: int | None = 1
     while rows is not None:
-        steps.append((rows, trial.step(rows)))
+        steps.append((rows, profiler.step(rows)))
         left_ms = 1000 * (budget_s - (time.perf_counter() - start_s))
-        rows = _next_size(steps, SHARE * model.frame_ms, most, left_ms / (STEPS + 2))
-    return trial.costs(steps), trial.quiet
+        rows = _next_size(steps, FRAME_TIME_SHARE * model.frame_ms, most, left_ms / (STEPS + 2))
+    return profiler.costs(steps), profiler.undisturbed
 
 
 def _next_size(steps: list[tuple[int, float]], goal_ms: float, most: int, left_ms: float) -> int | None:
-    """Nearer to the size whose step takes `goal_ms`; None when that is found, or there is no time for it."""
+    """Return a size nearer to the one whose step takes `goal_ms`; None if it is found or would take too long."""
     (rows, step_ms), (fewer, fewer_ms) = steps[-1], steps[-2] if len(steps) > 1 else (0, 0.0)
     mean_ms = (step_ms - steps[0][1]) / rows
     slope_ms = max((step_ms - fewer_ms) / (rows - fewer), mean_ms / 2, 1e-3)
-    guess = min(rows + math.ceil((goal_ms - step_ms) / slope_ms), GROWTH * rows, most)
-    enough = guess <= rows * (1 + NEAR) or step_ms + slope_ms * (guess - rows) > left_ms
-    return None if enough else guess
+    guess = min(rows + math.ceil((goal_ms - step_ms) / slope_ms), MAX_GROWTH * rows, most)
+    done = guess <= rows * MIN_GROWTH or step_ms + slope_ms * (guess - rows) > left_ms
+    return None if done else guess
 
 
-class _Trial:
-    """Rows that speak to nobody. Who gets their slots begins anew in them."""
+class _Profiler:
+    """Steps rows without listeners. The slots are reset when utterances get them."""
 
-    def __init__(self, model: Model, runner: Runner) -> None:
+    def __init__(self, model: Model, runner: ModelRunner) -> None:
         self._runner, self._device, self._latent_dim = runner, model.device, len(model.flow_lm.bos_emb)
-        self._alone = model.device.type == "cpu" and torch.get_num_threads() == 1
+        self._checks_load = model.device.type == "cpu" and torch.get_num_threads() == 1
         shape = model.config.flow_lm.transformer
-        each = shape.kv_heads, PAST_POSITIONS, shape.head_dim
-        past = torch.randn(2, shape.num_layers, *each, generator=torch.Generator().manual_seed(0))
-        self._voice = Voice(*past)
-        self._joined = 0  # rows
-        self._flow: list[tuple[int, float]] = []
-        self._join: list[tuple[int, float]] = []
+        each = shape.kv_heads, CONTEXT_POSITIONS, shape.head_dim
+        context = torch.randn(2, shape.num_layers, *each, generator=torch.Generator().manual_seed(0))
+        self._voice = Voice(*context)
+        self._prefilled = 0  # rows
+        self._flow_lm: list[tuple[int, float]] = []
+        self._prefill: list[tuple[int, float]] = []
         self._groups: dict[int, list[float]] = defaultdict(list)
-        self.quiet = True
+        self.undisturbed = True
 
     def warm_up(self, most: int) -> None:
-        """Groups of each size: what is compiled when a size comes for the first time is not what it costs."""
-        threads = codec_threads(self._device)
-        for rows in range(threads, min(most, threads * GROUP) + 1, threads):
-            cues = [Cue(_slot(row), fresh=True, due_s=0.0) for row in range(rows)]
-            for sound in self._runner.codec.put(cues, torch.zeros(rows, self._latent_dim)):
-                sound.result()
-        self._runner.codec.costs()
+        """Decode groups of each size once: the first of a size may compile code."""
+        threads = decode_threads(self._device)
+        for rows in range(threads, min(most, threads * MAX_DECODE_GROUP) + 1, threads):
+            jobs = [FrameJob(_slot(row), fresh=True, due_s=0.0) for row in range(rows)]
+            for audio in self._runner.decode_queue.put(jobs, torch.zeros(rows, self._latent_dim)):
+                audio.result()
+        self._runner.decode_queue.costs()
 
     def prefill(self, most: int) -> None:
-        """Of usual segments; the first time is dearer than all others and is not counted."""
+        """Time prefill of 1 and of `most` typical segments, after one that does not count."""
         for count, rows in enumerate((1, 1, most)):
             batch = self._batch(range(rows), TEXT_TOKENS)
             output = self._run(batch)
-            self._join += [(batch.positions, output.cost_ms)] if count else []
-        self._joined = rows
-        self._runner.codec.costs()
+            self._prefill += [(batch.positions, output.cost_ms)] if count else []
+        self._prefilled = rows
+        self._runner.decode_queue.costs()
 
     def step(self, rows: int) -> float:
-        """Milliseconds of a step while the codec decodes the one before, as when all are served without a pause."""
-        if rows > self._joined:
-            self._run(self._batch(range(self._joined, rows), 1))
-            self._joined = rows
+        """Return the ms of a step while the codec decodes the last one, as under full load."""
+        if rows > self._prefilled:
+            self._run(self._batch(range(self._prefilled, rows), 1))
+            self._prefilled = rows
         batch = self._batch(range(rows))
-        done_s, flow_ms = [], []
+        done_s, flow_lm_ms = [], []
         before = self._runner.run(batch)
         for _ in range(STEPS + 1):
             output = self._runner.run(batch)
-            _decoded(before)
+            _wait_for_audio(before)
             before = output
             done_s.append(time.perf_counter())
-            flow_ms.append(output.cost_ms)
-        _decoded(before)
+            flow_lm_ms.append(output.cost_ms)
+        _wait_for_audio(before)
         step_ms = [1000 * (after - earlier) for earlier, after in pairwise(done_s)]
-        self._note(rows, fmean(flow_ms[1:]), median(step_ms))
+        self._record(rows, fmean(flow_lm_ms[1:]), median(step_ms))
         return median(step_ms)
 
-    def costs(self, steps: list[tuple[int, float]]) -> Costs:
+    def costs(self, steps: list[tuple[int, float]]) -> CostModel:
         groups = sorted((rows, fmean(costs_ms)) for rows, costs_ms in self._groups.items())
-        return Costs(*(Curve(_rising(points)) for points in (self._flow, self._join, groups, steps)))
+        return CostModel(
+            *(CostCurve(_non_decreasing(points)) for points in (self._flow_lm, self._prefill, groups, steps))
+        )
 
-    def _note(self, rows: int, flow_ms: float, step_ms: float) -> None:
-        self._flow.append((rows, flow_ms))
-        groups = self._runner.codec.costs()
+    def _record(self, rows: int, flow_lm_ms: float, step_ms: float) -> None:
+        self._flow_lm.append((rows, flow_lm_ms))
+        groups = self._runner.decode_queue.costs()
         for size, cost_ms in groups:
             self._groups[size].append(cost_ms)
         decoded = sum(size for size, _ in groups)
-        busy_ms = flow_ms + rows * sum(cost_ms for _, cost_ms in groups) / decoded
-        self.quiet = not self._alone or busy_ms >= QUIET * min(cores(), 1 + rows) * step_ms
+        busy_ms = flow_lm_ms + rows * sum(cost_ms for _, cost_ms in groups) / decoded
+        expected_ms = MIN_CPU_SHARE * min(usable_cores(), 1 + rows) * step_ms
+        self.undisturbed = not self._checks_load or busy_ms >= expected_ms
 
-    def _run(self, batch: Batch) -> Output:
+    def _run(self, batch: Batch) -> BatchOutput:
         output = self._runner.run(batch)
-        _decoded(output)
+        _wait_for_audio(output)
         return output
 
     def _batch(self, rows: range, tokens: int = 0) -> Batch:
-        join = Join((0,) * tokens, self._voice, fresh=True) if tokens else None
-        return Batch(tuple(Row(_slot(row), _SAMPLING, join) for row in rows))
+        prefill = Prefill((0,) * tokens, self._voice, fresh=True) if tokens else None
+        return Batch(tuple(Row(_slot(row), _SAMPLING, prefill) for row in rows))
 
 
-def _rising(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    """More never costs less: what says so is noise."""
+def _non_decreasing(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Raise each cost to those before it: where more rows seem to cost less, it is noise."""
     sizes, costs_ms = zip(*points, strict=True)
     return list(zip(sizes, accumulate(costs_ms, max), strict=True))
 
 
 def _slot(row: int) -> int:
-    """With gaps, as where some have come and gone and some are parked: neighbours can be cheaper than that."""
-    return row + row // NEIGHBOURS
+    """Return a slot for each row, with gaps as in use: adjacent slots can be cheaper than that."""
+    return row + row // NEIGHBORS
 
 
-def _decoded(output: Output) -> None:
-    """Wait for the codec; raises what it raised."""
-    for sound in output.sounds:
-        assert sound is not None, "nothing ends here"
-        sound.result()
+def _wait_for_audio(output: BatchOutput) -> None:
+    """Wait until all frames are decoded. Raises what decoding raised."""
+    for audio in output.audio:
+        assert audio is not None, "no frame is dropped while profiling"
+        audio.result()
 
 
 def cache_folder() -> Path:
-    """Where programs of this user keep what they can make again."""
+    """Return the user's cache folder of this program."""
     match sys.platform:
         case "darwin":
             base = Path.home() / "Library" / "Caches"
@@ -189,70 +196,70 @@ def cache_folder() -> Path:
 
 
 def _key(model: Model, slots: int) -> dict[str, Any]:
-    """All that decides what a step costs; our own code is a part of it."""
+    """Return everything that the cost of a step depends on, the engine's own code included."""
     parameters = list(model.flow_lm.parameters()) + list(model.mimi.parameters())
     return {
         "processor": _processor(model.device),
-        "cores": cores(),
+        "cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "model": model.checkpoint.name,
         "weights": sum(each.numel() for each in parameters),
         "precision": str(model.precision),
         "slots": slots,
-        "code": hashlib.sha256(b"".join(path.read_bytes() for path in _code())).hexdigest(),
+        "code": hashlib.sha256(b"".join(path.read_bytes() for path in _source_files())).hexdigest(),
     }
 
 
-def _code() -> list[Path]:
+def _source_files() -> list[Path]:
     return sorted(Path(__file__).parents[1].rglob("*.py"))
 
 
 def _processor(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    known = Path("/proc/cpuinfo")
-    if not known.exists():
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
         return platform.processor() or platform.machine()
-    facts = ("vendor_id", "model", "model name", "cpu family", "stepping", "flags", "CPU part", "Features")
-    first = known.read_text().split("\n\n")[0].splitlines()
-    return "; ".join(line for line in first if line.split("\t")[0].split(":")[0].strip() in facts)
+    fields = ("vendor_id", "model", "model name", "cpu family", "stepping", "flags", "CPU part", "Features")
+    first = cpuinfo.read_text().split("\n\n")[0].splitlines()
+    return "; ".join(line for line in first if line.split("\t")[0].split(":")[0].strip() in fields)
 
 
-def _read(path: Path, key: dict[str, Any]) -> Costs | None:
-    """None where there is nothing that can be used; then it is measured and written again."""
+def _read(path: Path, key: dict[str, Any]) -> CostModel | None:
+    """Return the cached costs; None if there are none or they cannot be used, so that they are profiled again."""
     try:
         found = json.loads(path.read_text())
         if found["key"] != key:
             return None
-        return Costs(**{name: _curve(found["costs"][name]) for name in _curves()})
+        return CostModel(**{name: _curve(found["costs"][name]) for name in _curve_names()})
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        log.warning("%s cannot be used (%s); steps are measured again", path, error)
+        log.warning("cannot use the cached step costs in %s (%s); profiling again", path, error)
         return None
 
 
-def _curve(points: Any) -> Curve:
-    """Raises `ValueError` or `TypeError` for what is none."""
+def _curve(points: Any) -> CostCurve:
+    """Return the curve of these points. Raises `ValueError` or `TypeError` if they are none."""
     read = [(int(size), float(cost_ms)) for size, cost_ms in points]
     sizes = [size for size, _ in read]
     if not read or sizes != sorted(set(sizes)) or not all(0 < cost_ms < float("inf") for _, cost_ms in read):
         raise ValueError("damaged")
-    return Curve(read)
+    return CostCurve(read)
 
 
-def _write(path: Path, key: dict[str, Any], costs: Costs) -> None:
-    """Through a temporary file, so that nobody ever reads half of it. Where it cannot be written, nothing is lost."""
-    data = {"key": key, "costs": {name: getattr(costs, name).points for name in _curves()}}
+def _write(path: Path, key: dict[str, Any], costs: CostModel) -> None:
+    """Write the costs through a temporary file, so that no reader sees half of it. Failure is logged only."""
+    data = {"key": key, "costs": {name: getattr(costs, name).points for name in _curve_names()}}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as part:
             json.dump(data, part)
         os.replace(part.name, path)
     except OSError as error:
-        log.warning("what steps cost here could not be kept: %s", error)
+        log.warning("could not cache the step costs, they will be profiled again at the next start: %s", error)
 
 
-def _curves() -> Iterator[str]:
-    return (each.name for each in dataclasses.fields(Costs))
+def _curve_names() -> Iterator[str]:
+    return (each.name for each in dataclasses.fields(CostModel))

@@ -1,7 +1,8 @@
-"""The sounds of one utterance, passed on one after the other in the order in which they were asked for.
+"""Audio of one utterance, passed on one frame after the other in the order in which the frames were queued.
 
-Speech comes from the codec's threads, a pause is there at once. Who encodes them needs each when all before it were
-taken, and never two at a time; so a pause waits here for the speech before it.
+Speech comes from the codec's worker threads; a silent frame is there at once. The consumer encodes a stream, so it
+needs each frame after all before it were consumed, and never two at a time: a silent frame waits here for the speech
+before it.
 """
 
 import threading
@@ -10,23 +11,23 @@ from concurrent.futures import Future
 
 import numpy as np
 
-Sound = Future[np.ndarray]
+Audio = Future[np.ndarray]
 
 
 class Relay:
-    """What is hung on a sound (`add_done_callback`), in order and by one thread, is done before the next one is there.
+    """Callbacks of a frame's future run in order and one at a time, before the next future is resolved.
 
-    That thread is the codec's, or, for a pause that follows nothing, the one that asked.
+    They run on a worker thread of the codec or, for a silent frame that follows nothing, on the thread that queued it.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: deque[tuple[Sound, Sound]] = deque()  # as it is made, as it is passed on
+        self._waiting: deque[tuple[Audio, Audio]] = deque()  # as made, as passed on
         self._passing = False
 
-    def put(self, made: Sound) -> Sound:
-        """The same, in its turn. It cannot be cancelled."""
-        passed: Sound = Future()
+    def put(self, made: Audio) -> Audio:
+        """Return a future for the same frame, resolved in its turn. It cannot be cancelled."""
+        passed: Audio = Future()
         passed.set_running_or_notify_cancel()
         with self._lock:
             self._waiting.append((made, passed))
@@ -34,13 +35,13 @@ class Relay:
         return passed
 
     @property
-    def waiting(self) -> set[Sound]:
-        """As they were put, what is not passed on yet."""
+    def waiting(self) -> set[Audio]:
+        """Frames, as they were put, that have not been passed on."""
         with self._lock:
             return {made for made, _ in self._waiting}
 
     def _pass_on(self) -> None:
-        """All that is there; if a thread is at it already, that one goes on with these."""
+        """Pass on all that is ready. If another thread is doing so, it takes these too."""
         while pair := self._take():
             made, passed = pair
             error = made.exception()
@@ -51,7 +52,7 @@ class Relay:
             with self._lock:
                 self._passing = False
 
-    def _take(self) -> tuple[Sound, Sound] | None:
+    def _take(self) -> tuple[Audio, Audio] | None:
         with self._lock:
             if self._passing or not self._waiting or not self._waiting[0][0].done():
                 return None
@@ -59,10 +60,10 @@ class Relay:
             return self._waiting.popleft()
 
 
-def silence(samples: int) -> Sound:
-    """One frame of zeros, made. All pauses share it, so nobody may write to it."""
+def silence(samples: int) -> Audio:
+    """Return one decoded frame of zeros, read-only because all pauses share it."""
     zeros = np.zeros(samples, np.float32)
     zeros.setflags(write=False)
-    made: Sound = Future()
+    made: Audio = Future()
     made.set_result(zeros)
     return made

@@ -1,8 +1,94 @@
-"""Who has a slot and which rows join or step now, by deadline. Bookkeeping only: slot numbers, never tensors.
+"""Scheduler: assigns slots and picks the rows of each step, by deadline. It handles slot numbers, never tensors.
 
-A row's lead says when its listener runs dry. Nobody steps while everybody has enough; when somebody presses, those who
-would press within a frame go with him, because a step of many costs little more than a step of few. Who is let in is
-said by `sayline_tts.engine.scheduling.admission`.
+Theory of operation
+===================
+
+A step is one pass of FlowLM over a batch of rows, one row a slot; each row yields one frame (80 ms of audio). A pass
+reads all weights whatever its size, so a step of many rows costs little more than a step of one. The scheduler
+therefore makes batches large and few, as late as the listeners' buffers permit, and breaks that rule only for rows that
+have no buffer yet.
+
+States
+------
+
+An utterance is WAITING (in the queue of `Admission`), RUNNING (has a slot), or over (FINISHED, CANCELLED, FAILED). It
+gets the lowest free slot when it is admitted and keeps it, also while it has no text, until `release`. Of a RUNNING
+utterance these count:
+
+- Its *lead*: ms of audio produced and not yet played. The listener runs dry when it reaches 0, so the lead is the
+  deadline of the next frame. It shrinks with the listener's playback clock and grows by one frame a step.
+- `max_lead_ms` (the server's default is 1000): with this lead the row is paused.
+- The *low-water mark*, half of `max_lead_ms`: with no more lead than this the row *wants a step*.
+- *Near underrun*: less than 120 ms of lead (or than the low-water mark, if that is lower).
+- *Awaiting first audio*: it was idle when text came, and has not had 240 ms of lead since. One frame lasts 80 ms only,
+  so the first three are made with priority.
+
+A row is *ready* if it has a segment to begin or to continue, less than `max_lead_ms` of lead, and is not over. A ready
+row that begins a segment is a *prefill row*: its tokens and the beginning-of-speech mark are processed in one pass,
+which yields its first frame. Any other ready row is a *decode row*: one position. Pauses take no step; the engine makes
+their frames in `commit`.
+
+Priority
+--------
+
+Rows are ordered by class, and within a class by lead, smallest first:
+
+1. near underrun,
+2. awaiting first audio,
+3. all others.
+
+Which rows are due
+------------------
+
+Applied to the ready prefill rows and to the ready decode rows separately:
+
+- If none of them wants a step or awaits first audio, none is due: nothing runs while every listener has more than half
+  its lead buffered.
+- If some await first audio and all others have more than 240 ms of lead, those that await are due alone.
+- Otherwise those that await first audio are due, and so are all rows whose lead is at most one frame above their
+  low-water mark: they would want a step within the next frame anyway. Together with the first rule this makes batches
+  full or nothing: rows fall into step with each other, and there is about one step a frame for everybody.
+
+Prefill
+-------
+
+Prefill takes time that decode rows may not have. The *slack* is the least lead of all ready decode rows, less what their
+own step costs (FlowLM, and two decode groups of the codec: the one under way and theirs); infinite without decode rows.
+All costs are ms by `CostModel`.
+
+- If the first prefill row awaits first audio and its prefill fits into the slack, the prefill rows that await first
+  audio run in a pass of their own, without decode rows: that is the shortest time to first audio.
+- Otherwise prefill rows share one pass with the decode rows that are due. If all of those await first audio themselves,
+  only prefill rows of the classes 1 and 2 may join, so that first audio does not wait for others.
+- Prefill rows are taken in their order for as long as the prefill of all of them fits into the slack and into
+  `PREFILL_BUDGET_MS`; the first of several that begin together shall not wait for the last.
+- The first of them is taken whatever it costs if no decode row runs, if it is near underrun, or if it awaits first audio
+  and the last batch had to skip such rows. So neither starves the other.
+
+Throttling
+----------
+
+The codec decodes frames on threads of its own. If it has more frames waiting than there are rows due, more latents would
+only lengthen its queue and delay urgent frames: then only rows that await first audio run, unless some row is near
+underrun, which lifts the limit for the whole batch. `throttled_until` tells the engine at which backlog to schedule
+again.
+
+Waking up
+---------
+
+After an empty batch nothing happens until an event (text, playback report, audio sent, a frame decoded, an utterance
+cancelled) or until `next_due_s`: when playback alone brings the first row to its low-water mark, or, from there on, near
+underrun; or when an idle utterance stops being load and the queue moves. A row whose audio has not been sent sets no
+timer, since the clock cannot bring its lead down any further.
+
+Invariants
+----------
+
+- A slot belongs to one utterance at a time. Only `release` frees it, and the engine calls that in `commit`, when no pass
+  is running: so never while a pass writes to the slot.
+- A batch has each slot at most once, in ascending order, and only RUNNING utterances with a segment.
+- A row that is not in the batch costs nothing and is not written to.
+- `WAITING` utterances are admitted in their order; nobody overtakes the queue.
 """
 
 import heapq
@@ -13,21 +99,21 @@ from dataclasses import dataclass
 
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.admission import Admission
-from sayline_tts.engine.scheduling.cost_model import GROUP, Costs
-from sayline_tts.engine.scheduling.utterance import NEWCOMER_MS, Status, Utterance
+from sayline_tts.engine.scheduling.cost_model import MAX_DECODE_GROUP, CostModel
+from sayline_tts.engine.scheduling.utterance import STARTUP_LEAD_MS, Status, Utterance
 from sayline_tts.engine.segment import Sampling
 
-JOIN_MS = 40.0  # of prefill in one step: the first of those who begin together shall not wait for the last
-LOOK_AGAIN_S = 0.001  # at the earliest, whatever rounding says
+PREFILL_BUDGET_MS = 40.0  # of one step
+MIN_WAIT_S = 0.001  # of a timer, so that rounding never makes it spin
 
 
 @dataclass(frozen=True, slots=True)
-class Join:
-    """What a row needs to begin a segment."""
+class Prefill:
+    """Input of a row that begins a segment."""
 
     tokens: tuple[int, ...]
-    voice: Voice | None  # begin behind this voice; None: go on from where the row is
-    fresh: bool  # first segment of its utterance: silence in the codec, noise from the seed
+    voice: Voice | None  # start behind this voice; None: continue from the row's state
+    fresh: bool  # first segment of its utterance: reset the codec's state, seed the noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +122,20 @@ class Row:
 
     slot: int
     sampling: Sampling
-    join: Join | None
+    prefill: Prefill | None  # None: a decode row
     discard: bool = False
     discard_on_eos: bool = False
-    due_s: float = 0.0  # when the listener has played all before this frame, by the clock
-    text_length: int = 0  # tokens of what it speaks, where somebody asks when its words are spoken
+    due_s: float = 0.0  # when the listener will have played everything before this frame, on the scheduler's clock
+    attention_tokens: int = 0  # tokens of its segment if their attention is to be captured, else 0
 
     @property
     def fresh(self) -> bool:
-        return self.join is not None and self.join.fresh
+        return self.prefill is not None and self.prefill.fresh
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """All that passes from the loop to the engine's thread: rows that join and rows that go on."""
+    """Prefill rows and decode rows of one step; all that passes from the scheduling thread to the engine's."""
 
     rows: tuple[Row, ...]
 
@@ -58,185 +144,186 @@ class Batch:
 
     @property
     def positions(self) -> int:
-        """Of its prefill."""
-        return _positions([len(row.join.tokens) for row in self.rows if row.join is not None])
+        """Positions of all its prefill rows."""
+        return _positions([len(row.prefill.tokens) for row in self.rows if row.prefill is not None])
 
     @property
-    def staying(self) -> int:
-        """Rows that go on."""
-        return sum(row.join is None for row in self.rows)
+    def decode_rows(self) -> int:
+        return sum(row.prefill is None for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """One who may step, as it is now."""
+    """A ready row, with its lead at the time of scheduling."""
 
     slot: int
     utterance: Utterance
     lead_ms: float
-    newcomer: bool
+    awaiting_first_audio: bool
 
     @property
-    def scarce(self) -> bool:
-        return not self.newcomer and self.lead_ms < self.utterance.scarce_ms
+    def near_underrun(self) -> bool:
+        return not self.awaiting_first_audio and self.lead_ms < self.utterance.near_underrun_ms
 
     @property
-    def presses(self) -> bool:
-        return self.newcomer or self.lead_ms <= self.utterance.enough_ms
+    def wants_step(self) -> bool:
+        return self.awaiting_first_audio or self.lead_ms <= self.utterance.low_water_ms
 
     @property
     def urgent(self) -> bool:
-        return self.newcomer or self.scarce
+        return self.awaiting_first_audio or self.near_underrun
 
     @property
-    def order(self) -> tuple[int, float]:
-        """Who is about to run dry, newcomers, the others; of each, who has least."""
-        return (0 if self.scarce else 1 if self.newcomer else 2, self.lead_ms)
+    def priority(self) -> tuple[int, float]:
+        """Smallest first."""
+        return (0 if self.near_underrun else 1 if self.awaiting_first_audio else 2, self.lead_ms)
 
     @property
-    def tokens(self) -> int | None:
-        """Of the segment that its step begins. None: it goes on."""
+    def prefill_tokens(self) -> int | None:
+        """Tokens of the segment that its step begins; None for a decode row."""
         segment = self.utterance.next_segment
         return None if segment is None else len(segment.tokens)
 
 
 class Scheduler:
-    """At most `slots` utterances have a slot."""
+    """Slots, admission and the choice of rows for at most `slots` utterances at once."""
 
     def __init__(
         self,
         slots: int,
         max_waiting: int,
         capacity: int | None = None,
-        costs: Costs | None = None,
+        costs: CostModel | None = None,
         frame_ms: float = 80.0,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._costs, self._frame_ms, self._now_s = costs or Costs(), frame_ms, now_s
+        self._costs, self._frame_ms, self._now_s = costs or CostModel(), frame_ms, now_s
         self.admission = Admission(slots, max_waiting, capacity, self._costs, frame_ms, now_s)
         self.running: dict[int, Utterance] = {}
-        self.held_frames: int | None = None  # rows were left out of the last batch until the codec is no further behind
-        self._free = list(range(slots))  # a heap: low slots first keeps the state small
-        self._owed = False  # newcomers had to let others pass
+        self.throttled_until: int | None = None  # the last batch left rows out until the backlog is no more than this
+        self._free_slots = list(range(slots))  # a heap: low slots first keeps the state small
+        self._first_audio_skipped = False  # the last batch had no room for rows that await first audio
 
     def add(self, utterance: Utterance) -> None:
-        if self.admission.ask(utterance):
-            self._seat(utterance)
+        """Give `utterance` a slot or a place in the queue. Raises `Full`."""
+        if self.admission.admit(utterance):
+            self._assign_slot(utterance)
 
     def schedule(self, backlog: int = 0) -> Batch:
-        """`backlog`: frames that the codec has not decoded yet."""
-        self.admission.look()
-        while (utterance := self.admission.next()) is not None:
-            self._seat(utterance)
-        now_s, self.held_frames = self._now_s(), None
+        """Return the rows to step now. `backlog`: frames that the codec has not decoded yet."""
+        self.admission.refresh()
+        while (utterance := self.admission.admit_next()) is not None:
+            self._assign_slot(utterance)
+        now_s, self.throttled_until = self._now_s(), None
         rows = sorted(self._choose(self._candidates(), backlog), key=lambda each: each.slot)
         return Batch(tuple(self._row(each, now_s) for each in rows))
 
     def next_due_s(self) -> float | None:
-        """Until the clock alone makes somebody due, where the last batch was empty."""
+        """Return the seconds until the clock alone makes a row due; None if it never does. After an empty batch."""
         due_s = [wait_s] if (wait_s := self.admission.next_due_s()) is not None else []
         for utterance in self.running.values():
             if not utterance.over and not utterance.idle:
-                enough = utterance.lead_ms > utterance.enough_ms
-                due_ms = utterance.due_in_ms(utterance.enough_ms if enough else utterance.scarce_ms)
+                above_mark = utterance.lead_ms > utterance.low_water_ms
+                due_ms = utterance.due_in_ms(utterance.low_water_ms if above_mark else utterance.near_underrun_ms)
                 due_s += [due_ms / 1000] if due_ms is not None else []
-        return max(min(due_s), LOOK_AGAIN_S) if due_s else None
+        return max(min(due_s), MIN_WAIT_S) if due_s else None
 
     def release(self) -> list[tuple[Utterance, int | None]]:
-        """Take out all that are over or complete, with the slots they had."""
-        gone: list[tuple[Utterance, int | None]] = []
+        """Remove all utterances that are over or complete. Returns them with the slots that they had."""
+        released: list[tuple[Utterance, int | None]] = []
         for slot, utterance in list(self.running.items()):
             if utterance.over or utterance.complete:
                 del self.running[slot]
-                heapq.heappush(self._free, slot)
-                gone.append((utterance, slot))
-        gone += [(waiting, None) for waiting in self.admission.waiting if waiting.over or waiting.complete]
-        for utterance, _ in gone:
-            self.admission.leave(utterance)
-        return gone
+                heapq.heappush(self._free_slots, slot)
+                released.append((utterance, slot))
+        released += [(waiting, None) for waiting in self.admission.waiting if waiting.over or waiting.complete]
+        for utterance, _ in released:
+            self.admission.remove(utterance)
+        return released
 
-    def _seat(self, utterance: Utterance) -> None:
+    def _assign_slot(self, utterance: Utterance) -> None:
         utterance.move(Status.RUNNING)
-        self.running[heapq.heappop(self._free)] = utterance
+        self.running[heapq.heappop(self._free_slots)] = utterance
 
     def _candidates(self) -> list[_Candidate]:
-        """All who may step, the most urgent first."""
+        """Return all ready rows by priority."""
         ready = [
-            _Candidate(slot, utterance, utterance.lead_ms, utterance.newcomer)
+            _Candidate(slot, utterance, utterance.lead_ms, utterance.awaiting_first_audio)
             for slot, utterance in self.running.items()
             if utterance.ready
         ]
-        return sorted(ready, key=lambda each: each.order)
+        return sorted(ready, key=lambda each: each.priority)
 
     def _choose(self, ready: list[_Candidate], backlog: int) -> list[_Candidate]:
-        """Newcomers join alone and wait for nobody, where those who listen have the time for that; else all are in one
-        pass, rows that join and rows that go on: it reads all weights only once.
-        """
-        joining = self._pressed([each for each in ready if each.tokens is not None])
-        going = self._pressed(staying := [each for each in ready if each.tokens is None])
-        slack_ms, pressed = self._slack_ms(staying), len(joining) + len(going)
-        newcomers = [each for each in joining if each.newcomer]
-        if newcomers and joining[0] is newcomers[0] and self._prefill_ms(newcomers[:1]) <= slack_ms:
-            joining, going = newcomers, []
-        elif going and all(each.newcomer for each in going):  # these are not to wait for others
-            joining = [each for each in joining if each.urgent]
-        joining = self._affordable(joining, slack_ms, len(going))
-        self._owed = bool(newcomers) and not any(each.newcomer for each in joining)
-        return self._not_held(going + joining, backlog, pressed)
+        """Return the rows of the next batch: prefill of first audio alone where there is time, else one mixed pass."""
+        prefill_rows = self._due([each for each in ready if each.prefill_tokens is not None])
+        decode_rows = self._due(ready_decode := [each for each in ready if each.prefill_tokens is None])
+        slack_ms, due = self._slack_ms(ready_decode), len(prefill_rows) + len(decode_rows)
+        first_audio = [each for each in prefill_rows if each.awaiting_first_audio]
+        if first_audio and prefill_rows[0] is first_audio[0] and self._prefill_ms(first_audio[:1]) <= slack_ms:
+            prefill_rows, decode_rows = first_audio, []
+        elif decode_rows and all(each.awaiting_first_audio for each in decode_rows):
+            prefill_rows = [each for each in prefill_rows if each.urgent]
+        prefill_rows = self._affordable(prefill_rows, slack_ms, len(decode_rows))
+        self._first_audio_skipped = bool(first_audio) and not any(each.awaiting_first_audio for each in prefill_rows)
+        return self._throttle(decode_rows + prefill_rows, backlog, due)
 
-    def _pressed(self, rows: list[_Candidate]) -> list[_Candidate]:
-        """Nobody, while nobody presses. Newcomers alone, while all others have more than they; else all who press or
-        will within a frame.
-        """
-        if not any(each.presses for each in rows):
+    def _due(self, rows: list[_Candidate]) -> list[_Candidate]:
+        """Return those that are to step now: none, those that await first audio, or a full batch."""
+        if not any(each.wants_step for each in rows):
             return []
-        newcomers = [each for each in rows if each.newcomer]
-        if newcomers and all(each.newcomer or each.lead_ms > NEWCOMER_MS for each in rows):
-            return newcomers
-        return [each for each in rows if each.newcomer or each.lead_ms <= each.utterance.enough_ms + self._frame_ms]
+        first_audio = [each for each in rows if each.awaiting_first_audio]
+        if first_audio and all(each.awaiting_first_audio or each.lead_ms > STARTUP_LEAD_MS for each in rows):
+            return first_audio
+        soon_ms = self._frame_ms
+        return [
+            each for each in rows if each.awaiting_first_audio or each.lead_ms <= each.utterance.low_water_ms + soon_ms
+        ]
 
-    def _slack_ms(self, staying: Sequence[_Candidate]) -> float:
-        """For prefill, until those who are being spoken must have their step, which takes time itself."""
-        if not staying:
+    def _slack_ms(self, ready_decode: Sequence[_Candidate]) -> float:
+        """Return the time for prefill until the decode rows must have made their own step."""
+        if not ready_decode:
             return math.inf
-        group_ms = self._costs.group(min(GROUP, len(staying)))  # the one that is decoded then, and theirs
-        return min(each.lead_ms for each in staying) - self._costs.flow(len(staying)) - 2 * group_ms
+        group_ms = self._costs.codec(min(MAX_DECODE_GROUP, len(ready_decode)))
+        step_ms = self._costs.flow_lm(len(ready_decode)) + 2 * group_ms  # the group under way, and theirs
+        return min(each.lead_ms for each in ready_decode) - step_ms
 
-    def _affordable(self, joining: Sequence[_Candidate], slack_ms: float, going: int) -> list[_Candidate]:
-        """As many as there is time for in one pass with so many who go on; the first in any case, if nobody does or it
-        is about to run dry, or a newcomer and the last pass had none.
-        """
-        budget_ms, count = min(JOIN_MS, slack_ms), 0
-        if joining and (not going or joining[0].scarce or (joining[0].newcomer and self._owed)):
+    def _affordable(self, prefill_rows: Sequence[_Candidate], slack_ms: float, decode_rows: int) -> list[_Candidate]:
+        """Return the first prefill rows for which there is time in one pass with so many decode rows."""
+        budget_ms, count = min(PREFILL_BUDGET_MS, slack_ms), 0
+        first = prefill_rows[0] if prefill_rows else None
+        starved = first is not None and first.awaiting_first_audio and self._first_audio_skipped
+        if first is not None and (not decode_rows or first.near_underrun or starved):
             count = 1
-        while count < len(joining) and self._prefill_ms(joining[: count + 1], going) <= budget_ms:
+        while count < len(prefill_rows) and self._prefill_ms(prefill_rows[: count + 1], decode_rows) <= budget_ms:
             count += 1
-        return list(joining[:count])
+        return list(prefill_rows[:count])
 
-    def _prefill_ms(self, joining: Sequence[_Candidate], going: int = 0) -> float:
-        return self._costs.prefill_ms(_positions([each.tokens or 0 for each in joining]), going)
+    def _prefill_ms(self, prefill_rows: Sequence[_Candidate], decode_rows: int = 0) -> float:
+        positions = _positions([each.prefill_tokens or 0 for each in prefill_rows])
+        return self._costs.prefill_ms(positions, decode_rows)
 
-    def _not_held(self, rows: list[_Candidate], backlog: int, pressed: int) -> list[_Candidate]:
-        """FlowLM is a step ahead of the codec and no more; newcomers do not wait for that, nor does silence."""
-        if backlog <= pressed or any(each.scarce for each in rows):
+    def _throttle(self, rows: list[_Candidate], backlog: int, due: int) -> list[_Candidate]:
+        """Leave out all but first audio while FlowLM is more than a step ahead of the codec."""
+        if backlog <= due or any(each.near_underrun for each in rows):
             return rows
-        self.held_frames = pressed
-        return [each for each in rows if each.newcomer]
+        self.throttled_until = due
+        return [each for each in rows if each.awaiting_first_audio]
 
     def _row(self, chosen: _Candidate, now_s: float) -> Row:
-        utterance, join = chosen.utterance, None
+        utterance, prefill = chosen.utterance, None
         if utterance.segment is None:
-            fresh = not utterance.begun
+            fresh = not utterance.slot_initialized
             segment = utterance.begin_segment()
             voice = utterance.voice if fresh or not utterance.continues else None
-            join = Join(segment.tokens, voice, fresh)
+            prefill = Prefill(segment.tokens, voice, fresh)
         due_s = now_s + chosen.lead_ms / 1000
         return Row(
-            chosen.slot, utterance.sampling, join, utterance.discard, utterance.discard_on_eos, due_s,
-            text_length=utterance.watched_tokens,
+            chosen.slot, utterance.sampling, prefill, utterance.discard, utterance.discard_on_eos, due_s,
+            attention_tokens=utterance.attention_tokens,
         )  # fmt: skip
 
 
-def _positions(tokens: Sequence[int]) -> int:
-    """Of a prefill of such texts: the mark where speech begins is behind each."""
-    return sum(tokens) + len(tokens)
+def _positions(token_counts: Sequence[int]) -> int:
+    """Return the positions of a prefill of such texts: the beginning-of-speech mark follows each of them."""
+    return sum(token_counts) + len(token_counts)

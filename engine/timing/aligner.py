@@ -1,8 +1,8 @@
-"""When each word of a segment is spoken, by where the model looks and what is heard. Online: told frame by frame.
+"""Online alignment of a segment's words with its audio, frame by frame, by the model's attention.
 
-At each frame the model's alignment heads spread their attention over the tokens of the text. A word is over when the
-next one outweighs it; that one begins with the first sound that is heard then. A word that the model leaves out gets a
-moment without length; one that it says twice keeps its first place.
+At each frame the alignment heads spread their attention over the tokens of the text. A word ends when the next one
+outweighs it; the next one begins with the first audible sound from then on. A word that the model skips gets zero
+length; one that it repeats keeps its first place.
 """
 
 from collections.abc import Sequence
@@ -10,72 +10,73 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SILENCE = 1e-3  # RMS of full scale: -60 dB
-HOPS = 8  # of a frame; each is sound or silence
-ABSENT = 1e-3  # with less attention than this a word is not being spoken: any later one may follow it
+SILENCE_RMS = 1e-3  # of full scale: -60 dB
+HOPS = 8  # a frame is divided into so many hops, each of which is audible or silent
+SKIPPED_WEIGHT = 1e-3  # with less attention than this a word is not being spoken: any later one may follow it
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """A word begins, or is over. `index` counts words of the segment."""
+class WordBoundary:
+    """Begin or end of a word. `index` counts the words of the segment."""
 
     index: int
     at_ms: float
-    over: bool
+    is_end: bool
 
 
 class Aligner:
-    """Of one segment. Every word begins once and is over once, in order, nothing before the frame that is told.
+    """Alignment of one segment. Each word begins once and ends once, in order, never before the current frame.
 
-    `owners`: for each token the word that it belongs to. A word without one begins with the next that has one.
-    Times are in ms of the utterance.
+    `word_ids`: for each token the index of its word. A word without tokens begins with the next one that has some.
+    `lead_ms`: how far attention runs ahead of the audio. Times are in ms of the utterance.
     """
 
-    def __init__(self, words: int, owners: Sequence[int], start_ms: float, frame_ms: float, lead_ms: float) -> None:
-        self._owners, self._words = np.asarray(owners), words
-        self._seen = np.unique(self._owners)  # words that can be looked at
+    def __init__(self, words: int, word_ids: Sequence[int], start_ms: float, frame_ms: float, lead_ms: float) -> None:
+        self._word_ids, self._words = np.asarray(word_ids), words
+        self._with_tokens = np.unique(self._word_ids)  # words that can be attended to
         self._end_ms, self._frame_ms, self._lead_ms = start_ms, frame_ms, lead_ms  # `_end_ms`: of the last frame
-        self._looked_at = -1  # the word that was last looked at
+        self._attended = -1  # the word that was last attended to
         self._before: np.ndarray = np.zeros(words)  # attention at the last frame, by words
-        self._due_ms: list[float] = []  # when words that were looked at may begin, from the first that has not
+        self._due_ms: list[float] = []  # when attended words may begin, from the first that has not
         self._begun = 0  # words
-        self._begun_ms = start_ms  # the last of them
-        self._over = 0  # words
+        self._begun_ms = start_ms  # of the last of them
+        self._ended = 0  # words
 
-    def step(self, attention: np.ndarray, pcm: np.ndarray) -> list[Moment]:
-        """A frame more: attention `[tokens]`, sound `[samples]`. What begins or is over in it."""
-        weights = np.bincount(self._owners, attention, self._words)
-        self._look(weights)
+    def step(self, attention: np.ndarray, pcm: np.ndarray) -> list[WordBoundary]:
+        """Take in one frame: attention `[tokens]`, PCM `[samples]`. Returns the boundaries in it."""
+        weights = np.bincount(self._word_ids, attention, self._words)
+        self._follow_attention(weights)
         self._before = weights
         start_ms, self._end_ms = self._end_ms, self._end_ms + self._frame_ms
-        return self._hear(start_ms, _audible(pcm))
+        return self._follow_audio(start_ms, _audible(pcm))
 
-    def finish(self) -> list[Moment]:
-        """Nothing of this segment comes any more."""
-        moments = self._close(self._end_ms)
+    def finish(self) -> list[WordBoundary]:
+        """End the segment. Returns all boundaries that are left."""
+        boundaries = self._close(self._end_ms)
         while self._begun < self._words:
-            moments += [self._begin(self._end_ms), *self._close(self._end_ms)]
-        return moments
+            boundaries += [self._begin(self._end_ms), *self._close(self._end_ms)]
+        return boundaries
 
-    def _look(self, weights: np.ndarray) -> None:
-        """Go on to later words, as far as attention does."""
+    def _follow_attention(self, weights: np.ndarray) -> None:
+        """Advance to later words as far as attention has."""
         while (following := self._following(weights)) is not None:
-            at_ms = self._crossing_ms(weights, self._looked_at, following)
-            self._due_ms += [at_ms] * (following - self._looked_at)
-            self._looked_at = following
+            at_ms = self._crossing_ms(weights, self._attended, following)
+            self._due_ms += [at_ms] * (following - self._attended)
+            self._attended = following
 
     def _following(self, weights: np.ndarray) -> int | None:
-        now = self._looked_at
-        later = self._seen[np.searchsorted(self._seen, now, side="right") :]
+        """Return the word that has taken over from the one last attended to, if one has."""
+        now = self._attended
+        later = self._with_tokens[np.searchsorted(self._with_tokens, now, side="right") :]
         if not len(later):
             return None
         if now < 0 or weights[later[0]] > weights[now]:
             return int(later[0])
         heaviest = int(later[weights[later].argmax()])
-        return heaviest if weights[now] < ABSENT and weights[heaviest] > weights[now] else None
+        return heaviest if weights[now] < SKIPPED_WEIGHT and weights[heaviest] > weights[now] else None
 
     def _crossing_ms(self, weights: np.ndarray, from_word: int, to_word: int) -> float:
-        """When the one began to outweigh the other: between the middles of the last frame and of this one."""
+        """Return when one word began to outweigh the other: between the middles of the last frame and of this one."""
         if from_word < 0:
             return self._end_ms
         before = float(self._before[from_word] - self._before[to_word])
@@ -83,46 +84,46 @@ class Aligner:
         share = before / (before + now) if before > 0 else 0.0
         return self._end_ms + (share - 0.5) * self._frame_ms + self._lead_ms
 
-    def _hear(self, start_ms: float, audible: np.ndarray) -> list[Moment]:
-        """Words that are due begin with the first sound from then on, each where the one before it is over."""
+    def _follow_audio(self, start_ms: float, audible: np.ndarray) -> list[WordBoundary]:
+        """Begin each due word with the first sound from then on, and end the one before it where its sound ends."""
         hop_ms = self._frame_ms / HOPS
-        moments: list[Moment] = []
+        boundaries: list[WordBoundary] = []
         while self._due_ms and self._due_ms[0] < self._end_ms:
             first = max(0, int((self._due_ms[0] - start_ms) / hop_ms))
             sounds = np.flatnonzero(audible[first:])
             if not len(sounds):
                 self._due_ms[0] = self._end_ms
-                moments += self._close(self._last_sound_ms(start_ms, audible[:first], hop_ms))
+                boundaries += self._close(self._last_sound_ms(start_ms, audible[:first], hop_ms))
                 break
             at_ms = max(self._begun_ms, start_ms + hop_ms * int(first + sounds[0]), self._due_ms.pop(0))
-            # What was silent before it belongs to neither.
-            moments += self._close(self._last_sound_ms(start_ms, audible[:first], hop_ms) if sounds[0] else at_ms)
-            moments.append(self._begin(at_ms))
+            # Silence before the sound belongs to neither word.
+            boundaries += self._close(self._last_sound_ms(start_ms, audible[:first], hop_ms) if sounds[0] else at_ms)
+            boundaries.append(self._begin(at_ms))
         if not audible.any() and self._begun == self._words:
-            moments += self._close(start_ms)
-        return moments
+            boundaries += self._close(start_ms)
+        return boundaries
 
-    def _begin(self, at_ms: float) -> Moment:
+    def _begin(self, at_ms: float) -> WordBoundary:
         self._begun, self._begun_ms = self._begun + 1, at_ms
-        return Moment(self._begun - 1, at_ms, over=False)
+        return WordBoundary(self._begun - 1, at_ms, is_end=False)
 
-    def _close(self, at_ms: float) -> list[Moment]:
-        """The word that is being spoken is over, if one is."""
-        if self._over == self._begun:
+    def _close(self, at_ms: float) -> list[WordBoundary]:
+        """End the word that is being spoken, if there is one."""
+        if self._ended == self._begun:
             return []
-        self._over = self._begun
-        return [Moment(self._begun - 1, max(at_ms, self._begun_ms), over=True)]
+        self._ended = self._begun
+        return [WordBoundary(self._begun - 1, max(at_ms, self._begun_ms), is_end=True)]
 
     @staticmethod
     def _last_sound_ms(start_ms: float, audible: np.ndarray, hop_ms: float) -> float:
-        """Where the last sound ends; where there is none, the beginning."""
+        """Return where the last sound ends; `start_ms` if there is none."""
         sounds = np.flatnonzero(audible)
         return start_ms + hop_ms * (int(sounds[-1]) + 1 if len(sounds) else 0)
 
 
 def _audible(pcm: np.ndarray) -> np.ndarray:
-    """Of each hop, whether it is more than silence. One alone is a click, as decoders make when they begin."""
+    """Return for each hop whether it is louder than silence. A single loud hop is a decoder's click and not audible."""
     parts = pcm.reshape(HOPS, -1)
-    loud = np.einsum("ij,ij->i", parts, parts) / parts.shape[1] > SILENCE**2
-    before, behind = np.append(False, loud[:-1]), np.append(loud[1:], True)  # the next frame is not there yet
+    loud = np.einsum("ij,ij->i", parts, parts) / parts.shape[1] > SILENCE_RMS**2
+    before, behind = np.append(False, loud[:-1]), np.append(loud[1:], True)  # the next frame is unknown: assume sound
     return np.asarray(loud & (before | behind))

@@ -1,7 +1,6 @@
-"""A machine of two cores that is a clock and some sums: the real books, FlowLM and codec only in what they cost.
+"""Discrete-event simulation of a server on two cores: real scheduling, with costs in place of FlowLM and the codec.
 
-FlowLM's thread goes before the codec's two, as in the server. Everything happens at a moment that follows from what
-was before, so a simulation gives the same every time.
+FlowLM's thread has priority over the codec's two, as in the server. A simulation is deterministic.
 """
 
 import heapq
@@ -19,11 +18,11 @@ import torch
 
 from sayline_tts.engine.engine import Engine, Event, FrameSpoken, UtteranceEnded
 from sayline_tts.engine.errors import Full
-from sayline_tts.engine.execution.decode_queue import Cue, first_group
-from sayline_tts.engine.execution.model_runner import Output, Runner
+from sayline_tts.engine.execution.decode_queue import FrameJob, next_group
+from sayline_tts.engine.execution.model_runner import BatchOutput, ModelRunner
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
-from sayline_tts.engine.scheduling.cost_model import Costs, Curve
+from sayline_tts.engine.scheduling.cost_model import CostModel, CostCurve
 from sayline_tts.engine.scheduling.scheduler import Batch
 from sayline_tts.engine.scheduling.utterance import Utterance
 from sayline_tts.engine.segment import Sampling, Segment, Silence
@@ -31,147 +30,148 @@ from sayline_tts.engine.segment import Sampling, Segment, Silence
 CORES, CODEC_THREADS = 2, 2
 FRAME_MS = 80.0
 VOICE = Voice(torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 1, 2))
-SOUND = np.ones(1, np.float32)
-# T(N) = 0.71 N / E * 1000 + 0.23 N + 8.2 ms on two cores, E = 600: so much CPU time, a quarter of each row's FlowLM's.
+SPEECH = np.ones(1, np.float32)
+# A step of N rows takes 0.71 N / E * 1000 + 0.23 N + 8.2 ms on two cores, E = 600. FlowLM has a quarter of each row's.
 ROW_CPU_MS = CORES * (0.71 / 600 * 1000 + 0.23)
 
 
-def line(base_ms: float, each_ms: float) -> Curve:
-    return Curve([(1, base_ms + each_ms), (100, base_ms + 100 * each_ms)])
+def line(base_ms: float, each_ms: float) -> CostCurve:
+    return CostCurve([(1, base_ms + each_ms), (100, base_ms + 100 * each_ms)])
 
 
-def costs_of(slowness: float = 1.0) -> Costs:
+def costs_of(slowness: float = 1.0) -> CostModel:
     each_ms = ROW_CPU_MS * slowness
-    return Costs(
-        flow=line(8.2, each_ms / 4),
-        join=line(8.2, each_ms / 6),
-        group=Curve([(1, each_ms * 3 / 4), (8, 8 * each_ms * 3 / 4)]),
+    return CostModel(
+        flow_lm=line(8.2, each_ms / 4),
+        prefill=line(8.2, each_ms / 6),
+        codec=CostCurve([(1, each_ms * 3 / 4), (8, 8 * each_ms * 3 / 4)]),
         step=line(8.2, each_ms / CORES),
     )
 
 
 @dataclass(eq=False)
 class Listener:
-    """Plays from the first frame on, without a pause; counts what came too late."""
+    """Plays without a pause from the first frame on; counts frames that come too late."""
 
-    came_ms: float
+    joined_ms: float
     now_ms: Callable[[], float]
     first_ms: float = math.nan
     frames: int = 0
-    dry_ms: float = 0.0
+    underrun_ms: float = 0.0
     stalls: int = 0
-    silent: list[bool] = field(default_factory=list)  # of each frame
-    most_ahead_ms: float = 0.0
+    silent: list[bool] = field(default_factory=list)  # for each frame
+    max_lead_ms: float = 0.0
     ended: bool = False
 
     @property
     def waited_ms(self) -> float:
-        return self.first_ms - self.came_ms
+        return self.first_ms - self.joined_ms
 
     def played_ms(self) -> float:
         if not self.frames:
             return 0.0
-        return min(self.frames * FRAME_MS, self.now_ms() - self.first_ms - self.dry_ms)
+        return min(self.frames * FRAME_MS, self.now_ms() - self.first_ms - self.underrun_ms)
 
-    def hear(self, sound: Future[np.ndarray]) -> None:
-        self.silent.append(not sound.result().any())
+    def on_audio(self, audio: Future[np.ndarray]) -> None:
+        self.silent.append(not audio.result().any())
         now_ms = self.now_ms()
         if not self.frames:
             self.first_ms = now_ms
-        late_ms = now_ms - (self.first_ms + self.dry_ms + self.frames * FRAME_MS)
+        late_ms = now_ms - (self.first_ms + self.underrun_ms + self.frames * FRAME_MS)
         if late_ms > 1e-6:
-            self.stalls, self.dry_ms = self.stalls + 1, self.dry_ms + late_ms
+            self.stalls, self.underrun_ms = self.stalls + 1, self.underrun_ms + late_ms
         self.frames += 1
-        self.most_ahead_ms = max(self.most_ahead_ms, self.frames * FRAME_MS - self.played_ms())
+        self.max_lead_ms = max(self.max_lead_ms, self.frames * FRAME_MS - self.played_ms())
 
 
 @dataclass(eq=False)
 class Job:
-    """Work on a core; `done` when so much CPU time was spent."""
+    """Work on a core; `done` is called when `left_ms` of CPU time are spent."""
 
     left_ms: float
     done: Callable[[], None]
 
 
 @dataclass
-class Codec:
-    """The queue of `sayline_tts.engine.execution.decode_queue`, with the clock for threads."""
+class SimulatedDecodeQueue:
+    """The decode queue with its real choice of groups, and simulated time instead of threads."""
 
     machine: "Machine"
-    waiting: dict[int, deque[tuple[Cue, Future[np.ndarray]]]] = field(default_factory=dict)
+    waiting: dict[int, deque[tuple[FrameJob, Future[np.ndarray]]]] = field(default_factory=dict)
     busy: set[int] = field(default_factory=set)
 
     @property
     def backlog(self) -> int:
         return len(self.busy) + sum(map(len, self.waiting.values()))
 
-    def follows(self, frames: int) -> bool:
-        return self.backlog <= frames  # the machine looks again after each event anyway
+    def caught_up(self, frames: int) -> bool:
+        return self.backlog <= frames  # the machine schedules again after each event anyway
 
-    def drop(self, slot: int, sounds: Collection[Future[np.ndarray]]) -> None:
-        if left := deque(each for each in self.waiting.pop(slot, ()) if each[1] not in sounds):
-            self.waiting[slot] = left
+    def drop(self, slot: int, unwanted: Collection[Future[np.ndarray]]) -> None:
+        if kept := deque(each for each in self.waiting.pop(slot, ()) if each[1] not in unwanted):
+            self.waiting[slot] = kept
 
     def costs(self) -> list[tuple[int, float]]:
         return []
 
-    def put(self, cue: Cue) -> Future[np.ndarray]:
-        sound: Future[np.ndarray] = Future()
-        self.waiting.setdefault(cue.slot, deque()).append((cue, sound))
-        return sound
+    def put(self, job: FrameJob) -> Future[np.ndarray]:
+        audio: Future[np.ndarray] = Future()
+        self.waiting.setdefault(job.slot, deque()).append((job, audio))
+        return audio
 
     def take(self) -> Job | None:
         heads = [frames[0][0] for slot, frames in self.waiting.items() if slot not in self.busy]
-        chosen = first_group(heads, self.machine.now_s(), CODEC_THREADS, self.machine.truth.group)
-        group = [self.waiting[cue.slot].popleft() for cue in chosen]
+        chosen = next_group(heads, self.machine.now_s(), CODEC_THREADS, self.machine.actual.codec)
+        group = [self.waiting[job.slot].popleft() for job in chosen]
         self.waiting = {slot: frames for slot, frames in self.waiting.items() if frames}
-        self.busy |= {cue.slot for cue, _ in group}
+        self.busy |= {job.slot for job, _ in group}
 
         def done() -> None:
-            self.busy -= {cue.slot for cue, _ in group}
-            for _, sound in group:
-                sound.set_result(SOUND)
+            self.busy -= {job.slot for job, _ in group}
+            for _, audio in group:
+                audio.set_result(SPEECH)
 
-        return Job(self.machine.truth.group(len(group)), done) if group else None
+        return Job(self.machine.actual.codec(len(group)), done) if group else None
 
 
 class Machine(Engine):
-    """`truth` is what things cost; the engine knows `costs`."""
+    """An engine on the simulated machine. `actual`: the costs of this machine, which the engine's model starts with."""
 
-    def __init__(self, truth: Costs, slots: int = 256, max_waiting: int = 0, capacity: int | None = None) -> None:
+    def __init__(self, actual: CostModel, slots: int = 256, max_waiting: int = 0, capacity: int | None = None) -> None:
         self.now_ms = 0.0
         model = SimpleNamespace(frame_ms=FRAME_MS, frame_samples=1, heads=None)
-        self._books(cast(Model, model), slots, max_waiting, capacity, self.now_s)
-        self._costs.take(truth)
-        self.truth, self.codec = truth, Codec(self)
-        self._runner = cast(Runner, SimpleNamespace(codec=self.codec))
+        self._init_scheduling(cast(Model, model), slots, max_waiting, capacity, self.now_s)
+        self._costs.update(actual)
+        self.actual, self.decode_queue = actual, SimulatedDecodeQueue(self)
+        self._runner = cast(ModelRunner, SimpleNamespace(decode_queue=self.decode_queue))
         self.listeners: dict[Utterance, Listener] = {}
-        self.everybody: list[Listener] = []
+        self.all_listeners: list[Listener] = []
         self.steps: list[tuple[float, Batch]] = []
         self.full: list[float] = []  # retry_after_ms
-        self._flow: Job | None = None
+        self._flow_lm: Job | None = None
         self._decoding: list[Job] = []
-        self._coming: list[tuple[float, int, Callable[[], object]]] = []
+        self._timers: list[tuple[float, int, Callable[[], object]]] = []
         self._number = count()
 
     def now_s(self) -> float:
         return self.now_ms / 1000
 
     def at(self, when_ms: float, do: Callable[[], object]) -> None:
-        heapq.heappush(self._coming, (when_ms, next(self._number), do))
+        heapq.heappush(self._timers, (when_ms, next(self._number), do))
 
     def stall(self, cpu_ms: float) -> None:
-        """Something else takes FlowLM's core."""
-        before = self._flow
-        self._flow = Job(cpu_ms + (before.left_ms if before else 0.0), before.done if before else lambda: None)
+        """Keep FlowLM's core busy with something else."""
+        before = self._flow_lm
+        self._flow_lm = Job(cpu_ms + (before.left_ms if before else 0.0), before.done if before else lambda: None)
 
-    def join(self, frames: int, segment_frames: int = 60, tokens: int = 40, **more: bool) -> Listener:
-        """Somebody who listens to so much speech."""
-        whole, rest = divmod(frames, segment_frames)
-        lengths = [segment_frames] * whole + [rest] * (rest > 0)
-        return self.listen([Segment("", (0,) * tokens, length, 0) for length in lengths], **more)
+    def add_speech(self, frames: int, segment_frames: int = 60, tokens: int = 40, **more: bool) -> Listener:
+        """Add a listener to `frames` of speech, in segments."""
+        full, rest = divmod(frames, segment_frames)
+        lengths = [segment_frames] * full + [rest] * (rest > 0)
+        return self.add_parts([Segment("", (0,) * tokens, length, 0) for length in lengths], **more)
 
-    def listen(self, parts: Sequence[Segment | Silence], **more: bool) -> Listener:
+    def add_parts(self, parts: Sequence[Segment | Silence], **more: bool) -> Listener:
+        """Add a listener to segments and pauses."""
         listener = Listener(self.now_ms, lambda: self.now_ms)
         utterance = Utterance(
             VOICE,
@@ -191,7 +191,7 @@ class Machine(Engine):
             self.full.append(full.retry_after_ms)
             return listener
         self.listeners[utterance] = listener
-        self.everybody.append(listener)
+        self.all_listeners.append(listener)
         return listener
 
     def run_until(self, end_ms: float) -> None:
@@ -201,55 +201,55 @@ class Machine(Engine):
             self._advance()
 
     def _begin_work(self) -> None:
-        while len(self._decoding) < CODEC_THREADS and (job := self.codec.take()):
+        while len(self._decoding) < CODEC_THREADS and (job := self.decode_queue.take()):
             self._decoding.append(job)
-        while self._flow is None:
+        while self._flow_lm is None:
             if batch := self.schedule():
                 self.steps.append((self.now_ms, batch))
-                self._flow = self._job(batch)
-            elif not self._take_in(self.commit(batch, None)):
+                self._flow_lm = self._job(batch)
+            elif not self._handle(self.commit(batch, None)):
                 if (due_s := self.next_due_s()) is not None:
                     self.at(self.now_ms + 1000 * due_s, lambda: None)
                 return
 
     def _advance(self) -> None:
-        """To the next moment at which something is done, or comes."""
-        share = min(1.0, (CORES - (self._flow is not None)) / max(1, len(self._decoding)))
-        ends = [job.left_ms / share for job in self._decoding] + [self._flow.left_ms if self._flow else math.inf]
-        passed_ms = max(0.0, min(min(ends), self._coming[0][0] - self.now_ms))
+        """Advance the clock to the next event: a job done, or a timer."""
+        share = min(1.0, (CORES - (self._flow_lm is not None)) / max(1, len(self._decoding)))
+        ends = [job.left_ms / share for job in self._decoding] + [self._flow_lm.left_ms if self._flow_lm else math.inf]
+        passed_ms = max(0.0, min(min(ends), self._timers[0][0] - self.now_ms))
         self.now_ms += passed_ms
         for job in self._decoding:
             job.left_ms -= passed_ms * share
-        if self._flow is not None:
-            self._flow.left_ms -= passed_ms
-            if self._flow.left_ms <= 1e-9:
-                job, self._flow = self._flow, None
+        if self._flow_lm is not None:
+            self._flow_lm.left_ms -= passed_ms
+            if self._flow_lm.left_ms <= 1e-9:
+                job, self._flow_lm = self._flow_lm, None
                 job.done()
         for job in [job for job in self._decoding if job.left_ms <= 1e-9]:
             self._decoding.remove(job)
             job.done()
-        while self._coming and self._coming[0][0] <= self.now_ms + 1e-9:
-            heapq.heappop(self._coming)[2]()
+        while self._timers and self._timers[0][0] <= self.now_ms + 1e-9:
+            heapq.heappop(self._timers)[2]()
 
     def _job(self, batch: Batch) -> Job:
-        staying, positions = batch.staying, batch.positions
-        cost_ms = self.truth.flow(staying) if staying else 0.0
-        cost_ms += self.truth.prefill_ms(positions, staying) if positions else 0.0
-        return Job(cost_ms, lambda: self._stepped(batch, cost_ms))
+        decode_rows, positions = batch.decode_rows, batch.positions
+        cost_ms = self.actual.flow_lm(decode_rows) if decode_rows else 0.0
+        cost_ms += self.actual.prefill_ms(positions, decode_rows) if positions else 0.0
+        return Job(cost_ms, lambda: self._finish_step(batch, cost_ms))
 
-    def _stepped(self, batch: Batch, cost_ms: float) -> None:
-        sounds: list[Future[np.ndarray] | None] = [
-            self.codec.put(Cue(row.slot, row.fresh, row.due_s)) for row in batch.rows
+    def _finish_step(self, batch: Batch, cost_ms: float) -> None:
+        audio: list[Future[np.ndarray] | None] = [
+            self.decode_queue.put(FrameJob(row.slot, row.fresh, row.due_s)) for row in batch.rows
         ]
-        output = Output(torch.zeros(0), [False] * len(sounds), sounds, [None] * len(sounds), cost_ms)
-        self._take_in(self.commit(batch, output))
+        output = BatchOutput(torch.zeros(0), [False] * len(audio), audio, [None] * len(audio), cost_ms)
+        self._handle(self.commit(batch, output))
 
-    def _take_in(self, events: list[Event]) -> bool:
-        """Was there any?"""
+    def _handle(self, events: list[Event]) -> bool:
+        """Pass events to the listeners. Returns whether there were any."""
         for event in events:
             match event:
-                case FrameSpoken(utterance=utterance, sound=sound):
-                    sound.add_done_callback(self.listeners[utterance].hear)
+                case FrameSpoken(utterance=utterance, audio=audio):
+                    audio.add_done_callback(self.listeners[utterance].on_audio)
                 case UtteranceEnded(utterance=utterance):
                     self.listeners[utterance].ended = True
         return bool(events)

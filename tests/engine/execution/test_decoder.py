@@ -1,4 +1,4 @@
-"""engine/execution/decoder.py: here or in a process of its own, the same sound from the same memory."""
+"""Worker processes decode the same audio as the main process, from the same shared state."""
 
 import logging
 import os
@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from sayline_tts.engine.execution.decoder import Decoder, LocalDecoder, ProcessDecoder, can_fork, decoders
+from sayline_tts.engine.execution.decoder import Decoder, LocalDecoder, ProcessDecoder, can_fork, make_decoders
 from sayline_tts.engine.models.mimi import MimiState
 from sayline_tts.engine.models.model import Model
 
 CPU = torch.device("cpu")
-SLOTS = 40  # more than a page has
+SLOTS = 40  # more than one page of the cache
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks processes that may use torch")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
 
 
 def latents(rows: int, seed: int) -> Tensor:
@@ -27,58 +27,56 @@ def latents(rows: int, seed: int) -> Tensor:
 
 
 @pytest.fixture
-def apart(model: Model) -> Iterator[list[Decoder]]:
-    """Two processes."""
-    both = decoders(model.mimi, CPU, SLOTS, 2, 0, apart=True)
+def workers(model: Model) -> Iterator[list[Decoder]]:
+    """Two worker processes."""
+    both = make_decoders(model.mimi, CPU, SLOTS, 2, 0, in_processes=True)
     yield both
     for decoder in both:
         decoder.close()
 
 
-def processes(apart: list[Decoder]) -> list[int]:
-    found = [decoder._process.pid for decoder in apart if isinstance(decoder, ProcessDecoder)]
+def process_ids(workers: list[Decoder]) -> list[int]:
+    found = [decoder._process.pid for decoder in workers if isinstance(decoder, ProcessDecoder)]
     return [pid for pid in found if pid is not None]
 
 
-def test_processes_by_turns_equal_this_one_alone(model: Model, apart: list[Decoder]) -> None:
-    """Their memory is one: what a process began, another goes on with."""
-    alone, slots = LocalDecoder(model.mimi, CPU, SLOTS), [0, 3, 39]
+def test_alternating_processes_equal_one_local_decoder(model: Model, workers: list[Decoder]) -> None:
+    """They share their state: one process continues what another began."""
+    local, slots = LocalDecoder(model.mimi, CPU, SLOTS), [0, 3, 39]
     for turn in range(6):
         fresh = [3] if turn == 3 else slots if turn == 0 else []
-        expected, _ = alone.decode(fresh, slots, latents(3, turn))
-        heard, cost_ms = apart[turn % 2].decode(fresh, slots, latents(3, turn))
-        np.testing.assert_allclose(heard, expected, atol=1e-6)
+        expected, _ = local.decode(fresh, slots, latents(3, turn))
+        pcm, cost_ms = workers[turn % 2].decode(fresh, slots, latents(3, turn))
+        np.testing.assert_allclose(pcm, expected, atol=1e-6)
         assert cost_ms > 0
-    assert len({os.getpid(), *processes(apart)}) == 3
+    assert len({os.getpid(), *process_ids(workers)}) == 3
 
 
-def test_a_pass_that_fails_is_told_and_the_process_goes_on(
-    apart: list[Decoder], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_failed_pass_raises_and_the_process_continues(workers: list[Decoder], caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(RuntimeError, match="codec failed"):
-        apart[0].decode([], [0], torch.zeros(1, 7))
-    pcm, _ = apart[0].decode([0], [0], latents(1, 0))
+        workers[0].decode([], [0], torch.zeros(1, 7))
+    pcm, _ = workers[0].decode([0], [0], latents(1, 0))
     assert np.abs(pcm).max() > 0
 
 
-def test_where_a_process_dies_its_pass_fails_and_this_one_does_the_rest(
-    model: Model, apart: list[Decoder], caplog: pytest.LogCaptureFixture
+def test_dead_process_fails_one_pass_and_the_main_process_takes_over(
+    model: Model, workers: list[Decoder], caplog: pytest.LogCaptureFixture
 ) -> None:
-    before, _ = apart[0].decode([5], [5], latents(1, 0))
-    os.kill(processes(apart)[0], signal.SIGKILL)
+    before, _ = workers[0].decode([5], [5], latents(1, 0))
+    os.kill(process_ids(workers)[0], signal.SIGKILL)
     with caplog.at_level(logging.ERROR), pytest.raises(RuntimeError, match="died"):
-        apart[0].decode([], [6], latents(1, 1))
+        workers[0].decode([], [6], latents(1, 1))
     assert "exit code -9" in caplog.text
-    alone = LocalDecoder(model.mimi, CPU, SLOTS)
-    assert np.array_equal(alone.decode([5], [5], latents(1, 0))[0], before)
-    for decoder in apart:  # the dead one is stood in for, the other one lives
-        expected, _ = alone.decode([], [5], latents(1, 2))
+    local = LocalDecoder(model.mimi, CPU, SLOTS)
+    assert np.array_equal(local.decode([5], [5], latents(1, 0))[0], before)
+    for decoder in workers:  # the first is dead and replaced, the second is alive
+        expected, _ = local.decode([], [5], latents(1, 2))
         np.testing.assert_allclose(decoder.decode([], [5], latents(1, 2))[0], expected, atol=1e-6)
 
 
-def test_they_end_when_they_are_told(apart: list[Decoder]) -> None:
-    pids = processes(apart)
-    for decoder in apart:
+def test_processes_end_on_close(workers: list[Decoder]) -> None:
+    pids = process_ids(workers)
+    for decoder in workers:
         decoder.close()
         decoder.close()
     for pid in pids:
@@ -86,30 +84,30 @@ def test_they_end_when_they_are_told(apart: list[Decoder]) -> None:
             os.kill(pid, 0)
 
 
-def test_they_end_when_the_first_process_is_killed(model: Model) -> None:
-    """A kill leaves it no time to tell anybody."""
-    told, theirs = os.pipe()
-    if (first := os.fork()) == 0:
-        apart = decoders(model.mimi, CPU, 1, 2, 0, apart=True)
-        os.write(theirs, " ".join(map(str, processes(apart))).encode())
+def test_processes_end_when_their_parent_is_killed(model: Model) -> None:
+    """SIGKILL leaves the parent no time to close them."""
+    receiver, sender = os.pipe()
+    if (parent := os.fork()) == 0:
+        workers = make_decoders(model.mimi, CPU, 1, 2, 0, in_processes=True)
+        os.write(sender, " ".join(map(str, process_ids(workers))).encode())
         signal.pause()
-    pids = list(map(int, os.read(told, 100).split()))
-    endings = [os.pidfd_open(pid) for pid in pids]
-    os.kill(first, signal.SIGKILL)
-    os.waitpid(first, 0)
-    for ending in endings:
-        assert select.select([ending], [], [], 30)[0], "it lives on"
-    for descriptor in (*endings, told, theirs):
+    pids = list(map(int, os.read(receiver, 100).split()))
+    pidfds = [os.pidfd_open(pid) for pid in pids]
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    for pidfd in pidfds:
+        assert select.select([pidfd], [], [], 30)[0], "the process is still running"
+    for descriptor in (*pidfds, receiver, sender):
         os.close(descriptor)
 
 
-def test_without_apart_all_decode_here_over_one_memory(model: Model) -> None:
-    here = decoders(model.mimi, CPU, 2, 3, 0, apart=False)
-    assert len(here) == 3
-    assert len(set(map(id, here))) == 1
+def test_local_decoders_share_one_state(model: Model) -> None:
+    local = make_decoders(model.mimi, CPU, 2, 3, 0, in_processes=False)
+    assert len(local) == 3
+    assert len(set(map(id, local))) == 1
 
 
-def test_nobody_forks_where_it_cannot_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_fork_on_accelerators_with_threads_or_outside_linux(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not can_fork(torch.device("cuda"))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     assert not can_fork(CPU)
@@ -117,7 +115,7 @@ def test_nobody_forks_where_it_cannot_work(monkeypatch: pytest.MonkeyPatch) -> N
     assert not can_fork(CPU)
 
 
-def test_memory_that_is_shared_costs_nothing_until_it_is_used(model: Model) -> None:
+def test_shared_memory_is_not_resident_until_it_is_used(model: Model) -> None:
     before = shared_kb()
     state = MimiState(model.mimi, CPU, 4096, shared=True)
     assert shared_kb() - before < 1000

@@ -1,4 +1,4 @@
-"""engine/execution/profiling.py: measured by real steps, kept on the disk, measured again where that is no use."""
+"""Costs are profiled with real steps, cached on disk, and profiled again if the cache cannot be used."""
 
 import json
 from collections.abc import Iterator
@@ -9,45 +9,45 @@ import torch
 
 from sayline_tts.engine.engine import Engine
 from sayline_tts.engine.execution import profiling
-from sayline_tts.engine.execution.model_runner import Runner
-from sayline_tts.engine.execution.profiling import _next_size, cache_folder, calibrated, measure
+from sayline_tts.engine.execution.model_runner import ModelRunner
+from sayline_tts.engine.execution.profiling import _next_size, cache_folder, load_or_profile, profile
 from sayline_tts.engine.models.model import Model
-from sayline_tts.engine.scheduling.cost_model import Costs, Curve
+from sayline_tts.engine.scheduling.cost_model import CostModel, CostCurve
 
-COSTS = Costs(Curve([(1, 1.0)]), Curve([(40, 2.0)]), Curve([(1, 3.0)]), Curve([(1, 4.0), (8, 9.0)]))
+COSTS = CostModel(CostCurve([(1, 1.0)]), CostCurve([(40, 2.0)]), CostCurve([(1, 3.0)]), CostCurve([(1, 4.0), (8, 9.0)]))
 
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Counts measurements, which cost nothing here."""
-    times: list[int] = []
+def profiled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Replace profiling by constants and record the slots of each call."""
+    calls: list[int] = []
 
-    def fake(model: Model, slots: int, runner: Runner) -> tuple[Costs, bool]:
-        times.append(slots)
+    def fake(model: Model, slots: int, runner: ModelRunner) -> tuple[CostModel, bool]:
+        calls.append(slots)
         return COSTS, True
 
-    monkeypatch.setattr(profiling, "measure", fake)
-    return times
+    monkeypatch.setattr(profiling, "profile", fake)
+    return calls
 
 
 @pytest.fixture
-def runner(model: Model) -> Iterator[Runner]:
-    runner = Runner(model, 8, Costs().group)
+def runner(model: Model) -> Iterator[ModelRunner]:
+    runner = ModelRunner(model, 8, CostModel().codec)
     yield runner
     runner.close()
 
 
-def test_real_steps_say_what_steps_cost(model: Model, runner: Runner) -> None:
-    costs, _ = measure(model, 8, runner, budget_s=0.3)
+def test_real_steps_are_profiled(model: Model, runner: ModelRunner) -> None:
+    costs, _ = profile(model, 8, runner, budget_s=0.3)
     assert costs.step is not None
-    for curve in (costs.flow, costs.join, costs.group, costs.step):
+    for curve in (costs.flow_lm, costs.prefill, costs.codec, costs.step):
         assert all(cost_ms > 0 for _, cost_ms in curve.points)
         assert curve.points == sorted(curve.points)
     assert costs.step.points[-1][0] <= 6, "with a gap in every four there is room for no more"
     assert 1 <= costs.capacity(model.frame_ms, 4) <= 4
 
 
-def test_sizes_grow_towards_the_one_that_fills_the_time_and_no_further() -> None:
+def test_sizes_grow_towards_the_one_that_fills_a_frame() -> None:
     steps = [(1, 10.0)]
     for _ in range(10):
         rows = _next_size(steps, 72.0, 256, 1e9)
@@ -58,39 +58,39 @@ def test_sizes_grow_towards_the_one_that_fills_the_time_and_no_further() -> None
     assert 58 <= steps[-1][0] <= 68
 
 
-def test_a_slow_model_is_not_tried_for_longer_than_there_is_time() -> None:
+def test_profiling_of_a_slow_model_stops_in_time() -> None:
     assert _next_size([(1, 60.0)], 72.0, 256, left_ms=50.0) is None
     assert _next_size([(1, 100.0)], 72.0, 256, left_ms=1e9) is None
     assert _next_size([(1, 1.0)], 72.0, 1, left_ms=1e9) is None
 
 
-def test_what_was_measured_is_read_at_the_next_start(
-    model: Model, runner: Runner, tmp_path: Path, measured: list[int]
+def test_cached_costs_are_read_at_the_next_start(
+    model: Model, runner: ModelRunner, tmp_path: Path, profiled: list[int]
 ) -> None:
-    assert calibrated(model, 8, runner, tmp_path) == calibrated(model, 8, runner, tmp_path) == COSTS
-    assert measured == [8]
-    calibrated(model, 16, runner, tmp_path)
-    assert measured == [8, 16], "other slots, another measurement"
+    assert load_or_profile(model, 8, runner, tmp_path) == load_or_profile(model, 8, runner, tmp_path) == COSTS
+    assert profiled == [8]
+    load_or_profile(model, 16, runner, tmp_path)
+    assert profiled == [8, 16], "the number of slots is part of the key"
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_another_number_of_threads_is_another_machine(
-    model: Model, runner: Runner, tmp_path: Path, measured: list[int], monkeypatch: pytest.MonkeyPatch
+def test_number_of_threads_is_part_of_the_key(
+    model: Model, runner: ModelRunner, tmp_path: Path, profiled: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calibrated(model, 8, runner, tmp_path)
+    load_or_profile(model, 8, runner, tmp_path)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
-    calibrated(model, 8, runner, tmp_path)
-    assert len(measured) == 2
+    load_or_profile(model, 8, runner, tmp_path)
+    assert len(profiled) == 2
 
 
 @pytest.mark.parametrize(
     "damage",
     ["", "{", "[]", "null", '{"key": 1}', "cut", "curve", "order", "negative", "not a number", "\x00"],
 )
-def test_a_damaged_file_is_measured_again_and_written_anew(
-    model: Model, runner: Runner, tmp_path: Path, measured: list[int], damage: str
+def test_damaged_cache_is_profiled_again_and_replaced(
+    model: Model, runner: ModelRunner, tmp_path: Path, profiled: list[int], damage: str
 ) -> None:
-    calibrated(model, 8, runner, tmp_path)
+    load_or_profile(model, 8, runner, tmp_path)
     (path,) = tmp_path.iterdir()
     whole = path.read_text()
     data = json.loads(whole)
@@ -99,36 +99,36 @@ def test_a_damaged_file_is_measured_again_and_written_anew(
         data["costs"]["step"] = spoilt[damage]
         damage = json.dumps(data)
     path.write_text(whole[:-20] if damage == "cut" else damage)
-    assert calibrated(model, 8, runner, tmp_path) == COSTS
-    assert len(measured) == 2
+    assert load_or_profile(model, 8, runner, tmp_path) == COSTS
+    assert len(profiled) == 2
     assert path.read_text() == whole
 
 
-def test_where_nothing_can_be_kept_it_is_measured_each_time(
-    model: Model, runner: Runner, tmp_path: Path, measured: list[int], caplog: pytest.LogCaptureFixture
+def test_costs_are_profiled_each_time_if_the_cache_cannot_be_written(
+    model: Model, runner: ModelRunner, tmp_path: Path, profiled: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     for _ in range(2):
-        assert calibrated(model, 8, runner, tmp_path / "file") == COSTS
-    assert len(measured) == 2
-    assert "could not be kept" in caplog.text
+        assert load_or_profile(model, 8, runner, tmp_path / "file") == COSTS
+    assert len(profiled) == 2
+    assert "could not cache" in caplog.text
 
 
-def test_what_was_measured_on_a_busy_machine_is_not_kept(
-    model: Model, runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_costs_from_a_busy_machine_are_not_cached(
+    model: Model, runner: ModelRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(profiling, "measure", lambda *_: (COSTS, False))
-    assert calibrated(model, 8, runner, tmp_path) == COSTS
+    monkeypatch.setattr(profiling, "profile", lambda *_: (COSTS, False))
+    assert load_or_profile(model, 8, runner, tmp_path) == COSTS
     assert not list(tmp_path.iterdir())
 
 
-def test_the_engine_takes_it(
-    model: Model, tmp_path: Path, measured: list[int], monkeypatch: pytest.MonkeyPatch
+def test_engine_takes_the_profiled_costs(
+    model: Model, tmp_path: Path, profiled: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(profiling, "cache_folder", lambda: tmp_path)
     engine = Engine(model, 300)
     assert engine.capacity == 300
-    engine.calibrate()
+    engine.profile()
     assert engine.capacity < 300
     assert cache_folder().name
     engine.close()

@@ -1,4 +1,4 @@
-"""engine/execution/relay.py: in the order in which they were asked for, one at a time, on whatever threads."""
+"""Frames are passed on in order and one at a time, on whatever threads."""
 
 import random
 import threading
@@ -8,16 +8,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from sayline_tts.engine.execution.relay import Relay, Sound, silence
+from sayline_tts.engine.execution.relay import Audio, Relay, silence
 
 
 def sound(number: int) -> np.ndarray:
     return np.full(1, number, np.float32)
 
 
-def test_a_pause_waits_for_the_speech_before_it_and_what_is_hung_on_that() -> None:
+def test_silence_waits_for_the_speech_before_it_and_its_callbacks() -> None:
     relay, heard = Relay(), list[str]()
-    speech: Sound = Future()
+    speech: Audio = Future()
     first, second = relay.put(speech), relay.put(silence(1))
     assert not second.done()
     first.add_done_callback(lambda _: heard.append(f"first, second is there: {second.done()}"))
@@ -26,7 +26,7 @@ def test_a_pause_waits_for_the_speech_before_it_and_what_is_hung_on_that() -> No
     assert heard == ["first, second is there: False", "second"]
 
 
-def test_a_pause_that_follows_nothing_is_there_at_once() -> None:
+def test_silence_that_follows_nothing_is_ready_at_once() -> None:
     passed = Relay().put(silence(7))
     assert not passed.result(0).any()
     assert passed.result(0).shape == (7,)
@@ -34,7 +34,7 @@ def test_a_pause_that_follows_nothing_is_there_at_once() -> None:
         passed.result(0)[0] = 1
 
 
-def test_a_fault_is_passed_on_and_what_follows_it_too() -> None:
+def test_error_is_passed_on_and_later_frames_follow() -> None:
     relay, broken = Relay(), Future[np.ndarray]()
     first, second = relay.put(broken), relay.put(silence(1))
     broken.set_exception(MemoryError("no more"))
@@ -43,16 +43,16 @@ def test_a_fault_is_passed_on_and_what_follows_it_too() -> None:
     assert second.done()
 
 
-def test_who_waits_for_a_sound_cannot_cancel_it() -> None:
+def test_future_cannot_be_cancelled() -> None:
     assert not Relay().put(Future()).cancel()
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_many_threads_never_meet_in_one_utterance_and_nothing_passes_anything(seed: int) -> None:
-    """As in the server: one thread asks and hangs something on each, others make them."""
+def test_callbacks_of_one_utterance_never_overlap_and_keep_their_order(seed: int) -> None:
+    """As in the server: one thread queues frames and adds callbacks, others resolve them."""
     rng, relay, heard, inside = random.Random(seed), Relay(), list[int](), threading.Lock()
 
-    def hear(passed: Sound) -> None:
+    def hear(passed: Audio) -> None:
         assert inside.acquire(blocking=False), "two at once"
         time.sleep(0)  # lets the other threads try
         heard.append(int(passed.result()[0]))
@@ -60,7 +60,7 @@ def test_many_threads_never_meet_in_one_utterance_and_nothing_passes_anything(se
 
     with ThreadPoolExecutor(3) as codec:
         for number in range(300):
-            made: Sound = Future()
+            made: Audio = Future()
             if rng.random() < 0.4:
                 made.set_result(sound(number))
             passed = relay.put(made)

@@ -1,12 +1,12 @@
-"""engine/scheduling/admission.py: who is let in, who waits, and when to come back."""
+"""Which utterances are admitted, which queue, and when a rejected one should retry."""
 
 import pytest
 import torch
 
 from sayline_tts.engine.errors import Full
 from sayline_tts.engine.models.voice import Voice
-from sayline_tts.engine.scheduling.admission import QUIET_S, RETRY_MS, USUAL_MS, Admission
-from sayline_tts.engine.scheduling.cost_model import Costs, Curve
+from sayline_tts.engine.scheduling.admission import IDLE_S, RETRY_MS, TYPICAL_UTTERANCE_MS, Admission
+from sayline_tts.engine.scheduling.cost_model import CostModel, CostCurve
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Sampling, Segment
 
@@ -23,12 +23,12 @@ def clock() -> Clock:
 
 
 def admission(clock: Clock, capacity: int | None = 2, slots: int = 8, max_waiting: int = 2) -> Admission:
-    return Admission(slots, max_waiting, capacity, Costs(), 80.0, lambda: clock.now_s)
+    return Admission(slots, max_waiting, capacity, CostModel(), 80.0, lambda: clock.now_s)
 
 
-def utterance(frames: int = 0, end: bool = True, waits: bool = True) -> Utterance:
-    """With so much to say."""
-    made = Utterance(VOICE, Sampling(0.3, None, 0.0, 1, 0), waits=waits)
+def utterance(frames: int = 0, end: bool = True, may_queue: bool = True) -> Utterance:
+    """An utterance of one segment of `frames`; 0: without text."""
+    made = Utterance(VOICE, Sampling(0.3, None, 0.0, 1, 0), may_queue=may_queue)
     if frames:
         made.add(Segment("", (1,), frames, 0))
     if end and frames:
@@ -36,152 +36,152 @@ def utterance(frames: int = 0, end: bool = True, waits: bool = True) -> Utteranc
     return made
 
 
-def speak_all(one: Utterance) -> None:
-    if one.status is Status.WAITING:
-        one.move(Status.RUNNING)
-    while not one.idle:
-        if one.segment is None:
-            one.begin_segment()
-        one.step(is_eos=False)
+def speak_all(utterance: Utterance) -> None:
+    if utterance.status is Status.WAITING:
+        utterance.move(Status.RUNNING)
+    while not utterance.idle:
+        if utterance.segment is None:
+            utterance.begin_segment()
+        utterance.step(is_eos=False)
 
 
-def test_up_to_capacity_everybody_is_let_in_and_then_they_wait_in_order(clock: Clock) -> None:
-    gate = admission(clock)
-    inside = [utterance(100), utterance(100)]
-    assert [gate.ask(each) for each in inside] == [True, True]
+def test_utterances_are_admitted_up_to_capacity_and_then_queue_in_order(clock: Clock) -> None:
+    control = admission(clock)
+    admitted = [utterance(100), utterance(100)]
+    assert [control.admit(each) for each in admitted] == [True, True]
     queue = [utterance(100), utterance(100)]
-    assert [gate.ask(each) for each in queue] == [False, False]
-    assert [gate.place(each) for each in queue] == [1, 2]
-    assert gate.place(inside[0]) is None
-    assert gate.next() is None
-    inside[0].move(Status.RUNNING)
-    inside[0].move(Status.CANCELLED)
-    gate.leave(inside[0])
-    assert gate.next() is queue[0]
-    assert gate.place(queue[1]) == 1
+    assert [control.admit(each) for each in queue] == [False, False]
+    assert [control.queue_position(each) for each in queue] == [1, 2]
+    assert control.queue_position(admitted[0]) is None
+    assert control.admit_next() is None
+    admitted[0].move(Status.RUNNING)
+    admitted[0].move(Status.CANCELLED)
+    control.remove(admitted[0])
+    assert control.admit_next() is queue[0]
+    assert control.queue_position(queue[1]) == 1
 
 
-def test_who_does_not_want_to_wait_is_told_at_once_and_the_queue_has_an_end(clock: Clock) -> None:
-    gate = admission(clock, capacity=1, max_waiting=1)
-    gate.ask(utterance(100))
-    with pytest.raises(Full, match=r"try again in 8\.0 s") as hurried:
-        gate.ask(utterance(10, waits=False))
-    assert hurried.value.retry_after_ms == 8000
-    gate.ask(utterance(50))
-    with pytest.raises(Full, match="1 wait") as last:
-        gate.ask(utterance(10))
-    assert last.value.retry_after_ms > 8000, "one is before him"
+def test_full_is_raised_without_queueing_or_when_the_queue_is_full(clock: Clock) -> None:
+    control = admission(clock, capacity=1, max_waiting=1)
+    control.admit(utterance(100))
+    with pytest.raises(Full, match=r"try again in 8\.0 s") as not_queued:
+        control.admit(utterance(10, may_queue=False))
+    assert not_queued.value.retry_after_ms == 8000
+    control.admit(utterance(50))
+    with pytest.raises(Full, match="1 queued") as queue_full:
+        control.admit(utterance(10))
+    assert queue_full.value.retry_after_ms > 8000, "another utterance is queued before it"
 
 
-def test_nobody_passes_those_who_wait(clock: Clock) -> None:
-    gate = admission(clock, capacity=1)
+def test_new_utterance_does_not_overtake_the_queue(clock: Clock) -> None:
+    control = admission(clock, capacity=1)
     first, second = utterance(1), utterance(1)
-    gate.ask(first)
-    gate.ask(second)
+    control.admit(first)
+    control.admit(second)
     first.move(Status.CANCELLED)
-    gate.leave(first)
-    assert gate.room
-    assert gate.ask(late := utterance(1)) is False
-    assert [gate.next(), gate.next()] == [second, None]
-    assert gate.place(late) == 1
+    control.remove(first)
+    assert control.has_room
+    assert control.admit(late := utterance(1)) is False
+    assert [control.admit_next(), control.admit_next()] == [second, None]
+    assert control.queue_position(late) == 1
 
 
-def test_who_is_silent_for_long_is_no_load_and_is_not_asked_again(clock: Clock) -> None:
-    gate = admission(clock, capacity=1)
-    writer = utterance(2, end=False)
-    gate.ask(writer)
-    speak_all(writer)
+def test_idle_utterance_stops_being_load_and_is_not_queued_again(clock: Clock) -> None:
+    control = admission(clock, capacity=1)
+    idle = utterance(2, end=False)
+    control.admit(idle)
+    speak_all(idle)
     clock.now_s = 1.0
-    gate.look()
-    gate.ask(waiting := utterance(5))
-    assert gate.load == 1, "a pause between two sentences"
-    assert gate.next_due_s() == pytest.approx(QUIET_S - 1.0)
-    clock.now_s = QUIET_S + 0.01
-    assert gate.load == 0
-    assert gate.next() is waiting
-    writer.add(Segment("", (1,), 5, 0))
-    assert gate.load == 2, "over capacity, but it was let in"
-    assert not gate.room
+    control.refresh()
+    control.admit(waiting := utterance(5))
+    assert control.load == 1, "a pause between two sentences"
+    assert control.next_due_s() == pytest.approx(IDLE_S - 1.0)
+    clock.now_s = IDLE_S + 0.01
+    assert control.load == 0
+    assert control.admit_next() is waiting
+    idle.add(Segment("", (1,), 5, 0))
+    assert control.load == 2, "over capacity, but it was admitted"
+    assert not control.has_room
 
 
-def test_who_opens_and_says_nothing_takes_up_room_for_a_moment_only(clock: Clock) -> None:
-    gate = admission(clock, capacity=2)
-    assert all(gate.ask(utterance()) for _ in range(2))
+def test_utterance_without_text_takes_up_capacity_for_a_moment_only(clock: Clock) -> None:
+    control = admission(clock, capacity=2)
+    assert all(control.admit(utterance()) for _ in range(2))
     with pytest.raises(Full):
-        gate.ask(utterance(5, waits=False))
-    clock.now_s = QUIET_S
-    assert gate.ask(utterance(5, waits=False))
+        control.admit(utterance(5, may_queue=False))
+    clock.now_s = IDLE_S
+    assert control.admit(utterance(5, may_queue=False))
 
 
-def test_silent_ones_keep_their_slots(clock: Clock) -> None:
-    gate = admission(clock, capacity=2, slots=2)
-    assert all(gate.ask(utterance()) for _ in range(2))
+def test_idle_utterances_keep_their_slots(clock: Clock) -> None:
+    control = admission(clock, capacity=2, slots=2)
+    assert all(control.admit(utterance()) for _ in range(2))
     clock.now_s = 100.0
-    assert gate.load == 0
+    assert control.load == 0
     with pytest.raises(Full):
-        gate.ask(utterance(5, waits=False))
+        control.admit(utterance(5, may_queue=False))
 
 
-def test_who_is_cancelled_while_waiting_is_never_let_in(clock: Clock) -> None:
-    gate = admission(clock, capacity=1)
-    inside, gone, last = utterance(5), utterance(5), utterance(5)
-    for each in (inside, gone, last):
-        gate.ask(each)
+def test_cancelled_utterance_in_the_queue_is_never_admitted(clock: Clock) -> None:
+    control = admission(clock, capacity=1)
+    admitted, gone, last = utterance(5), utterance(5), utterance(5)
+    for each in (admitted, gone, last):
+        control.admit(each)
     gone.move(Status.CANCELLED)
-    inside.move(Status.CANCELLED)
-    assert gate.next() is last
-    gate.leave(gone)
-    assert not gate.waiting
+    admitted.move(Status.CANCELLED)
+    assert control.admit_next() is last
+    control.remove(gone)
+    assert not control.waiting
 
 
-def test_when_to_come_back_follows_from_what_is_left_to_say(clock: Clock) -> None:
-    gate = admission(clock, capacity=3)
+def test_retry_time_follows_from_what_is_left_to_say(clock: Clock) -> None:
+    control = admission(clock, capacity=3)
     for frames in (300, 25, 100):
-        gate.ask(utterance(frames))
-    assert gate.retry_after_ms() == 2000
-    gate.ask(utterance(10))
-    assert gate.retry_after_ms() == 8000
-    gate.ask(utterance(10))
-    assert gate.retry_after_ms() == 24_000
+        control.admit(utterance(frames))
+    assert control.retry_after_ms() == 2000
+    control.admit(utterance(10))
+    assert control.retry_after_ms() == 8000
+    control.admit(utterance(10))
+    assert control.retry_after_ms() == 24_000
 
 
-def test_of_who_still_writes_as_much_is_expected_as_others_said(clock: Clock) -> None:
-    gate = admission(clock, capacity=1)
-    gate.ask(utterance(10, end=False))
-    assert gate.retry_after_ms() == USUAL_MS
+def test_open_utterance_is_expected_to_have_typical_length(clock: Clock) -> None:
+    control = admission(clock, capacity=1)
+    control.admit(utterance(10, end=False))
+    assert control.retry_after_ms() == TYPICAL_UTTERANCE_MS
 
 
-def test_the_guess_is_corrected_by_those_who_end(clock: Clock) -> None:
-    gate = admission(clock, capacity=1)
+def test_typical_length_is_learned_from_finished_utterances(clock: Clock) -> None:
+    control = admission(clock, capacity=1)
     for _ in range(60):
-        one = utterance(50)
-        gate.ask(one)
-        speak_all(one)
-        gate.leave(one)
-    gate.ask(utterance(10, end=False))
-    assert gate.retry_after_ms() == pytest.approx(4000, rel=0.02)
+        finished = utterance(50)
+        control.admit(finished)
+        speak_all(finished)
+        control.remove(finished)
+    control.admit(utterance(10, end=False))
+    assert control.retry_after_ms() == pytest.approx(4000, rel=0.02)
 
 
-def test_the_guess_has_bounds(clock: Clock) -> None:
-    gate = admission(clock, capacity=1)
-    gate.ask(utterance(1))
-    assert gate.retry_after_ms() == RETRY_MS[0]
-    gate.ask(utterance(10**6))
-    gate.next()
-    assert admission(clock, capacity=0).retry_after_ms() == USUAL_MS, "nobody is inside"
+def test_retry_time_is_bounded(clock: Clock) -> None:
+    control = admission(clock, capacity=1)
+    control.admit(utterance(1))
+    assert control.retry_after_ms() == RETRY_MS[0]
+    control.admit(utterance(10**6))
+    control.admit_next()
+    assert admission(clock, capacity=0).retry_after_ms() == TYPICAL_UTTERANCE_MS, "nothing is admitted"
 
 
-def test_capacity_is_measured_unless_it_is_given(clock: Clock) -> None:
-    gate = admission(clock, capacity=None, slots=50)
-    assert gate.capacity == 50, "nothing was measured"
-    gate._costs.step = Curve([(1, 8.0), (10, 80.0)])
-    gate._costs.join = Curve([(1, 0.0)])
-    assert gate.capacity == 9
+def test_capacity_is_profiled_unless_it_is_given(clock: Clock) -> None:
+    control = admission(clock, capacity=None, slots=50)
+    assert control.capacity == 50, "not profiled yet"
+    control._costs.step = CostCurve([(1, 8.0), (10, 80.0)])
+    control._costs.prefill = CostCurve([(1, 0.0)])
+    assert control.capacity == 9
     assert admission(clock, capacity=99, slots=50).capacity == 50
 
 
-def test_who_hears_at_twice_the_speed_needs_the_room_of_two(clock: Clock) -> None:
-    gate = admission(clock, capacity=3)
+def test_utterance_at_twice_the_speed_needs_twice_the_capacity(clock: Clock) -> None:
+    control = admission(clock, capacity=3)
     fast = Utterance(VOICE, Sampling(0.3, None, 0.0, 1, 0), frame_ms=40.0)
     fast.add(Segment("", (1,), 100, 0))
-    assert [gate.ask(each) for each in (fast, utterance(100), utterance(100))] == [True, True, False]
+    assert [control.admit(each) for each in (fast, utterance(100), utterance(100))] == [True, True, False]

@@ -1,4 +1,4 @@
-"""engine/scheduling/scheduler.py: who steps when, and nobody loses a slot while it may be written to."""
+"""Which rows step when; a slot is never reassigned while it may be written to."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from sayline_tts.engine.errors import Full
 from sayline_tts.engine.models.voice import Voice
-from sayline_tts.engine.scheduling.cost_model import Costs, Curve
+from sayline_tts.engine.scheduling.cost_model import CostModel, CostCurve
 from sayline_tts.engine.scheduling.scheduler import Batch, Scheduler
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Sampling, Segment, Silence
@@ -22,7 +22,7 @@ FRAME_MS = 80.0
 
 
 class Clock:
-    """In ms; listeners play while it runs."""
+    """Simulated time in ms; listeners play while it runs."""
 
     def __init__(self) -> None:
         self.now_ms = 0.0
@@ -38,19 +38,24 @@ def clock() -> Clock:
 
 @pytest.fixture
 def scheduler(clock: Clock) -> Scheduler:
-    """FlowLM takes 10 ms, a prefill 1 ms a position, a group of the codec 5 ms."""
-    costs = Costs(flow=Curve([(1, 10.0)]), join=Curve([(1, 1.0), (100, 100.0)]), group=Curve([(1, 5.0)]))
+    """A decode step of FlowLM takes 10 ms, prefill 1 ms a position, a decode group of the codec 5 ms."""
+    costs = CostModel(
+        flow_lm=CostCurve([(1, 10.0)]), prefill=CostCurve([(1, 1.0), (100, 100.0)]), codec=CostCurve([(1, 5.0)])
+    )
     return Scheduler(100, 10, costs=costs, frame_ms=FRAME_MS, now_s=clock.now_s)
 
 
-Ahead = Callable[..., Utterance]
+AddUtterance = Callable[..., Utterance]
 
 
 @pytest.fixture
-def ahead(scheduler: Scheduler, clock: Clock) -> Ahead:
-    """Adds one whose listener has so much lead now; of `lead_ms` None, one who comes only now."""
+def add_utterance(scheduler: Scheduler, clock: Clock) -> AddUtterance:
+    """Adds an utterance that has `lead_ms` now; None: one that has just begun.
 
-    def make(lead_ms: float | None = None, tokens: int = 9, joins: bool = False, max_lead_ms: float = 1000.0,
+    `prefill`: its next step begins a segment. `all_sent`: everything produced has been sent.
+    """
+
+    def make(lead_ms: float | None = None, tokens: int = 9, prefill: bool = False, max_lead_ms: float = 1000.0,
              all_sent: bool = True) -> Utterance:  # fmt: skip
         since_ms, frames = clock.now_ms, 20
 
@@ -67,8 +72,8 @@ def ahead(scheduler: Scheduler, clock: Clock) -> Ahead:
         utterance.add(Segment("", (1,) * tokens, 1000, 0))
         scheduler.add(utterance)
         if lead_ms is not None:
-            utterance._begins, utterance.produced_frames = False, frames
-            if not joins:
+            utterance._starting, utterance.produced_frames = False, frames
+            if not prefill:
                 utterance.begin_segment()
         return utterance
 
@@ -84,119 +89,119 @@ def finish(scheduler: Scheduler, batch: Batch) -> None:
         scheduler.running[row.slot].step(is_eos=False)
 
 
-def test_nobody_steps_while_everybody_has_enough_and_the_clock_says_when_to_look_again(
-    scheduler: Scheduler, clock: Clock, ahead: Ahead
+def test_no_row_steps_above_the_low_water_mark_and_a_timer_is_set_for_the_first(
+    scheduler: Scheduler, clock: Clock, add_utterance: AddUtterance
 ) -> None:
-    first = ahead(530.0)
-    ahead(900.0)
+    first = add_utterance(530.0)
+    add_utterance(900.0)
     assert not scheduler.schedule()
     assert scheduler.next_due_s() == pytest.approx(0.03)
     clock.now_ms += 30
     assert stepping(scheduler) == [first]
 
 
-def test_who_presses_takes_along_those_who_would_press_within_a_frame(scheduler: Scheduler, ahead: Ahead) -> None:
-    together = [ahead(500.0), ahead(540.0), ahead(580.0)]
-    ahead(581.0)
+def test_rows_that_want_a_step_within_a_frame_join_the_batch(scheduler: Scheduler, add_utterance: AddUtterance) -> None:
+    together = [add_utterance(500.0), add_utterance(540.0), add_utterance(580.0)]
+    add_utterance(581.0)
     assert stepping(scheduler) == together
 
 
-def test_who_is_parked_takes_no_part_and_sets_no_alarm_while_nothing_can_be_sent(
-    scheduler: Scheduler, ahead: Ahead
+def test_paused_utterance_is_not_scheduled_and_sets_no_timer_while_nothing_can_be_sent(
+    scheduler: Scheduler, add_utterance: AddUtterance
 ) -> None:
-    ahead(1000.0, all_sent=False)
+    add_utterance(1000.0, all_sent=False)
     assert not scheduler.schedule()
-    assert scheduler.next_due_s() is None, "the socket has to take more before the clock can do anything"
-    pressing = ahead(100.0)
-    assert stepping(scheduler) == [pressing]
+    assert scheduler.next_due_s() is None, "the socket must take more before the clock can lower the lead"
+    waiting = add_utterance(100.0)
+    assert stepping(scheduler) == [waiting]
 
 
-def test_without_anybody_to_serve_there_is_nothing_to_look_for(scheduler: Scheduler) -> None:
+def test_utterance_without_text_sets_no_timer(scheduler: Scheduler) -> None:
     scheduler.add(Utterance(VOICE, SAMPLING))
     assert not scheduler.schedule()
     assert scheduler.next_due_s() is None
 
 
-def test_newcomers_join_before_others_step(scheduler: Scheduler, ahead: Ahead) -> None:
-    ahead(300.0)
-    newcomer = ahead()
-    assert stepping(scheduler) == [newcomer]
+def test_first_audio_is_prefilled_before_others_step(scheduler: Scheduler, add_utterance: AddUtterance) -> None:
+    add_utterance(300.0)
+    starting = add_utterance()
+    assert stepping(scheduler) == [starting]
 
 
-def test_newcomers_join_alone_and_segments_begin_in_one_pass_with_those_who_go_on(
-    scheduler: Scheduler, ahead: Ahead
+def test_first_audio_is_prefilled_alone_and_later_segments_share_a_pass_with_decode_rows(
+    scheduler: Scheduler, add_utterance: AddUtterance
 ) -> None:
-    ahead(300.0), ahead(310.0, joins=True), ahead()
+    add_utterance(300.0), add_utterance(310.0, prefill=True), add_utterance()
     passes = []
     for _ in range(4):
         batch = scheduler.schedule()
-        passes.append([(row.slot, row.join is not None) for row in batch.rows])
+        passes.append([(row.slot, row.prefill is not None) for row in batch.rows])
         finish(scheduler, batch)
     assert passes == [[(2, True)], [(2, False)], [(2, False)], [(0, False), (1, True), (2, False)]]
 
 
-def test_newcomers_step_alone_while_all_others_have_more_than_they(scheduler: Scheduler, ahead: Ahead) -> None:
-    plenty, newcomer = ahead(400.0), ahead()
-    assert [stepping(scheduler), stepping(scheduler)] == [[newcomer]] * 2
-    less = ahead(200.0)
-    assert stepping(scheduler) == [plenty, newcomer, less]
-
-
-def test_a_newcomer_is_one_until_it_has_its_lead_and_again_when_it_comes_back_from_silence(
-    scheduler: Scheduler, ahead: Ahead
+def test_rows_awaiting_first_audio_step_alone_while_all_others_have_more_lead(
+    scheduler: Scheduler, add_utterance: AddUtterance
 ) -> None:
-    newcomer = ahead()
+    plenty, starting = add_utterance(400.0), add_utterance()
+    assert [stepping(scheduler), stepping(scheduler)] == [[starting]] * 2
+    less = add_utterance(200.0)
+    assert stepping(scheduler) == [plenty, starting, less]
+
+
+def test_row_awaits_first_audio_until_it_has_its_startup_lead(
+    scheduler: Scheduler, add_utterance: AddUtterance
+) -> None:
+    starting = add_utterance()
     for _ in range(3):
-        assert newcomer.newcomer
+        assert starting.awaiting_first_audio
         finish(scheduler, scheduler.schedule())
-    assert not newcomer.newcomer
-    slow = ahead(100.0)
-    assert not slow.newcomer, "it had text all the time: we were late"
+    assert not starting.awaiting_first_audio
+    slow = add_utterance(100.0)
+    assert not slow.awaiting_first_audio, "it had text all the time: the engine was late"
 
 
-def test_rows_are_a_step_ahead_of_the_codec_and_newcomers_do_not_wait_for_it(
-    scheduler: Scheduler, ahead: Ahead
-) -> None:
-    two = [ahead(300.0), ahead(320.0)]
+def test_rows_wait_for_the_codec_and_first_audio_does_not(scheduler: Scheduler, add_utterance: AddUtterance) -> None:
+    two = [add_utterance(300.0), add_utterance(320.0)]
     assert stepping(scheduler, backlog=3) == []
-    assert scheduler.held_frames == 2
+    assert scheduler.throttled_until == 2
     assert stepping(scheduler, backlog=2) == two
-    assert scheduler.held_frames is None
-    newcomer = ahead()
-    assert stepping(scheduler, backlog=99) == [newcomer]
+    assert scheduler.throttled_until is None
+    starting = add_utterance()
+    assert stepping(scheduler, backlog=99) == [starting]
 
 
-def test_who_is_about_to_run_dry_does_not_wait_for_the_codec_and_takes_the_others_along(
-    scheduler: Scheduler, clock: Clock, ahead: Ahead
+def test_row_near_underrun_lifts_the_throttle_for_the_whole_batch(
+    scheduler: Scheduler, clock: Clock, add_utterance: AddUtterance
 ) -> None:
-    both = [ahead(150.0), ahead(400.0)]
+    both = [add_utterance(150.0), add_utterance(400.0)]
     assert stepping(scheduler, backlog=99) == []
-    assert scheduler.next_due_s() == pytest.approx(0.03), "or when the codec is through"
+    assert scheduler.next_due_s() == pytest.approx(0.03), "or when the codec has caught up"
     clock.now_ms += 31
     assert stepping(scheduler, backlog=99) == both
 
 
-def test_prefill_takes_no_more_time_than_those_who_listen_have(scheduler: Scheduler, ahead: Ahead) -> None:
-    """A step takes 10 ms and the codec twice 5: 100 ms of lead leave 80, of which texts may have 40, and 10 more in one
-    pass with those who go on, since their pass has to be anyway."""
-    going = ahead(100.0)
-    others = [ahead(300.0, tokens=9, joins=True) for _ in range(9)]
-    assert stepping(scheduler) == [going, *others[:5]]
-    newcomers = [ahead(tokens=9) for _ in range(9)]
-    assert stepping(scheduler) == newcomers[:4]
+def test_prefill_is_limited_by_the_slack_of_the_decode_rows(scheduler: Scheduler, add_utterance: AddUtterance) -> None:
+    """A step takes 10 ms and the codec twice 5: 100 ms of lead leave a slack of 80. The budget for prefill is 40, and 10
+    more in one pass with decode rows, since that pass runs anyway."""
+    decoding = add_utterance(100.0)
+    others = [add_utterance(300.0, tokens=9, prefill=True) for _ in range(9)]
+    assert stepping(scheduler) == [decoding, *others[:5]]
+    starting = [add_utterance(tokens=9) for _ in range(9)]
+    assert stepping(scheduler) == starting[:4]
 
 
-def test_little_lead_leaves_time_for_few(scheduler: Scheduler, ahead: Ahead) -> None:
-    ahead(45.0)
-    newcomers = [ahead(tokens=9) for _ in range(9)]
-    assert stepping(scheduler) == newcomers[:2]
+def test_little_slack_allows_few_prefills(scheduler: Scheduler, add_utterance: AddUtterance) -> None:
+    add_utterance(45.0)
+    starting = [add_utterance(tokens=9) for _ in range(9)]
+    assert stepping(scheduler) == starting[:2]
 
 
-def test_where_there_is_no_time_for_both_every_other_pass_takes_one_newcomer_along(
-    scheduler: Scheduler, clock: Clock, ahead: Ahead
+def test_without_slack_every_other_batch_prefills_one_row(
+    scheduler: Scheduler, clock: Clock, add_utterance: AddUtterance
 ) -> None:
-    dry = ahead(20.0)
-    newcomers = {ahead(tokens=30) for _ in range(4)}
+    dry = add_utterance(20.0)
+    starting = {add_utterance(tokens=30) for _ in range(4)}
     positions = []
     for _ in range(6):
         batch = scheduler.schedule()
@@ -205,87 +210,89 @@ def test_where_there_is_no_time_for_both_every_other_pass_takes_one_newcomer_alo
         finish(scheduler, batch)
         clock.now_ms += 80
     assert positions == [0, 31] * 3
-    assert len([each for each in newcomers if each.segment]) == 3
+    assert len([each for each in starting if each.segment]) == 3
 
 
-def test_a_segment_that_is_late_begins_in_any_case(scheduler: Scheduler, ahead: Ahead) -> None:
-    both = [ahead(20.0), ahead(10.0, tokens=90, joins=True)]
+def test_late_segment_is_prefilled_whatever_it_costs(scheduler: Scheduler, add_utterance: AddUtterance) -> None:
+    both = [add_utterance(20.0), add_utterance(10.0, tokens=90, prefill=True)]
     assert stepping(scheduler) == both
 
 
-def test_a_segment_that_begins_in_time_waits_where_those_who_have_less_have_no_time(
-    scheduler: Scheduler, ahead: Ahead
+def test_segment_with_lead_waits_for_the_slack_of_the_decode_rows(
+    scheduler: Scheduler, add_utterance: AddUtterance
 ) -> None:
-    """25 ms of lead leave 5; the text takes 31, of which the pass of the other pays 10."""
-    least = ahead(25.0)
-    ahead(450.0, tokens=30, joins=True)
+    """25 ms of lead leave a slack of 5; the prefill takes 31, less 10 for the pass that runs anyway."""
+    least = add_utterance(25.0)
+    add_utterance(450.0, tokens=30, prefill=True)
     assert stepping(scheduler) == [least]
 
 
-def test_who_never_wants_much_lead_is_served_at_half_of_it(scheduler: Scheduler, ahead: Ahead) -> None:
-    frugal = ahead(50.0, max_lead_ms=80.0)
+def test_small_max_lead_is_served_at_half_of_it(scheduler: Scheduler, add_utterance: AddUtterance) -> None:
+    frugal = add_utterance(50.0, max_lead_ms=80.0)
     assert not scheduler.schedule()
     assert scheduler.next_due_s() == pytest.approx(0.01)
-    assert not frugal.newcomer
+    assert not frugal.awaiting_first_audio
 
 
-def test_the_codec_hears_when_each_frame_is_due(scheduler: Scheduler, clock: Clock, ahead: Ahead) -> None:
+def test_rows_carry_the_deadline_of_their_frame(
+    scheduler: Scheduler, clock: Clock, add_utterance: AddUtterance
+) -> None:
     clock.now_ms = 7000
-    ahead(300.0), ahead(320.0)
+    add_utterance(300.0), add_utterance(320.0)
     assert [row.due_s for row in scheduler.schedule().rows] == pytest.approx([7.3, 7.32])
 
 
-def test_low_slots_are_taken_first_so_that_the_state_stays_small(scheduler: Scheduler, ahead: Ahead) -> None:
-    first = ahead()
-    ahead()
+def test_lowest_free_slot_is_assigned_first(scheduler: Scheduler, add_utterance: AddUtterance) -> None:
+    first = add_utterance()
+    add_utterance()
     first.move(Status.CANCELLED)
     scheduler.release()
-    ahead()
+    add_utterance()
     assert sorted(scheduler.running) == [0, 1]
 
 
-def test_who_is_silent_takes_no_part_in_a_step_but_the_clock_says_when_there_is_more_to_be_made(
-    scheduler: Scheduler, clock: Clock, ahead: Ahead
+def test_silence_takes_no_step_and_sets_a_timer(
+    scheduler: Scheduler, clock: Clock, add_utterance: AddUtterance
 ) -> None:
     quiet = Utterance(VOICE, SAMPLING, played_ms=lambda: clock.now_ms, max_lead_ms=400.0)
     quiet.add(Silence(20))
     scheduler.add(quiet)
     assert not scheduler.schedule()
-    while quiet.silent:
-        quiet.be_silent()
+    while quiet.silence_due:
+        quiet.step_silence()
     assert quiet.produced_ms == 400
     assert scheduler.next_due_s() == pytest.approx(0.2), "when half of it is played"
-    speaks = ahead(100.0)
+    speaks = add_utterance(100.0)
     assert stepping(scheduler) == [speaks]
 
 
-class Books(RuleBasedStateMachine):
-    """Random owners who add, speak, pause, cancel and end while steps are under way and time goes by."""
+class Bookkeeping(RuleBasedStateMachine):
+    """Utterances are added, extended, cancelled and ended at random while steps are under way and time passes."""
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
         self.scheduler = Scheduler(SLOTS, WAITING, now_s=self.clock.now_s)
         self.all: list[Utterance] = []
-        self.gone: list[Utterance] = []
+        self.released: list[Utterance] = []
         self.in_flight = Batch(())
 
-    @rule(segments=st.integers(0, 2), waits=st.booleans())
-    def add(self, segments: int, waits: bool) -> None:
-        utterance = Utterance(VOICE, SAMPLING, waits=waits)
+    @rule(segments=st.integers(0, 2), may_queue=st.booleans())
+    def add(self, segments: int, may_queue: bool) -> None:
+        utterance = Utterance(VOICE, SAMPLING, may_queue=may_queue)
         for _ in range(segments):
             utterance.add(Segment("Yes.", (1,), 4, 0))
         try:
             self.scheduler.add(utterance)
         except Full:
-            assert not waits or len(self.scheduler.admission.waiting) >= WAITING
+            assert not may_queue or len(self.scheduler.admission.waiting) >= WAITING
             return
         self.all.append(utterance)
 
     @rule(data=st.data())
-    def more_text_or_the_end(self, data: st.DataObject) -> None:
-        if open_ones := [each for each in self.all if not each.over and not each.ended]:
-            chosen = data.draw(st.sampled_from(open_ones))
+    def extend_or_end(self, data: st.DataObject) -> None:
+        if open_utterances := [each for each in self.all if not each.over and not each.input_ended]:
+            chosen = data.draw(st.sampled_from(open_utterances))
             part = data.draw(st.sampled_from([Segment("More.", (1, 2), 4, 0), Silence(1), Silence(3), None]))
             if part is not None:
                 chosen.add(part)
@@ -306,34 +313,34 @@ class Books(RuleBasedStateMachine):
             assert all(self.scheduler.running[slot].segment for slot in slots)
 
     @rule(passed_ms=st.sampled_from([1, 100, 3000]))
-    def time_goes_by(self, passed_ms: float) -> None:
+    def time_passes(self, passed_ms: float) -> None:
         self.clock.now_ms += passed_ms
 
     @rule()
     def commit(self) -> None:
         for row in self.in_flight.rows:
-            utterance = self.scheduler.running[row.slot]  # whoever is in flight still has the slot
+            utterance = self.scheduler.running[row.slot]  # a row in flight still has its slot
             if not utterance.over:
                 utterance.step(is_eos=False)
         self.in_flight = Batch(())
         for utterance in self.scheduler.running.values():
-            while utterance.silent:
-                utterance.be_silent()
+            while utterance.silence_due:
+                utterance.step_silence()
         for utterance, _ in self.scheduler.release():
-            assert utterance not in self.gone
-            self.gone.append(utterance)
+            assert utterance not in self.released
+            self.released.append(utterance)
             if not utterance.over:
                 utterance.move(Status.FINISHED)
 
     @invariant()
-    def everybody_is_in_one_place(self) -> None:
+    def each_utterance_is_running_waiting_or_released(self) -> None:
         running, waiting = list(self.scheduler.running.values()), list(self.scheduler.admission.waiting)
-        assert sorted(map(id, running + waiting + self.gone)) == sorted(map(id, self.all))
-        assert sorted([*self.scheduler._free, *self.scheduler.running]) == list(range(SLOTS))
+        assert sorted(map(id, running + waiting + self.released)) == sorted(map(id, self.all))
+        assert sorted([*self.scheduler._free_slots, *self.scheduler.running]) == list(range(SLOTS))
         assert all(each.status is not Status.WAITING for each in running)
         assert self.scheduler.admission.load <= len(running)
-        assert [self.scheduler.admission.place(each) for each in waiting] == list(range(1, len(waiting) + 1))
+        assert [self.scheduler.admission.queue_position(each) for each in waiting] == list(range(1, len(waiting) + 1))
 
 
-Books.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-TestBooks = Books.TestCase
+Bookkeeping.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestBookkeeping = Bookkeeping.TestCase

@@ -1,4 +1,4 @@
-"""engine/scheduling/utterance.py: where speech ends, which frames count, and which moves are legal."""
+"""Where speech ends, which frames are kept, and which status moves are legal."""
 
 import pytest
 import torch
@@ -22,11 +22,11 @@ def speaking(max_frames: int = 20, after_eos: int = 3, continues: bool = False, 
 
 
 def run(utterance: Utterance, eos_at: set[int]) -> list[bool]:
-    """Steps until the segment is over; which of their frames counted."""
+    """Step until the segment is over. Returns for each step whether its frame is kept."""
     kept = []
     for step in range(1000):
-        counts, spoken = utterance.step(step in eos_at)
-        kept.append(counts)
+        keep, spoken = utterance.step(step in eos_at)
+        kept.append(keep)
         if spoken:
             return kept
     raise AssertionError("the segment never ends")
@@ -38,7 +38,7 @@ def run(utterance: Utterance, eos_at: set[int]) -> list[bool]:
     st.integers(0, 9),
     st.booleans(),
 )
-def test_speech_lasts_until_its_tail_after_the_first_end_that_counts(
+def test_speech_lasts_until_its_tail_after_the_first_accepted_eos(
     eos_at: set[int], max_frames: int, after_eos: int, continues: bool
 ) -> None:
     utterance = speaking(max_frames, after_eos, continues)
@@ -46,10 +46,10 @@ def test_speech_lasts_until_its_tail_after_the_first_end_that_counts(
     ends = [step for step in eos_at if step >= FIRST_FRAME_OF_EOS]
     expected = min([max_frames, *[end + after_eos for end in ends]])
     assert sum(kept) == utterance.produced_frames == expected
-    assert kept[:expected] == [True] * expected, "what is dropped comes last"
+    assert kept[:expected] == [True] * expected, "dropped frames come last"
 
 
-def test_a_frame_that_may_be_dropped_is_announced_before_it_is_made() -> None:
+def test_discard_is_known_before_the_frame_is_made() -> None:
     utterance = speaking(after_eos=0)
     for step in range(30):
         announced = utterance.discard or utterance.discard_on_eos
@@ -60,12 +60,12 @@ def test_a_frame_that_may_be_dropped_is_announced_before_it_is_made() -> None:
     assert utterance.produced_frames == 9
 
 
-def test_the_memory_takes_in_the_frame_that_ends_speech_only_where_speech_goes_on_from_it() -> None:
+def test_the_frame_that_ends_speech_is_stepped_only_if_the_state_is_continued() -> None:
     assert len(run(speaking(after_eos=2), {8})) == 10
     assert len(run(speaking(after_eos=2, continues=True), {8})) == 11
 
 
-def test_ready_means_something_to_say_and_a_listener_who_needs_it() -> None:
+def test_ready_requires_text_and_a_lead_below_the_maximum() -> None:
     played_ms = 0.0
     utterance = Utterance(VOICE, SAMPLING, played_ms=lambda: played_ms, max_lead_ms=160.0)
     assert not utterance.ready, "no text"
@@ -82,7 +82,7 @@ def test_ready_means_something_to_say_and_a_listener_who_needs_it() -> None:
     assert not utterance.ready
 
 
-def test_complete_only_when_the_end_was_said_and_all_is_spoken() -> None:
+def test_complete_requires_end_of_input_and_nothing_left() -> None:
     utterance = speaking(max_frames=2)
     utterance.end()
     assert not utterance.complete
@@ -92,7 +92,7 @@ def test_complete_only_when_the_end_was_said_and_all_is_spoken() -> None:
 
 @pytest.mark.parametrize("before", list(Status))
 @pytest.mark.parametrize("after", list(Status))
-def test_only_legal_moves_can_be_made(before: Status, after: Status) -> None:
+def test_illegal_status_moves_are_rejected(before: Status, after: Status) -> None:
     utterance = Utterance(VOICE, SAMPLING)
     utterance._status = before
     if after in LEGAL_MOVES[before]:
@@ -104,35 +104,35 @@ def test_only_legal_moves_can_be_made(before: Status, after: Status) -> None:
     assert utterance.over == (utterance.status not in (Status.WAITING, Status.RUNNING))
 
 
-def test_it_is_a_newcomer_from_its_first_text_until_its_listener_has_a_quarter_of_a_second() -> None:
+def test_awaiting_first_audio_lasts_until_the_startup_lead() -> None:
     played_ms = 0.0
     utterance = Utterance(VOICE, SAMPLING, played_ms=lambda: played_ms)
     utterance.add(Segment("Hello.", (1,), 20, 3))
     utterance.begin_segment()
     seen = []
     for _ in range(4):
-        seen.append(utterance.newcomer)
+        seen.append(utterance.awaiting_first_audio)
         utterance.step(False)
     assert seen == [True, True, True, False]
     played_ms = 320.0
-    assert not utterance.newcomer, "it has run dry with text: that is not a beginning"
+    assert not utterance.awaiting_first_audio, "an underrun with text queued is not a start"
 
 
-def test_who_comes_back_from_silence_is_a_newcomer_again_unless_its_listener_is_still_busy() -> None:
+def test_text_after_idle_awaits_first_audio_again_unless_there_is_lead() -> None:
     played_ms = 0.0
     utterance = Utterance(VOICE, SAMPLING, played_ms=lambda: played_ms)
     for part in range(2):
         utterance.add(Segment("Hello.", (1,), 5, 3))
-        assert utterance.newcomer == (part == 0)
+        assert utterance.awaiting_first_audio == (part == 0)
         utterance.begin_segment()
         for _ in range(5):
             utterance.step(False)
     played_ms = 700.0
     utterance.add(Segment("Again.", (1,), 5, 3))
-    assert utterance.newcomer
+    assert utterance.awaiting_first_audio
 
 
-def test_the_clock_brings_the_lead_down_only_as_far_as_audio_was_sent() -> None:
+def test_playback_lowers_the_lead_only_as_far_as_audio_was_sent() -> None:
     sent_ms = 160.0
     utterance = speaking(played_ms=lambda: 0.0, sent_ms=lambda: sent_ms)  # type: ignore[arg-type]
     for _ in range(4):
@@ -143,39 +143,39 @@ def test_the_clock_brings_the_lead_down_only_as_far_as_audio_was_sent() -> None:
     assert utterance.due_in_ms(100.0) == 220.0
 
 
-def test_how_much_is_left_to_say_at_most_and_how_much_of_the_most_was_said() -> None:
+def test_max_frames_left_and_length_ratio() -> None:
     utterance = Utterance(VOICE, SAMPLING)
-    assert utterance.spoken_share is None
+    assert utterance.length_ratio is None
     utterance.add(Segment("Hello.", (1, 2), 20, 0))
     utterance.add(Segment("Again.", (1, 2), 10, 0))
     assert utterance.next_segment is not None
-    assert utterance.most_frames_left == 30
+    assert utterance.max_frames_left == 30
     utterance.begin_segment()
     assert utterance.next_segment is None
     for step in range(10):
         utterance.step(step == 9)
-    assert utterance.most_frames_left == 10
-    assert utterance.spoken_share == 9 / 20
+    assert utterance.max_frames_left == 10
+    assert utterance.length_ratio == 9 / 20
 
 
-def test_the_end_of_a_segment_is_known_when_speech_is_over_and_before_that_at_least_how_near_it_can_be() -> None:
+def test_earliest_end_becomes_exact_when_speech_ends() -> None:
     utterance = speaking(max_frames=20, after_eos=3)
-    seen, over = [utterance.least_ms], [utterance.said]
+    seen, over = [utterance.earliest_end_ms], [utterance.speech_ended]
     while utterance.segment:
         utterance.step(is_eos=utterance.produced_frames == 8)
-        seen.append(utterance.least_ms)
-        over.append(utterance.said)
+        seen.append(utterance.earliest_end_ms)
+        over.append(utterance.speech_ended)
     assert [ms / 80 for ms in seen] == [9, 9, 9, 9, 9, 9, 9, 10, 11, 11, 11, 11]
     assert over == [False] * 9 + [True] * 3
     assert seen[-1] == utterance.produced_ms
-    assert speaking(max_frames=4).least_ms == 4 * 80
+    assert speaking(max_frames=4).earliest_end_ms == 4 * 80
 
 
-def test_a_segment_that_is_cut_off_ends_without_the_model_having_said_so() -> None:
+def test_segment_cut_off_at_max_frames_has_no_end_of_speech() -> None:
     utterance = speaking(max_frames=7)
     run(utterance, set())
-    assert not utterance.said
-    assert utterance.least_ms == utterance.produced_ms == 7 * 80
+    assert not utterance.speech_ended
+    assert utterance.earliest_end_ms == utterance.produced_ms == 7 * 80
 
 
 def quiet(*parts: Segment | Silence, **more: float) -> Utterance:
@@ -185,63 +185,63 @@ def quiet(*parts: Segment | Silence, **more: float) -> Utterance:
     return utterance
 
 
-def test_a_pause_is_no_step_and_comes_in_its_turn() -> None:
+def test_silence_takes_no_step_and_keeps_its_order() -> None:
     segment, pause = Segment("Hello.", (1,), 2, 0), Silence(2)
     utterance = quiet(pause, segment, pause)
-    assert (utterance.ready, utterance.silent, utterance.next_segment) == (False, True, None)
-    assert [utterance.be_silent(), utterance.be_silent()] == [None, pause]
-    assert (utterance.ready, utterance.silent, utterance.next_segment) == (True, False, segment)
-    assert not utterance.begun, "its slot holds nothing yet"
+    assert (utterance.ready, utterance.silence_due, utterance.next_segment) == (False, True, None)
+    assert [utterance.step_silence(), utterance.step_silence()] == [None, pause]
+    assert (utterance.ready, utterance.silence_due, utterance.next_segment) == (True, False, segment)
+    assert not utterance.slot_initialized, "no segment has set up its slot"
     utterance.begin_segment()
     assert utterance.segment_start_ms == 160
-    assert (utterance.ready, utterance.silent) == (True, False)
+    assert (utterance.ready, utterance.silence_due) == (True, False)
     run(utterance, set())
-    assert utterance.begun
+    assert utterance.slot_initialized
     utterance.end()
     assert not utterance.complete
-    utterance.be_silent()
-    assert utterance.be_silent() is pause
-    assert (utterance.complete, utterance.silent, utterance.ready) == (True, False, False)
+    utterance.step_silence()
+    assert utterance.step_silence() is pause
+    assert (utterance.complete, utterance.silence_due, utterance.ready) == (True, False, False)
     assert utterance.produced_frames == 6
 
 
-def test_a_pause_keeps_to_the_listeners_pace_and_to_his_will() -> None:
+def test_silence_stops_at_max_lead_and_when_cancelled() -> None:
     played_ms = 0.0
     utterance = quiet(Silence(9), played_ms=lambda: played_ms, max_lead_ms=160.0)  # type: ignore[arg-type]
     for made in (2, 3):
-        while utterance.silent:
-            utterance.be_silent()
+        while utterance.silence_due:
+            utterance.step_silence()
         assert utterance.produced_frames == made
         played_ms += 80
-    assert utterance.silent
+    assert utterance.silence_due
     utterance.move(Status.CANCELLED)
-    assert not utterance.silent
+    assert not utterance.silence_due
 
 
-def test_a_pause_is_something_to_say_but_no_speech() -> None:
+def test_silence_counts_as_frames_left_but_not_in_the_length_ratio() -> None:
     utterance = quiet(Silence(5), Segment("Hello.", (1,), 20, 0), Silence(3))
-    assert utterance.most_frames_left == 28
+    assert utterance.max_frames_left == 28
     for _ in range(2):
-        utterance.be_silent()
-    assert utterance.most_frames_left == 26
-    assert utterance.spoken_share is None
+        utterance.step_silence()
+    assert utterance.max_frames_left == 26
+    assert utterance.length_ratio is None
     for _ in range(3):
-        utterance.be_silent()
+        utterance.step_silence()
     utterance.begin_segment()
     run(utterance, {9})
-    assert utterance.spoken_share == 9 / 20
-    assert utterance.most_frames_left == 3
+    assert utterance.length_ratio == 9 / 20
+    assert utterance.max_frames_left == 3
 
 
-def test_who_begins_with_a_pause_is_a_newcomer_until_that_has_given_it_a_lead() -> None:
+def test_leading_silence_counts_towards_the_startup_lead() -> None:
     utterance = quiet(Silence(3))
     seen = []
     for _ in range(3):
-        seen.append(utterance.newcomer)
-        utterance.be_silent()
-    assert [*seen, utterance.newcomer] == [True, True, True, False]
+        seen.append(utterance.awaiting_first_audio)
+        utterance.step_silence()
+    assert [*seen, utterance.awaiting_first_audio] == [True, True, True, False]
 
 
-def test_a_pause_has_a_length() -> None:
+def test_silence_without_frames_is_rejected() -> None:
     with pytest.raises(AssertionError):
         quiet(Silence(0))

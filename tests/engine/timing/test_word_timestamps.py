@@ -1,4 +1,4 @@
-"""engine/timing/word_timestamps.py with the real books: whenever speech ends, its words are in it; a voice's pace is learned."""
+"""Word timestamps of real utterances: within the segment wherever speech ends; speaking rates are learned."""
 
 from itertools import pairwise
 
@@ -12,7 +12,7 @@ from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Sampling, Segment, Silence
 from sayline_tts.engine.text.chunk import Word
 from sayline_tts.engine.timing.word_time_estimator import WordTime
-from sayline_tts.engine.timing.word_timestamps import WordTeller
+from sayline_tts.engine.timing.word_timestamps import WordTimestamps
 
 SAMPLING = Sampling(0.3, None, -4.0, 1, 0)
 FRAME_MS = 80.0
@@ -27,9 +27,9 @@ def words(text: str) -> tuple[Word, ...]:
 
 
 def speak(
-    teller: WordTeller, utterance: Utterance, segment: Segment, eos_step: int | None
+    timestamps: WordTimestamps, utterance: Utterance, segment: Segment, eos_step: int | None
 ) -> tuple[list[WordTime], float]:
-    """All times, checked against the frames with which they are told; and when the segment began."""
+    """Step through `segment`. Returns its word times, checked against their frames, and when the segment began."""
     times: list[WordTime] = []
     utterance.add(segment)
     utterance.begin_segment()
@@ -37,7 +37,7 @@ def speak(
     while spoken is None:
         before_ms = utterance.produced_ms
         _, spoken = utterance.step(is_eos=step == eos_step)
-        now = teller.step(utterance, segment, start_ms)(None)
+        now = timestamps.step(utterance, segment, start_ms)(None)
         assert all(time.start_ms >= before_ms - 1e-6 for time in now)
         times += now
         step += 1
@@ -53,78 +53,78 @@ def speak(
     st.integers(0, 3),
 )
 @settings(max_examples=200, deadline=None)
-def test_wherever_speech_ends_each_word_is_told_once_and_inside_of_it(
+def test_each_word_is_reported_once_and_within_speech(
     said: list[str], max_frames: int, after_eos: int, eos_step: int | None, continues: bool, before: int
 ) -> None:
-    teller = WordTeller()
+    timestamps = WordTimestamps()
     utterance = Utterance(voice(), SAMPLING, continues=continues)
     for _ in range(before):
         utterance.add(Silence(1))
-        utterance.be_silent()
+        utterance.step_silence()
     for _ in range(2):
         segment = Segment("", (1,), max_frames, after_eos, words(" ".join(said)))
-        times, start_ms = speak(teller, utterance, segment, eos_step)
+        times, start_ms = speak(timestamps, utterance, segment, eos_step)
         assert [time.word for time in times] == list(segment.words)
         assert all(a.end_ms <= b.start_ms + 1e-6 for a, b in pairwise(times))
         for time in times:
             assert start_ms <= time.start_ms <= time.end_ms <= utterance.produced_ms + 1e-6
-    assert not teller._clocks
+    assert not timestamps._estimators
 
 
-def test_who_wants_no_words_gets_none() -> None:
-    assert speak(WordTeller(), Utterance(voice(), SAMPLING), Segment("Yes.", (1,), 20, 3), 9)[0] == []
+def test_segment_without_words_gets_no_timestamps() -> None:
+    assert speak(WordTimestamps(), Utterance(voice(), SAMPLING), Segment("Yes.", (1,), 20, 3), 9)[0] == []
 
 
-def test_the_next_segment_of_a_voice_is_estimated_better() -> None:
-    teller, slow, said = WordTeller(), voice(), words("one two three four five")
-    off_ms = []
+def test_estimates_improve_with_each_segment_of_a_voice() -> None:
+    timestamps, slow, said = WordTimestamps(), voice(), words("one two three four five")
+    errors_ms = []
     for _ in range(5):
-        times, start_ms = speak(teller, Utterance(slow, SAMPLING), Segment("", (1,), 99, 3, said), 40)
-        off_ms.append(abs(times[2].start_ms - start_ms - 8 / 24 * 41 * FRAME_MS))  # by letters
-    assert off_ms[-1] < off_ms[0] / 3
-    other = teller._pace(Utterance(voice(), SAMPLING))
-    assert other.expected_frames(said) < 20, "each voice has its own"
+        times, start_ms = speak(timestamps, Utterance(slow, SAMPLING), Segment("", (1,), 99, 3, said), 40)
+        errors_ms.append(abs(times[2].start_ms - start_ms - 8 / 24 * 41 * FRAME_MS))  # by letters
+    assert errors_ms[-1] < errors_ms[0] / 3
+    other = timestamps._rate(Utterance(voice(), SAMPLING))
+    assert other.expected_frames(said) < 20, "each voice has its own rate"
 
 
-def test_speech_that_was_cut_off_teaches_nothing() -> None:
-    teller, cut, said = WordTeller(), voice(), words("one two three")
-    before = teller._pace(Utterance(cut, SAMPLING)).expected_frames(said)
-    speak(teller, Utterance(cut, SAMPLING), Segment("", (1,), 99, 3, said), None)
-    assert teller._pace(Utterance(cut, SAMPLING)).expected_frames(said) == before
+def test_speaking_rate_is_not_learned_from_speech_that_was_cut_off() -> None:
+    timestamps, cut, said = WordTimestamps(), voice(), words("one two three")
+    before = timestamps._rate(Utterance(cut, SAMPLING)).expected_frames(said)
+    speak(timestamps, Utterance(cut, SAMPLING), Segment("", (1,), 99, 3, said), None)
+    assert timestamps._rate(Utterance(cut, SAMPLING)).expected_frames(said) == before
 
 
-def test_a_voice_that_is_hastened_teaches_its_own_pace() -> None:
-    teller, hasty, said = WordTeller(), voice(), words("one two three four five")
-    speak(teller, Utterance(hasty, SAMPLING, frame_ms=40.0), Segment("", (1,), 99, 3, said), 40)
-    slow = WordTeller()
-    speak(slow, Utterance(hasty, SAMPLING), Segment("", (1,), 99, 3, said), 40)
-    pace, same = (each._pace(Utterance(hasty, SAMPLING)).expected_frames(said) for each in (teller, slow))
-    assert pace == pytest.approx(same)
+def test_speaking_rate_does_not_depend_on_the_playback_speed() -> None:
+    timestamps, fast, said = WordTimestamps(), voice(), words("one two three four five")
+    speak(timestamps, Utterance(fast, SAMPLING, frame_ms=40.0), Segment("", (1,), 99, 3, said), 40)
+    slow = WordTimestamps()
+    speak(slow, Utterance(fast, SAMPLING), Segment("", (1,), 99, 3, said), 40)
+    rate, same = (each._rate(Utterance(fast, SAMPLING)).expected_frames(said) for each in (timestamps, slow))
+    assert rate == pytest.approx(same)
 
 
-def test_what_was_cancelled_is_forgotten() -> None:
-    teller, gone = WordTeller(), Utterance(voice(), SAMPLING)
+def test_cancelled_utterance_is_discarded() -> None:
+    timestamps, cancelled = WordTimestamps(), Utterance(voice(), SAMPLING)
     segment = Segment("", (1,), 99, 3, words("one two three four five six seven"))
-    gone.add(segment)
-    gone.begin_segment()
-    gone.step(is_eos=False)
-    assert len(teller.step(gone, segment, 0.0)(None)) == 1
-    gone.move(Status.CANCELLED)
-    teller.forget(gone)
-    teller.forget(gone)
-    assert not teller._clocks
+    cancelled.add(segment)
+    cancelled.begin_segment()
+    cancelled.step(is_eos=False)
+    assert len(timestamps.step(cancelled, segment, 0.0)(None)) == 1
+    cancelled.move(Status.CANCELLED)
+    timestamps.discard(cancelled)
+    timestamps.discard(cancelled)
+    assert not timestamps._estimators
 
 
 @pytest.mark.parametrize("after_eos", [0, 3])
-def test_the_least_that_is_known_of_an_end_only_grows_until_it_is_the_end(after_eos: int) -> None:
+def test_earliest_end_only_grows_and_becomes_the_end(after_eos: int) -> None:
     utterance = Utterance(voice(), SAMPLING)
     utterance.add(Segment("", (1,), 30, after_eos))
     utterance.begin_segment()
-    seen = [utterance.least_ms]
+    seen = [utterance.earliest_end_ms]
     while utterance.segment:
         utterance.step(is_eos=utterance.produced_frames == 12)
-        seen.append(utterance.least_ms)
+        seen.append(utterance.earliest_end_ms)
     assert seen[0] == (6 + after_eos) * FRAME_MS
     assert seen == sorted(seen)
     assert seen[-1] == utterance.produced_ms
-    assert utterance.said
+    assert utterance.speech_ended
