@@ -1,9 +1,9 @@
-"""Keys and values of past positions on a processor, for many slots at once. Knows nothing of models.
+"""KV cache on a CPU for many slots: paged with shared prefixes, or ring buffers.
 
-A slot's past is a prefix, shared by all who began from the same voice, and a tail of its own. The tail is written in
-place. With a context it is a ring: position p lies at place p % ring, so a reset is `position = 0`. Memory comes in
-pages, each of some neighbouring slots and positions, mapped when first used and resident only where written: slots and
-positions that nobody uses cost nothing, and nothing is ever moved.
+A slot holds a prefix, shared by all slots that start from the same voice, then its own positions. Without a
+context these are in pages; with a context they are in a ring buffer: position p is at index p % ring, so a reset is
+`position = 0`. A page covers some neighbouring slots and positions. It is mapped on first use and resident only where
+written, so unused slots and positions cost nothing, and data is never moved.
 """
 
 import math
@@ -15,17 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sayline_tts.engine.cache.rope import Turns, rotary_frequencies
-from sayline_tts.engine.kernels.attention import Parts, Span, ready
+from sayline_tts.engine.cache.rope import RopeTable, rope_frequencies
+from sayline_tts.engine.kernels.attention import AttentionMetadata, BlockTable, compile_for
 
 PAGE_SLOTS = 32
 PAGE_POSITIONS = 64
-ENDLESS = np.iinfo(np.int64).max // 2
+UNLIMITED = np.iinfo(np.int64).max // 2
 
 
 @dataclass(frozen=True, slots=True)
 class CacheShape:
-    """What a cache is for: whose keys and values, and where they are kept in which numbers."""
+    """Shape, dtype and device of a cache, and the period of its rotary positions."""
 
     layers: int
     kv_heads: int
@@ -37,7 +37,7 @@ class CacheShape:
 
 @dataclass(frozen=True, eq=False)
 class Prefix:
-    """Keys and values `[layers, kv_heads, positions, head_dim]` that any number of slots may begin from."""
+    """Keys and values `[layers, kv_heads, positions, head_dim]` that any number of slots may share."""
 
     keys: Tensor
     values: Tensor
@@ -47,117 +47,128 @@ class Prefix:
         return self.keys.shape[2]
 
 
-class KeyValueCache:
-    """The past of `slots` slots: each one's next position, its prefix, and its tail.
+class KVCache:
+    """Keys and values of `slots` slots, with the next position of each.
 
-    `context` limits how far a query looks back (None: to the beginning); then tails are rings, good for passes of
-    `pass_length`, without prefixes. Otherwise they grow. Disjoint slots may be used by several threads at once if there
-    is a context, and by processes forked from this one if it is `shared` too.
+    `context` limits how far a query looks back (None: to the beginning); then slots are ring buffers without prefixes,
+    for passes of up to `pass_length` positions. Otherwise they grow. With a context, disjoint slots may be used by
+    several threads at once, and by processes forked from this one if the cache is `shared`.
     """
 
     def __init__(
         self, shape: CacheShape, slots: int, context: int | None = None, pass_length: int = 1, shared: bool = False
     ) -> None:
         self.shape, self._context, self._shared = shape, context, shared
-        self._ring = None if context is None else context + pass_length - 1
-        self._page_positions = self._ring or PAGE_POSITIONS
-        self.positions = zeros((slots,), torch.long, shape.device, shared)
-        self._at = self.positions.numpy()
+        self._ring_size = None if context is None else context + pass_length - 1
+        self._page_positions = self._ring_size or PAGE_POSITIONS
+        self.positions = mapped_zeros((slots,), torch.long, shape.device, shared)
+        self._positions_np = self.positions.numpy()
         self._prefixes: list[Prefix | None] = [None] * slots
-        self._of_prefixes = np.zeros((3, slots), np.int64)  # positions of each slot's, and where keys and values lie
-        self._columns: list[list[Page]] = [[] for _ in range(0, slots, PAGE_SLOTS)]  # pages of the same slots
-        self._of_pages = np.zeros((2, len(self._columns), 0), np.int64)  # where their keys and values lie
-        self._mapping = threading.Lock()
-        self._turns = Turns(rotary_frequencies(shape.head_dim, shape.max_period))
-        self._kind = np.empty(0, np.uint16 if shape.dtype is torch.bfloat16 else np.float32)
-        ready(self._kind)
-        if shared:  # now: what is mapped later the others do not see
-            assert context is not None, "only rings are mapped whole"
-            for column in range(len(self._columns)):
-                self._pages(column, 1)
+        self._prefix_table = np.zeros((3, slots), np.int64)  # of each slot: positions, address of keys, of values
+        self._pages_by_group: list[list[Page]] = [[] for _ in range(0, slots, PAGE_SLOTS)]  # groups of PAGE_SLOTS slots
+        self._page_addresses = np.zeros((2, len(self._pages_by_group), 0), np.int64)  # of keys and values
+        self._map_lock = threading.Lock()
+        self._rope = RopeTable(rope_frequencies(shape.head_dim, shape.max_period))
+        self._storage = np.empty(0, np.uint16 if shape.dtype is torch.bfloat16 else np.float32)
+        compile_for(self._storage)
+        if shared:  # map everything now: forked processes do not see later mappings
+            assert context is not None, "only ring buffers are mapped whole"
+            for group in range(len(self._pages_by_group)):
+                self._pages(group, 1)
 
-    def begin(self, slot: int, prefix: Prefix | None = None) -> None:
-        """Forget what the slot held; go on behind `prefix`."""
+    def reset(self, slot: int, prefix: Prefix | None = None) -> None:
+        """Forget what the slot held and start behind `prefix`."""
         self._prefixes[slot] = prefix
-        self._of_prefixes[:, slot] = (
+        self._prefix_table[:, slot] = (
             (0, 0, 0) if prefix is None else (prefix.positions, prefix.keys.data_ptr(), prefix.values.data_ptr())
         )
-        self._at[slot] = _length(prefix)
+        self._positions_np[slot] = _prefix_length(prefix)
 
-    def whole(self, slot: int) -> Prefix:
-        """All that a slot without a context holds, as a prefix for others."""
-        prefix, whole = self._prefixes[slot], int(self.positions[slot])
-        pages, place = self._pages(slot // PAGE_SLOTS, whole - _length(prefix)), slot % PAGE_SLOTS
+    def export_prefix(self, slot: int) -> Prefix:
+        """Copy everything that a slot without a context holds into a new prefix."""
+        prefix, end = self._prefixes[slot], int(self.positions[slot])
+        pages, index = self._pages(slot // PAGE_SLOTS, end - _prefix_length(prefix)), slot % PAGE_SLOTS
         before = [prefix] if prefix else []
-        keys = [each.keys for each in before] + [page.keys[:, place] for page in pages]
-        values = [each.values for each in before] + [page.values[:, place] for page in pages]
-        return Prefix(*(torch.cat(parts, dim=2)[:, :, :whole].clone() for parts in (keys, values)))
+        keys = [each.keys for each in before] + [page.keys[:, index] for page in pages]
+        values = [each.values for each in before] + [page.values[:, index] for page in pages]
+        return Prefix(*(torch.cat(parts, dim=2)[:, :, :end].clone() for parts in (keys, values)))
 
-    def span(self, slots: Tensor, lengths: Tensor | int) -> Span:
-        """The next `lengths` positions, `[rows]` or of all the same, of `slots` `[rows]`."""
+    def attention_metadata(self, slots: Tensor, lengths: Tensor | int) -> AttentionMetadata:
+        """Metadata of a pass over the next `lengths` positions, `[rows]` or the same for all, of `slots` `[rows]`."""
         rows = slots.numpy()
-        positions = self._at[rows]
-        new = np.empty_like(positions)
-        new[:] = lengths
-        parts, pages = self._parts(rows, positions, new)
-        return Span(
-            parts=parts,
-            lengths=new,
-            free=np.full_like(new, ENDLESS) if self._context is None else np.maximum(self._context - 1 - positions, 0),
-            owners=([self._prefixes[slot] for slot in rows.tolist()], pages),
-            kind=self._kind,
-            rotation=self._turns.behind(positions, new),
+        positions = self._positions_np[rows]
+        query_lengths = np.empty_like(positions)
+        query_lengths[:] = lengths
+        block_table, pages = self._block_table(rows, positions, query_lengths)
+        slack = UNLIMITED if self._context is None else np.maximum(self._context - 1 - positions, 0)
+        window_slack = np.empty_like(positions)
+        window_slack[:] = slack
+        return AttentionMetadata(
+            block_table=block_table,
+            query_lengths=query_lengths,
+            window_slack=window_slack,
+            keep_alive=([self._prefixes[slot] for slot in rows.tolist()], pages),
+            storage=self._storage,
+            cos_sin=self._rope.cos_sin(positions, query_lengths),
         )
 
     def advance(self, slots: Tensor, lengths: Tensor | int) -> None:
-        self._at[slots.numpy()] += lengths if isinstance(lengths, int) else lengths.numpy()
+        """Move the next positions of `slots` on."""
+        self._positions_np[slots.numpy()] += lengths if isinstance(lengths, int) else lengths.numpy()
 
-    def _parts(self, slots: np.ndarray, positions: np.ndarray, new: np.ndarray) -> "tuple[Parts, list[list[Page]]]":
-        """A row's prefix, then its pages; of a ring the older places, then the newer, which begin it again."""
-        in_prefix, *shared = self._of_prefixes[:, slots]
-        ends = positions + new - in_prefix  # of tails
-        columns, places = slots // PAGE_SLOTS, slots % PAGE_SLOTS
-        size, most = self._page_positions, int(ends.max())
-        pages = [self._pages(column, most) for column in set(columns.tolist())]
-        parts = 1 + (2 if self._ring else len(pages[0]))
-        counts, firsts = np.empty((2, len(slots), parts), np.int64)
-        counts[:, 0], firsts[:, 0] = in_prefix, 0
+    def _block_table(
+        self, slots: np.ndarray, positions: np.ndarray, query_lengths: np.ndarray
+    ) -> "tuple[BlockTable, list[list[Page]]]":
+        """A row's blocks: its prefix, then its pages; or of a ring the older part, then the part that wrapped around.
+
+        Also returns the pages, whose memory the addresses point into.
+        """
+        prefix_lengths, *prefix_addresses = self._prefix_table[:, slots]
+        ends = positions + query_lengths - prefix_lengths  # own positions, with the new ones
+        groups, indices = slots // PAGE_SLOTS, slots % PAGE_SLOTS
+        size = self._page_positions
+        pages = [self._pages(group, int(ends.max())) for group in set(groups.tolist())]
+        blocks = 1 + (2 if self._ring_size else len(pages[0]))
+        counts, firsts = np.empty((2, len(slots), blocks), np.int64)
+        counts[:, 0], firsts[:, 0] = prefix_lengths, 0
         if self._context is None:
-            counts[:, 1:] = np.clip(ends[:, None] - size * np.arange(parts - 1), 0, size)
+            counts[:, 1:] = np.clip(ends[:, None] - size * np.arange(blocks - 1), 0, size)
             firsts[:, 1:] = 0
         else:
-            seen = np.minimum(ends, self._context - 1 + new)
-            firsts[:, 1], firsts[:, 2] = (ends - seen) % size, 0
-            counts[:, 1] = np.minimum(seen, size - firsts[:, 1])
-            counts[:, 2] = seen - counts[:, 1]
-        position = self.shape.head_dim * self.shape.dtype.itemsize
-        slot = self.shape.kv_heads * size * position
-        at, steps = np.empty((2, 2, len(slots), parts), np.int64)
-        at[:, :, 0] = shared
-        at[:, :, 1:] = self._of_pages[:, columns, : parts - 1] + (slot * places)[:, None] + position * firsts[:, 1:]
-        steps[0, :, 0], steps[0, :, 1:] = self.shape.kv_heads * position * in_prefix, PAGE_SLOTS * slot
-        steps[1, :, 0], steps[1, :, 1:] = position * in_prefix, size * position
-        return Parts(at[0], at[1], counts, steps[0], steps[1]), pages
+            visible = np.minimum(ends, self._context - 1 + query_lengths)
+            firsts[:, 1], firsts[:, 2] = (ends - visible) % size, 0
+            counts[:, 1] = np.minimum(visible, size - firsts[:, 1])
+            counts[:, 2] = visible - counts[:, 1]
+        position_bytes = self.shape.head_dim * self.shape.dtype.itemsize
+        slot_bytes = self.shape.kv_heads * size * position_bytes
+        addresses = np.empty((2, len(slots), blocks), np.int64)
+        addresses[:, :, 0] = prefix_addresses
+        addresses[:, :, 1:] = self._page_addresses[:, groups, : blocks - 1] + (slot_bytes * indices)[:, None]
+        addresses[:, :, 1:] += position_bytes * firsts[:, 1:]
+        layer_strides, head_strides = np.empty((2, len(slots), blocks), np.int64)
+        layer_strides[:, 0] = self.shape.kv_heads * position_bytes * prefix_lengths
+        layer_strides[:, 1:] = PAGE_SLOTS * slot_bytes
+        head_strides[:, 0], head_strides[:, 1:] = position_bytes * prefix_lengths, size * position_bytes
+        return BlockTable(addresses[0], addresses[1], counts, layer_strides, head_strides), pages
 
-    def _pages(self, column: int, end: int) -> "list[Page]":
-        """As many pages of a column as the first `end` positions need."""
-        count = -(-end // self._page_positions) if self._ring is None else 1
-        pages = self._columns[column]
+    def _pages(self, group: int, end: int) -> "list[Page]":
+        """The pages of a group that hold its first `end` positions; mapped if they are new."""
+        count = -(-end // self._page_positions) if self._ring_size is None else 1
+        pages = self._pages_by_group[group]
         if len(pages) < count:
-            with self._mapping:
+            with self._map_lock:
                 while len(pages) < count:
-                    self._map(column)
+                    self._map_page(group)
         return pages[:count]
 
-    def _map(self, column: int) -> None:
-        """One page more."""
-        shape, pages, known = self.shape, self._columns[column], self._of_pages
+    def _map_page(self, group: int) -> None:
+        shape, pages, old = self.shape, self._pages_by_group[group], self._page_addresses
         size = (shape.layers, PAGE_SLOTS, shape.kv_heads, self._page_positions, shape.head_dim)
-        page = Page(*(zeros(size, shape.dtype, shape.device, self._shared) for _ in range(2)))
-        more = np.zeros((2, known.shape[1], max(known.shape[2], len(pages) + 1)), np.int64)
-        more[:, :, : known.shape[2]] = known
-        more[:, column, len(pages)] = page.keys.data_ptr(), page.values.data_ptr()
-        self._of_pages = more
+        page = Page(*(mapped_zeros(size, shape.dtype, shape.device, self._shared) for _ in range(2)))
+        addresses = np.zeros((2, old.shape[1], max(old.shape[2], len(pages) + 1)), np.int64)
+        addresses[:, :, : old.shape[2]] = old
+        addresses[:, group, len(pages)] = page.keys.data_ptr(), page.values.data_ptr()
+        self._page_addresses = addresses
         pages.append(page)
 
 
@@ -169,16 +180,16 @@ class Page:
     values: Tensor
 
 
-def _length(prefix: Prefix | None) -> int:
+def _prefix_length(prefix: Prefix | None) -> int:
     return prefix.positions if prefix else 0
 
 
-def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, shared: bool = False) -> Tensor:
-    """Zeros that become resident page by page, where they are written. `shared` with processes forked later."""
+def mapped_zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, shared: bool = False) -> Tensor:
+    """Zeros whose memory becomes resident page by page, on first write. `shared` with processes forked later."""
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
     size = math.prod(shape) * dtype.itemsize
-    kind = {}
+    flags = {}
     if hasattr(mmap, "MAP_PRIVATE"):
-        kind["flags"] = (mmap.MAP_SHARED if shared else mmap.MAP_PRIVATE) | mmap.MAP_ANONYMOUS
-    return torch.frombuffer(mmap.mmap(-1, size, **kind), dtype=dtype).view(shape)
+        flags["flags"] = (mmap.MAP_SHARED if shared else mmap.MAP_PRIVATE) | mmap.MAP_ANONYMOUS
+    return torch.frombuffer(mmap.mmap(-1, size, **flags), dtype=dtype).view(shape)

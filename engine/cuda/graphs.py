@@ -1,13 +1,13 @@
-"""Work in static shapes, for accelerators: rows by bucket, buffers that stay where they are, CUDA graphs.
+"""CUDA graphs of work in static shapes: batch buckets, staging buffers, capture and replay.
 
-Work is a function without arguments that reads and writes tensors which never move. Where there is CUDA it can be
-captured once and replayed; anywhere else, and where it was not captured, it just runs: the results are the same.
+Work is a function without arguments that reads and writes tensors which never move. With CUDA it can be captured once
+and replayed; on any other device, or if it was not captured, it runs directly: the results are the same.
 
-The rules of capture (docs.pytorch.org, notes/cuda, "CUDA Graphs") and how they are kept: a stream that is not the
-default one; the work ran before on that stream, so that libraries have their plans and workspaces; nothing in it waits
-for the device or asks for random numbers; no other CUDA work in the process meanwhile, so all is captured when an
-engine is made and nothing later. Graphs of one `Graphs` never run at once, so they share a pool of memory; two `Graphs`
-may, so they share neither pool nor stream (a stream has one workspace for products).
+The rules of capture (docs.pytorch.org, notes/cuda, "CUDA Graphs") and how they are kept: capture on a non-default
+stream; the work has run on that stream before, so that libraries have their plans and workspaces; nothing in it waits
+for the device or draws random numbers; there is no other CUDA work in the process meanwhile, so everything is captured
+when an engine is created and nothing later. Graphs of one `Graphs` never run at once and share a memory pool; two
+`Graphs` may, so they share neither pool nor stream (a stream has one workspace for matrix products).
 """
 
 import threading
@@ -19,7 +19,7 @@ from torch import Tensor
 
 Work = Callable[[], None]
 
-WARM_UPS = 2  # the first finds the kernels, the second runs as all others will
+WARM_UPS = 2  # the first run selects kernels, the second runs like all later ones
 _CAPTURING = threading.Lock()  # one capture at a time in a process
 
 
@@ -29,49 +29,49 @@ def bucket(size: int, most: int) -> int:
 
 
 def buckets(most: int) -> list[int]:
-    """Largest first: what the largest needs is enough for all."""
+    """All buckets, largest first: memory that the largest needs is enough for all."""
     return [most, *(1 << power for power in reversed(range((most - 1).bit_length())))]
 
 
-def sent(values: Tensor, device: torch.device) -> Tensor:
-    """What has no place of its own there: it may be of any size."""
+def to_device(values: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor of any size to the device, asynchronously."""
     return (values.pin_memory() if device.type == "cuda" else values).to(device, non_blocking=True)
 
 
-class Buffer:
-    """Rows that go to the device or come from it, always by the same places on both sides."""
+class StagingBuffer:
+    """Fixed rows on the device with pinned rows on the host, for copies in both directions."""
 
     def __init__(self, rows: int, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
-        self.there = torch.zeros(rows, *shape, dtype=dtype, device=device)
-        self._here = torch.zeros(rows, *shape, dtype=dtype, pin_memory=device.type == "cuda")
+        self.device_rows = torch.zeros(rows, *shape, dtype=dtype, device=device)
+        self._host_rows = torch.zeros(rows, *shape, dtype=dtype, pin_memory=device.type == "cuda")
 
-    def send(self, values: Tensor) -> None:
-        """To the first rows."""
-        here = self._here[: len(values)]
-        here.copy_(values)
-        self.there[: len(values)].copy_(here, non_blocking=True)
+    def upload(self, values: Tensor) -> None:
+        """Copy values to the first rows on the device."""
+        host = self._host_rows[: len(values)]
+        host.copy_(values)
+        self.device_rows[: len(values)].copy_(host, non_blocking=True)
 
-    def fetch(self, rows: int) -> Tensor:
-        """The first rows. They have come when the step is over, and stay until the next one."""
-        here = self._here[:rows]
-        here.copy_(self.there[:rows], non_blocking=True)
-        return here
+    def download(self, rows: int) -> Tensor:
+        """Copy the first rows to the host. They are valid after the step ends, until the next one."""
+        host = self._host_rows[:rows]
+        host.copy_(self.device_rows[:rows], non_blocking=True)
+        return host
 
 
 class Graphs:
-    """Runs the steps of one thread, in a stream of its own."""
+    """Runs the steps of one thread on its own stream."""
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
         self._graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}
         if self._cuda:
             self._stream = torch.cuda.Stream(device)
-            # Who waits sleeps: a core that spins is one less for all others.
+            # A blocking wait: spinning would take a core away from other threads.
             self._done = torch.cuda.Event(blocking=True)
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """All that is done in it goes to the stream; the end waits for it, once."""
+        """Issue all work inside on the stream; wait for it once, at the end."""
         if not self._cuda:
             yield
             return
@@ -83,21 +83,21 @@ class Graphs:
                 self._done.synchronize()
 
     def run(self, key: Hashable, work: Work) -> None:
-        """Replay what was captured as `key`, which is this work; else do it."""
+        """Replay the graph captured as `key`, or run `work` directly."""
         graph = self._graphs.get(key)
         if graph is None:
             work()
         else:
             graph.replay()
 
-    def capture(self, works: Iterable[tuple[Hashable, Work]]) -> None:
-        """Before anybody steps, and large before small. They run, on what lies in their buffers now."""
+    def capture(self, captures: Iterable[tuple[Hashable, Work]]) -> None:
+        """Run and capture each work, larger ones first, before the first step. It runs on whatever its buffers hold."""
         if not self._cuda:
             return
         with _CAPTURING:
-            torch.cuda.synchronize(self._stream.device)  # what was made so far was made on other streams
+            torch.cuda.synchronize(self._stream.device)  # earlier work was issued on other streams
             pool = torch.cuda.graph_pool_handle()
-            for key, work in works:
+            for key, work in captures:
                 with self.step():
                     for _ in range(WARM_UPS):
                         work()
@@ -109,8 +109,8 @@ class Graphs:
                     work()
                 self._graphs[key] = graph
 
-    def forget(self) -> bool:
-        """Tensors moved: from now on all work just runs. Was there anything to forget?"""
+    def clear(self) -> bool:
+        """Drop all graphs, because tensors moved. Returns whether there were any."""
         captured = bool(self._graphs)
         self._graphs.clear()
         return captured

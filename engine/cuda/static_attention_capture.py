@@ -1,8 +1,7 @@
-"""How rows look at their texts, in static shapes: what `watch.Watch` is, for accelerators.
+"""Text attention in static shapes, for accelerators: the counterpart of `AttentionCapture`.
 
-Fused attention tells no scores. So a pass keeps the queries that are asked, of the heads that matter, which costs a
-small copy; and as the keys of a text stay where they are, its scores are work of their own, behind the pass, done only
-where somebody asks.
+Fused attention does not return scores. So each pass copies the queries of the alignment heads, which is cheap; and as
+the keys of a text stay in the cache, the scores are computed by a separate work after the pass, only when requested.
 """
 
 from collections.abc import Sequence
@@ -12,65 +11,71 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from sayline_tts.engine.cache.static_cache import StaticCache, StaticSpan
+from sayline_tts.engine.cache.static_cache import StaticAttentionMetadata, StaticCache
 from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads
-from sayline_tts.engine.cuda.graphs import Buffer
+from sayline_tts.engine.cuda.graphs import StagingBuffer
 
-USUAL_TOKENS = 64  # what a text is looked at in; longer ones in the next power of two
+MIN_WIDTH_TOKENS = 64  # width of scores; longer texts take the next power of two
 
-Asked = tuple[slice | Tensor, int | Tensor]  # which of queries `[rows, length]`, one of each row
+QueryIndex = tuple[slice | Tensor, int | Tensor]  # indices into queries `[rows, length]`, one per row
 
 
-class StaticWatch:
-    """`slots` are those of each row of a pass, and lie on the device. `query_heads`: of a layer. Without `heads` nobody
-    is told anything, and nothing is kept.
+class StaticAttentionCapture:
+    """`slots` are those of the rows of a pass, on the device. `query_heads`: heads of a layer. Without `heads` nothing
+    is captured.
     """
 
     def __init__(self, heads: AlignmentHeads | None, query_heads: int, cache: StaticCache, slots: Tensor) -> None:
         self._heads = heads.heads if heads else ()
         self._cache, self._slots, self._device = cache, slots, cache.shape.device
-        sharing = query_heads // cache.shape.kv_heads
+        gqa_group = query_heads // cache.shape.kv_heads
         index = partial(torch.tensor, dtype=torch.long, device=self._device)
         self._layers = index([layer for layer, _ in self._heads])[:, None]
-        self._kv_heads = index([head // sharing for _, head in self._heads])[:, None]
+        self._kv_heads = index([head // gqa_group for _, head in self._heads])[:, None]
         self._queries = torch.zeros(len(slots), len(self._heads), cache.shape.head_dim, device=self._device)
-        self._begins = torch.zeros_like(cache.positions)  # of each slot's text
-        self._scores: dict[int, Buffer] = {}  # by width
+        self._text_starts = torch.zeros_like(cache.positions)  # start of each slot's text
+        self._scores: dict[int, StagingBuffer] = {}  # by width
 
-    def begin(self, rows: int) -> None:
-        """What comes next in each of the first `rows` is a text."""
+    def mark_text_start(self, rows: int) -> None:
+        """The next position of each of the first `rows` starts a text."""
         slots = self._slots[:rows]
-        self._begins.index_copy_(0, slots, self._cache.positions.index_select(0, slots))
+        self._text_starts.index_copy_(0, slots, self._cache.positions.index_select(0, slots))
 
-    def over(self, span: StaticSpan, asked: Asked) -> StaticSpan:
-        """This pass, of which these queries are kept."""
-        return replace(span, keep=partial(self._keep, asked))
+    def capturing(self, metadata: StaticAttentionMetadata, query_index: QueryIndex) -> StaticAttentionMetadata:
+        """Metadata of a pass that captures these queries."""
+        return replace(metadata, on_queries=partial(self._store_queries, query_index))
 
-    def width(self, lengths: Sequence[int]) -> int:
-        """So many tokens are to be looked at for texts of these lengths. 0: nobody asks (a length of 0), or can."""
+    def score_width(self, lengths: Sequence[int]) -> int:
+        """Number of tokens to score for texts of these lengths. 0: nothing is requested (all lengths are 0), or no
+        heads.
+        """
         longest = max(lengths, default=0) if self._heads else 0
-        return max(USUAL_TOKENS, 1 << (longest - 1).bit_length()) if longest else 0
+        return max(MIN_WIDTH_TOKENS, 1 << (longest - 1).bit_length()) if longest else 0
 
-    def look(self, rows: int, width: int) -> None:
-        """How the queries of the last pass score the first `width` positions from each one's text on."""
+    def compute_scores(self, rows: int, width: int) -> None:
+        """Score the first `width` positions of each row's text against the captured queries."""
         cache, slots = self._cache, self._slots[:rows]
         table = cache.table.index_select(0, slots)
-        positions = self._begins.index_select(0, slots)[:, None] + torch.arange(width, device=self._device)
-        last = table.shape[1] * cache.page_positions - 1  # who is near it has a text that ends before
-        places = cache.places(table, positions.clamp(max=last))[:, None]  # [rows, 1, width]
-        keys = cache.keys.flatten(1, 2)[self._layers, places, self._kv_heads]  # [rows, heads, width, head_dim]
-        self._out(width).there[:rows].copy_((keys.float() @ self._queries[:rows, :, :, None]).squeeze(-1))
+        positions = self._text_starts.index_select(0, slots)[:, None] + torch.arange(width, device=self._device)
+        last = table.shape[1] * cache.page_positions - 1  # a row near the end of its pages has a shorter text
+        physical_positions = cache.physical_positions(table, positions.clamp(max=last))[:, None]  # [rows, 1, width]
+        keys = cache.keys.flatten(1, 2)[
+            self._layers, physical_positions, self._kv_heads
+        ]  # [rows, heads, width, head_dim]
+        self._buffer(width).device_rows[:rows].copy_((keys.float() @ self._queries[:rows, :, :, None]).squeeze(-1))
 
-    def fetch(self, rows: int, width: int) -> Tensor:
-        """What `look` saw, `[heads, rows, width]`, as `Buffer.fetch`. Behind a row's text it means nothing."""
-        return self._out(width).fetch(rows).transpose(0, 1)
+    def download(self, rows: int, width: int) -> Tensor:
+        """Scores `[heads, rows, width]`, as `StagingBuffer.download`. Values behind a row's text are undefined."""
+        return self._buffer(width).download(rows).transpose(0, 1)
 
-    def _keep(self, asked: Asked, layer: int, queries: Tensor) -> None:
-        for number, (of_layer, head) in enumerate(self._heads):
-            if of_layer == layer:
-                self._queries[: len(queries), number].copy_(queries[:, :, head][asked])
+    def _store_queries(self, query_index: QueryIndex, layer: int, queries: Tensor) -> None:
+        for index_, (captured_layer, head) in enumerate(self._heads):
+            if captured_layer == layer:
+                self._queries[: len(queries), index_].copy_(queries[:, :, head][query_index])
 
-    def _out(self, width: int) -> Buffer:
+    def _buffer(self, width: int) -> StagingBuffer:
         if width not in self._scores:
-            self._scores[width] = Buffer(len(self._slots), (len(self._heads), width), torch.float32, self._device)
+            self._scores[width] = StagingBuffer(
+                len(self._slots), (len(self._heads), width), torch.float32, self._device
+            )
         return self._scores[width]

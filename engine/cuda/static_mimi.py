@@ -1,4 +1,4 @@
-"""The codec's memory and frames in static shapes: what `mimi.MimiState` and `Mimi.decode` are, for accelerators."""
+"""The codec's state and decoding in static shapes, for accelerators: counterparts of `MimiState` and `Mimi.decode`."""
 
 from collections.abc import Hashable, Iterator
 from functools import partial
@@ -7,18 +7,18 @@ import torch
 from torch import Tensor
 
 from sayline_tts.engine.cache.static_cache import StaticRings
-from sayline_tts.engine.cuda.graphs import Buffer, Graphs, Work, bucket, buckets
+from sayline_tts.engine.cuda.graphs import Graphs, StagingBuffer, Work, bucket, buckets
 from sayline_tts.engine.models.mimi import Mimi, MimiState
 
 
 class StaticMimiState(MimiState):
-    """Of one slot more than there are: see `static_cache`."""
+    """State with one scratch slot more for padding rows."""
 
     cache: StaticRings
 
     def __init__(self, mimi: Mimi, device: torch.device, slots: int) -> None:
         super().__init__(mimi, device, slots + 1)
-        self._fresh: list[int] = []
+        self._pending_resets: list[int] = []
 
     def _new_cache(self, mimi: Mimi, device: torch.device, slots: int, shared: bool) -> StaticRings:
         transformer = mimi.decoder_transformer
@@ -26,45 +26,46 @@ class StaticMimiState(MimiState):
         return StaticRings(shape, slots - 1, transformer.shape.context, mimi.stride)
 
     def reset(self, slot: int) -> None:
-        """When the next frames are decoded: that has a stream of its own."""
-        self._fresh.append(slot)
+        """Reset the slot before the next frames are decoded, on the decoder's own stream."""
+        self._pending_resets.append(slot)
 
-    def renew(self) -> None:
-        for slot in self._fresh:
+    def apply_resets(self) -> None:
+        """Apply the pending resets."""
+        for slot in self._pending_resets:
             super().reset(slot)
-        self._fresh.clear()
+        self._pending_resets.clear()
 
 
 class StaticMimi:
-    """Decodes for one thread; the memory is its own."""
+    """Decodes on one thread, with its own state."""
 
     @torch.inference_mode()
     def __init__(self, mimi: Mimi, device: torch.device, slots: int) -> None:
         self._mimi, self._slots = mimi, slots
         self.state = StaticMimiState(mimi, device, slots)
-        self._latents_in = Buffer(slots, (mimi.config.quantizer.dimension,), torch.float32, device)
-        self._slots_in = Buffer(slots, (), torch.long, device)
-        self._pcm_out = Buffer(slots, (mimi.config.frame_samples,), torch.float32, device)
+        self._latents_in = StagingBuffer(slots, (mimi.config.quantizer.dimension,), torch.float32, device)
+        self._slots_in = StagingBuffer(slots, (), torch.long, device)
+        self._pcm_out = StagingBuffer(slots, (mimi.config.frame_samples,), torch.float32, device)
         self._graphs = Graphs(device)
-        self._slots_in.send(torch.full((slots,), self.state.cache.scratch))
-        self._graphs.capture(self._works())
+        self._slots_in.upload(torch.full((slots,), self.state.cache.scratch_slot))
+        self._graphs.capture(self._graphs_to_capture())
 
     @torch.inference_mode()
     def decode(self, latents: Tensor, state: MimiState, slots: Tensor) -> Tensor:
-        """As `Mimi.decode`; latents and slots lie on the host, and so does what comes back."""
+        """As `Mimi.decode`; latents, slots and the result are on the host."""
         assert state is self.state, "frames are captured for one memory"
         count, rows = len(slots), bucket(len(slots), self._slots)
         with self._graphs.step():
-            self.state.renew()
-            self._latents_in.send(latents)
-            self._slots_in.send(torch.cat([slots, slots.new_full((rows - count,), self.state.cache.scratch)]))
-            self._graphs.run(rows, partial(self._frames, rows))
-            pcm = self._pcm_out.fetch(count)
+            self.state.apply_resets()
+            self._latents_in.upload(latents)
+            self._slots_in.upload(torch.cat([slots, slots.new_full((rows - count,), self.state.cache.scratch_slot)]))
+            self._graphs.run(rows, partial(self._decode_frames, rows))
+            pcm = self._pcm_out.download(count)
         return pcm.clone()
 
-    def _frames(self, rows: int) -> None:
-        latents, slots = self._latents_in.there[:rows], self._slots_in.there[:rows]
-        self._pcm_out.there[:rows].copy_(self._mimi.decode(latents, self.state, slots))
+    def _decode_frames(self, rows: int) -> None:
+        latents, slots = self._latents_in.device_rows[:rows], self._slots_in.device_rows[:rows]
+        self._pcm_out.device_rows[:rows].copy_(self._mimi.decode(latents, self.state, slots))
 
-    def _works(self) -> Iterator[tuple[Hashable, Work]]:
-        return ((rows, partial(self._frames, rows)) for rows in buckets(self._slots))
+    def _graphs_to_capture(self) -> Iterator[tuple[Hashable, Work]]:
+        return ((rows, partial(self._decode_frames, rows)) for rows in buckets(self._slots))

@@ -17,33 +17,33 @@ from numba import float32, int64, uint16, void
 from numba.extending import overload
 from torch import Tensor
 
-from sayline_tts.engine.kernels.attention_capture import Watch
-from sayline_tts.engine.kernels.ir_builder import LINE
-from sayline_tts.engine.kernels.jit import ONE, ZERO, array, bare, compiled, pointer
+from sayline_tts.engine.kernels.attention_capture import AttentionCapture
+from sayline_tts.engine.kernels.ir_builder import CACHE_LINE_BYTES
+from sayline_tts.engine.kernels.jit import ONE, ZERO, carray, compiled, pointer, unowned_view
 from sayline_tts.engine.kernels.simd import (
-    COLUMNS,
+    LANES,
+    MASKED_SCORE,
     ROWS,
-    UNSEEN,
-    fetch,
-    hear_bfloat16,
-    hear_float32,
-    hear_four_bfloat16,
-    hear_four_float32,
-    multiply,
-    score_bfloat16,
-    score_float32,
-    turn,
-    weigh,
-    weigh_one,
+    accumulate_values_bfloat16,
+    accumulate_values_float32,
+    accumulate_values_x4_bfloat16,
+    accumulate_values_x4_float32,
+    matmul_8x16,
+    prefetch_lines,
+    qk_scores_bfloat16,
+    qk_scores_float32,
+    rope,
+    softmax,
+    softmax_single,
 )
 
 HALF_WORD, ROUNDING, ODD = np.uint32(16), np.uint32(0x7FFF), np.uint32(1)
-FAR = np.float32(UNSEEN)
-FEW = 4  # queries of one position that share a key: more of them pay for a block
-TILE = 64  # positions of float32 that stay in the nearest cache
+MASKED = np.float32(MASKED_SCORE)
+MIN_GQA_GROUP_FOR_BLOCK = 4  # queries of one position that share a key: more of them pay for a block
+TILE_POSITIONS = 64  # positions of float32 that stay in the nearest cache
 
 
-class Parts(NamedTuple):
+class BlockTable(NamedTuple):
     """Where the past of each row and its new positions lie, in parts that follow each other: `[rows, parts]` each.
 
     Of layer 0 and its first head; the others follow at fixed distances. Distances are in bytes; counts may be 0.
@@ -52,310 +52,343 @@ class Parts(NamedTuple):
     keys: np.ndarray  # int64, addresses
     values: np.ndarray
     counts: np.ndarray  # int64, positions; the last of them are the new ones
-    layer_steps: np.ndarray  # int64
-    head_steps: np.ndarray
+    layer_strides: np.ndarray  # int64
+    head_strides: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class AttentionMetadata:
     """One pass over some rows of a cache: made once, used by every layer."""
 
-    parts: Parts
-    lengths: np.ndarray  # int64 [rows], new positions of each
-    free: np.ndarray  # int64 [rows], of them so many still see the first position; then each sees one fewer
-    owners: tuple[object, ...]  # of that memory, so that it stays
-    kind: np.ndarray  # of the stored numbers: float32, or uint16, which are bfloat16
-    rotation: np.ndarray  # float32 [positions, head_dim], a cosine and a sine for each pair
-    watch: Watch | None = None
+    block_table: BlockTable
+    query_lengths: np.ndarray  # int64 [rows], new positions of each
+    window_slack: np.ndarray  # int64 [rows], of them so many still see the first position; then each sees one fewer
+    keep_alive: tuple[object, ...]  # of that memory, so that it stays
+    storage: np.ndarray  # of the stored numbers: float32, or uint16, which are bfloat16
+    cos_sin: np.ndarray  # float32 [positions, head_dim], a cosine and a sine for each pair
+    capture: AttentionCapture | None = None
 
-    def attend(self, layer: int, projected: Tensor, heads: int) -> Tensor:
+    def attend(self, layer: int, qkv: Tensor, heads: int) -> Tensor:
         """What was made of new positions, packed: `[positions..., heads + 2 * kv_heads, head_dim]`, queries (scaled
         already), keys and values. The last two are stored; float32 is turned where it lies. Returns what the queries
         hear, `[positions..., heads, head_dim]`.
         """
-        dim = projected.shape[-1]
-        flat = projected.float().contiguous().view(len(self.rotation), -1, dim)
-        heard = torch.empty(len(flat), heads, dim)
-        with self.watched(layer, heads) as scores:
-            attend(
-                flat.numpy(), self.rotation, layer, *self.parts, self.lengths, self.free, self.kind, heard.numpy(),
+        dim = qkv.shape[-1]
+        flat = qkv.float().contiguous().view(len(self.cos_sin), -1, dim)
+        out = torch.empty(len(flat), heads, dim)
+        with self.captured_scores(layer, heads) as scores:
+            paged_attention(
+                flat.numpy(), self.cos_sin, layer, *self.block_table, self.query_lengths, self.window_slack, self.storage, out.numpy(),
                 scores,
             )  # fmt: skip
-        return heard.view(*projected.shape[:-2], heads, dim)
+        return out.view(*qkv.shape[:-2], heads, dim)
 
     @contextmanager
-    def watched(self, layer: int, heads: int) -> Iterator[np.ndarray]:
+    def captured_scores(self, layer: int, heads: int) -> Iterator[np.ndarray]:
         """Room for this layer's scores, as `attend` has them; who watches it looks at them then."""
-        watch = self.watch if self.watch and layer in self.watch.heads else None
-        scores = torch.empty(len(self.lengths), heads, watch.width if watch else 0)
+        capture = self.capture if self.capture and layer in self.capture.heads else None
+        scores = torch.empty(len(self.query_lengths), heads, capture.width if capture else 0)
         yield scores.numpy()
-        if watch:
-            watch.look(layer, scores)
+        if capture:
+            capture.record(layer, scores)
 
 
-def _wide(number: Any) -> Any:
+def _to_float32(value: Any) -> Any:
     """A stored number as float32."""
 
 
-@overload(_wide, inline="always")
-def _widen(number: Any) -> Any:
-    def shifted(number: Any) -> Any:
-        return np.uint32(np.uint32(number) << HALF_WORD).view(np.float32)
+@overload(_to_float32, inline="always")
+def _to_float32_overload(value: Any) -> Any:
+    def shifted(value: Any) -> Any:
+        return np.uint32(np.uint32(value) << HALF_WORD).view(np.float32)
 
-    def same(number: Any) -> Any:
-        return number
+    def same(value: Any) -> Any:
+        return value
 
-    return shifted if number is uint16 else same
+    return shifted if value is uint16 else same
 
 
-def _keep(into: Any, i: Any, number: Any) -> Any:
+def _store(target: Any, i: Any, value: Any) -> Any:
     """Store a float32: in bfloat16 the nearest; of two that are as near, the even one."""
 
 
-@overload(_keep, inline="always")
-def _round(into: Any, i: Any, number: Any) -> Any:
-    def rounded(into: Any, i: Any, number: Any) -> Any:
-        bits = np.float32(number).view(np.uint32)
-        into[i] = np.uint16(np.uint32(bits + ROUNDING + ((bits >> HALF_WORD) & ODD)) >> HALF_WORD)
+@overload(_store, inline="always")
+def _store_overload(target: Any, i: Any, value: Any) -> Any:
+    def rounded(target: Any, i: Any, value: Any) -> Any:
+        bits = np.float32(value).view(np.uint32)
+        target[i] = np.uint16(np.uint32(bits + ROUNDING + ((bits >> HALF_WORD) & ODD)) >> HALF_WORD)
 
-    def same(into: Any, i: Any, number: Any) -> Any:
-        into[i] = number
+    def same(target: Any, i: Any, value: Any) -> Any:
+        target[i] = value
 
-    return rounded if into.dtype is uint16 else same
+    return rounded if target.dtype is uint16 else same
 
 
 @compiled(inline="always")
-def _turn(projected: Any, rotation: Any, turning: Any) -> None:
+def _apply_rope(qkv: Any, cos_sin: Any, rotated_heads: Any) -> None:
     """The first heads `turning` of each position, pair by pair, in place."""
-    vectors = rotation.shape[1] // COLUMNS
-    for position in range(projected.shape[0]):
-        by = rotation[position]
-        for head in range(turning):
-            x = projected[position, head]
+    vectors = cos_sin.shape[1] // LANES
+    for position in range(qkv.shape[0]):
+        cos_sin_row = cos_sin[position]
+        for head in range(rotated_heads):
+            x = qkv[position, head]
             if vectors:
-                turn(x.ctypes.data, by.ctypes.data, vectors)
-            for i in range(vectors * COLUMNS, x.size, 2):
+                rope(x.ctypes.data, cos_sin_row.ctypes.data, vectors)
+            for i in range(vectors * LANES, x.size, 2):
                 even, odd = x[i], x[i + 1]
-                x[i] = even * by[i] - odd * by[i + 1]
-                x[i + 1] = even * by[i + 1] + odd * by[i]
+                x[i] = even * cos_sin_row[i] - odd * cos_sin_row[i + 1]
+                x[i + 1] = even * cos_sin_row[i + 1] + odd * cos_sin_row[i]
 
 
 @compiled(inline="always")
-def _write(at: Any, counts: Any, kind: Any, projected: Any, first: Any, length: Any, head: Any) -> None:
+def _store_new_positions(at_: Any, counts: Any, storage: Any, qkv: Any, first: Any, length: Any, head: Any) -> None:
     """The new positions of a row, the last of those that lie `at` these parts."""
-    dim = projected.shape[2]
-    old = counts.sum() - length
+    dim = qkv.shape[2]
+    past = counts.sum() - length
     for part in range(counts.size):
-        there = array(pointer(at[part]), (counts[part], dim), kind.dtype)
-        for position in range(max(old, 0), counts[part]):
-            new, into = projected[first + position - old, head], there[position]
+        stored = carray(pointer(at_[part]), (counts[part], dim), storage.dtype)
+        for position in range(max(past, 0), counts[part]):
+            new_values, target = qkv[first + position - past, head], stored[position]
             for i in range(dim):
-                _keep(into, i, new[i])
-        old -= counts[part]
+                _store(target, i, new_values[i])
+        past -= counts[part]
 
 
-def _score(kind: Any, query: Any, vectors: Any, keys: Any, count: Any, ahead: Any, scores: Any) -> None:
+def _qk_scores(storage: Any, query: Any, vectors: Any, keys: Any, count: Any, ahead: Any, scores: Any) -> None:
     """As `vectors.score_...` of this kind of numbers."""
 
 
-@overload(_score, inline="always")
-def _score_of_kind(kind: Any, query: Any, vectors: Any, keys: Any, count: Any, ahead: Any, scores: Any) -> Any:
-    of_kind = score_bfloat16 if kind.dtype is uint16 else score_float32
+@overload(_qk_scores, inline="always")
+def _qk_scores_overload(storage: Any, query: Any, vectors: Any, keys: Any, count: Any, ahead: Any, scores: Any) -> Any:
+    for_storage = qk_scores_bfloat16 if storage.dtype is uint16 else qk_scores_float32
 
-    def score(kind: Any, query: Any, vectors: Any, keys: Any, count: Any, ahead: Any, scores: Any) -> None:
-        of_kind(query, vectors, keys, count, ahead, scores)
+    def score(storage: Any, query: Any, vectors: Any, keys: Any, count: Any, ahead: Any, scores: Any) -> None:
+        for_storage(query, vectors, keys, count, ahead, scores)
 
     return score
 
 
-def _sum(kind: Any, weights: Any, values: Any, count: Any, vectors: Any, ahead: Any, heard: Any) -> None:
+def _accumulate_values(storage: Any, weights: Any, values: Any, count: Any, vectors: Any, ahead: Any, out: Any) -> None:
     """Stored values of so many vectors, weighed, are added to what is heard."""
 
 
-@overload(_sum, inline="always")
-def _sum_of_kind(kind: Any, weights: Any, values: Any, count: Any, vectors: Any, ahead: Any, heard: Any) -> Any:
-    one, four = (hear_bfloat16, hear_four_bfloat16) if kind.dtype is uint16 else (hear_float32, hear_four_float32)
+@overload(_accumulate_values, inline="always")
+def _accumulate_values_overload(
+    storage: Any, weights: Any, values: Any, count: Any, vectors: Any, ahead: Any, out: Any
+) -> Any:
+    one, four = (
+        (accumulate_values_bfloat16, accumulate_values_x4_bfloat16)
+        if storage.dtype is uint16
+        else (accumulate_values_float32, accumulate_values_x4_float32)
+    )
 
-    def sum_(kind: Any, weights: Any, values: Any, count: Any, vectors: Any, ahead: Any, heard: Any) -> None:
-        size, wide = COLUMNS * kind.itemsize, 4 * COLUMNS  # bytes of a vector as it is stored, and as it is heard
+    def sum_(storage: Any, weights: Any, values: Any, count: Any, vectors: Any, ahead: Any, out: Any) -> None:
+        size, wide = LANES * storage.itemsize, 4 * LANES  # bytes of a vector as it is stored, and as it is heard
         for vector in range(0, vectors - 3, 4):
-            four(weights, values + vector * size, count, vectors * size, ahead + vector * size, heard + vector * wide)
+            four(weights, values + vector * size, count, vectors * size, ahead + vector * size, out + vector * wide)
         for vector in range(vectors // 4 * 4, vectors):
-            one(weights, values + vector * size, count, vectors * size, ahead + vector * size, heard + vector * wide)
+            one(weights, values + vector * size, count, vectors * size, ahead + vector * size, out + vector * wide)
 
     return sum_
 
 
 @compiled(inline="always")
-def _hear_one(query: Any, key_at: Any, value_at: Any, head_steps: Any, counts: Any, kind: Any, weights: Any,
-              heard: Any, scores: Any) -> None:  # fmt: skip
+def decode_attention(query: Any, key_addresses: Any, value_addresses: Any, head_strides: Any, counts: Any, storage: Any, weights: Any,
+              out: Any, scores: Any) -> None:  # fmt: skip
     """One query, of whole vectors, over all positions. `weights`: room for one column of them.
 
     Values are fetched while keys are read, and the keys of the next head while values are.
     """
-    vectors, count, at = query.size // COLUMNS, 0, weights.ctypes.data
+    vectors, count, at_ = query.size // LANES, 0, weights.ctypes.data
     for part in range(counts.size):
         if counts[part]:
-            _score(kind, query.ctypes.data, vectors, key_at[part], counts[part], value_at[part], at + 4 * count)
+            _qk_scores(
+                storage,
+                query.ctypes.data,
+                vectors,
+                key_addresses[part],
+                counts[part],
+                value_addresses[part],
+                at_ + 4 * count,
+            )
             count += counts[part]
     for i in range(min(scores.size, count - counts[0])):
         scores[i] = weights[counts[0] + i]
-    blocks = -(-count // COLUMNS)
-    weights[count : blocks * COLUMNS] = FAR
-    heard[:] = ZERO
-    weigh_one(at, blocks, weights[blocks * COLUMNS :].ctypes.data)
-    total = weights[blocks * COLUMNS]
+    blocks = -(-count // LANES)
+    weights[count : blocks * LANES] = MASKED
+    out[:] = ZERO
+    softmax_single(at_, blocks, weights[blocks * LANES :].ctypes.data)
+    total = weights[blocks * LANES]
     count = 0
     for part in range(counts.size):
         if counts[part]:
-            ahead = key_at[part] + head_steps[part]
-            _sum(kind, at + 4 * count, value_at[part], counts[part], vectors, ahead, heard.ctypes.data)
+            ahead = key_addresses[part] + head_strides[part]
+            _accumulate_values(
+                storage, at_ + 4 * count, value_addresses[part], counts[part], vectors, ahead, out.ctypes.data
+            )
             count += counts[part]
-    for i in range(heard.size):
-        heard[i] *= ONE / total
+    for i in range(out.size):
+        out[i] *= ONE / total
 
 
 @compiled(inline="always")
-def _tile(at: Any, first: Any, count: Any, dim: Any, kind: Any, tile: Any) -> None:
+def _load_tile(at_: Any, first: Any, count: Any, dim: Any, storage: Any, tile: Any) -> None:
     """So many stored positions behind `first`, as float32 `[positions, dim]`."""
-    there = array(pointer(at + first * dim * kind.itemsize), (count * dim,), kind.dtype)
-    for i in range(there.size):
-        tile[i] = _wide(there[i])
+    stored = carray(pointer(at_ + first * dim * storage.itemsize), (count * dim,), storage.dtype)
+    for i in range(stored.size):
+        tile[i] = _to_float32(stored[i])
 
 
 @compiled(inline="always")
-def _score_block(block: Any, key_at: Any, value_at: Any, counts: Any, kind: Any, tile: Any, weights: Any) -> Any:
+def _qk_scores_block(
+    block: Any, key_addresses: Any, value_addresses: Any, counts: Any, storage: Any, tile: Any, weights: Any
+) -> Any:
     """Queries `block` `[dim, 16]` times all keys: `weights` `[positions, 16]`; values are fetched. Says how many."""
-    dim, done = block.shape[0], 0
-    size = dim * kind.itemsize
+    dim, scored = block.shape[0], 0
+    size = dim * storage.itemsize
     for part in range(counts.size):
-        for first in range(0, counts[part], TILE):
-            count = min(TILE, counts[part] - first)
-            _tile(key_at[part], first, count, dim, kind, tile)
+        for first in range(0, counts[part], TILE_POSITIONS):
+            count = min(TILE_POSITIONS, counts[part] - first)
+            _load_tile(key_addresses[part], first, count, dim, storage, tile)
             for position in range(0, count, ROWS):  # what is too much in the last is written over, or never read
-                fetch(value_at[part] + (first + position) * size, ROWS * size // LINE + 1)
-                into = weights[done + position : done + position + ROWS]
-                into[:] = ZERO
-                multiply(tile.ctypes.data + 4 * position * dim, dim, 1, block.ctypes.data, COLUMNS,
-                         into.ctypes.data, COLUMNS, dim)  # fmt: skip
-            done += count
-    return done
+                prefetch_lines(value_addresses[part] + (first + position) * size, ROWS * size // CACHE_LINE_BYTES + 1)
+                target = weights[scored + position : scored + position + ROWS]
+                target[:] = ZERO
+                matmul_8x16(tile.ctypes.data + 4 * position * dim, dim, 1, block.ctypes.data, LANES,
+                         target.ctypes.data, LANES, dim)  # fmt: skip
+            scored += count
+    return scored
 
 
 @compiled(inline="always")
-def _hear_block(weights: Any, key_at: Any, value_at: Any, head_steps: Any, counts: Any, kind: Any, tile: Any, dim: Any,
-                heard: Any) -> None:  # fmt: skip
+def _accumulate_values_block(weights: Any, key_addresses: Any, value_addresses: Any, head_strides: Any, counts: Any, storage: Any, tile: Any, dim: Any,
+                out: Any) -> None:  # fmt: skip
     """All values, weighed: `heard` `[16, dim or more]`; the keys of the next head are fetched."""
-    heard[:] = ZERO
-    wide, done = heard.shape[1], 0
-    pieces = COLUMNS // ROWS * (wide // COLUMNS)
+    out[:] = ZERO
+    wide, scored = out.shape[1], 0
+    pieces = LANES // ROWS * (wide // LANES)
     for part in range(counts.size):
-        for first in range(0, counts[part], TILE):
-            count = min(TILE, counts[part] - first)
-            _tile(value_at[part], first, count, dim, kind, tile)
-            lines = count * dim * kind.itemsize // (LINE * pieces) + 1
-            ahead = key_at[part] + head_steps[part] + first * dim * kind.itemsize
-            for column in range(0, COLUMNS, ROWS):
-                for i in range(0, dim, COLUMNS):
-                    fetch(ahead, lines)
-                    ahead += lines * LINE
-                    multiply(weights[done:].ctypes.data + 4 * column, 1, COLUMNS, tile.ctypes.data + 4 * i, dim,
-                             heard[column:].ctypes.data + 4 * i, wide, count)  # fmt: skip
-            done += count
+        for first in range(0, counts[part], TILE_POSITIONS):
+            count = min(TILE_POSITIONS, counts[part] - first)
+            _load_tile(value_addresses[part], first, count, dim, storage, tile)
+            lines = count * dim * storage.itemsize // (CACHE_LINE_BYTES * pieces) + 1
+            ahead = key_addresses[part] + head_strides[part] + first * dim * storage.itemsize
+            for column in range(0, LANES, ROWS):
+                for i in range(0, dim, LANES):
+                    prefetch_lines(ahead, lines)
+                    ahead += lines * CACHE_LINE_BYTES
+                    matmul_8x16(weights[scored:].ctypes.data + 4 * column, 1, LANES, tile.ctypes.data + 4 * i, dim,
+                             out[column:].ctypes.data + 4 * i, wide, count)  # fmt: skip
+            scored += count
 
 
 @compiled(inline="always")
-def _hear_many(projected: Any, first: Any, length: Any, head: Any, free: Any, key_at: Any, value_at: Any,
-               head_steps: Any, counts: Any, kind: Any, room: Any, heard: Any, scores: Any) -> None:  # fmt: skip
+def prefill_attention(qkv: Any, first: Any, length: Any, head: Any, window_slack: Any, key_addresses: Any, value_addresses: Any,
+               head_strides: Any, counts: Any, storage: Any, scratch: Any, out: Any, scores: Any) -> None:  # fmt: skip
     """All queries of a row that share a key, in blocks: position after position, those of one side by side."""
-    tile, weights, block, begins, ends, sums, sum_of_values = room
+    tile, weights, block, first_visible, end_visible, sums, block_out = scratch
     dim = block.shape[0]
-    sharing = heard.shape[1] // ((projected.shape[1] - heard.shape[1]) // 2)
-    old, queries = counts.sum() - length, length * sharing
-    for start in range(0, queries, COLUMNS):
-        filled = min(COLUMNS, queries - start)
+    gqa_group = out.shape[1] // ((qkv.shape[1] - out.shape[1]) // 2)
+    past, queries = counts.sum() - length, length * gqa_group
+    for start in range(0, queries, LANES):
+        filled = min(LANES, queries - start)
         block[:] = ZERO
-        begins[:], ends[:] = 0, old + length
+        first_visible[:], end_visible[:] = 0, past + length
         for column in range(filled):
-            position, of = divmod(start + column, sharing)
-            begins[column], ends[column] = max(0, position - free), old + position + 1
-            query = projected[first + position, head * sharing + of]
+            position, of = divmod(start + column, gqa_group)
+            first_visible[column], end_visible[column] = max(0, position - window_slack), past + position + 1
+            query = qkv[first + position, head * gqa_group + of]
             for i in range(dim):
                 block[i, column] = query[i]
-        done = _score_block(block, key_at, value_at, counts, kind, tile, weights)
-        for column in range(max(0, queries - sharing - start), filled):  # of the last position
-            into = scores[head * sharing + start + column - (queries - sharing)]
-            for i in range(min(into.size, done - counts[0])):
-                into[i] = weights[counts[0] + i, column]
-        weigh(weights.ctypes.data, done, begins.ctypes.data, ends.ctypes.data, sums.ctypes.data)
-        _hear_block(weights, key_at, value_at, head_steps, counts, kind, tile, dim, sum_of_values)
+        scored = _qk_scores_block(block, key_addresses, value_addresses, counts, storage, tile, weights)
+        for column in range(max(0, queries - gqa_group - start), filled):  # of the last position
+            target = scores[head * gqa_group + start + column - (queries - gqa_group)]
+            for i in range(min(target.size, scored - counts[0])):
+                target[i] = weights[counts[0] + i, column]
+        softmax(weights.ctypes.data, scored, first_visible.ctypes.data, end_visible.ctypes.data, sums.ctypes.data)
+        _accumulate_values_block(
+            weights, key_addresses, value_addresses, head_strides, counts, storage, tile, dim, block_out
+        )
         for column in range(filled):
-            position, of = divmod(start + column, sharing)
-            into, whole = heard[first + position, head * sharing + of], ONE / sums[column]
+            position, of = divmod(start + column, gqa_group)
+            target, whole = out[first + position, head * gqa_group + of], ONE / sums[column]
             for i in range(dim):
-                into[i] = sum_of_values[column, i] * whole
+                target[i] = block_out[column, i] * whole
 
 
 @compiled()
-def _attend_rows(projected: Any, layer: Any, keys: Any, values: Any, counts: Any, layer_steps: Any, head_steps: Any,
-                 lengths: Any, free: Any, kind: Any, heard: Any, scores: Any, at: Any, room: Any) -> None:  # fmt: skip
+def _attention_rows(qkv: Any, layer: Any, keys: Any, values: Any, counts: Any, layer_strides: Any, head_strides: Any,
+                 query_lengths: Any, window_slack: Any, storage: Any, out: Any, scores: Any, at_: Any, scratch: Any) -> None:  # fmt: skip
     """As `attend`, of what is turned already, in arrays that it owns."""
-    projected, heard, scores = bare(projected), bare(heard), bare(scores)
-    counts, head_steps = bare(counts), bare(head_steps)
-    key_at, value_at = bare(at[0]), bare(at[1])
-    tile, weights, block, begins, ends, sums, sum_of_values = room
-    tile, weights, block, sum_of_values = bare(tile), bare(weights), bare(block), bare(sum_of_values)
-    room = tile, weights, block, bare(begins), bare(ends), bare(sums), sum_of_values
-    heads = heard.shape[1]
-    kv_heads = (projected.shape[1] - heads) // 2
-    sharing = heads // kv_heads
+    qkv, out, scores = unowned_view(qkv), unowned_view(out), unowned_view(scores)
+    counts, head_strides = unowned_view(counts), unowned_view(head_strides)
+    key_addresses, value_addresses = unowned_view(at_[0]), unowned_view(at_[1])
+    tile, weights, block, first_visible, end_visible, sums, block_out = scratch
+    tile, weights, block, block_out = (
+        unowned_view(tile),
+        unowned_view(weights),
+        unowned_view(block),
+        unowned_view(block_out),
+    )
+    scratch = (
+        tile,
+        weights,
+        block,
+        unowned_view(first_visible),
+        unowned_view(end_visible),
+        unowned_view(sums),
+        block_out,
+    )
+    heads = out.shape[1]
+    kv_heads = (qkv.shape[1] - heads) // 2
+    gqa_group = heads // kv_heads
     first = 0
-    for row in range(lengths.size):
-        length, there, steps = lengths[row], counts[row], head_steps[row]
+    for row in range(query_lengths.size):
+        length, stored, steps = query_lengths[row], counts[row], head_strides[row]
         for head in range(kv_heads):  # as they lie in memory
-            for part in range(there.size):
-                step = layer * layer_steps[row, part] + head * head_steps[row, part]
-                key_at[part], value_at[part] = keys[row, part] + step, values[row, part] + step
-            _write(key_at, there, kind, projected, first, length, heads + head)
-            _write(value_at, there, kind, projected, first, length, heads + kv_heads + head)
-            if length > 1 or sharing >= FEW or projected.shape[2] % COLUMNS:
-                _hear_many(projected, first, length, head, free[row], key_at, value_at, steps, there, kind, room,
-                           heard, scores[row])  # fmt: skip
+            for part in range(stored.size):
+                step = layer * layer_strides[row, part] + head * head_strides[row, part]
+                key_addresses[part], value_addresses[part] = keys[row, part] + step, values[row, part] + step
+            _store_new_positions(key_addresses, stored, storage, qkv, first, length, heads + head)
+            _store_new_positions(value_addresses, stored, storage, qkv, first, length, heads + kv_heads + head)
+            if length > 1 or gqa_group >= MIN_GQA_GROUP_FOR_BLOCK or qkv.shape[2] % LANES:
+                prefill_attention(qkv, first, length, head, window_slack[row], key_addresses, value_addresses, steps, stored, storage, scratch,
+                           out, scores[row])  # fmt: skip
             else:
-                for of in range(head * sharing, (head + 1) * sharing):
-                    _hear_one(projected[first, of], key_at, value_at, steps, there, kind, weights.ravel(),
-                              heard[first, of], scores[row, of])  # fmt: skip
+                for of in range(head * gqa_group, (head + 1) * gqa_group):
+                    decode_attention(qkv[first, of], key_addresses, value_addresses, steps, stored, storage, weights.ravel(),
+                              out[first, of], scores[row, of])  # fmt: skip
         first += length
 
 
 @compiled()
-def attend(projected: Any, rotation: Any, layer: Any, keys: Any, values: Any, counts: Any, layer_steps: Any,
-           head_steps: Any, lengths: Any, free: Any, kind: Any, heard: Any, scores: Any) -> None:  # fmt: skip
+def paged_attention(qkv: Any, cos_sin: Any, layer: Any, keys: Any, values: Any, counts: Any, layer_strides: Any,
+           head_strides: Any, query_lengths: Any, window_slack: Any, storage: Any, out: Any, scores: Any) -> None:  # fmt: skip
     """As `Span.attend`. `scores` `[rows, heads, width]` gets what each row's last query makes of the first positions
     behind the first part.
     """
-    heads, dim = heard.shape[1], heard.shape[2]
-    _turn(bare(projected), bare(rotation), heads + (projected.shape[1] - heads) // 2)
-    most = counts.sum(axis=1).max() + ROWS
-    room = (
-        np.zeros((TILE + ROWS) * dim + COLUMNS, np.float32),
-        np.empty((most, COLUMNS), np.float32),
-        np.empty((dim, COLUMNS), np.float32),
-        np.empty(COLUMNS, np.int32),
-        np.empty(COLUMNS, np.int32),
-        np.empty(COLUMNS, np.float32),
-        np.empty((COLUMNS, -(-dim // COLUMNS) * COLUMNS), np.float32),
+    heads, dim = out.shape[1], out.shape[2]
+    _apply_rope(unowned_view(qkv), unowned_view(cos_sin), heads + (qkv.shape[1] - heads) // 2)
+    max_positions = counts.sum(axis=1).max() + ROWS
+    scratch = (
+        np.zeros((TILE_POSITIONS + ROWS) * dim + LANES, np.float32),
+        np.empty((max_positions, LANES), np.float32),
+        np.empty((dim, LANES), np.float32),
+        np.empty(LANES, np.int32),
+        np.empty(LANES, np.int32),
+        np.empty(LANES, np.float32),
+        np.empty((LANES, -(-dim // LANES) * LANES), np.float32),
     )
-    at = np.empty((2, keys.shape[1]), np.int64)
-    _attend_rows(projected, layer, keys, values, counts, layer_steps, head_steps, lengths, free, kind, heard, scores,
-                 at, room)  # fmt: skip
+    at_ = np.empty((2, keys.shape[1]), np.int64)
+    _attention_rows(qkv, layer, keys, values, counts, layer_strides, head_strides, query_lengths, window_slack, storage, out, scores,
+                 at_, scratch)  # fmt: skip
 
 
-def ready(kind: np.ndarray) -> None:
+def compile_for(storage: np.ndarray) -> None:
     """Compile it for stored numbers of this kind, where that was not done: now, not in the middle of speech, and before
     processes are forked.
     """
     packed, of_parts, of_rows = float32[:, :, ::1], int64[:, ::1], int64[::1]
-    stored = uint16[::1] if kind.dtype == np.uint16 else float32[::1]
-    loop: Any = attend
+    stored = uint16[::1] if storage.dtype == np.uint16 else float32[::1]
+    loop: Any = paged_attention
     loop.compile(void(packed, float32[:, ::1], int64, *[of_parts] * 5, of_rows, of_rows, stored, packed, packed))

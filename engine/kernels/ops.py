@@ -17,61 +17,61 @@ from sayline_tts.engine.kernels.precision import Precision
 
 LOG2_E = 1.4426950408889634
 ELU_ROWS = 4  # more at once, and what is between would be mapped anew at each call
-NARROW = 16  # inputs or outputs
-ROWS = 16  # for which oneDNN lays out its weights; others are as fast
+MIN_INT8_CHANNELS = 16  # inputs or outputs
+ONEDNN_ROWS = 16  # for which oneDNN lays out its weights; others are as fast
 
 
 Activation = Literal["gelu", "silu"] | None
 
 
-class Product(Protocol):
+class LinearOp(Protocol):
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor: ...
 
 
-class Convolution(Protocol):
-    def __call__(self, x: Tensor, tail: Tensor, residual: Tensor | None = None) -> Tensor:
+class ConvolutionOp(Protocol):
+    def __call__(self, x: Tensor, state: Tensor, residual: Tensor | None = None) -> Tensor:
         """Of `x` `[rows, time, in]` behind its tail `[rows, reach, in]`, which becomes the end of both."""
 
 
-def linear(weight: Tensor, bias: Tensor | None, activation: Activation, precision: Precision) -> Product:
+def linear(weight: Tensor, bias: Tensor | None, activation: Activation, precision: Precision) -> LinearOp:
     """`[..., in]` to `[..., out]`: x times weight `[out, in]`, plus bias, activated, plus the residual."""
-    if precision is Precision.INT8 and _pays(weight):
+    if precision is Precision.INT8 and worth_quantizing(weight):
         return Int8Linear(weight, bias, activation)
-    kind = _OneDnnLinear if _has_onednn(weight) else _PlainLinear
-    return kind(weight.to(precision.dtype), None if bias is None else bias.to(precision.dtype), activation)
+    op_class = _OneDnnLinear if _has_onednn(weight) else _TorchLinear
+    return op_class(weight.to(precision.dtype), None if bias is None else bias.to(precision.dtype), activation)
 
 
-def convolution(weight: Tensor, bias: Tensor | None, dilation: int, elu: bool, precision: Precision) -> Convolution:
+def convolution(weight: Tensor, bias: Tensor | None, dilation: int, elu: bool, precision: Precision) -> ConvolutionOp:
     """`[rows, time, in]`, through ELU if so wanted, to `[rows, time, out]` by weight `[out, in, taps]`; it reaches
     `(taps - 1) * dilation` steps back."""
-    if precision is Precision.INT8 and _pays(weight):
+    if precision is Precision.INT8 and worth_quantizing(weight):
         return Int8Convolution(weight, bias, None, dilation, elu)
-    return _Joined(_over_time(weight, bias, dilation, precision), elu)
+    return _StreamingConvolution(_valid_convolution(weight, bias, dilation, precision), elu)
 
 
-def _over_time(weight: Tensor, bias: Tensor | None, dilation: int, precision: Precision) -> Product:
+def _valid_convolution(weight: Tensor, bias: Tensor | None, dilation: int, precision: Precision) -> LinearOp:
     """`[rows, reach + time, in]` to `[rows, time, out]`."""
     if weight.shape[2] == 1:
         return linear(weight[:, :, 0], bias, None, precision)
-    if len(weight) == dilation == 1 and _loops(weight) and precision is not Precision.BFLOAT16:
-        return _OneOutput(weight, bias)
-    kind = _OneDnnConvolution if _has_onednn(weight) else _PlainConvolution
-    return kind(weight.to(precision.dtype), None if bias is None else bias.to(precision.dtype), dilation)
+    if len(weight) == dilation == 1 and _has_float32_kernel(weight) and precision is not Precision.BFLOAT16:
+        return _ConvolutionToMono(weight, bias)
+    op_class = _OneDnnConvolution if _has_onednn(weight) else _TorchConvolution
+    return op_class(weight.to(precision.dtype), None if bias is None else bias.to(precision.dtype), dilation)
 
 
-def joined(tail: Tensor, x: Tensor, elu: bool) -> Tensor:
+def concat_state(state: Tensor, x: Tensor, elu: bool) -> Tensor:
     """`[rows, reach, channels]`, then `x` `[rows, time, channels]`, through ELU if so wanted, in one. The tail becomes
     the end of that."""
     rows, time, channels = x.shape
-    reach = tail.shape[1]
-    whole = x.new_empty(rows, reach + time, channels)
-    if _loops(x):
-        jit.join(tail.numpy(), x.contiguous().numpy(), elu, whole.numpy())
-        return whole
-    whole[:, :reach] = tail
-    _elu(x, whole[:, reach:]) if elu else whole[:, reach:].copy_(x)
-    tail.copy_(whole[:, time:])
-    return whole
+    reach = state.shape[1]
+    y = x.new_empty(rows, reach + time, channels)
+    if _has_float32_kernel(x):
+        jit.concat_state(state.numpy(), x.contiguous().numpy(), elu, y.numpy())
+        return y
+    y[:, :reach] = state
+    _elu(x, y[:, reach:]) if elu else y[:, reach:].copy_(x)
+    state.copy_(y[:, time:])
+    return y
 
 
 def _elu(x: Tensor, out: Tensor) -> None:
@@ -85,24 +85,24 @@ def _elu(x: Tensor, out: Tensor) -> None:
         into.copy_(torch.maximum(wide, low, out=low))
 
 
-def _loops(x: Tensor) -> bool:
+def _has_float32_kernel(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype is torch.float32
 
 
-class _PlainLinear:
+class _TorchLinear:
     def __init__(self, weight: Tensor, bias: Tensor | None, activation: Activation) -> None:
-        self._weight, self._bias, self._activate = weight, bias, _ACTIVATIONS[activation]
+        self._weight, self._bias, self._activation = weight, bias, _ACTIVATIONS[activation]
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        y = self._activate(F.linear(x, self._weight, self._bias))
+        y = self._activation(F.linear(x, self._weight, self._bias))
         return y if residual is None else y.add_(residual)
 
 
 class _OneDnnLinear:
     def __init__(self, weight: Tensor, bias: Tensor | None, activation: Activation) -> None:
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ROWS)
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ONEDNN_ROWS)
         self._bias = bias
-        self._after: tuple[str, list[float], str] = {
+        self._post_op: tuple[str, list[float], str] = {
             None: ("none", [], ""),
             "gelu": ("gelu", [], "tanh"),
             "silu": ("swish", [], ""),
@@ -111,9 +111,9 @@ class _OneDnnLinear:
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         y: Tensor
         if residual is None:
-            y = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, *self._after)
+            y = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, *self._post_op)
         else:
-            assert self._after[0] == "none", "oneDNN adds a residual only to a bare product"
+            assert self._post_op[0] == "none", "oneDNN adds a residual only to a bare product"
             y = torch.ops.mkldnn._linear_pointwise.binary(x, residual, self._weight, self._bias, "add")
         return y
 
@@ -122,12 +122,12 @@ class Int8Linear:
     """One tap, behind nothing."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, activation: Activation) -> None:
-        self._product = Int8Convolution(weight[:, :, None], bias, activation)
-        self.weights = self._product.weights
-        self._nothing = weight.new_empty(1, 0, weight.shape[1])
+        self._op = Int8Convolution(weight[:, :, None], bias, activation)
+        self.weights = self._op.weights
+        self._no_state = weight.new_empty(1, 0, weight.shape[1])
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        y = self._product(x.reshape(1, -1, x.shape[-1]), self._nothing, residual)
+        y = self._op(x.reshape(1, -1, x.shape[-1]), self._no_state, residual)
         return y.view(*x.shape[:-1], -1)
 
 
@@ -141,28 +141,28 @@ class Int8Convolution:
         self.dilation, self.elu = dilation, elu
         rows = weight.transpose(1, 2).flatten(1).contiguous()  # [out, taps * in]
         self.weights = int8_gemm.pack(rows.numpy(), None if bias is None else bias.numpy())
-        self._known = elu, self.taps, dilation, *self.weights, int8_gemm.ACTIVATIONS[activation]
+        self._parameters = elu, self.taps, dilation, *self.weights, int8_gemm.ACTIVATIONS[activation]
 
-    def __call__(self, x: Tensor, tail: Tensor, residual: Tensor | None = None) -> Tensor:
+    def __call__(self, x: Tensor, state: Tensor, residual: Tensor | None = None) -> Tensor:
         rows, time, _ = x.shape
         y = torch.empty(rows, time, self.outputs)
-        flat = y.numpy().reshape(-1, self.outputs)
-        onto = flat[:0] if residual is None else residual.contiguous().numpy().reshape(flat.shape)
-        int8_gemm.convolve(tail.numpy(), x.contiguous().numpy(), *self._known, onto, flat)
+        y_rows = y.numpy().reshape(-1, self.outputs)
+        residual_rows = y_rows[:0] if residual is None else residual.contiguous().numpy().reshape(y_rows.shape)
+        int8_gemm.convolve(state.numpy(), x.contiguous().numpy(), *self._parameters, residual_rows, y_rows)
         return y
 
 
-class _Joined:
+class _StreamingConvolution:
     """A product over what was laid behind its tail first."""
 
-    def __init__(self, product: Product, elu: bool) -> None:
-        self._product, self._elu = product, elu
+    def __init__(self, product: LinearOp, elu: bool) -> None:
+        self._op, self._elu = product, elu
 
-    def __call__(self, x: Tensor, tail: Tensor, residual: Tensor | None = None) -> Tensor:
-        return self._product(joined(tail, x, self._elu), residual)
+    def __call__(self, x: Tensor, state: Tensor, residual: Tensor | None = None) -> Tensor:
+        return self._op(concat_state(state, x, self._elu), residual)
 
 
-class _PlainConvolution:
+class _TorchConvolution:
     def __init__(self, weight: Tensor, bias: Tensor | None, dilation: int) -> None:
         self._weight, self._bias, self._dilation = weight, bias, dilation
 
@@ -178,7 +178,7 @@ class _OneDnnConvolution:
         out_channels, channels, taps = weight.shape
         self._out_channels, self._reach, self._bias = out_channels, (taps - 1) * dilation, bias
         self._geometry = ([0, 0], [1, 1], [1, dilation], 1)  # padding, stride, dilation, groups
-        shape = [8, channels, 1, ROWS + self._reach]
+        shape = [8, channels, 1, ONEDNN_ROWS + self._reach]
         self._weight = torch.ops.mkldnn._reorder_convolution_weight(
             weight[:, :, None].contiguous(), *self._geometry, shape
         )
@@ -193,7 +193,7 @@ class _OneDnnConvolution:
         return y if residual is None else y.add_(residual)
 
 
-class _OneOutput:
+class _ConvolutionToMono:
     """A convolution to a single channel: sound. oneDNN takes four times as long for it."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -203,7 +203,7 @@ class _OneOutput:
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         y = torch.empty(len(x), x.shape[1] - self._taps + 1, 1)
-        jit.weigh(x.contiguous().numpy(), self._weights, self._bias, y[:, :, 0].numpy())
+        jit.conv_to_mono(x.contiguous().numpy(), self._weights, self._bias, y[:, :, 0].numpy())
         return y if residual is None else y.add_(residual)
 
 
@@ -214,9 +214,9 @@ _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 }
 
 
-def _pays(weight: Tensor) -> bool:
+def worth_quantizing(weight: Tensor) -> bool:
     """Is it worth less exact numbers? Where sound goes in and comes out there is little to compute."""
-    return min(weight.shape[:2]) >= NARROW
+    return min(weight.shape[:2]) >= MIN_INT8_CHANNELS
 
 
 def _has_onednn(weight: Tensor) -> bool:

@@ -1,8 +1,8 @@
-"""The flow head: noise and the backbone's output in, one latent out.
+"""The flow head: samples one latent from noise, given the backbone's output.
 
-A residual MLP with adaptive layer norm (arXiv:2406.11838), used in one of four ways: Lagrangian self-distillation
-(`lsd`, arXiv:2505.18825), flow matching by Euler steps (arXiv:2210.02747), `pointwise` (noise plus output) and
-`drifting` (output alone). Knows nothing of text, time or rows' history.
+A residual MLP with adaptive layer norm (arXiv:2406.11838). The config selects one of four samplers: Lagrangian
+self-distillation (`lsd`, arXiv:2505.18825), flow matching by Euler steps (arXiv:2210.02747), `pointwise` (noise plus
+output) and `drifting` (output alone).
 """
 
 import math
@@ -12,16 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sayline_tts.engine.checkpoint.config import FlowConfig
-from sayline_tts.engine.kernels.fused_layers import HeadLoop
+from sayline_tts.engine.kernels.fused_layers import AdaLNBlockKernel
 from sayline_tts.engine.kernels.precision import Precision
-from sayline_tts.engine.models.layers import LayerNorm, Linear, Packs, in_int8
+from sayline_tts.engine.models.layers import LayerNorm, Linear, Packable, int8_weights
 
 TIME_FREQUENCIES = 256
-TIMES_OF_TYPE = {"lsd": 2, "flow_matching": 1, "pointwise": 0, "drifting": 0}
+TIME_INPUTS = {"lsd": 2, "flow_matching": 1, "pointwise": 0, "drifting": 0}
 
 
 class VarianceNorm(nn.Module):
-    """Divides by the unbiased standard deviation, without taking the mean away. eps 1e-5."""
+    """Divide by the unbiased standard deviation without subtracting the mean."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -32,11 +32,13 @@ class VarianceNorm(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
+    """Sinusoidal embedding of an integration time, then an MLP."""
+
     def __init__(self, dim: int) -> None:
         super().__init__()
         half = TIME_FREQUENCIES // 2
         self.mlp = nn.Sequential(nn.Linear(TIME_FREQUENCIES, dim), nn.SiLU(), nn.Linear(dim, dim), VarianceNorm(dim))
-        counted = torch.arange(half, device="cpu")  # never on "meta": there it would import half of torch, 1.4 s
+        counted = torch.arange(half, device="cpu")  # not on "meta": that would import half of torch, 1.4 s
         self.register_buffer("freqs", torch.exp(-math.log(10000) * counted / half))
         self.freqs: Tensor
 
@@ -46,32 +48,37 @@ class TimeEmbedding(nn.Module):
         return out
 
 
-class HeadBlock(Packs):
-    """`adaLN_modulation` belongs to the whole head once it is packed: its products share their input."""
+class AdaLNBlock(Packable):
+    """Residual block with adaptive layer norm.
+
+    Packing moves `adaLN_modulation` into one linear layer of the whole head, because all blocks share its input.
+    """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.in_ln = LayerNorm(dim, eps=1e-6)
         self.mlp = nn.Sequential(Linear(dim, dim, activation="silu"), nn.Identity(), Linear(dim, dim))
         self.adaLN_modulation: nn.Sequential | None = nn.Sequential(nn.Identity(), Linear(dim, 3 * dim))
-        self._whole: HeadLoop | None = None
+        self._fused: AdaLNBlockKernel | None = None
 
     def pack(self, precision: Precision) -> None:
-        """Its parts are packed for themselves."""
+        """Do nothing: the submodules are packed on their own."""
 
-    def join(self) -> None:
-        if products := in_int8(self.mlp[0], self.mlp[2]):
-            self._whole = HeadLoop(self.in_ln.numbers(), products)
+    def fuse(self) -> None:
+        if products := int8_weights(self.mlp[0], self.mlp[2]):
+            self._fused = AdaLNBlockKernel(self.in_ln.gain_and_bias(), products)
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
-        if self._whole is not None:
-            return self._whole(x, modulation)
+        if self._fused is not None:
+            return self._fused(x, modulation)
         shift, scale, gate = modulation.chunk(3, dim=-1)
         y = torch.addcmul(shift, self.in_ln(x), scale + 1)
         return torch.addcmul(x, gate, self.mlp(y))
 
 
-class HeadOutput(nn.Module):
+class FinalLayer(nn.Module):
+    """Adaptive layer norm without gain, then a linear layer to the latent."""
+
     def __init__(self, dim: int, out_dim: int) -> None:
         super().__init__()
         self.norm_final = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
@@ -84,16 +91,18 @@ class HeadOutput(nn.Module):
         return out
 
 
-class FlowHead(Packs):
+class FlowHead(Packable):
+    """Flow MLP. `sample` maps backbone outputs and noise to latents."""
+
     def __init__(self, shape: FlowConfig, latent_dim: int, condition_dim: int) -> None:
         super().__init__()
         self.flow_type = shape.type
         self.dtype = torch.float32
-        self.time_embed = nn.ModuleList(TimeEmbedding(shape.dim) for _ in range(TIMES_OF_TYPE[shape.type]))
+        self.time_embed = nn.ModuleList(TimeEmbedding(shape.dim) for _ in range(TIME_INPUTS[shape.type]))
         self.cond_embed = Linear(condition_dim, shape.dim)
         self.input_proj = Linear(latent_dim, shape.dim)
-        self.res_blocks = nn.ModuleList(HeadBlock(shape.dim) for _ in range(shape.depth))
-        self.final_layer = HeadOutput(shape.dim, latent_dim)
+        self.res_blocks = nn.ModuleList(AdaLNBlock(shape.dim) for _ in range(shape.depth))
+        self.final_layer = FinalLayer(shape.dim, latent_dim)
         self._times: dict[tuple[float, ...], Tensor] = {}
         self._modulation: Linear
 
@@ -107,12 +116,13 @@ class FlowHead(Packs):
         whole = Linear(parts[0].weight.shape[1], 0)
         whole.weight = nn.Parameter(torch.cat([part.weight.data for part in parts]), requires_grad=False)
         whole.bias = nn.Parameter(torch.cat([part.bias.data for part in parts]), requires_grad=False)
-        self._modulation = whole  # a child now, so it is packed with the others
+        self._modulation = whole  # now a child module, so `pack` reaches it too
 
     def sample(self, condition: Tensor, noise: Tensor, decode_steps: int) -> Tensor:
-        """Condition `[rows, condition_dim]` and noise `[rows, latent_dim]` to latents `[rows, latent_dim]`, float32.
+        """Sample latents `[rows, latent_dim]`, float32, from conditions `[rows, condition_dim]` and noise `[rows,
+        latent_dim]`.
 
-        `decode_steps` counts integration steps; the one-step types ignore it.
+        `decode_steps` is the number of integration steps; the one-step types ignore it.
         """
         condition = self.cond_embed(condition.to(self.dtype))
         match self.flow_type:
@@ -138,7 +148,7 @@ class FlowHead(Packs):
         return out.float()
 
     def _time(self, times: tuple[float, ...]) -> Tensor:
-        """The few times that there are, embedded once each."""
+        """Embed a tuple of times and memoize the result: there are only a few of them."""
         if times not in self._times:
             embedded = [embed(time) for embed, time in zip(self.time_embed, times, strict=True)]
             self._times[times] = torch.stack(embedded).mean(dim=0).to(self.dtype)

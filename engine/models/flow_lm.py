@@ -1,7 +1,7 @@
-"""FlowLM: a causal transformer over voice, text and latents that says the next latent and whether speech is over.
+"""FlowLM: a causal transformer over voice, text and latents that predicts the next latent and the end of speech.
 
-Latents are continuous, 12.5 a second (arXiv:2509.06926). The sequence of one segment is the voice prompt, the text,
-then latents, each of which is made from everything before it. Knows nothing of audio or of what text means.
+Latents are continuous, 12.5 per second (arXiv:2509.06926). The sequence of a segment is the voice prompt, the text,
+then the latents; each latent depends on everything before it.
 """
 
 import torch
@@ -11,15 +11,15 @@ from sayline_tts.engine.cache.kv_cache import CacheShape
 from sayline_tts.engine.checkpoint.config import Config
 from sayline_tts.engine.kernels.precision import Precision
 from sayline_tts.engine.models.flow_head import FlowHead
-from sayline_tts.engine.models.layers import LayerNorm, Linear, Packs, Span, Transformer
+from sayline_tts.engine.models.layers import LayerNorm, Linear, Packable, SupportsAttention, Transformer
 
 
-class TextTable(Packs):
-    """Token ids to vectors; a low-rank table has a projection behind it."""
+class TextEmbedding(Packable):
+    """Embed token ids; a low-rank table has a projection behind it."""
 
     def __init__(self, tokens: int, dim: int, rank: int | None) -> None:
         super().__init__()
-        # One more than the vocabulary: the padding of training. Drawing it at random would import half of torch: 1.4 s.
+        # One more than the vocabulary: the padding id of training. Random init would import half of torch, 1.4 s.
         table = torch.empty(tokens + 1, rank or dim)
         self.embed = nn.Embedding(tokens + 1, rank or dim, _weight=table)
         self.proj = nn.Identity() if rank is None else Linear(rank, dim, bias=False)
@@ -32,15 +32,17 @@ class TextTable(Packs):
         return out
 
 
-class FlowLM(Packs):
-    def __init__(self, whole: Config) -> None:
+class FlowLM(Packable):
+    """The transformer backbone with its embeddings, the flow head and the end-of-speech classifier."""
+
+    def __init__(self, config_: Config) -> None:
         super().__init__()
-        self.config = config = whole.flow_lm
+        self.config = config = config_.flow_lm
         self.dtype = self.cache_dtype = torch.float32
-        latent_dim = whole.mimi.quantizer.dimension
+        latent_dim = config_.mimi.quantizer.dimension
         shape = config.transformer
         width = shape.d_model
-        self.conditioner = TextTable(config.lookup_table.n_bins, width, config.lookup_table.rank)
+        self.conditioner = TextEmbedding(config.lookup_table.n_bins, width, config.lookup_table.rank)
         self.register_buffer("emb_mean", torch.zeros(latent_dim))
         self.register_buffer("emb_std", torch.ones(latent_dim))
         self.emb_mean: Tensor
@@ -48,7 +50,7 @@ class FlowLM(Packs):
         self.bos_emb = nn.Parameter(torch.zeros(latent_dim))
         if config.insert_bos_before_voice:
             self.bos_before_voice = nn.Parameter(torch.zeros(1, 1, width))
-        self.speaker_proj_weight = nn.Parameter(torch.zeros(width, whole.mimi.voice_dim))
+        self.speaker_proj_weight = nn.Parameter(torch.zeros(width, config_.mimi.voice_dim))
         self.input_linear = Linear(latent_dim, width, bias=False)
         self.transformer = Transformer(
             shape.num_layers, width, shape.attention_dim, shape.num_heads, shape.kv_heads, shape.feedforward_dim
@@ -56,51 +58,52 @@ class FlowLM(Packs):
         self.out_norm = LayerNorm(width, eps=1e-5)
         self.z_proj = nn.Identity() if config.z_dim is None else Linear(width, config.z_dim, bias=False)
         self.flow_net = FlowHead(config.flow, latent_dim, config.output_dim)
-        self.out_eos = nn.Linear(config.output_dim, 1)  # decides, so it stays in float32
+        self.out_eos = nn.Linear(config.output_dim, 1)  # a threshold decides on it, so it stays in float32
 
     def pack(self, precision: Precision) -> None:
         self.dtype, self.cache_dtype = precision.dtype, precision.cache_dtype
 
     @property
     def cache_shape(self) -> CacheShape:
-        """Of its keys and values."""
+        """Shape of the KV cache."""
         shape, device = self.config.transformer, self.bos_emb.device
         return CacheShape(shape.num_layers, shape.kv_heads, shape.head_dim, shape.max_period, self.cache_dtype, device)
 
     def embed_voice(self, voice: Tensor) -> Tensor:
-        """Latents of a voice prompt `[frames, voice_dim]` to the prompt's vectors `[positions, width]`."""
+        """Project latents of a voice prompt `[frames, voice_dim]` to embeddings `[positions, width]`."""
         prompt = voice @ self.speaker_proj_weight.T
         if self.config.insert_bos_before_voice:
             prompt = torch.cat([self.bos_before_voice[0], prompt])
         return prompt.to(self.dtype)
 
     def embed_text(self, tokens: Tensor) -> Tensor:
-        """A segment's tokens `[tokens]` and the mark where speech begins: `[tokens + 1, width]`."""
+        """Embed a segment's tokens `[tokens]` and the begin-of-speech marker: `[tokens + 1, width]`."""
         return torch.cat([self.conditioner(tokens), self.embed_latents(self.bos_emb[None])])
 
     def embed_latents(self, latents: Tensor) -> Tensor:
+        """Project latents `[..., latent_dim]` to embeddings `[..., width]`."""
         out: Tensor = self.input_linear(latents.to(self.dtype))
         return out
 
-    def forward(self, x: Tensor, span: Span) -> Tensor:
-        """Vectors `[..., width]` through the transformer."""
-        out: Tensor = self.transformer(x, span)
+    def forward(self, x: Tensor, metadata: SupportsAttention) -> Tensor:
+        """Run embeddings `[..., width]` through the transformer."""
+        out: Tensor = self.transformer(x, metadata)
         return out
 
-    def read(self, x: Tensor) -> Tensor:
-        """What came out of it, `[rows, width]`, to what the heads read, `[rows, output_dim]`, float32."""
+    def project_output(self, x: Tensor) -> Tensor:
+        """Project transformer outputs `[rows, width]` to the input of the heads, `[rows, output_dim]`, float32."""
         out: Tensor = self.z_proj(self.out_norm(x))
         return out.float()
 
-    def end_of_speech(self, z: Tensor) -> Tensor:
-        """The logit of "speech is over", `[rows]`."""
+    def eos_logits(self, z: Tensor) -> Tensor:
+        """Logits of the end of speech, `[rows]`."""
         logits: Tensor = self.out_eos(z)[:, 0]
         return logits
 
     def sample(self, z: Tensor, noise: Tensor, decode_steps: int) -> Tensor:
-        """The next latent, `[rows, latent_dim]`, as FlowLM takes it in again."""
+        """Sample the next latents, `[rows, latent_dim]`, on FlowLM's scale."""
         return self.flow_net.sample(z, noise, decode_steps)
 
     def denormalize(self, latents: Tensor) -> Tensor:
-        """From FlowLM's scale to the codec's."""
+        """Convert latents from FlowLM's scale to the codec's."""
         return latents * self.emb_std + self.emb_mean

@@ -1,7 +1,7 @@
-"""FlowLM's memory for a number of slots on a processor, and its steps: keys and values, the last latent.
+"""FlowLM's state for a number of slots on a CPU, and its steps: KV cache and last latents.
 
-A slot's past is the voice, which all who speak with it share, then the segment's text, then its frames. The next
-segment only goes back to the voice's end. (The codec's memory is `mimi.MimiState`.)
+A slot's sequence is the voice (a prefix shared by all slots that use it), the segment's text, then its frames. The next
+segment starts again at the end of the voice. The codec's state is `mimi.MimiState`.
 """
 
 from collections import defaultdict
@@ -13,49 +13,49 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sayline_tts.engine.cache.kv_cache import KeyValueCache, Prefix
+from sayline_tts.engine.cache.kv_cache import KVCache, Prefix
 from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads
-from sayline_tts.engine.kernels.attention_capture import Watch
+from sayline_tts.engine.kernels.attention_capture import AttentionCapture
 from sayline_tts.engine.models.flow_lm import FlowLM
 from sayline_tts.engine.models.voice import Voice
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Opening:
-    """What a row says before its speech begins: behind this voice (None: behind where it is), this text."""
+class Prompt:
+    """What a row prefills before its speech: a voice (None: continue behind the current position) and a text."""
 
     voice: Voice | None
     tokens: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Draws:
-    """How the latents of a step are drawn, row by row."""
+class SamplingInputs:
+    """Sampling parameters of a step, row by row."""
 
     noise: Tensor  # [rows, dim], on the CPU
     thresholds: list[float]
     decode_steps: list[int]
 
-    def of(self, rows: list[int]) -> "Draws":
-        """Of these alone."""
+    def select(self, rows: list[int]) -> "SamplingInputs":
+        """The same for some of the rows."""
         thresholds, decode_steps = [self.thresholds[row] for row in rows], [self.decode_steps[row] for row in rows]
-        return Draws(self.noise[rows], thresholds, decode_steps)
+        return SamplingInputs(self.noise[rows], thresholds, decode_steps)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Spoken:
-    """What FlowLM said in a step, row by row."""
+class StepOutput:
+    """Output of a step, row by row."""
 
     latents: Tensor  # [rows, dim], FlowLM's scale
     cues: Tensor  # [rows, dim], the codec's
     is_eos: list[bool]
     attention: list[
         np.ndarray | None
-    ]  # [tokens] each, adds up to 1: where the frame looks in its text; None: not asked
+    ]  # [tokens] each, sums to 1: attention of the frame over its text; None: not requested
 
     @classmethod
-    def joined(cls, parts: "list[Spoken]", rows: list[list[int]]) -> "Spoken":
-        """Of passes over some rows each, in the order of all."""
+    def merge(cls, parts: "list[StepOutput]", rows: list[list[int]]) -> "StepOutput":
+        """Merge the outputs of passes over disjoint rows into the order of all rows."""
         place = {row: (part, at) for part, of in zip(parts, rows, strict=True) for at, row in enumerate(of)}
         each = [place[row] for row in range(len(place))]
         return cls(
@@ -67,102 +67,115 @@ class Spoken:
 
 
 class FlowLMState:
+    """Rows of FlowLM state, one per slot. `step` runs any subset of them as one batch."""
+
     def __init__(
         self, flow_lm: FlowLM, slots: int, heads: AlignmentHeads | None = None, each_head: bool = False
     ) -> None:
-        """`heads`: those that say where in its text a row is; None: nobody will ask. `each_head`: each for itself."""
+        """`heads`: the alignment heads, whose attention over the text a step can return; None: never. `each_head`:
+        return the weights of each head instead of their mean.
+        """
         self._flow_lm, self._heads, self._each_head = flow_lm, heads, each_head
-        self.cache = KeyValueCache(flow_lm.cache_shape, slots)
-        self.latents = torch.zeros(slots, len(flow_lm.bos_emb))  # the last of each
+        self.cache = KVCache(flow_lm.cache_shape, slots)
+        self.latents = torch.zeros(slots, len(flow_lm.bos_emb))  # the last of each slot
         self._prefixes: WeakKeyDictionary[Voice, Prefix] = WeakKeyDictionary()
 
     def load_voice(self, slot: int, voice: Voice) -> None:
-        """Put the row behind the end of `voice`."""
+        """Reset a slot to the end of `voice`."""
         if voice not in self._prefixes:
             keys, values = (part.to(self.cache.shape.dtype).contiguous() for part in (voice.keys, voice.values))
             self._prefixes[voice] = Prefix(keys, values)
-        self.cache.begin(slot, self._prefixes[voice])
+        self.cache.reset(slot, self._prefixes[voice])
 
     def snapshot(self, slot: int) -> Voice:
-        """All that the row holds now, as a voice of its own."""
-        whole = self.cache.whole(slot)
-        return Voice.of(whole.keys, whole.values)
+        """Export everything the slot holds as a new voice."""
+        prefix = self.cache.export_prefix(slot)
+        return Voice.from_cache(prefix.keys, prefix.values)
 
     def step(
-        self, slots: list[int], openings: Sequence[Opening | None], draws: Draws, text_lengths: Sequence[int] = ()
-    ) -> Spoken:
-        """One frame more for each row: the first behind its opening or, where that is None, the next.
+        self,
+        slots: list[int],
+        prompts: Sequence[Prompt | None],
+        sampling: SamplingInputs,
+        text_lengths: Sequence[int] = (),
+    ) -> StepOutput:
+        """Run one frame for each row: the first behind its prompt or, where that is None, the next one.
 
-        `text_lengths`: tokens of the text that each row speaks, where it is asked how it looks at them; else 0.
+        `text_lengths`: tokens of the text that each row speaks if its text attention is wanted, else 0.
         """
         rows = torch.tensor(slots)
-        ask = None
+        request = None
         if self._heads is not None and any(text_lengths):
-            ask = _Question(self._heads, text_lengths, self._each_head)
-        z = self.forward(rows, *self._input(slots, openings), ask)
-        return self._speak(rows, z, draws, ask.answer() if ask else [None] * len(slots))
+            request = AttentionRequest(self._heads, text_lengths, self._each_head)
+        z = self.forward(rows, *self._embed_inputs(slots, prompts), request)
+        return self._sample(rows, z, sampling, request.weights() if request else [None] * len(slots))
 
-    def forward(self, slots: Tensor, x: Tensor, lengths: Tensor, ask: "_Question | None" = None) -> Tensor:
-        """Go on behind the rows of `slots` with `x` `[positions, width]`, `lengths` of them for each row, packed; what
-        the heads read at each one's end.
+    def forward(self, slots: Tensor, x: Tensor, lengths: Tensor, request: "AttentionRequest | None" = None) -> Tensor:
+        """Run `x` `[positions, width]`, `lengths` of it for each of `slots`, packed; return the heads' inputs for the
+        last position of each row, `[rows, output_dim]`.
         """
-        span = self.cache.span(slots, lengths)
-        if ask is not None:
-            span = replace(span, watch=ask.watch)
-        x = self._flow_lm(x, span)  # [positions, width]
+        metadata = self.cache.attention_metadata(slots, lengths)
+        if request is not None:
+            metadata = replace(metadata, capture=request.capture)
+        x = self._flow_lm(x, metadata)  # [positions, width]
         self.cache.advance(slots, lengths)
-        return self._flow_lm.read(x[lengths.cumsum(0) - 1])
+        return self._flow_lm.project_output(x[lengths.cumsum(0) - 1])
 
-    def _input(self, slots: list[int], openings: Sequence[Opening | None]) -> tuple[Tensor, Tensor]:
-        """All rows' vectors `[positions, width]`, and how many each has: a text behind a voice, or the last latent."""
-        vectors = list(self._flow_lm.embed_latents(self.latents[slots]).split(1))  # of who goes on; [1, width] each
-        for row, (slot, opening) in enumerate(zip(slots, openings, strict=True)):
-            if opening is not None:
-                if opening.voice is not None:
-                    self.load_voice(slot, opening.voice)
-                vectors[row] = self._flow_lm.embed_text(torch.tensor(opening.tokens, dtype=torch.long))
+    def _embed_inputs(self, slots: list[int], prompts: Sequence[Prompt | None]) -> tuple[Tensor, Tensor]:
+        """Embeddings of all rows, packed, `[positions, width]`, and the length of each row: a prompt's text, or the
+        last latent.
+        """
+        vectors = list(self._flow_lm.embed_latents(self.latents[slots]).split(1))  # of decode rows; [1, width] each
+        for row, (slot, prompt) in enumerate(zip(slots, prompts, strict=True)):
+            if prompt is not None:
+                if prompt.voice is not None:
+                    self.load_voice(slot, prompt.voice)
+                vectors[row] = self._flow_lm.embed_text(torch.tensor(prompt.tokens, dtype=torch.long))
         return torch.cat(vectors), torch.tensor([len(each) for each in vectors])
 
-    def _speak(self, slots: Tensor, z: Tensor, draws: Draws, attention: list[np.ndarray | None]) -> Spoken:
-        """Heads; rows of one number of decode steps go through them together."""
-        flow_lm, noise = self._flow_lm, draws.noise
-        is_eos: list[bool] = (flow_lm.end_of_speech(z) > torch.tensor(draws.thresholds)).tolist()
-        groups = defaultdict(list)
-        for row, decode_steps in enumerate(draws.decode_steps):
-            groups[decode_steps].append(row)
+    def _sample(
+        self, slots: Tensor, z: Tensor, sampling: SamplingInputs, attention: list[np.ndarray | None]
+    ) -> StepOutput:
+        """Run the heads; rows with the same number of decode steps share a pass."""
+        flow_lm, noise = self._flow_lm, sampling.noise
+        is_eos: list[bool] = (flow_lm.eos_logits(z) > torch.tensor(sampling.thresholds)).tolist()
+        rows_by_steps = defaultdict(list)
+        for row, decode_steps in enumerate(sampling.decode_steps):
+            rows_by_steps[decode_steps].append(row)
         latents = torch.empty_like(noise)
-        for decode_steps, members in groups.items():
-            latents[members] = flow_lm.sample(z[members], noise[members], decode_steps)
+        for decode_steps, group_rows in rows_by_steps.items():
+            latents[group_rows] = flow_lm.sample(z[group_rows], noise[group_rows], decode_steps)
         self.latents[slots] = latents
-        return Spoken(latents, flow_lm.denormalize(latents), is_eos, attention)
+        return StepOutput(latents, flow_lm.denormalize(latents), is_eos, attention)
 
 
-class _Question:
-    """Where in their text do rows look? `lengths` in tokens; 0: this row is not asked."""
+class AttentionRequest:
+    """Captures where in their texts rows attend during one pass. `lengths` in tokens; 0: not requested for this row."""
 
     def __init__(self, heads: AlignmentHeads, lengths: Sequence[int], each_head: bool) -> None:
         self._lengths, self._each_head = lengths, each_head
-        self.watch = Watch(heads.by_layer, asked_rows(lengths), max(lengths))
+        self.capture = AttentionCapture(heads.by_layer, requested_rows(lengths), max(lengths))
 
-    def answer(self) -> list[np.ndarray | None]:
-        """After the pass, row by row, as `attention`; heads are in the order of their layers."""
-        return attention(torch.stack(self.watch.scores), self._lengths, self._each_head)
+    def weights(self) -> list[np.ndarray | None]:
+        """Attention weights row by row after the pass; heads are in the order of their layers."""
+        return text_attention(torch.stack(self.capture.scores), self._lengths, self._each_head)
 
 
-def asked_rows(lengths: Sequence[int]) -> list[int]:
+def requested_rows(lengths: Sequence[int]) -> list[int]:
+    """Rows whose text attention is requested."""
     return [row for row, length in enumerate(lengths) if length]
 
 
-def attention(scores: Tensor, lengths: Sequence[int], each_head: bool = False) -> list[np.ndarray | None]:
-    """Row by row, over the tokens of the text alone: the mean of the heads, `[tokens]`, or of each, `[heads, tokens]`.
+def text_attention(scores: Tensor, lengths: Sequence[int], each_head: bool = False) -> list[np.ndarray | None]:
+    """Softmax of captured scores over each row's text: the mean of the heads, `[tokens]`, or each, `[heads, tokens]`.
 
-    `lengths` in tokens; 0: this row was not asked. `scores` `[heads, asked, width]`, of the others.
+    `lengths` in tokens; 0: not requested, None is returned. `scores` `[heads, requested rows, width]`.
     """
-    rows = asked_rows(lengths)
-    behind = torch.arange(scores.shape[2]) >= torch.tensor([lengths[row] for row in rows])[:, None]
-    weights = scores.masked_fill(behind, -torch.inf).softmax(dim=-1)
-    of_rows = (weights.transpose(0, 1) if each_head else weights.mean(dim=0)).numpy()
-    told: list[np.ndarray | None] = [None] * len(lengths)
-    for row, of_row in zip(rows, of_rows, strict=True):
-        told[row] = of_row[..., : lengths[row]]
-    return told
+    rows = requested_rows(lengths)
+    beyond_text = torch.arange(scores.shape[2]) >= torch.tensor([lengths[row] for row in rows])[:, None]
+    weights = scores.masked_fill(beyond_text, -torch.inf).softmax(dim=-1)
+    row_weights = (weights.transpose(0, 1) if each_head else weights.mean(dim=0)).numpy()
+    result: list[np.ndarray | None] = [None] * len(lengths)
+    for row, weights_of_row in zip(rows, row_weights, strict=True):
+        result[row] = weights_of_row[..., : lengths[row]]
+    return result

@@ -1,8 +1,8 @@
-"""The building blocks of both networks: attention, transformer, causal convolutions. Batch first, state passed in.
+"""Building blocks of both networks: attention, transformer, causal convolutions. Batch first; state is passed in.
 
-Attribute names are the published tensor names, so that a checkpoint loads without a table of names; `pack` then turns
-the weights into products in the precision that was chosen, once. Source of the shapes: Pocket TTS 4.0.1 (`modules/`),
-Mimi (arXiv:2410.00037).
+Attribute names are the published tensor names, so a checkpoint loads without a mapping; `pack` then converts the
+weights to packed ops in the chosen precision, once. Source of the shapes: Pocket TTS 4.0.1 (`modules/`), Mimi
+(arXiv:2410.00037).
 """
 
 from collections.abc import Sequence
@@ -13,83 +13,87 @@ import torch
 from torch import Tensor, nn
 
 from sayline_tts.engine.kernels import attention, ops
-from sayline_tts.engine.kernels.fused_layers import ChainLoop, TransformerLoop
-from sayline_tts.engine.kernels.int8_gemm import Weights
-from sayline_tts.engine.kernels.ops import Activation, Convolution, Int8Convolution, Int8Linear, Product
+from sayline_tts.engine.kernels.fused_layers import ConvChainKernel, TransformerBlockKernel
+from sayline_tts.engine.kernels.int8_gemm import PackedWeights
+from sayline_tts.engine.kernels.ops import Activation, ConvolutionOp, Int8Convolution, Int8Linear, LinearOp
 from sayline_tts.engine.kernels.precision import Precision
 
 
 def pack(network: nn.Module, precision: Precision) -> None:
-    """Ready the weights of a whole network for use. They are float32 until then."""
-    if isinstance(network, Packs):
+    """Pack the float32 weights of a whole network in place for inference."""
+    if isinstance(network, Packable):
         network.pack(precision)
     for part in network.children():
         pack(part, precision)
-    if isinstance(network, Packs):
-        network.join()
+    if isinstance(network, Packable):
+        network.fuse()
 
 
-class Packs(nn.Module):
-    """A module that readies its own float32 weights; its parts come after it."""
+class Packable(nn.Module):
+    """A module that packs its own float32 weights. `pack` visits a module before its children."""
 
     def pack(self, precision: Precision) -> None:
         raise NotImplementedError
 
-    def join(self) -> None:
-        """Once its parts are packed: what they are together."""
+    def fuse(self) -> None:
+        """Replace packed submodules by one fused kernel where there is one. Called after the children are packed."""
 
 
-class Linear(Packs):
+class Linear(Packable):
+    """Linear layer with an optional activation."""
+
     def __init__(self, channels: int, out_channels: int, bias: bool = True,
                  activation: Activation = None) -> None:  # fmt: skip
         super().__init__()
         self.weight: nn.Parameter | None = nn.Parameter(torch.empty(out_channels, channels))
         self.bias: nn.Parameter | None = nn.Parameter(torch.empty(out_channels)) if bias else None
         self._activation = activation
-        self.product: Product
+        self.op: LinearOp
 
     def pack(self, precision: Precision) -> None:
         assert self.weight is not None, "packed twice"
-        self.product = ops.linear(self.weight.data, _data(self.bias), self._activation, precision)
+        self.op = ops.linear(self.weight.data, _data(self.bias), self._activation, precision)
         self.weight = self.bias = None
 
     def scale(self, outputs: slice, factor: "float | Tensor") -> None:
-        """Multiply some outputs for good."""
+        """Multiply the weights of some outputs by a factor, before packing."""
         assert self.weight is not None, "packed already"
         self.weight.data[outputs] *= factor
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """`[..., channels]` to `[..., out_channels]`."""
-        return self.product(x, residual)
+        """Map `[..., channels]` to `[..., out_channels]`."""
+        return self.op(x, residual)
 
 
-def in_int8(*parts: nn.Module) -> tuple[Weights, ...]:
-    """The weights of these products, once they are packed; nothing if they are not in int8, all of them."""
-    products = [part.product for part in parts if isinstance(part, Linear)]
-    weights = tuple(product.weights for product in products if isinstance(product, Int8Linear))
+def int8_weights(*parts: nn.Module) -> tuple[PackedWeights, ...]:
+    """Packed weights of these linear layers; an empty tuple unless all of them are in int8."""
+    ops_ = [part.op for part in parts if isinstance(part, Linear)]
+    weights = tuple(op.weights for op in ops_ if isinstance(op, Int8Linear))
     return weights if len(weights) == len(parts) else ()
 
 
-class LayerNorm(nn.LayerNorm, Packs):
+class LayerNorm(nn.LayerNorm, Packable):
+    """Layer norm in the activations' dtype."""
+
     def pack(self, precision: Precision) -> None:
         self.to(precision.dtype)
 
-    def numbers(self) -> tuple[np.ndarray, np.ndarray]:
-        """Gain and bias."""
+    def gain_and_bias(self) -> tuple[np.ndarray, np.ndarray]:
+        """Gain and bias, as arrays."""
         return self.weight.data.numpy(), self.bias.data.numpy()
 
 
-class Span(Protocol):
-    """A pass over some rows of a cache, which keeps keys and values of all layers."""
+class SupportsAttention(Protocol):
+    """Metadata of one pass over some rows of a KV cache, for all layers."""
 
-    def attend(self, layer: int, projected: Tensor, heads: int) -> Tensor:
-        """`[..., heads + 2 * kv_heads, head_dim]`, queries, keys and values, which it turns by their positions, to what
-        the queries hear, `[..., heads, head_dim]`.
+    def attend(self, layer: int, qkv: Tensor, heads: int) -> Tensor:
+        """Store new keys and values and attend: queries, keys and values `[..., heads + 2 * kv_heads, head_dim]`,
+        before the rotary embedding, to outputs `[..., heads, head_dim]`.
         """
 
 
-class Attention(Packs):
-    """Causal self-attention with rotary positions and grouped key/value heads."""
+class Attention(Packable):
+    """Causal self-attention with rotary positions and grouped-query key/value heads."""
 
     def __init__(self, d_model: int, attention_dim: int, heads: int, kv_heads: int) -> None:
         super().__init__()
@@ -99,24 +103,24 @@ class Attention(Packs):
         self.out_proj = Linear(attention_dim, d_model, bias=False)
 
     def pack(self, precision: Precision) -> None:
-        self.in_proj.scale(slice(0, self.heads * self.head_dim), self.head_dim**-0.5)  # of the scores
+        self.in_proj.scale(slice(0, self.heads * self.head_dim), self.head_dim**-0.5)  # the scale of attention scores
 
-    def forward(self, x: Tensor, span: Span, layer: int, residual: Tensor) -> Tensor:
-        projected = self.in_proj(x).unflatten(-1, (-1, self.head_dim))  # [..., heads + 2 * kv_heads, head_dim]
-        heard = span.attend(layer, projected, self.heads)
-        out: Tensor = self.out_proj(heard.flatten(-2).to(x.dtype), residual)
+    def forward(self, x: Tensor, span: SupportsAttention, layer: int, residual: Tensor) -> Tensor:
+        qkv = self.in_proj(x).unflatten(-1, (-1, self.head_dim))  # [..., heads + 2 * kv_heads, head_dim]
+        attention_out = span.attend(layer, qkv, self.heads)
+        out: Tensor = self.out_proj(attention_out.flatten(-2).to(x.dtype), residual)
         return out
 
 
 class LayerScale(nn.Module):
-    """A learnt gain for each channel. Packing puts it into the product before it."""
+    """A learnt gain for each channel. Packing folds it into the preceding linear layer."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.ones(dim))
 
 
-class TransformerBlock(Packs):
+class TransformerBlock(Packable):
     """Pre-norm block; `scaled` adds the learnt per-channel gain of Mimi's blocks."""
 
     def __init__(self, d_model: int, attention_dim: int, heads: int, kv_heads: int, feedforward_dim: int,
@@ -129,31 +133,31 @@ class TransformerBlock(Packs):
         self.linear2 = Linear(feedforward_dim, d_model, bias=False)
         self.layer_scale_1 = LayerScale(d_model) if scaled else None
         self.layer_scale_2 = LayerScale(d_model) if scaled else None
-        self._whole: TransformerLoop | None = None
+        self._fused: TransformerBlockKernel | None = None
 
     def pack(self, precision: Precision) -> None:
-        for gain, product in ((self.layer_scale_1, self.self_attn.out_proj), (self.layer_scale_2, self.linear2)):
+        for gain, op in ((self.layer_scale_1, self.self_attn.out_proj), (self.layer_scale_2, self.linear2)):
             if gain is not None:
-                product.scale(slice(None), gain.scale.data[:, None])
+                op.scale(slice(None), gain.scale.data[:, None])
         self.layer_scale_1 = self.layer_scale_2 = None
 
-    def join(self) -> None:
-        heard = self.self_attn
-        if products := in_int8(heard.in_proj, heard.out_proj, self.linear1, self.linear2):
-            norms = *self.norm1.numbers(), *self.norm2.numbers()
-            self._whole = TransformerLoop(norms, products, heard.heads, heard.kv_heads)
+    def fuse(self) -> None:
+        attention_out = self.self_attn
+        if ops_ := int8_weights(attention_out.in_proj, attention_out.out_proj, self.linear1, self.linear2):
+            norms = *self.norm1.gain_and_bias(), *self.norm2.gain_and_bias()
+            self._fused = TransformerBlockKernel(norms, ops_, attention_out.heads, attention_out.kv_heads)
 
-    def forward(self, x: Tensor, span: Span, layer: int) -> Tensor:
-        if self._whole is not None:
-            assert isinstance(span, attention.Span), "int8 is for processors"
-            return self._whole(x, span, layer)
+    def forward(self, x: Tensor, span: SupportsAttention, layer: int) -> Tensor:
+        if self._fused is not None:
+            assert isinstance(span, attention.AttentionMetadata), "int8 is for processors"
+            return self._fused(x, span, layer)
         x = self.self_attn(self.norm1(x), span, layer, residual=x)
         out: Tensor = self.linear2(self.linear1(self.norm2(x)), residual=x)
         return out
 
 
 class Transformer(nn.Module):
-    """A stack of blocks over one cache: `[..., d_model]` in and out, for all the positions of a pass."""
+    """A stack of blocks over one cache: `[..., d_model]` in and out, for all positions of a pass."""
 
     def __init__(self, layers: int, d_model: int, attention_dim: int, heads: int, kv_heads: int,
                  feedforward_dim: int, scaled: bool = False) -> None:  # fmt: skip
@@ -162,79 +166,80 @@ class Transformer(nn.Module):
             TransformerBlock(d_model, attention_dim, heads, kv_heads, feedforward_dim, scaled) for _ in range(layers)
         )
 
-    def forward(self, x: Tensor, span: Span) -> Tensor:
+    def forward(self, x: Tensor, span: SupportsAttention) -> Tensor:
         for index, block in enumerate(self.layers):
             x = block(x, span, index)
         return x
 
 
-class Tails(Protocol):
-    """What streaming convolutions remember between passes: their last inputs, for the rows of this pass."""
+class ConvState(Protocol):
+    """State of streaming convolutions between passes: their last inputs, for the rows of this pass."""
 
-    def take(self, layer: "Streaming", x: Tensor) -> Tensor:
-        """`[rows, tail_length, tail_channels]`: who takes it leaves there what the next pass is to find. `x` is what
-        comes now."""
+    def get(self, layer: "StreamingConv", x: Tensor) -> Tensor:
+        """State of a layer, `[rows, state_length, state_channels]`, which the layer updates in place. `x`: its new
+        input.
+        """
 
 
-class Streaming(Packs):
-    """A convolution over `[rows, time, channels]` that sees only the past: `tail_length` inputs of `tail_channels`.
+class StreamingConv(Packable):
+    """A causal convolution over `[rows, time, channels]` whose state is its last `state_length` inputs.
 
-    `elu`: its input goes through that first, and so it is remembered. All three kinds are one product over a few taps,
-    because the order of our rows makes `stride` neighbours one wider input, or one wide output `stride` neighbours.
+    `elu`: the input goes through ELU first, and the state holds it after ELU. All three kinds are one product over a
+    few taps: in this layout `stride` neighbours are one wider input, or one wide output is `stride` neighbours.
     """
 
-    tail_channels: int
-    tail_length: int
+    state_channels: int
+    state_length: int
     out_channels: int
     elu: bool
-    replicate = False  # before the beginning was the first input, not silence
-    product: Convolution
+    replicate = False  # the state before a stream begins is its first input, not silence
+    op: ConvolutionOp
 
-    def before(self, x: Tensor) -> Tensor:
-        """The tail where nothing was before `x`."""
-        before = x[:, :1] if self.replicate else x.new_zeros(())
-        return before.expand(len(x), self.tail_length, x.shape[2]).clone()
+    def initial_state(self, x: Tensor) -> Tensor:
+        """State at the beginning of a stream that starts with `x`."""
+        initial_state = x[:, :1] if self.replicate else x.new_zeros(())
+        return initial_state.expand(len(x), self.state_length, x.shape[2]).clone()
 
-    def tail(self, x: Tensor, tails: Tails) -> Tensor:
-        """`[rows, tail_length, channels]`."""
-        return tails.take(self, x) if self.tail_length else x.new_empty(len(x), 0, x.shape[2])
+    def state(self, x: Tensor, states: ConvState) -> Tensor:
+        """State of this layer, `[rows, state_length, channels]`."""
+        return states.get(self, x) if self.state_length else x.new_empty(len(x), 0, x.shape[2])
 
 
-class CausalConv1d(Streaming):
-    """`[rows, time, channels]` to `[rows, time / stride, out_channels]`. The kernel is a multiple of the stride."""
+class CausalConv1d(StreamingConv):
+    """Map `[rows, time, channels]` to `[rows, time / stride, out_channels]`. The kernel is a multiple of the stride."""
 
     def __init__(self, channels: int, out_channels: int, kernel: int, stride: int = 1, dilation: int = 1,
                  bias: bool = True, elu: bool = False, replicate: bool = False) -> None:  # fmt: skip
         super().__init__()
         self.conv: nn.Conv1d | None = nn.Conv1d(channels, out_channels, kernel, stride, dilation=dilation, bias=bias)
         self.stride, self.dilation, self.elu, self.replicate = stride, dilation, elu, replicate
-        self.tail_channels, self.tail_length = channels, (kernel - 1) * dilation + 1 - stride
+        self.state_channels, self.state_length = channels, (kernel - 1) * dilation + 1 - stride
         self.out_channels = out_channels
 
     def pack(self, precision: Precision) -> None:
         assert self.conv is not None, "packed twice"
         weight = self.conv.weight.data  # [out, in, kernel]
         weight = weight.unflatten(2, (-1, self.stride)).permute(0, 3, 1, 2).flatten(1, 2)  # [out, stride * in, taps]
-        self.product = ops.convolution(weight, _data(self.conv.bias), self.dilation, self.elu, precision)
+        self.op = ops.convolution(weight, _data(self.conv.bias), self.dilation, self.elu, precision)
         self.conv = None
 
-    def forward(self, x: Tensor, tails: Tails, residual: Tensor | None = None) -> Tensor:
-        return self.product(self._wide(x), self._wide(self.tail(x, tails)), residual)
+    def forward(self, x: Tensor, states: ConvState, residual: Tensor | None = None) -> Tensor:
+        return self.op(self._fold_stride(x), self._fold_stride(self.state(x, states)), residual)
 
-    def _wide(self, x: Tensor) -> Tensor:
-        """`stride` neighbours as one."""
+    def _fold_stride(self, x: Tensor) -> Tensor:
+        """Reshape `stride` neighbours to one wider input."""
         rows, time, channels = x.shape
         return x.view(rows, time // self.stride, self.stride * channels)
 
 
-class CausalConvTranspose1d(Streaming):
-    """`[rows, time, channels]` to `[rows, time * stride, out_channels]`. The kernel is a multiple of the stride."""
+class CausalConvTranspose1d(StreamingConv):
+    """Map `[rows, time, channels]` to `[rows, time * stride, out_channels]`. The kernel is a multiple of the stride."""
 
     def __init__(self, channels: int, out_channels: int, kernel: int, stride: int, elu: bool = False) -> None:
         super().__init__()
         self.convtr: nn.ConvTranspose1d | None = nn.ConvTranspose1d(channels, out_channels, kernel, stride)
         self.stride, self.elu = stride, elu
-        self.tail_channels, self.tail_length, self.out_channels = channels, kernel // stride - 1, out_channels
+        self.state_channels, self.state_length, self.out_channels = channels, kernel // stride - 1, out_channels
 
     def pack(self, precision: Precision) -> None:
         assert self.convtr is not None, "packed twice"
@@ -242,38 +247,40 @@ class CausalConvTranspose1d(Streaming):
         weight = weight.permute(3, 1, 0, 2).flatten(0, 1)  # [stride * out, in, taps]
         bias = _data(self.convtr.bias)
         bias = None if bias is None else bias.repeat(self.stride)
-        self.product = ops.convolution(weight, bias, 1, self.elu, precision)
+        self.op = ops.convolution(weight, bias, 1, self.elu, precision)
         self.convtr = None
 
-    def forward(self, x: Tensor, tails: Tails) -> Tensor:
-        y = self.product(x, self.tail(x, tails))
+    def forward(self, x: Tensor, states: ConvState) -> Tensor:
+        y = self.op(x, self.state(x, states))
         return y.view(y.shape[0], y.shape[1] * self.stride, -1)
 
 
-class Chain:
-    """Convolutions one after the other in one loop, once they are packed in int8. With each: is what came into the one
-    before it added? Their tails have to be known before what comes in.
+class FusedConvChain:
+    """Consecutive int8 convolutions in one kernel. The flag of each: add the previous convolution's input to the
+    output.
+
+    All states are fetched before any convolution runs, so none may depend on its input (`replicate`).
     """
 
-    def __init__(self, convolutions: Sequence[tuple[Streaming, bool]]) -> None:
+    def __init__(self, convolutions: Sequence[tuple[StreamingConv, bool]]) -> None:
         self._convolutions = [convolution for convolution, _ in convolutions]
-        products = [(each.product, onto) for each, onto in convolutions if isinstance(each.product, Int8Convolution)]
-        assert len(products) == len(convolutions), "not all of them are in int8"
-        self._loop = ChainLoop(products)
+        ops_ = [(each.op, adds_input) for each, adds_input in convolutions if isinstance(each.op, Int8Convolution)]
+        assert len(ops_) == len(convolutions), "not all of them are in int8"
+        self._loop = ConvChainKernel(ops_)
 
-    def __call__(self, x: Tensor, tails: Tails) -> Tensor:
-        y = self._loop(x, [convolution.tail(x, tails) for convolution in self._convolutions])
+    def __call__(self, x: Tensor, states: ConvState) -> Tensor:
+        y = self._loop(x, [convolution.state(x, states) for convolution in self._convolutions])
         return y.view(len(x), -1, self._convolutions[-1].out_channels)
 
 
-class DepthwiseUpsample(Streaming):
-    """A transposed convolution of each channel alone: `[rows, time, dim]` to `[rows, time * stride, dim]`."""
+class DepthwiseUpsample(StreamingConv):
+    """A transposed depthwise convolution: `[rows, time, dim]` to `[rows, time * stride, dim]`."""
 
     def __init__(self, dim: int, kernel: int, stride: int) -> None:
         super().__init__()
         self.convtr: nn.ConvTranspose1d | None = nn.ConvTranspose1d(dim, dim, kernel, stride, groups=dim, bias=False)
         self.stride, self.elu = stride, False
-        self.tail_channels, self.tail_length, self.out_channels = dim, kernel // stride - 1, dim
+        self.state_channels, self.state_length, self.out_channels = dim, kernel // stride - 1, dim
         self._weight: Tensor
 
     def pack(self, precision: Precision) -> None:
@@ -282,9 +289,9 @@ class DepthwiseUpsample(Streaming):
         self._weight = weight.permute(1, 2, 0).contiguous().to(precision.dtype)  # [taps, stride, dim]
         self.convtr = None
 
-    def forward(self, x: Tensor, tails: Tails) -> Tensor:
+    def forward(self, x: Tensor, states: ConvState) -> Tensor:
         time = x.shape[1]
-        x = ops.joined(self.tail(x, tails), x, self.elu)[:, :, None]  # [rows, taps - 1 + time, 1, dim]
+        x = ops.concat_state(self.state(x, states), x, self.elu)[:, :, None]  # [rows, taps - 1 + time, 1, dim]
         y = sum(x[:, tap : tap + time] * weight for tap, weight in enumerate(self._weight))
         assert isinstance(y, Tensor)
         return y.flatten(1, 2)

@@ -1,7 +1,7 @@
-"""Mimi, the streaming neural codec (arXiv:2410.00037): latents to PCM a frame at a time, voice audio to latents.
+"""Mimi, the streaming neural codec (arXiv:2410.00037): decodes latents to PCM frame by frame, encodes voice audio.
 
-One frame is one latent at 12.5 Hz and 1,920 samples at 24 kHz. The decoder always streams: its memory is a
-`MimiState`, rows of which step together wherever each of them is. The encoder takes a whole voice prompt.
+A frame is one latent at 12.5 Hz and 1,920 samples at 24 kHz. The decoder always streams; its state is a `MimiState`,
+any rows of which can be decoded together. The encoder takes a whole voice prompt.
 """
 
 import math
@@ -12,73 +12,79 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sayline_tts.engine.cache.kv_cache import CacheShape, KeyValueCache, zeros
+from sayline_tts.engine.cache.kv_cache import CacheShape, KVCache, mapped_zeros
 from sayline_tts.engine.cache.static_cache import StaticRings
 from sayline_tts.engine.checkpoint.config import MimiConfig, MimiTransformerConfig, SEANetConfig
-from sayline_tts.engine.device import wants_static
+from sayline_tts.engine.device import uses_static_shapes
 from sayline_tts.engine.kernels.ops import Int8Convolution
 from sayline_tts.engine.kernels.precision import Precision
 from sayline_tts.engine.models.layers import (
     CausalConv1d,
     CausalConvTranspose1d,
-    Chain,
+    ConvState,
     DepthwiseUpsample,
+    FusedConvChain,
     Linear,
-    Packs,
-    Span,
-    Streaming,
-    Tails,
+    Packable,
+    StreamingConv,
+    SupportsAttention,
     Transformer,
 )
 
-ENCODER_BLOCK_FRAMES = 8  # of a voice prompt encoded at once: what a pass needs stays in the caches
+ENCODER_BLOCK_FRAMES = 8  # of a voice prompt, encoded at once: the activations of a pass fit the caches
 
-_Step = Callable[[Tensor, Tails], Tensor]
+_Layer = Callable[[Tensor, ConvState], Tensor]
 
 
 class ResidualBlock(nn.Module):
+    """Two convolutions with ELU and a skip connection."""
+
     def __init__(self, dim: int, kernel: int, dilation: int, compress: int) -> None:
         super().__init__()
         hidden = dim // compress
         narrow = CausalConv1d(dim, hidden, kernel, dilation=dilation, elu=True)
         back = CausalConv1d(hidden, dim, 1, elu=True)
         self.block = nn.ModuleList([nn.Identity(), narrow, nn.Identity(), back])
-        self.convolutions: list[tuple[Streaming, bool]] = [(narrow, False), (back, True)]  # as parts of a chain
+        self.convolutions: list[tuple[StreamingConv, bool]] = [
+            (narrow, False),
+            (back, True),
+        ]  # as parts of a fused chain
 
-    def forward(self, x: Tensor, tails: Tails) -> Tensor:
-        out: Tensor = self.block[3](self.block[1](x, tails), tails, residual=x)
+    def forward(self, x: Tensor, conv_states: ConvState) -> Tensor:
+        out: Tensor = self.block[3](self.block[1](x, conv_states), conv_states, residual=x)
         return out
 
 
 class SEANet(nn.Module):
     """A chain of convolutions with residual blocks, `[rows, time, channels]`.
 
-    `model` is numbered as in the published checkpoints; where these have an activation, a convolution has its `elu`.
+    `model` is numbered as in the published checkpoints; where these have an activation, the next convolution has `elu`.
     """
 
     def __init__(self, layers: list[nn.Module]) -> None:
         super().__init__()
         self.model = nn.ModuleList(layers)
-        self._steps: list[_Step] = [layer for layer in layers if not isinstance(layer, nn.Identity)]
+        self._layers: list[_Layer] = [layer for layer in layers if not isinstance(layer, nn.Identity)]
 
-    def forward(self, x: Tensor, tails: Tails) -> Tensor:
-        for step in self._steps:
-            x = step(x, tails)
+    def forward(self, x: Tensor, conv_states: ConvState) -> Tensor:
+        for layer in self._layers:
+            x = layer(x, conv_states)
         return x
 
-    def chain(self) -> None:
-        """Once packed, a decoder's: what comes after the first step up has so many positions in a row that each row is
-        multiplied for itself. Those before share weights that they would wait for.
+    def fuse(self) -> None:
+        """Fuse the int8 convolutions of a packed decoder behind the first upsampling into chains that run row by row:
+        they have so many positions per row that batching rows gains nothing. The layers before it stay batched to share
+        weights.
         """
-        together, apart = self._steps[:2], self._steps[2:]
-        self._steps = together
-        for in_int8, steps in groupby(apart, _in_int8):
-            run = list(steps)
-            self._steps += [Chain([part for step in run for part in _convolutions(step)])] if in_int8 else run
+        together, apart = self._layers[:2], self._layers[2:]
+        self._layers = together
+        for is_int8, layers in groupby(apart, _is_int8):
+            run = list(layers)
+            self._layers += [FusedConvChain([part for layer in run for part in _conv_parts(layer)])] if is_int8 else run
 
     @classmethod
     def encoder(cls, shape: SEANetConfig) -> "SEANet":
-        """`[rows, samples, 1]` to `[rows, samples / hop, dimension]`."""
+        """Encoder: `[rows, samples, 1]` to `[rows, samples / hop, dimension]`."""
         dim = shape.n_filters
         layers: list[nn.Module] = [CausalConv1d(shape.channels, dim, shape.kernel_size)]
         for ratio in reversed(shape.ratios):
@@ -90,7 +96,7 @@ class SEANet(nn.Module):
 
     @classmethod
     def decoder(cls, shape: SEANetConfig) -> "SEANet":
-        """`[rows, time, dimension]` to `[rows, time * hop, 1]`."""
+        """Decoder: `[rows, time, dimension]` to `[rows, time * hop, 1]`."""
         dim = shape.n_filters * 2 ** len(shape.ratios)
         layers: list[nn.Module] = [CausalConv1d(shape.dimension, dim, shape.kernel_size)]
         for ratio in shape.ratios:
@@ -102,7 +108,7 @@ class SEANet(nn.Module):
 
 
 class MimiTransformer(nn.Module):
-    """The codec's transformer at 200 Hz, with projections where its width is not its neighbours'."""
+    """The codec's transformer at 200 Hz, with projections where its width differs from its neighbours'."""
 
     def __init__(self, shape: MimiTransformerConfig) -> None:
         super().__init__()
@@ -116,26 +122,27 @@ class MimiTransformer(nn.Module):
         same = out_width == width
         self.output_projs = nn.ModuleList([nn.Identity() if same else Linear(width, out_width, bias=False)])
 
-    def forward(self, x: Tensor, span: Span) -> Tensor:
-        """`[rows, time, input_dimension]` to `[rows, time, output_dimension]`."""
-        out: Tensor = self.output_projs[0](self.transformer(self.input_proj(x), span))
+    def forward(self, x: Tensor, metadata: SupportsAttention) -> Tensor:
+        """Map `[rows, time, input_dimension]` to `[rows, time, output_dimension]`."""
+        out: Tensor = self.output_projs[0](self.transformer(self.input_proj(x), metadata))
         return out
 
     def cache_shape(self, dtype: torch.dtype, device: torch.device) -> CacheShape:
-        """Of its keys and values."""
+        """Shape of its KV cache."""
         shape = self.shape
         return CacheShape(shape.num_layers, shape.num_heads, shape.head_dim, shape.max_period, dtype, device)
 
     def new_cache(
         self, slots: int, pass_length: int, dtype: torch.dtype, device: torch.device, shared: bool = False
-    ) -> KeyValueCache | StaticRings:
-        if wants_static(device):
+    ) -> KVCache | StaticRings:
+        """A ring-buffer KV cache for `slots` streams."""
+        if uses_static_shapes(device):
             return StaticRings(self.cache_shape(dtype, device), slots, self.shape.context, pass_length)
-        return KeyValueCache(self.cache_shape(dtype, device), slots, self.shape.context, pass_length, shared)
+        return KVCache(self.cache_shape(dtype, device), slots, self.shape.context, pass_length, shared)
 
 
 class Quantizer(nn.Module):
-    """What is left of the quantizer in a codec of continuous latents: its output projection."""
+    """The part of the quantizer that a codec of continuous latents keeps: its output projection."""
 
     def __init__(self, dim: int, out_dim: int) -> None:
         super().__init__()
@@ -143,7 +150,7 @@ class Quantizer(nn.Module):
 
 
 class PointwiseConv(Linear):
-    """A product that the checkpoints keep as a convolution of one tap."""
+    """A linear layer that the checkpoints store as a convolution of one tap."""
 
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__(channels, out_channels, bias=False)
@@ -156,7 +163,7 @@ class PointwiseConv(Linear):
 
 
 class Resample(nn.Module):
-    """Holds one convolution under the name that the checkpoints give it."""
+    """Holds one convolution under the name that the checkpoints use."""
 
     def __init__(self, *, conv: nn.Module | None = None, convtr: nn.Module | None = None) -> None:
         super().__init__()
@@ -166,14 +173,16 @@ class Resample(nn.Module):
             self.convtr = convtr
 
 
-class Mimi(Packs):
+class Mimi(Packable):
+    """Encoder and decoder of the codec."""
+
     def __init__(self, config: MimiConfig) -> None:
         super().__init__()
         self.config = config
-        self.dtype = self.cache_dtype = torch.float32  # of activations; of keys and values
+        self.dtype = self.cache_dtype = torch.float32  # dtypes of activations; of keys and values
         dimension, decoder_dimension = config.seanet.dimension, config.decoder_conv.dimension
         hop = math.prod(config.seanet.ratios)
-        self.stride = config.frame_samples // hop  # positions of the codec's transformers in one frame
+        self.stride = config.frame_samples // hop  # transformer positions per frame
         self.encoder = SEANet.encoder(config.seanet)
         self.encoder_transformer = MimiTransformer(config.transformer)
         self.downsample = Resample(
@@ -187,25 +196,26 @@ class Mimi(Packs):
     def pack(self, precision: Precision) -> None:
         self.dtype, self.cache_dtype = precision.dtype, precision.cache_dtype
 
-    def join(self) -> None:
-        self.decoder.chain()
+    def fuse(self) -> None:
+        self.decoder.fuse()
 
     def decode(self, latents: Tensor, state: "MimiState", slots: Tensor) -> Tensor:
-        """One frame for each row: latents `[rows, dim]`, slots `[rows]`, PCM in [-1, 1] `[rows, samples]`, float32.
+        """Decode one frame per row: latents `[rows, dim]` of `slots` `[rows]` to PCM in [-1, 1] `[rows, samples]`,
+        float32.
 
-        Several threads may decode at once, for slots that are not the same.
+        Several threads may decode disjoint slots at once.
         """
-        tails = state.tails(slots)
+        conv_states = state.gather(slots)
         x = self.quantizer.output_proj(latents.to(self.dtype)[:, None])
-        x = self.upsample.convtr(x, tails)  # [rows, stride, dim]
-        x = self.decoder_transformer(x, state.cache.span(slots, self.stride))
+        x = self.upsample.convtr(x, conv_states)  # [rows, stride, dim]
+        x = self.decoder_transformer(x, state.cache.attention_metadata(slots, self.stride))
         state.cache.advance(slots, self.stride)
-        pcm: Tensor = self.decoder(x, tails)  # [rows, samples, 1]
-        state.store(slots, tails)
+        pcm: Tensor = self.decoder(x, conv_states)  # [rows, samples, 1]
+        state.scatter(slots, conv_states)
         return pcm[:, :, 0].float()
 
     def encode(self, audio: Tensor) -> Tensor:
-        """A whole voice prompt: `[samples]` in [-1, 1] at the model's rate to latents `[frames, dim]`, float32.
+        """Encode a voice prompt: `[samples]` in [-1, 1] at the model's rate to latents `[frames, dim]`, float32.
 
         The end is padded with silence to a whole frame.
         """
@@ -213,69 +223,71 @@ class Mimi(Packs):
         x = F.pad(audio, (0, -audio.shape[-1] % frame)).to(self.dtype)[None, :, None]  # [1, samples, 1]
         positions = ENCODER_BLOCK_FRAMES * self.stride
         cache = self.encoder_transformer.new_cache(1, positions, self.cache_dtype, x.device)
-        slot, tails = torch.zeros(1, dtype=torch.long, device=x.device), _OwnTails()
+        slot, conv_states = torch.zeros(1, dtype=torch.long, device=x.device), _SequenceConvState()
         latents = []
         for block in x.split(ENCODER_BLOCK_FRAMES * frame, dim=1):
-            y = self.encoder(block, tails)  # [1, time, dimension]
-            y = self.encoder_transformer(y, cache.span(slot, y.shape[1]))
+            y = self.encoder(block, conv_states)  # [1, time, dimension]
+            y = self.encoder_transformer(y, cache.attention_metadata(slot, y.shape[1]))
             cache.advance(slot, y.shape[1])
-            latents.append(self.downsample.conv(y, tails)[0])
+            latents.append(self.downsample.conv(y, conv_states)[0])
         return torch.cat(latents).float()
 
 
 class MimiState:
-    """The decoder's memory for `slots` slots: keys and values of its transformer, tails of its convolutions.
+    """The decoder's state for `slots` slots: KV cache of its transformer, state of its convolutions.
 
-    `shared`: with processes that are forked from this one.
+    `shared`: usable by processes forked from this one.
     """
 
     def __init__(self, mimi: Mimi, device: torch.device, slots: int, shared: bool = False) -> None:
         self.cache = self._new_cache(mimi, device, slots, shared)
-        self._places: dict[Streaming, tuple[slice, int]] = {}  # of each layer in a slot's row, and its channels
+        self._layout: dict[StreamingConv, tuple[slice, int]] = {}  # each layer's part of a slot's row, and its channels
         end = 0
         for layer in (*mimi.upsample.modules(), *mimi.decoder.modules()):
-            if isinstance(layer, Streaming) and layer.tail_length:
-                start, end = end, end + layer.tail_length * layer.tail_channels
-                self._places[layer] = slice(start, end), layer.tail_channels
-        self._tails = zeros((slots, end), mimi.dtype, device, shared)
+            if isinstance(layer, StreamingConv) and layer.state_length:
+                start, end = end, end + layer.state_length * layer.state_channels
+                self._layout[layer] = slice(start, end), layer.state_channels
+        self._states = mapped_zeros((slots, end), mimi.dtype, device, shared)
 
-    def _new_cache(self, mimi: Mimi, device: torch.device, slots: int, shared: bool) -> KeyValueCache | StaticRings:
+    def _new_cache(self, mimi: Mimi, device: torch.device, slots: int, shared: bool) -> KVCache | StaticRings:
         return mimi.decoder_transformer.new_cache(slots, mimi.stride, mimi.cache_dtype, device, shared)
 
     def reset(self, slot: int) -> None:
-        """Begin at silence, whatever this slot spoke before."""
-        self.cache.begin(slot)
-        self._tails[slot] = 0.0
+        """Start a new stream in this slot, at silence."""
+        self.cache.reset(slot)
+        self._states[slot] = 0.0
 
-    def tails(self, slots: Tensor) -> "SlotTails":
-        return SlotTails(self._places, self._tails[slots])
+    def gather(self, slots: Tensor) -> "BatchConvState":
+        """Gather the convolution state of `slots`, with one copy for all layers."""
+        return BatchConvState(self._layout, self._states[slots])
 
-    def store(self, slots: Tensor, tails: "SlotTails") -> None:
-        self._tails[slots] = tails.rows
-
-
-class SlotTails:
-    """A copy of the convolutions' memory for one pass over some slots: one gathering and one scattering for all."""
-
-    def __init__(self, places: dict[Streaming, tuple[slice, int]], rows: Tensor) -> None:
-        self._places, self.rows = places, rows  # [rows, everything]
-
-    def take(self, layer: Streaming, x: Tensor) -> Tensor:
-        place, channels = self._places[layer]
-        tail: Tensor = self.rows[:, place].unflatten(1, (-1, channels))
-        return tail
+    def scatter(self, slots: Tensor, conv_states: "BatchConvState") -> None:
+        """Write gathered convolution state back."""
+        self._states[slots] = conv_states.rows
 
 
-class _OwnTails:
-    """The memory of one pass after the other over the same rows."""
+class BatchConvState:
+    """Gathered convolution state of some slots for one pass."""
+
+    def __init__(self, layout: dict[StreamingConv, tuple[slice, int]], rows: Tensor) -> None:
+        self._layout, self.rows = layout, rows  # [rows, everything]
+
+    def get(self, layer: StreamingConv, x: Tensor) -> Tensor:
+        columns, channels = self._layout[layer]
+        state: Tensor = self.rows[:, columns].unflatten(1, (-1, channels))
+        return state
+
+
+class _SequenceConvState:
+    """Convolution state of consecutive passes over the same rows."""
 
     def __init__(self) -> None:
-        self._tails: dict[Streaming, Tensor] = {}
+        self._states: dict[StreamingConv, Tensor] = {}
 
-    def take(self, layer: Streaming, x: Tensor) -> Tensor:
-        if layer not in self._tails:
-            self._tails[layer] = layer.before(x)
-        return self._tails[layer]
+    def get(self, layer: StreamingConv, x: Tensor) -> Tensor:
+        if layer not in self._states:
+            self._states[layer] = layer.initial_state(x)
+        return self._states[layer]
 
 
 def _residuals(dim: int, shape: SEANetConfig) -> list[nn.Module]:
@@ -285,13 +297,13 @@ def _residuals(dim: int, shape: SEANetConfig) -> list[nn.Module]:
     ]
 
 
-def _convolutions(step: _Step) -> list[tuple[Streaming, bool]]:
-    """What a step is made of, and whether what came into the one before is added."""
-    if isinstance(step, ResidualBlock):
-        return step.convolutions
-    assert isinstance(step, Streaming)
-    return [(step, False)]
+def _conv_parts(layer: _Layer) -> list[tuple[StreamingConv, bool]]:
+    """The convolutions of a layer, each with the flag of `FusedConvChain`."""
+    if isinstance(layer, ResidualBlock):
+        return layer.convolutions
+    assert isinstance(layer, StreamingConv)
+    return [(layer, False)]
 
 
-def _in_int8(step: _Step) -> bool:
-    return all(isinstance(part.product, Int8Convolution) for part, _ in _convolutions(step))
+def _is_int8(layer: _Layer) -> bool:
+    return all(isinstance(part.op, Int8Convolution) for part, _ in _conv_parts(layer))

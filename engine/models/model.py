@@ -1,4 +1,4 @@
-"""A loaded model: FlowLM, Mimi, tokenizer and config together. Makes voices and segments; holds no listener's state."""
+"""A loaded model: FlowLM, Mimi, tokenizer and config. Makes voices and segments; holds no per-stream state."""
 
 import difflib
 import secrets
@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 from sayline_tts.engine.audio.recording import end_on_pause, read_audio
-from sayline_tts.engine.cache.kv_cache import KeyValueCache
+from sayline_tts.engine.cache.kv_cache import KVCache
 from sayline_tts.engine.cache.static_pages import StaticPages
 from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads
 from sayline_tts.engine.checkpoint.checkpoint import Checkpoint
 from sayline_tts.engine.checkpoint.config import Config
 from sayline_tts.engine.checkpoint.resource import fetch, is_remote
 from sayline_tts.engine.checkpoint.safetensors_reader import read_tensors
-from sayline_tts.engine.device import wants_static
+from sayline_tts.engine.device import uses_static_shapes
 from sayline_tts.engine.errors import CheckpointError, InputError, TextError, UnknownVoice, VoiceError
 from sayline_tts.engine.kernels.precision import Precision
 from sayline_tts.engine.models.flow_lm import FlowLM
@@ -30,18 +30,18 @@ from sayline_tts.engine.text.chunk import Word
 from sayline_tts.engine.text.model_text import TextRules, clean, frames_after_eos, prepare, split
 from sayline_tts.engine.text.reader import Reader
 from sayline_tts.engine.text.tokenizer import Tokenizer, load_tokenizer
-from sayline_tts.engine.text.word_ids import owners
+from sayline_tts.engine.text.word_ids import word_ids
 
 # Source of both numbers: the length limit of the reference's `TTSModel`.
 TOKENS_PER_SECOND = 3.0
 SPARE_SECONDS = 2.0
-# Models were trained on some 50 tokens and lose the thread long before this; it bounds what one text can cost.
+# Models are trained on about 50 tokens and degrade long before this; it bounds the cost of one text.
 MAX_SEGMENT_TOKENS = 1000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Model:
-    """Weights are never written to, so any number of threads may use one model."""
+    """Immutable after loading, so any number of threads may share one model."""
 
     checkpoint: Checkpoint
     tokenizer: Tokenizer
@@ -51,22 +51,22 @@ class Model:
 
     @classmethod
     def load(cls, checkpoint: Checkpoint, device: str = "cpu", precision: str = "auto") -> "Model":
-        """Raises `CheckpointError` where weights, tokenizer and config do not belong together."""
+        """Load a checkpoint. Raises `CheckpointError` if weights, tokenizer and config do not match."""
         config = checkpoint.config
-        place = _known_device(device)
+        torch_device = _known_device(device)
         with torch.device("meta"):
             flow_lm, mimi = FlowLM(config), Mimi(config.mimi)
-        whole = torch.nn.ModuleDict({"flow_lm": flow_lm, "mimi": mimi})
+        networks = torch.nn.ModuleDict({"flow_lm": flow_lm, "mimi": mimi})
         tensors = read_tensors(checkpoint.weights)
-        _check_fit(checkpoint, whole, tensors)
-        whole.load_state_dict(tensors, assign=True)
-        whole.requires_grad_(False).eval().to(place)
-        numbers = Precision.choose(precision, place)
+        _check_fit(checkpoint, networks, tensors)
+        networks.load_state_dict(tensors, assign=True)
+        networks.requires_grad_(False).eval().to(torch_device)
+        chosen = Precision.choose(precision, torch_device)
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda network: pack(network, numbers), (flow_lm, mimi)))
+            list(pool.map(lambda network: pack(network, chosen), (flow_lm, mimi)))
         table = config.flow_lm.lookup_table
         tokenizer = load_tokenizer(checkpoint.tokenizer, table.tokenizer, table.n_bins)
-        return cls(checkpoint, tokenizer, flow_lm, mimi, numbers)
+        return cls(checkpoint, tokenizer, flow_lm, mimi, chosen)
 
     @property
     def config(self) -> Config:
@@ -90,15 +90,15 @@ class Model:
 
     @property
     def text_rules(self) -> TextRules:
-        return TextRules.of(self.config)
+        return TextRules.from_config(self.config)
 
     @property
     def heads(self) -> AlignmentHeads | None:
-        """That know which word is being spoken."""
+        """Alignment heads: those whose attention follows the text."""
         return self.checkpoint.heads
 
     def sampling(self, temperature: float | None = None, decode_steps: int = 1, seed: int | None = None) -> Sampling:
-        """How this model draws its latents where nothing else is asked for. `seed` None: another each time."""
+        """Sampling parameters with the model's defaults. `seed` None: a random one."""
         return Sampling(
             temperature=self.config.default_temperature if temperature is None else temperature,
             noise_clamp=None,
@@ -108,20 +108,20 @@ class Model:
         )
 
     def reader(self, language: str = "en", clean_up: bool = True) -> Reader:
-        """What makes passages that this model can speak of text that comes in pieces."""
+        """Text reader for incremental input, which emits chunks that this model can speak."""
         return Reader(lambda text: len(self.tokenizer.encode(text)), language, clean_up)
 
     def segment(self, text: str, after_eos: int | None = None, words: Sequence[Word] = ()) -> Segment:
-        """One piece of text as the model takes it. `after_eos`: frames to go on for once speech is over.
+        """Tokenize one segment of text. `after_eos`: frames to generate after the end of speech.
 
-        `words`: those of `text`, whose times somebody wants to know.
+        `words`: the words of `text`, if their timestamps are wanted.
         """
         prepared = prepare(text, self.text_rules)
         tokens = tuple(self.tokenizer.encode(prepared))
         if len(tokens) > MAX_SEGMENT_TOKENS:
             raise TextError(
-                f"a passage of {len(text)} characters ({text[:20]!r}...) has no mark where a voice could breathe; "
-                "put full stops or commas into it"
+                f"a passage of {len(text)} characters ({text[:20]!r}...) is too long and has no punctuation "
+                "to split it at; add full stops or commas"
             )
         seconds = len(tokens) / TOKENS_PER_SECOND + SPARE_SECONDS
         if after_eos is None:
@@ -134,53 +134,55 @@ class Model:
             max_frames=int(np.ceil(seconds * self.config.mimi.frame_rate)),
             frames_after_eos=after_eos,
             words=tuple(words),
-            owners=self._owners(prepared, words) if self.heads else (),
+            word_ids=self._word_ids(prepared, words) if self.heads else (),
         )
 
-    def owners(self, text: str, words: Sequence[Word]) -> tuple[int, ...]:
-        """For each token of the segment of this text the word that it belongs to. Empty: that cannot be told."""
-        return self._owners(prepare(text, self.text_rules), words)
+    def word_ids(self, text: str, words: Sequence[Word]) -> tuple[int, ...]:
+        """Index of the word each token of this text's segment belongs to. Empty if unknown."""
+        return self._word_ids(prepare(text, self.text_rules), words)
 
-    def _owners(self, prepared: str, words: Sequence[Word]) -> tuple[int, ...]:
-        return owners(words, prepared, self.tokenizer.spans(prepared)) if words else ()
+    def _word_ids(self, prepared: str, words: Sequence[Word]) -> tuple[int, ...]:
+        return word_ids(words, prepared, self.tokenizer.offsets(prepared)) if words else ()
 
     def segments(self, text: str, after_eos: int | None = None) -> list[Segment]:
-        """A whole text, split where the reference splits it."""
+        """Split a whole text where the reference splits it."""
         parts = split(clean(text), self.tokenizer, self.text_rules)
         if not parts:
-            raise TextError("there is nothing to say in this text; give some words")
+            raise TextError("the text contains nothing to speak; add some words")
         return [self.segment(part, after_eos) for part in parts]
 
     @torch.inference_mode()
     def encode_voice(self, audio: np.ndarray) -> Voice:
-        """Audio `[samples]` at `sample_rate_hz` to a voice. Five seconds of audio take 0.07 to 0.4 s, by the model."""
+        """Encode audio `[samples]` at `sample_rate_hz` as a voice. Five seconds take 0.07 to 0.4 s, depending on the
+        model.
+        """
         if not self.checkpoint.can_clone:
             names = ", ".join(self.checkpoint.voices())
             raise VoiceError(
                 f"these weights of {self.checkpoint.name} cannot clone a voice ({self.checkpoint.reason}); "
-                f"take one of its own voices ({names}), or accept the terms of kyutai/pocket-tts and log in"
+                f"use one of its own voices ({names}), or accept the terms of kyutai/pocket-tts and log in"
             )
         prompt = torch.from_numpy(end_on_pause(audio, self.sample_rate_hz)).to(self.device)
-        return self.remember(self.flow_lm.embed_voice(self.mimi.encode(prompt)))
+        return self.voice_from_embeddings(self.flow_lm.embed_voice(self.mimi.encode(prompt)))
 
     @torch.inference_mode()
-    def remember(self, vectors: torch.Tensor) -> Voice:
-        """What FlowLM holds behind a prompt of these vectors, `[positions, width]`."""
+    def voice_from_embeddings(self, vectors: torch.Tensor) -> Voice:
+        """Prefill FlowLM with embeddings `[positions, width]` and export its KV cache as a voice."""
         shape, slot, length = self.flow_lm.cache_shape, torch.tensor([0], device=self.device), len(vectors)
-        if wants_static(self.device):
+        if uses_static_shapes(self.device):
             pages = StaticPages(shape, 1)
             columns = pages.reserve([0], [length])
-            self.flow_lm(vectors[None], pages.span(slot, length, columns))
-            whole = pages.whole(0)
+            self.flow_lm(vectors[None], pages.attention_metadata(slot, length, columns))
+            prefix = pages.export_prefix(0)
         else:
-            cache = KeyValueCache(shape, 1)
-            self.flow_lm(vectors, cache.span(slot, length))
+            cache = KVCache(shape, 1)
+            self.flow_lm(vectors, cache.attention_metadata(slot, length))
             cache.advance(slot, length)
-            whole = cache.whole(0)
-        return Voice.of(whole.keys, whole.values)
+            prefix = cache.export_prefix(0)
+        return Voice.from_cache(prefix.keys, prefix.values)
 
     def load_voice(self, source: str | Path, truncate: bool = False) -> Voice:
-        """A voice by name, or from a `.safetensors` or audio file: a path, `https://` or `hf://`."""
+        """Load a voice by name, or from a `.safetensors` or audio file: a path, `https://` or `hf://`."""
         name = str(source)
         if isinstance(source, str) and name in self.checkpoint.voices():
             name = self.checkpoint.voice_source(name)
@@ -193,7 +195,7 @@ class Model:
 
     def _check_path(self, path: Path, may_be_a_name: bool) -> None:
         if path.is_dir():
-            raise VoiceError(f"{path} is a folder; give one file of it")
+            raise VoiceError(f"{path} is a folder; give the path of a file")
         if path.exists():
             return
         if not may_be_a_name:
@@ -209,13 +211,13 @@ def _known_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f"device {name!r} cannot be used ({str(error).splitlines()[0]}); try cpu") from None
+        raise InputError(f"device {name!r} is not usable ({str(error).splitlines()[0]}); try cpu") from None
     return device
 
 
-def _check_fit(checkpoint: Checkpoint, whole: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    """Say in words what `load_state_dict` would only list."""
-    needed = {name: tuple(tensor.shape) for name, tensor in whole.state_dict().items()}
+def _check_fit(checkpoint: Checkpoint, networks: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """Raise `CheckpointError` with a readable list of what `load_state_dict` would refuse."""
+    needed = {name: tuple(tensor.shape) for name, tensor in networks.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     faults = [f"{name} is missing" for name in needed.keys() - found.keys()]
     faults += [f"{name} is not in the config" for name in found.keys() - needed.keys()]

@@ -1,6 +1,6 @@
-"""`Voice`: immutable speaker conditioning, the keys and values that FlowLM holds after a voice prompt.
+"""`Voice`: the keys and values of FlowLM after a voice prompt, immutable, and its file format.
 
-The file format is that of the published voices: for every layer `transformer.layers.N.self_attn/cache`
+The format is that of the published voices: for every layer `transformer.layers.N.self_attn/cache`
 `[2, 1, positions, kv_heads, head_dim]` and `/offset` (older files: `/current_end`, whose length is the offset).
 """
 
@@ -12,15 +12,15 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from sayline_tts.engine.checkpoint.atomic_write import write_whole
+from sayline_tts.engine.checkpoint.atomic_write import atomic_write
 from sayline_tts.engine.checkpoint.config import FlowLMTransformerConfig
-from sayline_tts.engine.checkpoint.safetensors_reader import Announced, read_tensors
+from sayline_tts.engine.checkpoint.safetensors_reader import TensorSpec, read_tensors
 from sayline_tts.engine.errors import CheckpointError, VoiceError
 
-# A voice has three tensors a layer. Reading a header takes many times its size, whatever the rest of the file is.
+# A voice has three tensors per layer. Parsing a header takes many times its size in memory.
 MAX_HEADER_BYTES = 256 * 1024
-# Those of real voices are below 100. Far larger ones become infinite in a product, and what a slot held once is
-# multiplied by zero for the next one who has it, which infinity survives.
+# Real voices stay below 100. Far larger values overflow to infinity in a product, and a slot's stale values
+# are multiplied by zero for the slot's next user: zero times infinity is NaN.
 MAX_VALUE = 1e4
 FLOATING = ("F16", "BF16", "F32", "F64")
 NUMBERS = (*FLOATING, "I32", "I64")
@@ -34,8 +34,8 @@ class Voice:
     values: Tensor
 
     @classmethod
-    def of(cls, keys: Tensor, values: Tensor) -> "Voice":
-        """From what a cache holds, in whatever numbers and wherever that is."""
+    def from_cache(cls, keys: Tensor, values: Tensor) -> "Voice":
+        """Copy keys and values of any dtype and device from a cache."""
         return cls(keys.float().cpu(), values.float().cpu())
 
     @property
@@ -43,11 +43,11 @@ class Voice:
         return self.keys.shape[2]
 
     def save(self, path: Path) -> None:
-        """Write its file. A kill leaves a whole file or none."""
-        write_whole(path, self.to_bytes())
+        """Write the voice file atomically: a killed process leaves either the old file or the new one."""
+        atomic_write(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
-        """A voice file that this project and the reference implementation read."""
+        """Return a voice file that this project and the reference implementation can read."""
         tensors = {}
         for layer in range(self.keys.shape[0]):
             name = f"transformer.layers.{layer}.self_attn"
@@ -59,9 +59,9 @@ class Voice:
 
 
 def load_voice_file(path: Path, shape: FlowLMTransformerConfig, max_positions: int | None = None) -> Voice:
-    """Read a voice file made for a model of this shape. Raises `VoiceError` where it does not fit.
+    """Read a voice file made for a model of this shape.
 
-    What its header announces is checked before room is made for it.
+    The header is checked before any memory is allocated. Raises `VoiceError` if the file does not fit the model.
     """
     try:
         _check_header_size(path)
@@ -81,7 +81,7 @@ def load_voice_file(path: Path, shape: FlowLMTransformerConfig, max_positions: i
     if max_positions is not None and max(lengths) > max_positions:
         raise VoiceError(f"{path.name}: {max(lengths)} positions long, {max_positions} are allowed; {_ADVICE}")
     voice = Voice(torch.stack(keys), torch.stack(values))
-    if not all((part.abs() <= MAX_VALUE).all() for part in (voice.keys, voice.values)):  # nor is NaN
+    if not all((part.abs() <= MAX_VALUE).all() for part in (voice.keys, voice.values)):  # also false for NaN
         raise VoiceError(f"{path.name}: damaged: it holds numbers that are not finite, or far too large; {_ADVICE}")
     return voice
 
@@ -98,13 +98,13 @@ def _check_header_size(path: Path) -> None:
         with path.open("rb") as file:
             header_bytes = int.from_bytes(file.read(8), "little")
     except OSError:
-        return  # said by who reads it
+        return  # `read_tensors` reports it
     if MAX_HEADER_BYTES < header_bytes <= path.stat().st_size:
         raise VoiceError(f"{path.name}: its header takes {header_bytes} bytes, more than a voice has; {_ADVICE}")
 
 
-def _fitting(announced: Mapping[str, Announced], shape: FlowLMTransformerConfig, file: str) -> Collection[str]:
-    """The names to read. Raises `VoiceError` where the file is not for a model of this shape."""
+def _fitting(announced: Mapping[str, TensorSpec], shape: FlowLMTransformerConfig, file: str) -> Collection[str]:
+    """Return the names of the tensors to read. Raises `VoiceError` if the file does not fit the model's shape."""
     heads, dim = shape.kv_heads, shape.head_dim
     wanted = []
     for layer in range(shape.num_layers):

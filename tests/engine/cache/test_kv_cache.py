@@ -9,23 +9,23 @@ from sayline_tts.engine.cache.kv_cache import (
     PAGE_POSITIONS,
     PAGE_SLOTS,
     CacheShape,
-    KeyValueCache,
+    KVCache,
     Prefix,
 )
 
 CPU = torch.device("cpu")
 
 
-def cache_of(slots: int, context: int | None = None, pass_length: int = 1, kv_heads: int = 1) -> KeyValueCache:
-    return KeyValueCache(CacheShape(1, kv_heads, 2, 10000.0, torch.float32, CPU), slots, context, pass_length)
+def cache_of(slots: int, context: int | None = None, pass_length: int = 1, kv_heads: int = 1) -> KVCache:
+    return KVCache(CacheShape(1, kv_heads, 2, 10000.0, torch.float32, CPU), slots, context, pass_length)
 
 
-def hear(cache: KeyValueCache, slots: list[int], values: Tensor) -> Tensor:
+def hear(cache: KVCache, slots: list[int], values: Tensor) -> Tensor:
     """Say `values` `[rows, length]`, all with the same key: each position hears the mean of what it may look at."""
     rows, length = values.shape
     projected = torch.zeros(rows, length, 3, 2)
     projected[:, :, 2] = values[..., None]
-    heard = cache.span(torch.tensor(slots), length).attend(0, projected, 1)
+    heard = cache.attention_metadata(torch.tensor(slots), length).attend(0, projected, 1)
     cache.advance(torch.tensor(slots), length)
     return heard[:, :, 0, 0]
 
@@ -72,7 +72,7 @@ def test_rows_begin_behind_the_prefix_they_share_or_have_alone_or_have_not() -> 
     cache = cache_of(4)
     short, long = (Prefix(torch.zeros(1, 1, n, 2), torch.full((1, 1, n, 2), float(n))) for n in (2, 5))
     for slot, prefix in enumerate([long, short, None, long]):
-        cache.begin(slot, prefix)
+        cache.reset(slot, prefix)
     heard = hear(cache, [0, 1, 2, 3], torch.tensor([[1.0, 2.0]] * 4))
     for row, positions in enumerate([5, 2, 0, 5]):
         past = torch.tensor([float(positions)] * positions + [1.0, 2.0])
@@ -84,15 +84,15 @@ def test_a_slot_that_begins_anew_hears_nothing_of_what_it_held() -> None:
     for context in (None, 6):
         cache = cache_of(1, context)
         hear(cache, [0], torch.full((1, 1), 1e6))
-        cache.begin(0)
+        cache.reset(0)
         torch.testing.assert_close(hear(cache, [0], torch.tensor([[3.0]])), torch.tensor([[3.0]]))
 
 
 def test_what_a_slot_holds_can_be_the_prefix_of_others() -> None:
     cache = cache_of(2)
-    cache.begin(0, Prefix(torch.zeros(1, 1, 3, 2), torch.full((1, 1, 3, 2), 7.0)))
+    cache.reset(0, Prefix(torch.zeros(1, 1, 3, 2), torch.full((1, 1, 3, 2), 7.0)))
     hear(cache, [0], torch.tensor([[1.0, 2.0]]))
-    cache.begin(1, cache.whole(0))
+    cache.reset(1, cache.export_prefix(0))
     assert cache.positions[1] == 5
     after = hear(cache, [0, 1], torch.tensor([[4.0], [4.0]]))
     torch.testing.assert_close(after, torch.full((2, 1), (21 + 3 + 4) / 6))
@@ -100,5 +100,5 @@ def test_what_a_slot_holds_can_be_the_prefix_of_others() -> None:
 
 def test_slots_that_nobody_uses_take_no_memory() -> None:
     """The whole would be 10 GB."""
-    cache = KeyValueCache(CacheShape(8, 16, 64, 10000.0, torch.float32, CPU), 10_000)
-    cache.span(torch.tensor([9_999]), 1).attend(0, torch.zeros(1, 48, 64), 16)
+    cache = KVCache(CacheShape(8, 16, 64, 10000.0, torch.float32, CPU), 10_000)
+    cache.attention_metadata(torch.tensor([9_999]), 1).attend(0, torch.zeros(1, 48, 64), 16)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from sayline_tts.engine.cuda.graphs import WARM_UPS, Buffer, Graphs, bucket, buckets, sent
-from sayline_tts.engine.device import clock_ns, wants_static
+from sayline_tts.engine.cuda.graphs import WARM_UPS, Graphs, StagingBuffer, bucket, buckets, to_device
+from sayline_tts.engine.device import step_clock_ns, uses_static_shapes
 
 CPU = torch.device("cpu")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here to capture graphs on")
@@ -25,20 +25,20 @@ def test_every_number_of_rows_has_a_bucket_that_is_less_than_twice_as_large(most
 
 
 def test_a_processor_compacts_rows_and_an_accelerator_has_static_shapes() -> None:
-    assert not wants_static(CPU)
-    assert wants_static(torch.device("cuda:1"))
-    assert wants_static(torch.device("mps"))
-    assert clock_ns(CPU) is not clock_ns(torch.device("cuda"))
+    assert not uses_static_shapes(CPU)
+    assert uses_static_shapes(torch.device("cuda:1"))
+    assert uses_static_shapes(torch.device("mps"))
+    assert step_clock_ns(CPU) is not step_clock_ns(torch.device("cuda"))
 
 
 def test_what_is_sent_comes_back_from_the_same_places() -> None:
-    buffer = Buffer(4, (2,), torch.float32, CPU)
-    there = buffer.there.data_ptr()
-    buffer.send(torch.ones(3, 2))
-    buffer.send(torch.full((1, 2), 5.0))
-    assert buffer.fetch(4).tolist() == [[5, 5], [1, 1], [1, 1], [0, 0]]
-    assert buffer.there.data_ptr() == there
-    assert sent(torch.ones(2), CPU).tolist() == [1, 1]
+    buffer = StagingBuffer(4, (2,), torch.float32, CPU)
+    device_rows = buffer.device_rows.data_ptr()
+    buffer.upload(torch.ones(3, 2))
+    buffer.upload(torch.full((1, 2), 5.0))
+    assert buffer.download(4).tolist() == [[5, 5], [1, 1], [1, 1], [0, 0]]
+    assert buffer.device_rows.data_ptr() == device_rows
+    assert to_device(torch.ones(2), CPU).tolist() == [1, 1]
 
 
 def test_without_cuda_work_just_runs() -> None:
@@ -49,7 +49,7 @@ def test_without_cuda_work_just_runs() -> None:
     with graphs.step():
         graphs.run("one", partial(done.append, 1))
     assert done == [1]
-    assert not graphs.forget()
+    assert not graphs.clear()
 
 
 class Cuda:
@@ -102,7 +102,7 @@ def test_a_capture_comes_after_runs_on_its_stream_and_is_replayed_until_it_is_fo
         graphs.run("other", cuda.work)
     assert cuda.asked == ["replay", "work", "record", "wait"]
     cuda.asked.clear()
-    assert graphs.forget()
+    assert graphs.clear()
     graphs.run("one", cuda.work)
     assert cuda.asked == ["work"]
 
@@ -117,15 +117,19 @@ def test_a_step_that_fails_is_waited_for_too(monkeypatch: pytest.MonkeyPatch) ->
 @needs_gpu
 def test_a_replay_works_on_what_lies_in_the_buffers_now_and_may_be_interrupted_by_another() -> None:
     device = torch.device("cuda")
-    graphs, given, made = Graphs(device), Buffer(8, (), torch.float32, device), Buffer(8, (), torch.float32, device)
+    graphs, given, made = (
+        Graphs(device),
+        StagingBuffer(8, (), torch.float32, device),
+        StagingBuffer(8, (), torch.float32, device),
+    )
 
     def double(rows: int) -> None:
-        made.there[:rows].copy_(given.there[:rows] * 2)
+        made.device_rows[:rows].copy_(given.device_rows[:rows] * 2)
 
     graphs.capture((rows, partial(double, rows)) for rows in buckets(8))
     for value, rows in enumerate([1, 8, 3, 2]):
         with graphs.step():
-            given.send(torch.full((rows,), float(value)))
+            given.upload(torch.full((rows,), float(value)))
             graphs.run(bucket(rows, 8), partial(pytest.fail, "was not captured"))
-            came = made.fetch(rows)
+            came = made.download(rows)
         assert came.tolist() == [2.0 * value] * rows

@@ -17,7 +17,7 @@ from sayline_tts.engine.cuda.graphs import Work
 from sayline_tts.engine.cuda.static_flow import StaticFlow
 from sayline_tts.engine.kernels.precision import Precision
 from sayline_tts.engine.models.flow_lm import FlowLM
-from sayline_tts.engine.models.flow_lm_state import Draws, FlowLMState, Opening, Spoken
+from sayline_tts.engine.models.flow_lm_state import FlowLMState, Prompt, SamplingInputs, StepOutput
 from sayline_tts.engine.models.layers import pack
 from sayline_tts.engine.models.model import Model
 
@@ -26,12 +26,12 @@ TEXT = (5, 9, 2, 7, 1, 3)
 HEADS = AlignmentHeads(((3, 2), (0, 1), (3, 0)))
 
 
-def draws(rows: int, seed: int, decode_steps: list[int] | None = None) -> Draws:
+def draws(rows: int, seed: int, decode_steps: list[int] | None = None) -> SamplingInputs:
     noise = 0.5 * torch.randn(rows, 32, generator=torch.Generator().manual_seed(seed))
-    return Draws(noise, [-1.0 * row for row in range(rows)], decode_steps or [1] * rows)
+    return SamplingInputs(noise, [-1.0 * row for row in range(rows)], decode_steps or [1] * rows)
 
 
-def assert_same(ours: Spoken, theirs: Spoken) -> None:
+def assert_same(ours: StepOutput, theirs: StepOutput) -> None:
     torch.testing.assert_close(ours.latents, theirs.latents, atol=1e-4, rtol=0)
     torch.testing.assert_close(ours.cues, theirs.cues, atol=1e-4, rtol=0)
     assert ours.is_eos == theirs.is_eos
@@ -47,25 +47,25 @@ def test_rows_speak_as_in_the_ordinary_state(model: Model) -> None:
     they look at their texts."""
     static, plain = StaticFlow(model.flow_lm, SLOTS, HEADS), FlowLMState(model.flow_lm, SLOTS, HEADS)
     voices = [model.load_voice(name) for name in model.checkpoint.voices()]
-    steps: list[tuple[list[int], Sequence[Opening | None], list[int]]] = [
+    steps: list[tuple[list[int], Sequence[Prompt | None], list[int]]] = [
         (
             [4, 0, 2],
-            [Opening(voices[0], TEXT), Opening(voices[1], TEXT[:1]), Opening(voices[0], TEXT * 12)],
+            [Prompt(voices[0], TEXT), Prompt(voices[1], TEXT[:1]), Prompt(voices[0], TEXT * 12)],
             [6, 1, 72],
         ),
         *[([0, 2, 4], [None] * 3, [1, 72, 6])] * 2,
         ([2, 0], [None] * 2, [0, 1]),
         ([4], [None], []),
-        ([1], [Opening(voices[2], TEXT)], [0]),
+        ([1], [Prompt(voices[2], TEXT)], [0]),
         *[([4, 1, 0], [None] * 3, [6, 0, 1])] * 2,
-        ([1, 3, 4], [None, Opening(voices[1], TEXT * 3), None], [6, 18, 0]),
-        ([2, 1], [Opening(voices[0], TEXT), None], []),
-        ([4, 0], [Opening(voices[1], TEXT * 2), Opening(None, TEXT)], [12, 0]),
+        ([1, 3, 4], [None, Prompt(voices[1], TEXT * 3), None], [6, 18, 0]),
+        ([2, 1], [Prompt(voices[0], TEXT), None], []),
+        ([4, 0], [Prompt(voices[1], TEXT * 2), Prompt(None, TEXT)], [12, 0]),
         *[([0, 1, 2, 4], [None] * 4, [0, 6, 0, 12])] * 2,
     ]
-    for number, (slots, openings, asked) in enumerate(steps):
+    for number, (slots, prompts, asked) in enumerate(steps):
         given = draws(len(slots), number)
-        assert_same(static.step(slots, openings, given, asked), plain.step(slots, openings, given, asked))
+        assert_same(static.step(slots, prompts, given, asked), plain.step(slots, prompts, given, asked))
     for slot in (0, 4):
         ours, theirs = static.snapshot(slot), plain.snapshot(slot)
         torch.testing.assert_close(ours.keys, theirs.keys, atol=1e-4, rtol=0)
@@ -75,10 +75,10 @@ def test_rows_speak_as_in_the_ordinary_state(model: Model) -> None:
 @torch.inference_mode()
 def test_rows_of_different_decode_steps_keep_their_own(model: Model) -> None:
     static, plain = StaticFlow(model.flow_lm, SLOTS), FlowLMState(model.flow_lm, SLOTS)
-    openings: list[Opening | None] = [Opening(model.load_voice("clara"), TEXT)] * 3
+    prompts: list[Prompt | None] = [Prompt(model.load_voice("clara"), TEXT)] * 3
     for number in range(3):
         given = draws(3, number, [4, 1, 2])
-        begins = openings if number == 0 else [None] * 3
+        begins = prompts if number == 0 else [None] * 3
         assert_same(static.step([0, 1, 3], begins, given), plain.step([0, 1, 3], begins, given))
 
 
@@ -89,11 +89,11 @@ def test_a_row_longer_than_its_memory_goes_on(model: Model, monkeypatch: pytest.
     static, plain = StaticFlow(model.flow_lm, 1, HEADS), FlowLMState(model.flow_lm, 1, HEADS)
     voice = model.load_voice("clara")
     for number, times in enumerate((1, 0, 20, 0, 0)):
-        begins = [Opening(voice, TEXT * times) if times else None]
+        begins = [Prompt(voice, TEXT * times) if times else None]
         asked = [len(TEXT) * (1 if number < 2 else 20)]
         given = draws(1, number)
         assert_same(static.step([0], begins, given, asked), plain.step([0], begins, given, asked))
-    assert static.cache.moved > 1
+    assert static.cache.reallocations > 1
     assert static.cache.columns > 2
 
 
@@ -101,10 +101,10 @@ def test_a_row_longer_than_its_memory_goes_on(model: Model, monkeypatch: pytest.
 def test_a_text_behind_another_is_looked_at_where_it_lies(model: Model) -> None:
     """As in an ordinary state to which all before it is the voice."""
     static, plain = StaticFlow(model.flow_lm, SLOTS, HEADS), FlowLMState(model.flow_lm, 1, HEADS)
-    static.step([3], [Opening(model.load_voice("clara"), TEXT * 2)], draws(1, 0), [12])
+    static.step([3], [Prompt(model.load_voice("clara"), TEXT * 2)], draws(1, 0), [12])
     static.step([3], [None], draws(1, 1), [12])
     for number, voice in ((2, static.snapshot(3)), (3, None)):
-        ours, theirs = ([Opening(each, TEXT) if voice else None] for each in (None, voice))
+        ours, theirs = ([Prompt(each, TEXT) if voice else None] for each in (None, voice))
         given = draws(1, number)
         assert_same(static.step([3], ours, given, [6]), plain.step([0], theirs, given, [6]))
 
@@ -112,7 +112,7 @@ def test_a_text_behind_another_is_looked_at_where_it_lies(model: Model) -> None:
 @torch.inference_mode()
 def test_the_next_step_does_not_change_what_the_last_one_said(model: Model) -> None:
     static = StaticFlow(model.flow_lm, SLOTS)
-    first = static.step([0], [Opening(model.load_voice("clara"), TEXT)], draws(1, 0))
+    first = static.step([0], [Prompt(model.load_voice("clara"), TEXT)], draws(1, 0))
     before = first.latents.clone()
     static.step([0], [None], draws(1, 1))
     assert torch.equal(first.latents, before)
@@ -135,10 +135,10 @@ class Elsewhere(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def operations(works: Iterable[tuple[Hashable, Work]]) -> list[int]:
+def operations(captures: Iterable[tuple[Hashable, Work]]) -> list[int]:
     """How many each work takes; the flow head keeps the times that it has embedded once."""
     counts = []
-    for _, work in works:
+    for _, work in captures:
         work()
         with Elsewhere() as elsewhere:
             work()
@@ -154,9 +154,9 @@ def test_what_is_captured_needs_nothing_of_the_host_and_is_no_longer_for_more_ro
     with torch.device("meta"):
         flow_lm = FlowLM(model.config)
     pack(flow_lm.requires_grad_(False).to("meta"), precision)
-    works = list(StaticFlow(flow_lm, 256, HEADS)._usual_works())
-    for kind in ("go on", "speak", "look"):
-        counts = operations((key, work) for key, work in works if kind in str(key))
+    captures = list(StaticFlow(flow_lm, 256, HEADS)._graphs_to_capture())
+    for kind in ("decode", "sample", "attention"):
+        counts = operations((key, work) for key, work in captures if kind in str(key))
         assert max(counts) < 1.1 * min(counts)
 
 
@@ -166,7 +166,7 @@ def test_an_opening_asks_nothing_of_the_device(model: Model) -> None:
         flow_lm = FlowLM(model.config)
     pack(flow_lm.requires_grad_(False).to("meta"), Precision.BFLOAT16)
     voice = model.load_voice("clara")
-    StaticFlow(flow_lm, SLOTS, HEADS)._open([3, 1], [Opening(voice, TEXT), Opening(voice, TEXT[:2])])
+    StaticFlow(flow_lm, SLOTS, HEADS)._prefill([3, 1], [Prompt(voice, TEXT), Prompt(voice, TEXT[:2])])
 
 
 class Counted(TorchDispatchMode):
@@ -188,7 +188,7 @@ def test_who_does_not_ask_pays_for_a_copy_of_each_head_alone(model: Model, rows:
     voice, counts = model.load_voice("clara"), []
     for heads, length in ((None, 0), (None, 6), (HEADS, 0), (HEADS, 6)):
         static, slots = StaticFlow(model.flow_lm, SLOTS, heads), list(range(rows))
-        static.step(slots, [Opening(voice, TEXT)] * rows, draws(rows, 0), [length] * rows)
+        static.step(slots, [Prompt(voice, TEXT)] * rows, draws(rows, 0), [length] * rows)
         with Counted() as counted:
             static.step(slots, [None] * rows, draws(rows, 1), [length] * rows)
         counts.append(+counted.of)
@@ -203,12 +203,12 @@ def test_who_does_not_ask_pays_for_a_copy_of_each_head_alone(model: Model, rows:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here to look at texts on")
 def test_rows_look_at_their_texts_on_a_gpu_as_on_the_processor(model: Model) -> None:
     """Texts for which the look is captured, and longer ones; fewer rows than their bucket."""
-    there = Model.load(model.checkpoint, "cuda", "float32")
-    static, plain = StaticFlow(there.flow_lm, SLOTS, HEADS), FlowLMState(model.flow_lm, SLOTS, HEADS)
+    device_rows = Model.load(model.checkpoint, "cuda", "float32")
+    static, plain = StaticFlow(device_rows.flow_lm, SLOTS, HEADS), FlowLMState(model.flow_lm, SLOTS, HEADS)
     voice = model.load_voice("clara")
     for times in (2, 20):
         for number in range(3):
-            begins = [None if number else Opening(voice, TEXT * count) for count in (times, 1, 1)]
+            begins = [None if number else Prompt(voice, TEXT * count) for count in (times, 1, 1)]
             given, asked = draws(3, number), [6 * times, 0, 6]
             found, wanted = (each.step([1, 4, 0], begins, given, asked).attention for each in (static, plain))
             for ours, theirs in zip(found, wanted, strict=True):

@@ -53,14 +53,14 @@ def test_what_is_captured_needs_nothing_of_the_host_and_is_no_longer_for_more_ro
     with torch.device("meta"):
         mimi = Mimi(model.config.mimi)
     pack(mimi.requires_grad_(False), precision)
-    counts = operations(StaticMimi(mimi, torch.device("meta"), 256)._works())
+    counts = operations(StaticMimi(mimi, torch.device("meta"), 256)._graphs_to_capture())
     assert max(counts) < 1.05 * min(counts)
 
 
 @pytest.fixture
 def static_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("runner", "codec", "decoder"):
-        monkeypatch.setattr(f"engine.{module}.wants_static", lambda device: True)
+    for module in ("model_runner", "decode_queue", "decoder"):
+        monkeypatch.setattr(f"sayline_tts.engine.execution.{module}.uses_static_shapes", lambda device: True)
 
 
 def test_an_engine_in_static_shapes_speaks_as_the_ordinary_one(model: Model, request: pytest.FixtureRequest) -> None:
@@ -79,12 +79,12 @@ def test_an_engine_in_static_shapes_speaks_as_the_ordinary_one(model: Model, req
 def test_an_engine_on_a_gpu_speaks_as_the_one_on_the_processor(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first frames: trained weights amplify what rounding leaves. And no step waits where it should not."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    there = Model.load(model.checkpoint, "cuda", "float32")
+    device_rows = Model.load(model.checkpoint, "cuda", "float32")
     voice = model.load_voice("clara")
-    engine = Engine(there, 3)
+    engine = Engine(device_rows, 3)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        spoken = utterance(there, voice, TEXTS[0])
+        spoken = utterance(device_rows, voice, TEXTS[0])
         heard = speak(engine, spoken)[spoken]
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -5,7 +5,7 @@ import pytest
 
 from sayline_tts.engine.kernels import int8_gemm
 from sayline_tts.engine.kernels.int8_gemm import GELU, NONE, SILU
-from sayline_tts.engine.kernels.int8_microkernel import HERE
+from sayline_tts.engine.kernels.int8_microkernel import ACTIVE_ISA
 
 
 def some(*shape: int, seed: int = 0) -> np.ndarray:
@@ -23,16 +23,16 @@ def tail_of(rows: int, reach: int, channels: int) -> np.ndarray:
 
 def product(
     x: np.ndarray, weights: np.ndarray, bias: np.ndarray | None = None, activation: int = NONE,
-    residual: np.ndarray | None = None, tail: np.ndarray | None = None, dilation: int = 1, activated: bool = False,
+    residual: np.ndarray | None = None, state: np.ndarray | None = None, dilation: int = 1, apply_elu: bool = False,
 ) -> np.ndarray:  # fmt: skip
     """`x` `[rows, time, channels]`, weights `[out, taps * channels]`: `[rows * time, out]`."""
     rows, time, channels = x.shape
-    tail = np.empty((rows, 0, channels), np.float32) if tail is None else tail
+    state = np.empty((rows, 0, channels), np.float32) if state is None else state
     y = np.full((rows * time, len(weights)), np.nan, np.float32)
     taps = weights.shape[1] // channels
     onto = y[:0] if residual is None else residual
     packed = int8_gemm.pack(weights, bias)
-    int8_gemm.convolve(tail, x, activated, taps, dilation, *packed, activation, onto, y)
+    int8_gemm.convolve(state, x, apply_elu, taps, dilation, *packed, activation, onto, y)
     return y
 
 
@@ -46,12 +46,12 @@ def in_levels(seen: np.ndarray) -> np.ndarray:
 
 
 def weights_in_levels(weights: np.ndarray) -> np.ndarray:
-    scale = np.maximum(np.abs(weights).max(axis=1, keepdims=True) / HERE.most, 1e-12)
+    scale = np.maximum(np.abs(weights).max(axis=1, keepdims=True) / ACTIVE_ISA.max_weight, 1e-12)
     told: np.ndarray = np.floor(weights / scale + 0.5) * scale
     return told
 
 
-@pytest.mark.parametrize("outputs", [16, int8_gemm.WIDTH // 2, int8_gemm.WIDTH + 1])
+@pytest.mark.parametrize("outputs", [16, int8_gemm.NR // 2, int8_gemm.NR + 1])
 def test_weights_use_all_their_levels_and_keep_their_signs(outputs: int) -> None:
     """Read back out of their panels."""
     weights = some(outputs, 33) * np.logspace(-6, 6, outputs, dtype=np.float32)[:, None]
@@ -64,7 +64,7 @@ def test_weights_use_all_their_levels_and_keep_their_signs(outputs: int) -> None
     scales, sums = of_outputs[0, :outputs], of_outputs[1, :outputs]
     greatest = np.abs(levels).max(axis=1)
     assert greatest[3] == 0
-    assert set(np.delete(greatest, 3)) == {HERE.most}
+    assert set(np.delete(greatest, 3)) == {ACTIVE_ISA.max_weight}
     assert (np.abs(levels * scales[:, None] - weights) <= 0.501 * scales[:, None]).all()
     np.testing.assert_allclose(sums, (levels * scales[:, None]).sum(axis=1), rtol=1e-5, atol=1e-9)
     np.testing.assert_array_equal(of_outputs[2, :outputs], bias)
@@ -86,17 +86,17 @@ SHAPES = [  # taps, dilation, time, channels, outputs
 
 
 @pytest.mark.parametrize(("taps", "dilation", "time", "channels", "outputs"), SHAPES, ids=str)
-@pytest.mark.parametrize("activated", [False, True])
+@pytest.mark.parametrize("apply_elu", [False, True])
 def test_an_output_is_of_what_it_sees_in_levels_of_its_own(
-    taps: int, dilation: int, time: int, channels: int, outputs: int, activated: bool
+    taps: int, dilation: int, time: int, channels: int, outputs: int, apply_elu: bool
 ) -> None:
     """Whether all of a row fits into a block, or less of it than the taps reach; in panels that are full, and not."""
     x = some(2, time, channels) * np.logspace(-3, 3, time, dtype=np.float32)[:, None]
     weights, bias = some(outputs, taps * channels, seed=1), some(outputs, seed=2)
     residual, reach = some(2 * time, outputs, seed=3), (taps - 1) * dilation
-    tail = tail_of(2, reach, channels)
-    whole = np.concatenate([tail, elu(x) if activated else x], axis=1)
-    found = product(x, weights, bias, NONE, residual, tail, dilation, activated)
+    state = tail_of(2, reach, channels)
+    whole = np.concatenate([state, elu(x) if apply_elu else x], axis=1)
+    found = product(x, weights, bias, NONE, residual, state, dilation, apply_elu)
     seen = np.stack([whole[:, at : at + reach + 1 : dilation].reshape(2, -1) for at in range(time)], axis=1)
     seen = seen.reshape(2 * time, -1).astype(np.float64)
     expected = in_levels(seen) @ weights_in_levels(weights).T + bias + residual
@@ -104,7 +104,7 @@ def test_an_output_is_of_what_it_sees_in_levels_of_its_own(
     error = np.abs(found - expected)
     assert (error <= 1e-4 * (1 + np.abs(expected)) + 3.5 * step).all()  # of thousands a few are rounded the other way
     assert np.median(error / (1e-5 * (1 + np.abs(expected)) + 1e-3 * step)) < 1
-    np.testing.assert_allclose(tail, whole[:, time:], atol=2e-7, rtol=1e-6)
+    np.testing.assert_allclose(state, whole[:, time:], atol=2e-7, rtol=1e-6)
 
 
 @pytest.mark.parametrize("activation", [GELU, SILU])
@@ -128,7 +128,7 @@ def test_zero_is_a_level_and_the_range_is_used(x: list[float]) -> None:
     """By weights that pass each number on."""
     numbers = np.array([[x]], np.float32)
     found = product(numbers, np.eye(16, dtype=np.float32))[0]
-    span = float(numbers.max() - numbers.min())
-    np.testing.assert_allclose(found, x, atol=span / 255 * 0.51 + 1e-6 * np.abs(numbers).max() + 1e-11)
-    if span:
+    attention_metadata = float(numbers.max() - numbers.min())
+    np.testing.assert_allclose(found, x, atol=attention_metadata / 255 * 0.51 + 1e-6 * np.abs(numbers).max() + 1e-11)
+    if attention_metadata:
         assert not found[numbers[0, 0] == 0].any()

@@ -28,14 +28,14 @@ def tail_of(rows: int, reach: int, channels: int) -> np.ndarray:
     return some(rows, 5 + reach * channels, seed=8)[:, 5:].reshape(rows, reach, channels)
 
 
-@pytest.mark.parametrize("activated", [False, True])
+@pytest.mark.parametrize("apply_elu", [False, True])
 @pytest.mark.parametrize(("reach", "time"), [(0, 5), (3, 5), (5, 2)])
-def test_what_is_joined_lies_behind_its_tail_which_becomes_the_end(activated: bool, reach: int, time: int) -> None:
-    x, tail, whole = some(2, time, 17), tail_of(2, reach, 17), np.empty((2, reach + time, 17), np.float32)
-    expected = np.concatenate([tail, elu(x) if activated else x], axis=1)
-    jit.join(tail, x, activated, whole)
+def test_what_is_joined_lies_behind_its_tail_which_becomes_the_end(apply_elu: bool, reach: int, time: int) -> None:
+    x, state, whole = some(2, time, 17), tail_of(2, reach, 17), np.empty((2, reach + time, 17), np.float32)
+    expected = np.concatenate([state, elu(x) if apply_elu else x], axis=1)
+    jit.concat_state(state, x, apply_elu, whole)
     np.testing.assert_allclose(whole, expected, atol=2e-7, rtol=1e-6)
-    np.testing.assert_array_equal(tail, whole[:, time:])
+    np.testing.assert_array_equal(state, whole[:, time:])
 
 
 @settings(max_examples=100, deadline=None)
@@ -43,7 +43,7 @@ def test_what_is_joined_lies_behind_its_tail_which_becomes_the_end(activated: bo
 def test_elu_is_that_of_numpy_however_large_its_numbers(numbers: list[float]) -> None:
     x = np.array([[numbers]], np.float32)
     whole = np.empty_like(x)
-    jit.join(x[:, :0].copy(), x, True, whole)
+    jit.concat_state(x[:, :0].copy(), x, True, whole)
     np.testing.assert_allclose(whole, elu(x), atol=2e-7, rtol=1e-6)
 
 
@@ -61,24 +61,24 @@ def test_a_loop_is_compiled_where_nothing_may_be_written(monkeypatch: pytest.Mon
 
 
 def test_compiled_loops_are_kept_until_any_of_them_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in jit.FILES:
+    for name in jit.KERNEL_MODULES:
         (tmp_path / f"{name}.py").write_text("before")
-    kept_in = {jit.kept_in(tmp_path)}
-    for name in jit.FILES:
+    cache_dir = {jit.cache_dir(tmp_path)}
+    for name in jit.KERNEL_MODULES:
         (tmp_path / f"{name}.py").write_text("after")
-        kept_in.add(jit.kept_in(tmp_path))
-    assert len(kept_in) == 1 + len(jit.FILES)
-    assert all(folder.parent == tmp_path / "__pycache__" for folder in kept_in)
+        cache_dir.add(jit.cache_dir(tmp_path))
+    assert len(cache_dir) == 1 + len(jit.KERNEL_MODULES)
+    assert all(folder.parent == tmp_path / "__pycache__" for folder in cache_dir)
     monkeypatch.setattr("numba.config.CACHE_DIR", "/elsewhere")
-    assert jit.kept_in(tmp_path).parent == Path("/elsewhere"), "whoever sets a folder is heard"
+    assert jit.cache_dir(tmp_path).parent == Path("/elsewhere"), "whoever sets a folder is heard"
 
 
 def test_all_that_is_compiled_is_watched_for_changes() -> None:
     imports = re.compile(r"^(from|import) (numba|llvmlite)", re.MULTILINE)
     files = {file.stem for file in jit.PACKAGE.glob("*.py") if imports.search(file.read_text())}
-    assert files == set(jit.FILES)
+    assert files == set(jit.KERNEL_MODULES)
 
 
 def test_others_loops_are_kept_where_they_were() -> None:
-    assert str(jit.KEPT_IN) != jit.SETTINGS.CACHE_DIR
-    assert any(jit.KEPT_IN.rglob("*.nbi"))
+    assert str(jit.CACHED_IN) != jit.NUMBA_CONFIG.CACHE_DIR
+    assert any(jit.CACHED_IN.rglob("*.nbi"))

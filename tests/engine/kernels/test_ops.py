@@ -76,12 +76,12 @@ def test_a_convolution_is_that_of_float64_whatever_its_dilation(
     x = some(rows, time, 20, seed=2).to(precision.dtype)
     tail = some(rows, (taps - 1) * dilation, 20, seed=4).to(precision.dtype)
     residual = some(rows, time, outputs, seed=3).to(precision.dtype) if onto else None
-    whole = torch.cat([tail, F.elu(x) if elu else x], dim=1)
+    export_prefix = torch.cat([tail, F.elu(x) if elu else x], dim=1)
     found = ops.convolution(weight, bias, dilation, elu, precision)(x, tail, residual)
-    expected = F.conv1d(whole.double().mT, weight.double(), bias.double(), dilation=dilation).mT
+    expected = F.conv1d(export_prefix.double().mT, weight.double(), bias.double(), dilation=dilation).mT
     assert_near(found, expected if residual is None else expected + residual, precision)
     assert found.is_contiguous()
-    torch.testing.assert_close(tail, whole[:, time:])
+    torch.testing.assert_close(tail, export_prefix[:, time:])
 
 
 def test_int8_of_a_row_does_not_depend_on_its_company() -> None:
@@ -100,7 +100,7 @@ def test_int8_of_silence_is_the_bias() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("tail", [0, 2])
+@pytest.mark.parametrize("state", [0, 2])
 @pytest.mark.parametrize("rows", [1, ops.ELU_ROWS, 3 * ops.ELU_ROWS + 1])
 def test_the_activation_is_that_of_torch_and_goes_behind_a_tail_which_becomes_its_end(
     dtype: torch.dtype, tail: int, rows: int
@@ -109,9 +109,11 @@ def test_the_activation_is_that_of_torch_and_goes_behind_a_tail_which_becomes_it
     x[0, 0] = torch.tensor([0.0, -1e4, 1e4, -100.0, 100.0, -1e-30, 1e-30, -0.5])
     before, kept = torch.full((rows, tail, 8), 7.0, dtype=dtype), x.clone()
     end = before.clone()
-    whole = ops.joined(end, x, True)
-    torch.testing.assert_close(whole[:, tail:], F.elu(x), atol=2e-7, rtol=1e-6 if dtype == torch.float32 else 8e-3)
+    export_prefix = ops.concat_state(end, x, True)
+    torch.testing.assert_close(
+        export_prefix[:, tail:], F.elu(x), atol=2e-7, rtol=1e-6 if dtype == torch.float32 else 8e-3
+    )
     torch.testing.assert_close(x, kept, atol=0, rtol=0)
-    torch.testing.assert_close(end, whole[:, 33:], atol=0, rtol=0)
-    assert whole[:, :tail].eq(7.0).all()
-    torch.testing.assert_close(ops.joined(before, x, False)[:, tail:], kept, atol=0, rtol=0)
+    torch.testing.assert_close(end, export_prefix[:, 33:], atol=0, rtol=0)
+    assert export_prefix[:, :tail].eq(7.0).all()
+    torch.testing.assert_close(ops.concat_state(before, x, False)[:, tail:], kept, atol=0, rtol=0)

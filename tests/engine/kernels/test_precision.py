@@ -128,13 +128,13 @@ def speak(model: Model, voice: Voice, text: str, seed: int, past: Tensor | None 
     state = FlowLMState(flow_lm, rows)
     for slot in range(rows):
         state.load_voice(slot, voice)
-    x = flow_lm.embed_text(torch.tensor(model.segment(text).tokens)).repeat(rows, 1)  # [positions, width]
+    x = flow_lm.embed_text(torch.tensor(model.segment(text).tokens)).loop(rows, 1)  # [positions, width]
     made: list[tuple[Tensor, Tensor, Tensor]] = []
     while len(made) < FRAMES:
         z = state.forward(slots, x, torch.full_like(slots, len(x) // rows))  # [rows, width]
         noise = torch.randn(len(flow_lm.bos_emb), generator=generator) * TEMPERATURE**0.5
         latents = flow_lm.sample(z, noise.expand(rows, -1), 1)
-        made.append((latents[-1], flow_lm.end_of_speech(z)[-1], z[-1]))
+        made.append((latents[-1], flow_lm.eos_logits(z)[-1], z[-1]))
         next_past = latents if past is None else past[len(made) - 1].expand(rows, -1)
         x = flow_lm.embed_latents(next_past)
     return Speech(*(torch.stack(parts) for parts in zip(*made, strict=True)))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sayline_tts.engine.kernels import simd
-from sayline_tts.engine.kernels.simd import COLUMNS, ROWS, UNSEEN
+from sayline_tts.engine.kernels.simd import LANES, MASKED_SCORE, ROWS
 
 
 def called(function: Any, *arguments: Any) -> None:
@@ -35,26 +35,26 @@ def stored(numbers: np.ndarray, half: bool) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("width", [1, 3, 4])
 @pytest.mark.parametrize("count", [1, ROWS, 21])
 def test_one_query_scores_keys_and_hears_values(count: int, width: int, half: bool) -> None:
-    query, (keys, said) = some(width * COLUMNS), stored(some(count, width * COLUMNS, seed=1), half)
+    query, (keys, said) = some(width * LANES), stored(some(count, width * LANES, seed=1), half)
     scores = np.full(count + ROWS, np.nan, np.float32)
-    called(simd.score_bfloat16 if half else simd.score_float32, query, width, keys, count, keys, scores)
+    called(simd.qk_scores_bfloat16 if half else simd.qk_scores_float32, query, width, keys, count, keys, scores)
     np.testing.assert_allclose(scores[:count], said @ query, rtol=1e-4, atol=1e-4)
     assert np.isnan(scores[-(-count // ROWS) * ROWS :]).all()
 
     side = 4 if width == 4 else 1
     hear = getattr(simd, f"hear_{'four_' if side == 4 else ''}{'bfloat16' if half else 'float32'}")
-    heard = np.ones(side * COLUMNS + 1, np.float32)
-    weights, distance = some(count, seed=2), keys.itemsize * width * COLUMNS
+    heard = np.ones(side * LANES + 1, np.float32)
+    weights, distance = some(count, seed=2), keys.itemsize * width * LANES
     called(hear, weights, keys, count, distance, keys, heard)
-    np.testing.assert_allclose(heard[:-1], 1 + weights @ said[:, : side * COLUMNS], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(heard[:-1], 1 + weights @ said[:, : side * LANES], rtol=1e-4, atol=1e-4)
     assert heard[-1] == 1
 
 
 def test_scores_become_weights_each_query_among_what_it_sees() -> None:
-    scores, begins, ends = some(40, COLUMNS) * 30, np.arange(COLUMNS, dtype=np.int32), np.arange(20, 36, dtype=np.int32)
-    weights, sums = scores.copy(), np.empty(COLUMNS, np.float32)
-    called(simd.weigh, weights, len(weights), begins, ends, sums)
-    for column in range(COLUMNS):
+    scores, begins, ends = some(40, LANES) * 30, np.arange(LANES, dtype=np.int32), np.arange(20, 36, dtype=np.int32)
+    weights, sums = scores.copy(), np.empty(LANES, np.float32)
+    called(simd.softmax, weights, len(weights), begins, ends, sums)
+    for column in range(LANES):
         seen = slice(begins[column], ends[column])
         expected = np.exp(scores[seen, column] - scores[seen, column].max())
         np.testing.assert_allclose(weights[seen, column], expected, rtol=1e-5, atol=1e-30)
@@ -63,25 +63,25 @@ def test_scores_become_weights_each_query_among_what_it_sees() -> None:
 
 
 def test_the_weights_of_one_query_add_up() -> None:
-    scores = some(3 * COLUMNS) * 30
-    scores[40:] = UNSEEN
+    scores = some(3 * LANES) * 30
+    scores[40:] = MASKED_SCORE
     weights, total = scores.copy(), np.empty(1, np.float32)
-    called(simd.weigh_one, weights, 3, total)
+    called(simd.softmax_single, weights, 3, total)
     expected = np.exp(scores[:40] - scores[:40].max())
     np.testing.assert_allclose(weights[:40], expected, rtol=1e-5, atol=1e-30)
     np.testing.assert_allclose(total[0], expected.sum(), rtol=1e-5)
 
 
 def test_pairs_turn() -> None:
-    numbers, angles = some(2 * COLUMNS), some(COLUMNS, seed=1)
+    numbers, angles = some(2 * LANES), some(LANES, seed=1)
     turned, by = numbers.copy(), np.stack([np.cos(angles), np.sin(angles)], 1).ravel()
-    called(simd.turn, turned, by, 2)
+    called(simd.rope, turned, by, 2)
     expected = (numbers.view(np.complex64) * np.exp(1j * angles)).astype(np.complex64).view(np.float32)
     np.testing.assert_allclose(turned, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_elu_and_levels() -> None:
-    numbers = np.concatenate([some(2 * COLUMNS - 3) * 5, np.array([-200, 0, 200], np.float32)])
+    numbers = np.concatenate([some(2 * LANES - 3) * 5, np.array([-200, 0, 200], np.float32)])
     activated = np.full(len(numbers) + 1, np.nan, np.float32)
     called(simd.elu, numbers, 2, activated)
     expected = np.where(numbers > 0, numbers, np.expm1(np.minimum(numbers, 0)))

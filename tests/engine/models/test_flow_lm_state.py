@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads
-from sayline_tts.engine.models.flow_lm_state import Draws, FlowLMState, Opening
+from sayline_tts.engine.models.flow_lm_state import FlowLMState, Prompt, SamplingInputs
 from sayline_tts.engine.models.model import Model
 
 HEADS = AlignmentHeads(((0, 1), (3, 2), (3, 0)))
@@ -18,8 +18,8 @@ def look(model: Model, texts: list[str], asked: list[bool], slots: list[int]) ->
     state, voice = FlowLMState(model.flow_lm, 4, HEADS), model.load_voice("clara")
     tokens = [model.segment(text).tokens for text in texts]
     lengths = [len(each) if ask else 0 for each, ask in zip(tokens, asked, strict=True)]
-    draws = Draws(torch.zeros(len(texts), len(model.flow_lm.bos_emb)), [9e9] * len(texts), [1] * len(texts))
-    openings: list[Opening | None] = [Opening(voice, each) for each in tokens]
+    draws = SamplingInputs(torch.zeros(len(texts), len(model.flow_lm.bos_emb)), [9e9] * len(texts), [1] * len(texts))
+    openings: list[Prompt | None] = [Prompt(voice, each) for each in tokens]
     with torch.inference_mode():
         steps = [state.step(slots, openings, draws, lengths)]
         steps += [state.step(slots, [None] * len(texts), draws, lengths) for _ in range(STEPS - 1)]

@@ -71,6 +71,6 @@ def test_weights_in_half_precision_are_widened(model: Model) -> None:
 
 
 def test_a_passage_without_a_breath_is_refused_before_it_costs_anything(model: Model) -> None:
-    with pytest.raises(TextError, match=r"has no mark where a voice could breathe; put full stops or commas"):
+    with pytest.raises(TextError, match=r"has no punctuation to split it at; add full stops or commas"):
         model.segments("a" * 1_000_000)
     assert len(model.segments("A sentence. " * 5000)) == 5000 / 8
