@@ -14,13 +14,13 @@ from sayline_tts.server.settings import Settings
 from tests.clients.scripted import ScriptedServer
 from tests.clients.test_readme import FRAMES, run
 from tests.server.fakes import FakeEngine
-from tests.server.peer import running
+from tests.server.stream_client import serving
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-async def test_the_client_program_speaks(tmp_path: Path) -> None:
+async def test_client_program_prints_frames(tmp_path: Path) -> None:
     async with ScriptedServer() as server:
         code = PROGRAMS[0].replace("ws://127.0.0.1:8000", server.url)
         result = await run(sys.executable, "-", text=code, folder=tmp_path)
@@ -28,14 +28,14 @@ async def test_the_client_program_speaks(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-async def test_the_commands_over_http_and_in_the_shell_speak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_http_and_shell_commands_speak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAYLINE_DATA", str(tmp_path))
     [over_http] = [block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "curl" in block]
     [in_the_shell] = re.findall(r"^\$ (printf .*)$", README, re.MULTILINE)
     (tmp_path / "sayline").write_text(f"""exec {sys.executable} -c 'from sayline.cli import main; main()' "$@"\n""")
     (tmp_path / "sayline").chmod(0o700)
     engine = FakeEngine()
-    async with running(await make_app(Settings(), engine.model, engine)) as address:
+    async with serving(await make_app(Settings(), engine.model, engine)) as address:
         commands = over_http.replace("http://127.0.0.1:8000", f"http://{address}") + in_the_shell
         environment = {"SAYLINE_URL": f"ws://{address}", "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
         code, out = await run("sh", "-e", text=commands, folder=tmp_path, **environment)
@@ -45,7 +45,7 @@ async def test_the_commands_over_http_and_in_the_shell_speak(tmp_path: Path, mon
     assert (tmp_path / "out.wav").read_bytes()[:4] == b"RIFF"
 
 
-def test_the_program_without_a_server_speaks_and_leaves_a_voice(tmp_path: Path) -> None:
+def test_program_without_a_server_speaks_and_exports_a_voice(tmp_path: Path) -> None:
     code = PROGRAMS[1] + "\nprint(len(audio) % 1920, len(frame), audio.abs().max() > 0.01)"
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -55,8 +55,8 @@ def test_the_program_without_a_server_speaks_and_leaves_a_voice(tmp_path: Path) 
     assert (tmp_path / "me.safetensors").stat().st_size > 100_000
 
 
-@pytest.mark.parametrize("command", ["run", "test"])
-def test_the_two_commands_exist(command: str) -> None:
+@pytest.mark.parametrize("command", ["run", "test", "test-slow"])
+def test_make_targets_exist(command: str) -> None:
     makefile = (Path(__file__).parents[1] / "Makefile").read_text("utf-8")
     assert f"make {command} " in README
     assert f"\n{command}: " in makefile

@@ -1,4 +1,4 @@
-"""A LiveKit agent's session without a room: its output plays when it is told to."""
+"""A LiveKit agent session without a room; the test controls its audio output."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable

@@ -1,4 +1,4 @@
-"""The frameworks themselves. They are in an environment of their own (constraints.txt); elsewhere these tests skip."""
+"""Import the agent frameworks, which live in an environment of their own (constraints.txt); elsewhere tests skip."""
 
 import importlib.util
 import warnings

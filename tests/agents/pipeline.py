@@ -1,4 +1,4 @@
-"""A Pipecat pipeline around one service: whoever talks to it, a loudspeaker with a clock of its own, and its memory."""
+"""A Pipecat pipeline around one service: user input, an output with its own clock, and the context aggregator."""
 
 import asyncio
 from collections.abc import Callable
@@ -57,7 +57,7 @@ class Loudspeaker(FrameProcessor):
         self.late_ms = 0.0  # it begins
         self._clock = clock
         self._waiting: list[Frame] = []
-        self._speaking = False
+        self._current = False
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
@@ -65,13 +65,13 @@ class Loudspeaker(FrameProcessor):
             async with self.changed:
                 self.frames.append(frame)
                 self.changed.notify_all()
-        if isinstance(frame, TTSAudioRawFrame) and not self._speaking:
-            self._speaking = True
+        if isinstance(frame, TTSAudioRawFrame) and not self._current:
+            self._current = True
             self._clock.now_ms += self.late_ms
             await self.broadcast_frame(BotStartedSpeakingFrame)
         if isinstance(frame, InterruptionFrame):
             self._waiting.clear()
-            self._speaking = False
+            self._current = False
             await self.broadcast_frame(BotStoppedSpeakingFrame)
         if frame.pts and frame.pts > self._clock.get_time():
             self._waiting.append(frame)
@@ -105,18 +105,18 @@ class Talk:
         self._service.add_event_handler("on_error", self._note_error)
         runner = WorkerRunner(handle_sigint=False)
         await runner.add_workers(self._worker)
-        self._running = asyncio.create_task(runner.run())
+        self._receive_task = asyncio.create_task(runner.run())
         await asyncio.wait_for(started.wait(), WAIT_S)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if not self._running.done():
+        if not self._receive_task.done():
             await self.give(EndFrame())
-        await asyncio.wait_for(self._running, WAIT_S)
+        await asyncio.wait_for(self._receive_task, WAIT_S)
 
     async def cancel(self) -> None:
         await self._worker.cancel()
-        await asyncio.wait_for(self._running, WAIT_S)
+        await asyncio.wait_for(self._receive_task, WAIT_S)
 
     async def give(self, *frames: Frame) -> None:
         for frame in frames:

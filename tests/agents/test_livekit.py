@@ -1,4 +1,4 @@
-"""LiveKit's own session and streams; a scripted server over a real socket."""
+"""LiveKit's own session and streams; a scripted server on a real socket."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -43,9 +43,7 @@ def heard_by(voice: TTS) -> asyncio.Queue[Cancelled]:
     return heard
 
 
-async def test_tokens_go_out_as_they_come_and_come_back_as_sound_and_timed_words(
-    scripted: ScriptedServer, voice: TTS
-) -> None:
+async def test_tokens_are_streamed_and_return_as_audio_and_timed_words(scripted: ScriptedServer, voice: TTS) -> None:
     words: list[TimedString] = []
     async with voice.stream(conn_options=ONCE) as stream:
         stream.push_text("One")
@@ -65,7 +63,7 @@ async def test_tokens_go_out_as_they_come_and_come_back_as_sound_and_timed_words
     assert scripted.received[0]["voice"] == "clara"
 
 
-async def test_a_flush_in_the_middle_is_passed_on(scripted: ScriptedServer, voice: TTS) -> None:
+async def test_flush_is_forwarded(scripted: ScriptedServer, voice: TTS) -> None:
     async with voice.stream(conn_options=ONCE) as stream:
         stream.push_text("One")
         stream.flush()
@@ -77,12 +75,12 @@ async def test_a_flush_in_the_middle_is_passed_on(scripted: ScriptedServer, voic
     assert kinds(scripted) == ["start", "text", "flush", "text", "end"]
 
 
-async def test_a_whole_text_is_spoken_too(voice: TTS) -> None:
+async def test_complete_text_is_spoken(voice: TTS) -> None:
     frame = await voice.synthesize("One two.", conn_options=ONCE).collect()
     assert bytes(frame.data)[: 2 * len(TONE)] == TONE * 2  # LiveKit may add 10 ms of silence
 
 
-async def test_nothing_to_say_opens_nothing(scripted: ScriptedServer, voice: TTS) -> None:
+async def test_empty_text_opens_no_context(scripted: ScriptedServer, voice: TTS) -> None:
     async with voice.stream(conn_options=ONCE) as stream:
         stream.push_text(" ")
         stream.flush()
@@ -92,21 +90,21 @@ async def test_nothing_to_say_opens_nothing(scripted: ScriptedServer, voice: TTS
     assert scripted.received == []
 
 
-async def test_options_hold_from_the_next_answer_on(scripted: ScriptedServer, voice: TTS) -> None:
+async def test_options_apply_to_the_next_context(scripted: ScriptedServer, voice: TTS) -> None:
     voice.update_options(voice="angus", speed=1.5)
     await voice.synthesize("One.", conn_options=ONCE).collect()
     assert (scripted.received[0]["voice"], scripted.received[0]["speed"]) == ("angus", 1.5)
 
 
-async def test_a_session_is_there_before_the_first_word(scripted: ScriptedServer, voice: TTS) -> None:
+async def test_prewarm_opens_the_session(scripted: ScriptedServer, voice: TTS) -> None:
     voice.prewarm()
     await scripted.connected(1)
     await voice.synthesize("One.", conn_options=ONCE).collect()
     assert len(scripted.connections) == 1
 
 
-async def test_a_session_that_was_closed_in_a_silence_is_opened_again(scripted: ScriptedServer, voice: TTS) -> None:
-    await voice.line.connect()
+async def test_idle_closed_session_is_reopened(scripted: ScriptedServer, voice: TTS) -> None:
+    await voice.server.connect()
     await scripted.connections[0].close(4000, "idle")
     await voice.synthesize("One.", conn_options=ONCE).collect()
     assert len(scripted.connections) == 2
@@ -120,7 +118,7 @@ async def test_a_session_that_was_closed_in_a_silence_is_opened_again(scripted: 
         ("One damage two.", {}, APIError, True),
     ],
 )
-async def test_what_goes_wrong_is_an_error_that_livekit_knows(
+async def test_errors_are_mapped_to_livekit_errors(
     voice: TTS, text: str, options: dict[str, str], kind: type[APIError], retryable: bool
 ) -> None:
     voice.update_options(**options)
@@ -129,20 +127,20 @@ async def test_what_goes_wrong_is_an_error_that_livekit_knows(
     assert (type(raised.value), raised.value.retryable) == (kind, retryable)
 
 
-async def test_a_server_that_is_not_there_is_tried_again(scripted: ScriptedServer, voice: TTS) -> None:
+async def test_unreachable_server_is_retried(scripted: ScriptedServer, voice: TTS) -> None:
     scripted.api_key = "secret"
     voice.on("error", lambda _: setattr(scripted, "api_key", None))
     frame = await voice.synthesize("One.", conn_options=APIConnectOptions(retry_interval=0)).collect()
     assert bytes(frame.data)[: len(TONE)] == TONE
 
 
-async def test_no_server_at_all_is_an_error_of_the_connection(scripted: ScriptedServer, voice: TTS) -> None:
+async def test_unreachable_server_is_a_connection_error(scripted: ScriptedServer, voice: TTS) -> None:
     scripted.api_key = "secret"
     with pytest.raises(APIConnectionError, match="key"):
         await voice.synthesize("One.", conn_options=ONCE).collect()
 
 
-async def test_an_interruption_cancels_where_the_listener_was_and_that_is_remembered(
+async def test_interruption_cancels_at_the_playback_position_and_updates_the_context(
     scripted: ScriptedServer, voice: TTS
 ) -> None:
     heard = heard_by(voice)
@@ -159,7 +157,7 @@ async def test_an_interruption_cancels_where_the_listener_was_and_that_is_rememb
     assert "cancel" in kinds(scripted) or told.duration_ms == 7 * 80
 
 
-async def test_an_interruption_of_what_is_still_being_written_cancels_it(scripted: ScriptedServer, voice: TTS) -> None:
+async def test_interruption_cancels_unfinished_text(scripted: ScriptedServer, voice: TTS) -> None:
     heard = heard_by(voice)
     async with Call(voice) as call:
         voice.follow(call.session)
@@ -183,7 +181,7 @@ async def test_an_interruption_of_what_is_still_being_written_cancels_it(scripte
     assert (told.heard_text, told.unheard_text) == ("One two", " three four. Five")
 
 
-async def test_what_plays_to_its_end_is_remembered_whole(scripted: ScriptedServer, voice: TTS) -> None:
+async def test_completed_speech_is_kept_completely(scripted: ScriptedServer, voice: TTS) -> None:
     async with Call(voice, use_tts_aligned_transcript=True) as call:
         voice.follow(call.session)
         handle = call.say("One **two** three, ", "$5. ")
@@ -195,7 +193,7 @@ async def test_what_plays_to_its_end_is_remembered_whole(scripted: ScriptedServe
     assert "cancel" not in kinds(scripted)
 
 
-async def test_what_others_play_is_none_of_our_business(scripted: ScriptedServer, voice: TTS) -> None:
+async def test_playback_of_other_sources_is_ignored(scripted: ScriptedServer, voice: TTS) -> None:
     async with Call(voice) as call:
         voice.follow(call.session)
         handle = call.say("One two.")
@@ -214,7 +212,7 @@ async def jingle() -> AsyncIterator[rtc.AudioFrame]:
     await asyncio.Event().wait()
 
 
-async def test_speech_that_nobody_wants_is_cancelled_without_a_session(scripted: ScriptedServer, voice: TTS) -> None:
+async def test_abandoned_speech_is_cancelled_without_an_agent_session(scripted: ScriptedServer, voice: TTS) -> None:
     heard = heard_by(voice)
     scripted.hold.clear()
     async with voice.stream(conn_options=ONCE) as stream:
@@ -225,7 +223,7 @@ async def test_speech_that_nobody_wants_is_cancelled_without_a_session(scripted:
     assert scripted.received[-1] == {"type": "cancel", "context_id": "speech-1"}
 
 
-async def test_what_was_never_played_was_not_heard(
+async def test_unplayed_speech_is_reported_as_unheard(
     scripted: ScriptedServer, voice: TTS, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adapter, "PLAYOUT_S", 0.0)

@@ -1,4 +1,4 @@
-"""Pipecat's own pipeline, aggregator and `TTSService`; a scripted server over a real socket."""
+"""Pipecat's own pipeline, aggregator and `TTSService`; a scripted server on a real socket."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -46,7 +46,7 @@ def kinds(scripted: ScriptedServer) -> list[str]:
     return [message["type"] for message in scripted.received]
 
 
-async def test_tokens_go_out_as_they_come_and_come_back_as_sound_and_words(scripted: ScriptedServer) -> None:
+async def test_tokens_are_streamed_and_return_as_audio_and_words(scripted: ScriptedServer) -> None:
     clock = Clock()
     tokens = ["One", " two", ". Three", " **four**", " $5."]
     async with Talk(service(scripted, clock), clock) as talk:
@@ -64,7 +64,7 @@ async def test_tokens_go_out_as_they_come_and_come_back_as_sound_and_words(scrip
     assert talk.remembered() == ["One two. Three **four** $5."]
 
 
-async def test_an_interruption_cancels_where_the_listener_was_and_that_is_remembered(scripted: ScriptedServer) -> None:
+async def test_interruption_cancels_at_the_playback_position_and_updates_the_context(scripted: ScriptedServer) -> None:
     clock = Clock()
     made = service(scripted, clock)
     heard: asyncio.Queue[Cancelled] = asyncio.Queue()
@@ -87,7 +87,7 @@ def cancelled(times: int, received: list[dict[str, Any]]) -> bool:
     return [message["type"] for message in received].count("cancel") == times
 
 
-async def test_what_was_cut_does_not_hold_up_what_follows(scripted: ScriptedServer) -> None:
+async def test_interrupted_turn_does_not_delay_the_next(scripted: ScriptedServer) -> None:
     clock = Clock()
     async with Talk(service(scripted, clock), clock) as talk:
         for turn in (1, 2):
@@ -99,7 +99,7 @@ async def test_what_was_cut_does_not_hold_up_what_follows(scripted: ScriptedServ
     assert [round(m["played_ms"]) for m in scripted.received if m["type"] == "cancel"] == [100, 100]
 
 
-async def test_a_loudspeaker_that_begins_late_is_believed(scripted: ScriptedServer) -> None:
+async def test_late_playback_start_is_respected(scripted: ScriptedServer) -> None:
     clock = Clock()
     async with Talk(service(scripted, clock), clock) as talk:
         talk.loudspeaker.late_ms = 300
@@ -111,7 +111,7 @@ async def test_a_loudspeaker_that_begins_late_is_believed(scripted: ScriptedServ
     assert scripted.received[-1]["played_ms"] == pytest.approx(130)
 
 
-async def test_what_was_sent_whole_but_not_heard_is_told_too(scripted: ScriptedServer) -> None:
+async def test_fully_sent_but_unheard_text_is_reported(scripted: ScriptedServer) -> None:
     clock = Clock()
     made = service(scripted, clock)
     heard: asyncio.Queue[Cancelled] = asyncio.Queue()
@@ -126,7 +126,7 @@ async def test_what_was_sent_whole_but_not_heard_is_told_too(scripted: ScriptedS
     assert "cancel" not in kinds(scripted)
 
 
-async def test_what_was_heard_to_its_end_is_not_interrupted(scripted: ScriptedServer) -> None:
+async def test_completed_turn_is_not_interrupted(scripted: ScriptedServer) -> None:
     clock = Clock()
     made = service(scripted, clock)
     heard: list[Cancelled] = []
@@ -142,7 +142,7 @@ async def test_what_was_heard_to_its_end_is_not_interrupted(scripted: ScriptedSe
     assert heard == []
 
 
-async def test_speech_that_may_not_be_interrupted_goes_on(scripted: ScriptedServer) -> None:
+async def test_uninterruptible_speech_continues(scripted: ScriptedServer) -> None:
     clock = Clock()
     made = service(scripted, clock)
     heard: list[Cancelled] = []
@@ -159,7 +159,7 @@ async def test_speech_that_may_not_be_interrupted_goes_on(scripted: ScriptedServ
     assert (heard, "cancel" in kinds(scripted)) == ([], False)
 
 
-async def test_each_turn_is_a_context_of_its_own_in_the_order_in_which_they_came(scripted: ScriptedServer) -> None:
+async def test_turns_are_separate_contexts_in_order(scripted: ScriptedServer) -> None:
     clock = Clock()
     async with Talk(service(scripted, clock), clock) as talk:
         await talk.give(TTSSpeakFrame("One."), TTSSpeakFrame("Two three."))
@@ -170,7 +170,7 @@ async def test_each_turn_is_a_context_of_its_own_in_the_order_in_which_they_came
     assert [scripted.texts(f"speech-{n}") for n in (1, 2, 3)] == ["One.", "Two three.", "Four."]
 
 
-async def test_whole_sentences_are_not_glued_together(scripted: ScriptedServer) -> None:
+async def test_sentences_are_separated_by_spaces(scripted: ScriptedServer) -> None:
     clock = Clock()
     made = service(scripted, clock, text_aggregation_mode=TextAggregationMode.SENTENCE)
     async with Talk(made, clock) as talk:
@@ -181,7 +181,7 @@ async def test_whole_sentences_are_not_glued_together(scripted: ScriptedServer) 
     assert talk.remembered() == ["One two. Three. Four."]
 
 
-async def test_settings_hold_from_the_next_turn_on(scripted: ScriptedServer) -> None:
+async def test_settings_apply_to_the_next_turn(scripted: ScriptedServer) -> None:
     clock = Clock()
     made = service(scripted, clock, settings=SaylineTTSService.Settings(voice="angus", language=Language.EN_GB))
     async with Talk(made, clock) as talk:
@@ -194,7 +194,7 @@ async def test_settings_hold_from_the_next_turn_on(scripted: ScriptedServer) -> 
     assert (second["voice"], second["language"], second["speed"]) == ("clara", "en", 1.5)
 
 
-async def test_a_turn_that_fails_is_told_and_the_next_one_speaks(scripted: ScriptedServer) -> None:
+async def test_failed_turn_is_reported_and_the_next_speaks(scripted: ScriptedServer) -> None:
     clock = Clock()
     made = service(scripted, clock, settings=SaylineTTSService.Settings(voice="nobody"))
     async with Talk(made, clock) as talk:
@@ -206,7 +206,7 @@ async def test_a_turn_that_fails_is_told_and_the_next_one_speaks(scripted: Scrip
     assert [message["voice"] for message in scripted.received if message["type"] == "start"] == ["nobody", "clara"]
 
 
-async def test_speech_that_fails_in_the_middle_leaves_the_rest_of_its_turn_unsaid(scripted: ScriptedServer) -> None:
+async def test_failure_in_the_middle_ends_the_turn(scripted: ScriptedServer) -> None:
     clock = Clock()
     async with Talk(service(scripted, clock), clock) as talk:
         await talk.begin("One explode. ", "Two")
@@ -218,7 +218,7 @@ async def test_speech_that_fails_in_the_middle_leaves_the_rest_of_its_turn_unsai
     assert (len(talk.errors), scripted.texts("speech-2")) == (1, "Four.")
 
 
-async def test_a_server_that_is_not_there_is_told_and_looked_for_again(scripted: ScriptedServer) -> None:
+async def test_unreachable_server_is_reported_and_retried(scripted: ScriptedServer) -> None:
     clock = Clock()
     scripted.api_key = "secret"
     async with Talk(service(scripted, clock), clock) as talk:
@@ -231,7 +231,7 @@ async def test_a_server_that_is_not_there_is_told_and_looked_for_again(scripted:
     assert scripted.texts() == "Three."
 
 
-async def test_a_connection_that_breaks_is_replaced_and_nothing_is_said_twice(scripted: ScriptedServer) -> None:
+async def test_lost_connection_is_replaced_without_repetition(scripted: ScriptedServer) -> None:
     clock = Clock()
     async with Talk(service(scripted, clock), clock) as talk:
         await talk.answer("One two hangup three. ", "Four.")
@@ -242,7 +242,7 @@ async def test_a_connection_that_breaks_is_replaced_and_nothing_is_said_twice(sc
     assert (len(only(TTSAudioRawFrame, talk.loudspeaker.frames)), len(scripted.connections)) == (4, 2)
 
 
-async def test_a_session_that_was_closed_in_a_silence_is_opened_again(scripted: ScriptedServer) -> None:
+async def test_idle_closed_session_is_reopened(scripted: ScriptedServer) -> None:
     clock = Clock()
     async with Talk(service(scripted, clock), clock) as talk:
         await scripted.connections[0].close(4000, "idle")
@@ -251,7 +251,7 @@ async def test_a_session_that_was_closed_in_a_silence_is_opened_again(scripted: 
     assert (talk.errors, len(scripted.connections)) == ([], 2)
 
 
-async def test_a_pipeline_that_is_cancelled_hangs_up(scripted: ScriptedServer) -> None:
+async def test_cancelled_pipeline_closes_the_session(scripted: ScriptedServer) -> None:
     clock = Clock()
     async with Talk(service(scripted, clock), clock) as talk:
         await talk.begin("One two three. ")
@@ -261,7 +261,7 @@ async def test_a_pipeline_that_is_cancelled_hangs_up(scripted: ScriptedServer) -
     assert scripted.connections[0].close_code == 1000
 
 
-async def test_an_end_in_the_middle_of_a_turn_says_what_there_is(scripted: ScriptedServer) -> None:
+async def test_end_frame_flushes_the_current_turn(scripted: ScriptedServer) -> None:
     clock = Clock()
     async with Talk(service(scripted, clock), clock) as talk:
         await talk.begin("One two three")

@@ -12,7 +12,7 @@ class Clock:
         self.now_s += ms / 1000
 
 
-def test_speech_is_heard_as_time_goes_by_and_no_further_than_it_was_given() -> None:
+def test_position_advances_with_time_up_to_the_audio_given() -> None:
     clock = Clock()
     playout = Playout(clock)
     playout.give("a", 80)
@@ -26,7 +26,7 @@ def test_speech_is_heard_as_time_goes_by_and_no_further_than_it_was_given() -> N
     assert playout.is_heard("a")
 
 
-def test_a_speech_waits_for_the_one_before() -> None:
+def test_speech_starts_after_the_previous_one() -> None:
     clock = Clock()
     playout = Playout(clock)
     playout.give("a", 100)
@@ -35,7 +35,7 @@ def test_a_speech_waits_for_the_one_before() -> None:
     assert (round(playout.played_ms("a")), round(playout.played_ms("b"))) == (100, 50)
 
 
-def test_what_comes_late_leaves_a_silence_that_is_not_counted() -> None:
+def test_underrun_silence_is_not_counted() -> None:
     clock = Clock()
     playout = Playout(clock)
     playout.give("a", 100)
@@ -45,7 +45,7 @@ def test_what_comes_late_leaves_a_silence_that_is_not_counted() -> None:
     assert round(playout.played_ms("a")) == 150
 
 
-def test_a_player_that_begins_late_is_believed() -> None:
+def test_late_start_shifts_the_position() -> None:
     clock = Clock()
     playout = Playout(clock)
     playout.give("a", 1000)
@@ -55,7 +55,7 @@ def test_a_player_that_begins_late_is_believed() -> None:
     assert round(playout.played_ms("a")) == 50
 
 
-def test_after_a_stop_the_next_speech_begins_at_once() -> None:
+def test_next_speech_starts_at_once_after_stop() -> None:
     clock = Clock()
     playout = Playout(clock)
     playout.give("a", 1000)
@@ -66,7 +66,7 @@ def test_after_a_stop_the_next_speech_begins_at_once() -> None:
     assert (playout.played_ms("a"), round(playout.played_ms("b"))) == (0, 100)
 
 
-def test_a_speech_that_nobody_knows_was_heard_to_its_end() -> None:
+def test_unknown_speech_counts_as_heard() -> None:
     playout = Playout(Clock())
     playout.give("a", 100)
     playout.forget("a")

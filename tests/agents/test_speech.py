@@ -14,14 +14,14 @@ async def scripted() -> AsyncIterator[ScriptedServer]:
         yield server
 
 
-async def test_words_and_the_rest_make_up_the_text(scripted: ScriptedServer) -> None:
+async def test_words_and_rest_add_up_to_the_text(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context(format="pcm") as context:
         speech = Speech(context)
         for piece in ("*One* t", "wo,\ud83d\n three. ", "  "):
             speech.add(piece)
             await context.push(piece)
         await context.end()
-        told = [speech.tell(event) async for event in context if isinstance(event, Word)]
+        told = [speech.add_word(event) async for event in context if isinstance(event, Word)]
     assert told == ["*One*", " two,", "\n three."]
     assert "".join(told) + speech.rest() == scripted.texts()
     assert (speech.heard_text(39), speech.heard_text(40), speech.heard_text(1000)) == (
@@ -31,7 +31,7 @@ async def test_words_and_the_rest_make_up_the_text(scripted: ScriptedServer) -> 
     )
 
 
-async def test_what_is_closed_is_cancelled_and_its_text_read_no_further(scripted: ScriptedServer) -> None:
+async def test_close_cancels_and_stops_reading_text(scripted: ScriptedServer) -> None:
     closed = []
 
     async def text() -> AsyncIterator[str]:

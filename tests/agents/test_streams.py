@@ -1,4 +1,4 @@
-"""The real SDKs' clients, of a local server that streams as the real ones do: what they give is what is spoken."""
+"""The real LLM SDKs against a local server: the text of their streams is spoken."""
 
 import asyncio
 import json
@@ -73,7 +73,7 @@ class Provider:
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
-        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        length = next(server for server in head.lower().split(b"\r\n") if server.startswith(b"content-length:"))
         await reader.readexactly(int(length.split(b":")[1]))
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
         doors = {b"/chat/completions": chat_events, b"/responses": response_events, b"/messages": anthropic_events}
@@ -115,7 +115,7 @@ async def test_openai_responses_are_spoken() -> None:
         assert await said(client.responses.create(model="m", input="Greet me.", stream=True)) == SAID
 
 
-async def test_openai_without_async_is_spoken() -> None:
+async def test_openai_sync_stream_is_spoken() -> None:
     async with provider() as (_, where):
         client = openai.OpenAI(**where)
 
@@ -140,7 +140,7 @@ async def test_anthropic_messages_are_spoken() -> None:
             assert await said(stream.text_stream) == SAID
 
 
-async def test_anthropic_without_async_is_spoken() -> None:
+async def test_anthropic_sync_stream_is_spoken() -> None:
     asked = {"model": "m", "max_tokens": 9, "messages": QUESTION}
     async with provider() as (_, where):
         client = anthropic.Anthropic(**where)
@@ -166,7 +166,7 @@ async def test_langchain_blocks_are_spoken_and_tools_are_not() -> None:
 
 
 @pytest.mark.parametrize("sdk", ["openai", "anthropic"])
-async def test_a_model_that_nobody_listens_to_is_let_go(sdk: str) -> None:
+async def test_abandoned_model_stream_is_closed(sdk: str) -> None:
     async with provider() as (it, where):
         it.hangs = True
         if sdk == "openai":
@@ -182,7 +182,7 @@ async def test_a_model_that_nobody_listens_to_is_let_go(sdk: str) -> None:
         await client.close()
 
 
-async def test_an_answer_that_is_not_streamed_says_so() -> None:
+async def test_unstreamed_answer_raises() -> None:
     whole = openai.types.Completion(id="a", choices=[], created=1, model="m", object="text_completion")
     with pytest.raises(TypeError, match="was `stream=True` left out"):
         await said(whole)

@@ -1,4 +1,4 @@
-"""The commands of a package that offers some, for the test of the command line."""
+"""A package that registers commands, for the test of the command line."""
 
 import typer
 

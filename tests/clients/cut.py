@@ -1,4 +1,4 @@
-"""A line to a server that is cut, on real sockets: within a message, or between two."""
+"""A TCP proxy that cuts connections, within a message or between two."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

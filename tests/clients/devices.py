@@ -1,4 +1,4 @@
-"""A sound device for tests, which takes what it plays when the test says so."""
+"""A fake audio device that reads samples when the test says so."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A Sayline server that speaks by a script, over a real socket.
+"""A scripted Sayline server on a real socket.
 
 It writes and reads the wire with code of its own, so that a fault in the client's cannot hide in it.
 """

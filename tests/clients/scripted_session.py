@@ -1,4 +1,4 @@
-"""A session of the scripted server, and how its events get onto a socket."""
+"""A session of the scripted server."""
 
 import asyncio
 import json

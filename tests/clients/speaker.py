@@ -1,4 +1,4 @@
-"""One context of the scripted server: a tone of 80 ms for every word instead of a voice."""
+"""One context of the scripted server: every word is an 80 ms tone."""
 
 import asyncio
 import math

@@ -71,7 +71,7 @@ async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, str]:
     return process.returncode, error.decode()
 
 
-async def test_text_becomes_a_wav_file_and_one_line_tells_how_fast(scripted: ScriptedServer, tmp_path: Path) -> None:
+async def test_pipe_writes_a_wav_file_and_reports_the_speed(scripted: ScriptedServer, tmp_path: Path) -> None:
     code, out, error = await pipe(scripted, b"Hello there. ", "-o", str(tmp_path / "out.wav"))
     assert (code, out) == (0, b"")
     assert frames_in(tmp_path / "out.wav") == 2
@@ -79,7 +79,7 @@ async def test_text_becomes_a_wav_file_and_one_line_tells_how_fast(scripted: Scr
     assert "x real time" in error
 
 
-async def test_audio_is_written_while_the_text_is_still_coming(scripted: ScriptedServer) -> None:
+async def test_audio_is_written_while_text_is_arriving(scripted: ScriptedServer) -> None:
     process = await start(scripted, "-o", "-", "--raw", "-q")
     assert process.stdout is not None
     for written, frames in [("Hello ", 0), ("there. ", 2), ("How are ", 0), ("you. I", 3)]:
@@ -90,12 +90,12 @@ async def test_audio_is_written_while_the_text_is_still_coming(scripted: Scripte
     assert (process.returncode, out, error) == (0, TONE, b"")
 
 
-async def test_text_without_a_last_newline_is_spoken_to_its_end(scripted: ScriptedServer, tmp_path: Path) -> None:
+async def test_text_without_a_final_newline_is_spoken_completely(scripted: ScriptedServer, tmp_path: Path) -> None:
     code, _, error = await pipe(scripted, b"no full stop and no newline", "-q", "-o", str(tmp_path / "out.wav"))
     assert (code, error, frames_in(tmp_path / "out.wav")) == (0, "", 6)
 
 
-async def test_a_plain_file_may_be_the_input(scripted: ScriptedServer, tmp_path: Path) -> None:
+async def test_input_may_be_a_regular_file(scripted: ScriptedServer, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("one two three\n" * 1000)
     with (tmp_path / "text").open("rb") as file:
         process = await start(scripted, "-q", "-o", str(tmp_path / "out.wav"), stdin=file.fileno())
@@ -103,7 +103,7 @@ async def test_a_plain_file_may_be_the_input(scripted: ScriptedServer, tmp_path:
     assert frames_in(tmp_path / "out.wav") == 3000
 
 
-async def test_a_terminal_may_be_the_input(scripted: ScriptedServer, tmp_path: Path) -> None:
+async def test_input_may_be_a_terminal(scripted: ScriptedServer, tmp_path: Path) -> None:
     keyboard, terminal = pty.openpty()
     process = await start(scripted, "-o", str(tmp_path / "out.wav"), stdin=terminal)
     os.write(keyboard, b"Hello there\n\x04")
@@ -114,7 +114,7 @@ async def test_a_terminal_may_be_the_input(scripted: ScriptedServer, tmp_path: P
     assert error.startswith("Type text to speak; Ctrl-D ends it.")
 
 
-async def test_what_is_asked_for_goes_to_the_server(scripted: ScriptedServer, tmp_path: Path) -> None:
+async def test_options_are_sent_to_the_server(scripted: ScriptedServer, tmp_path: Path) -> None:
     scripted.api_key = "secret"
     options = ["--voice", "angus", "--seed", "7", "--temperature", "0.5", "--speed", "1.5", "--language", "en"]
     options += ["--api-key", "secret"]
@@ -125,14 +125,14 @@ async def test_what_is_asked_for_goes_to_the_server(scripted: ScriptedServer, tm
     assert scripted.received[0] == start | asked
 
 
-async def test_what_is_to_be_spoken_may_be_an_argument(scripted: ScriptedServer, tmp_path: Path) -> None:
+async def test_text_may_be_an_argument(scripted: ScriptedServer, tmp_path: Path) -> None:
     code, error = await speak(scripted, "Hello there.", "--decode-steps", "2", "-o", str(tmp_path / "out.wav"))
     assert (code, frames_in(tmp_path / "out.wav")) == (0, 2)
     assert error.startswith("0.16 s of speech, first audio after ")
     assert scripted.received[0]["decode_steps"] == 2
 
 
-async def test_a_text_file_is_read_out(scripted: ScriptedServer, tmp_path: Path) -> None:
+async def test_text_file_is_spoken(scripted: ScriptedServer, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_bytes(b"Dear Ren\xc3\xa9, caf\xe9!")
     code, error = await speak(scripted, "-f", str(tmp_path / "letter.txt"), "-q", "-o", str(tmp_path / "out.raw"))
     assert (code, scripted.texts()) == (0, "Dear René, caf!")
@@ -140,31 +140,31 @@ async def test_a_text_file_is_read_out(scripted: ScriptedServer, tmp_path: Path)
     assert "warning: left out 1 place that is not UTF-8" in error
 
 
-async def test_a_text_file_that_is_not_there_is_named(scripted: ScriptedServer, tmp_path: Path) -> None:
+async def test_missing_text_file_is_reported_by_name(scripted: ScriptedServer, tmp_path: Path) -> None:
     code, error = await speak(scripted, "-f", str(tmp_path / "none.txt"), "-o", str(tmp_path / "out.wav"))
     assert (code, error) == (1, f"sayline: cannot read {tmp_path / 'none.txt'}: No such file or directory\n")
 
 
 @pytest.mark.parametrize("arguments", [[], ["Hello.", "-f", "letter.txt"]])
-async def test_speak_wants_one_text(scripted: ScriptedServer, arguments: list[str]) -> None:
+async def test_speak_requires_exactly_one_text(scripted: ScriptedServer, arguments: list[str]) -> None:
     code, error = await speak(scripted, *arguments)
     assert code == 2
     assert "say either what to speak" in error
 
 
-async def test_other_formats_are_the_servers(scripted: ScriptedServer, tmp_path: Path) -> None:
+async def test_other_formats_are_refused_with_the_server_command(scripted: ScriptedServer, tmp_path: Path) -> None:
     code, error = await speak(scripted, "Hello.", "-o", str(tmp_path / "out.mp3"))
     assert (code, scripted.received) == (1, [])
     assert '"format": "mp3"' in error
     assert "/stream" in error
 
 
-async def test_standard_output_gets_a_wav_that_can_be_played_as_it_comes(scripted: ScriptedServer) -> None:
+async def test_standard_output_gets_a_streamable_wav(scripted: ScriptedServer) -> None:
     code, out, _ = await pipe(scripted, b"one two", "-o", "-")
     assert (code, out[:4], out[44:]) == (0, b"RIFF", TONE * 2)
 
 
-async def test_sound_is_not_written_to_a_terminal(scripted: ScriptedServer) -> None:
+async def test_audio_is_not_written_to_a_terminal(scripted: ScriptedServer) -> None:
     keyboard, terminal = pty.openpty()
     process = await start(scripted, "-o", "-", stdout=terminal)
     code, error = await ended(process)
@@ -175,21 +175,21 @@ async def test_sound_is_not_written_to_a_terminal(scripted: ScriptedServer) -> N
 
 
 @pytest.mark.parametrize("text", [b"", b" \n\t\n", b"\xff"])
-async def test_no_text_is_an_error_and_leaves_no_file(scripted: ScriptedServer, tmp_path: Path, text: bytes) -> None:
+async def test_empty_text_is_an_error_and_writes_no_file(scripted: ScriptedServer, tmp_path: Path, text: bytes) -> None:
     code, _, error = await pipe(scripted, text, "-o", str(tmp_path / "out.wav"))
     assert code == 1
     assert "sayline: nothing to say: there is no text; try: sayline speak" in error
     assert not (tmp_path / "out.wav").exists()
 
 
-async def test_bytes_that_are_not_utf8_are_left_out_with_a_warning(scripted: ScriptedServer, tmp_path: Path) -> None:
+async def test_invalid_utf8_is_skipped_with_a_warning(scripted: ScriptedServer, tmp_path: Path) -> None:
     code, _, error = await pipe(scripted, b"caf\xe9 noir", "-o", str(tmp_path / "out.wav"))
     assert (code, scripted.texts()) == (0, "caf noir")
     assert "warning: left out 1 place that is not UTF-8" in error
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-async def test_ctrl_c_cancels_the_speech_and_leaves_a_whole_wav(
+async def test_ctrl_c_cancels_and_leaves_a_complete_wav(
     scripted: ScriptedServer, tmp_path: Path, sent: signal.Signals, code: int
 ) -> None:
     process = await start(scripted, "-o", str(tmp_path / "out.wav"))
@@ -204,7 +204,7 @@ async def test_ctrl_c_cancels_the_speech_and_leaves_a_whole_wav(
     assert "Traceback" not in error
 
 
-async def test_a_killed_pipe_leaves_a_file_that_plays(scripted: ScriptedServer, tmp_path: Path) -> None:
+async def test_killed_process_leaves_a_playable_file(scripted: ScriptedServer, tmp_path: Path) -> None:
     process = await start(scripted, "-o", str(tmp_path / "out.wav"))
     await write(process, "one two three. ")
     await has_frames(tmp_path / "out.wav", 3)
@@ -214,9 +214,7 @@ async def test_a_killed_pipe_leaves_a_file_that_plays(scripted: ScriptedServer, 
     assert frames_in(tmp_path / "out.wav") >= 2  # the header of the last frame may be missing
 
 
-async def test_a_server_that_is_gone_in_the_middle_leaves_what_had_come(
-    scripted: ScriptedServer, tmp_path: Path
-) -> None:
+async def test_lost_server_leaves_the_audio_received_so_far(scripted: ScriptedServer, tmp_path: Path) -> None:
     scripted.resume_s = 0
     code, _, error = await pipe(scripted, b"one two three hangup four", "-o", str(tmp_path / "out.wav"))
     assert (code, frames_in(tmp_path / "out.wav")) == (1, 3)
@@ -224,13 +222,15 @@ async def test_a_server_that_is_gone_in_the_middle_leaves_what_had_come(
     assert "What had come until then" in error
 
 
-async def test_an_unknown_voice_names_the_others_and_leaves_no_file(scripted: ScriptedServer, tmp_path: Path) -> None:
+async def test_unknown_voice_lists_the_voices_and_writes_no_file(scripted: ScriptedServer, tmp_path: Path) -> None:
     code, _, error = await pipe(scripted, b"Hello.", "--voice", "nobody", "-o", str(tmp_path / "out.wav"))
     assert (code, (tmp_path / "out.wav").exists()) == (1, False)
     assert error.endswith("sayline: no voice of that name; there are: clara, angus\n")
 
 
-async def test_no_server_says_how_to_start_one(scripted: ScriptedServer, tmp_path: Path, unused_tcp_port: int) -> None:
+async def test_missing_server_error_says_how_to_start_one(
+    scripted: ScriptedServer, tmp_path: Path, unused_tcp_port: int
+) -> None:
     (tmp_path / "out.wav").write_bytes(b"precious")
     url = f"ws://127.0.0.1:{unused_tcp_port}"
     code, _, error = await pipe(scripted, b"Hello.", "--url", url, "-o", str(tmp_path / "out.wav"))
@@ -242,7 +242,7 @@ async def test_no_server_says_how_to_start_one(scripted: ScriptedServer, tmp_pat
 @pytest.mark.parametrize(
     ("output", "advice"), [("", "is a folder: give -o the name of a file"), ("no/out.wav", "there is no folder")]
 )
-async def test_a_place_that_cannot_be_written_is_refused_at_once(
+async def test_unwritable_output_is_refused_at_once(
     scripted: ScriptedServer, tmp_path: Path, output: str, advice: str
 ) -> None:
     code, _, error = await pipe(scripted, b"Hello.", "-o", str(tmp_path / output))
@@ -250,13 +250,13 @@ async def test_a_place_that_cannot_be_written_is_refused_at_once(
     assert advice in error
 
 
-async def test_a_full_disk_is_named(scripted: ScriptedServer) -> None:
+async def test_full_disk_is_reported(scripted: ScriptedServer) -> None:
     code, _, error = await pipe(scripted, b"Hello.", "-o", "/dev/full")
     assert code == 1
     assert "sayline: could not write to /dev/full: No space left on device" in error
 
 
-async def test_a_program_that_stops_listening_ends_the_pipe(scripted: ScriptedServer) -> None:
+async def test_closed_output_pipe_ends_the_command(scripted: ScriptedServer) -> None:
     process = await start(scripted, "-o", "-")
     assert process.stdout is not None
     await write(process, "one. ")
@@ -268,13 +268,13 @@ async def test_a_program_that_stops_listening_ends_the_pipe(scripted: ScriptedSe
     assert "has stopped reading" in error
 
 
-async def test_without_a_sound_device_a_file_is_offered(scripted: ScriptedServer) -> None:
+async def test_missing_audio_device_suggests_a_file(scripted: ScriptedServer) -> None:
     code, _, error = await pipe(scripted, b"Hello.")
     assert code == 1
     assert "-o speech.wav" in error
 
 
-def test_help_is_quick_and_loads_no_model() -> None:
+def test_help_is_fast_and_loads_no_model() -> None:
     program = (
         "import sys\nfrom sayline.cli import main\ntry:\n    main()\nfinally:\n"
         "    heavy = {'torch', 'numpy', 'scipy', 'aiohttp', 'av'} & set(sys.modules)\n"
@@ -287,7 +287,7 @@ def test_help_is_quick_and_loads_no_model() -> None:
     assert "--voice" in shown.stdout
 
 
-def test_a_broken_package_takes_no_other_commands_away(
+def test_broken_package_does_not_disable_other_commands(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = EntryPoint("broken", "no.such.module:register", cli.GROUP)
@@ -302,7 +302,7 @@ def test_a_broken_package_takes_no_other_commands_away(
     assert "warning: the commands of 'broken' (no.such.module:register) are missing" in capsys.readouterr().err
 
 
-def test_a_machine_with_the_client_alone_has_the_pipe_under_its_name(
+def test_client_alone_provides_the_sayline_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cli, "entry_points", lambda group: [])

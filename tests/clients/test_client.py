@@ -36,7 +36,7 @@ async def words(*pieces: str) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("encoding", sayline.Encoding)
-async def test_text_goes_in_and_frames_come_out(scripted: ScriptedServer, encoding: sayline.Encoding) -> None:
+async def test_pushed_text_yields_frames(scripted: ScriptedServer, encoding: sayline.Encoding) -> None:
     async with (
         sayline.connect(scripted.url, encoding=encoding) as server,
         server.context("angus", format="pcm") as speech,
@@ -50,12 +50,12 @@ async def test_text_goes_in_and_frames_come_out(scripted: ScriptedServer, encodi
     assert start == {"type": "start", "context_id": "speech-1", "voice": "angus", "format": "pcm"}
 
 
-async def test_the_session_tells_who_speaks(scripted: ScriptedServer) -> None:
+async def test_session_has_the_server_description(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server:
         assert (server.ready.model, server.ready.voices) == ("tone", ("clara", "angus"))
 
 
-async def test_a_whole_text_may_be_one_string(scripted: ScriptedServer) -> None:
+async def test_text_may_be_a_single_string(scripted: ScriptedServer) -> None:
     text = "word " * 3000
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         assert len([frame async for frame in speech.say(text)]) == 3000
@@ -63,7 +63,7 @@ async def test_a_whole_text_may_be_one_string(scripted: ScriptedServer) -> None:
     assert max(len(m["text"]) for m in scripted.received if m["type"] == "text") == 4096
 
 
-async def test_sound_that_comes_as_opus_is_decoded(scripted: ScriptedServer) -> None:
+async def test_opus_audio_is_decoded(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         frames = [frame async for frame in speech.say("one two three four")]
     assert scripted.received[0]["format"] == "opus"
@@ -74,16 +74,14 @@ async def test_sound_that_comes_as_opus_is_decoded(scripted: ScriptedServer) -> 
         assert frames[0].packet
 
 
-async def test_opus_packets_that_were_asked_for_come_too(scripted: ScriptedServer) -> None:
+async def test_requested_opus_packets_are_included(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context(format="opus") as speech:
         frames = [frame async for frame in speech.say("one two")]
     assert [frame.packet for frame in frames] == [packet(0), packet(1)]
     assert len(frames[1].pcm) == len(TONE)
 
 
-async def test_without_libopus_sound_comes_as_samples(
-    scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_pcm_is_requested_without_libopus(scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (client, inbox):
         monkeypatch.setattr(module, "load_libopus", lambda: None)
     async with sayline.connect(scripted.url) as server:
@@ -96,9 +94,7 @@ async def test_without_libopus_sound_comes_as_samples(
         assert frame.pcm
 
 
-async def test_a_packet_that_is_none_ends_its_context_alone(
-    scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_invalid_packet_fails_only_its_context(scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as good:
         async with server.context() as bad:
             monkeypatch.setattr(speaker, "packet", lambda number: b"noise" if number == 1 else packet(number))
@@ -113,7 +109,7 @@ async def test_a_packet_that_is_none_ends_its_context_alone(
         assert len([frame async for frame in good.say("one")]) == 1
 
 
-async def test_events_come_in_order_and_end_with_done(scripted: ScriptedServer) -> None:
+async def test_events_are_ordered_and_end_with_done(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         await speech.push("Hello there. How ")
         await speech.push("are you")
@@ -127,7 +123,7 @@ async def test_events_come_in_order_and_end_with_done(scripted: ScriptedServer) 
     assert events[-1] == sayline.Done("speech-1", 12, 400)
 
 
-async def test_speech_comes_while_the_text_is_still_being_written(scripted: ScriptedServer) -> None:
+async def test_speech_arrives_while_text_is_being_written(scripted: ScriptedServer) -> None:
     heard = asyncio.Event()
 
     async def written() -> AsyncIterator[str]:
@@ -143,7 +139,7 @@ async def test_speech_comes_while_the_text_is_still_being_written(scripted: Scri
     assert count == 5
 
 
-async def test_flush_speaks_at_once(scripted: ScriptedServer) -> None:
+async def test_flush_speaks_immediately(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         await speech.push("no full stop")
         await speech.flush("first")
@@ -156,7 +152,7 @@ async def test_flush_speaks_at_once(scripted: ScriptedServer) -> None:
     ]
 
 
-async def test_what_is_wished_for_goes_to_the_server(scripted: ScriptedServer) -> None:
+async def test_context_options_are_sent_to_the_server(scripted: ScriptedServer) -> None:
     wishes = {
         "mode": "verbatim", "clean_up": False, "language": "de", "speed": 1.5, "seed": 7, "temperature": 0.5,
         "decode_steps": 2, "max_delay_ms": 300.0, "max_lead_ms": 2000.0, "wait": False,
@@ -167,7 +163,7 @@ async def test_what_is_wished_for_goes_to_the_server(scripted: ScriptedServer) -
     assert scripted.received[0] == start | wishes
 
 
-async def test_contexts_do_not_wait_for_each_other(scripted: ScriptedServer) -> None:
+async def test_contexts_are_independent(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as slow, server.context() as fast:
         await slow.push("word " * 500 + "end. ")
         await slow.end()
@@ -175,7 +171,7 @@ async def test_contexts_do_not_wait_for_each_other(scripted: ScriptedServer) -> 
         assert len([event async for event in slow]) == 2 * 501 + 2
 
 
-async def test_cancel_stops_the_speech_and_tells_what_was_heard(scripted: ScriptedServer) -> None:
+async def test_cancel_stops_speech_and_returns_the_heard_text(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         await speech.push("one two three. ")
         while not isinstance(await anext(speech), sayline.Segment):
@@ -190,7 +186,7 @@ async def test_cancel_stops_the_speech_and_tells_what_was_heard(scripted: Script
             await speech.push("more")
 
 
-async def test_what_was_heard_of_speech_that_is_over_is_told_from_its_words(scripted: ScriptedServer) -> None:
+async def test_cancel_after_the_end_computes_the_heard_text_from_words(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         await speech.push("one two three. ")
         await speech.end()
@@ -203,7 +199,7 @@ async def test_what_was_heard_of_speech_that_is_over_is_told_from_its_words(scri
         assert scripted.received[-1]["type"] == "end"
 
 
-async def test_frames_that_nobody_read_are_gone_after_cancel(scripted: ScriptedServer) -> None:
+async def test_unread_frames_are_dropped_by_cancel(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as over, server.context() as open_still:
         await over.push("one two three. ")
         await over.end()
@@ -216,7 +212,7 @@ async def test_frames_that_nobody_read_are_gone_after_cancel(scripted: ScriptedS
             assert kinds == [*[sayline.Word] * 3, sayline.Segment, last]
 
 
-async def test_cancel_stops_the_text_too(scripted: ScriptedServer) -> None:
+async def test_cancel_stops_the_text_source(scripted: ScriptedServer) -> None:
     closed = asyncio.Event()
 
     async def endless() -> AsyncIterator[str]:
@@ -244,7 +240,7 @@ async def test_leaving_a_context_cancels_it(scripted: ScriptedServer) -> None:
             assert len([frame async for frame in speech.say("still here")]) == 2
 
 
-async def test_a_context_that_ended_takes_no_text(scripted: ScriptedServer) -> None:
+async def test_ended_context_rejects_text(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server:
         speech = server.context()
         assert await speech.cancel() == sayline.Cancelled("speech-1", -1, 0, 0, 0, "", "")
@@ -252,13 +248,13 @@ async def test_a_context_that_ended_takes_no_text(scripted: ScriptedServer) -> N
             await speech.push("too early")
         async with speech:
             await speech.end()
-            with pytest.raises(sayline.SaylineError, match="cannot send text: .*; open another context"):
+            with pytest.raises(sayline.SaylineError, match=r"cannot send text: .*; open another context"):
                 await speech.push("too late")
     with pytest.raises(TypeError, match="not NoneType"):
         await speech.push(None)  # type: ignore[arg-type]
 
 
-async def test_a_context_that_fails_gives_its_frames_first_and_harms_no_other(scripted: ScriptedServer) -> None:
+async def test_failed_context_yields_its_frames_first_and_affects_no_other(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as good:
         heard: list[int] = []
         async with server.context() as bad:
@@ -271,14 +267,14 @@ async def test_a_context_that_fails_gives_its_frames_first_and_harms_no_other(sc
         assert len([frame async for frame in good.say("one two")]) == 2
 
 
-async def test_an_unknown_voice_is_named(scripted: ScriptedServer) -> None:
+async def test_unknown_voice_is_named(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context(voice="nobody") as speech:
         with pytest.raises(sayline.UnknownVoice, match="there are: clara, angus"):
             await anext(aiter(speech.say("Hello.")))
 
 
 @pytest.mark.parametrize("encoding", sayline.Encoding)
-async def test_who_waits_hears_the_place_and_then_the_speech(
+async def test_queued_context_reports_its_place_and_then_speaks(
     scripted: ScriptedServer, encoding: sayline.Encoding
 ) -> None:
     scripted.places = [2, 1]
@@ -295,7 +291,7 @@ async def test_who_waits_hears_the_place_and_then_the_speech(
         assert speech.place is None
 
 
-async def test_who_does_not_wait_is_told_when_to_come_back(scripted: ScriptedServer) -> None:
+async def test_context_without_wait_fails_with_retry_after(scripted: ScriptedServer) -> None:
     scripted.places = [1]
     async with sayline.connect(scripted.url) as server, server.context(wait=False) as speech:
         with pytest.raises(sayline.Full) as failure:
@@ -304,7 +300,7 @@ async def test_who_does_not_wait_is_told_when_to_come_back(scripted: ScriptedSer
     assert scripted.received[0]["wait"] is False
 
 
-async def test_what_was_heard_is_told_as_long_as_it_matters(scripted: ScriptedServer) -> None:
+async def test_acks_are_sent_until_the_context_is_over(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server:
         speech = server.context()
         await speech.ack(0)  # before it begins: to nobody
@@ -320,7 +316,7 @@ async def test_what_was_heard_is_told_as_long_as_it_matters(scripted: ScriptedSe
     assert told == [120.5, 160]
 
 
-async def test_text_that_the_server_refuses_leaves_no_silent_hole(scripted: ScriptedServer) -> None:
+async def test_rejected_text_fails_the_context(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server:
         async with server.context() as speech:
             await speech.push("one refuse two. ")
@@ -330,7 +326,7 @@ async def test_text_that_the_server_refuses_leaves_no_silent_hole(scripted: Scri
         await scripted.until_last("cancel")
 
 
-async def test_an_error_in_the_text_comes_out_of_the_speech(scripted: ScriptedServer) -> None:
+async def test_error_of_the_text_source_is_raised_to_the_reader(scripted: ScriptedServer) -> None:
     async def broken() -> AsyncIterator[str]:
         yield "Hello there. "
         raise ZeroDivisionError
@@ -343,7 +339,7 @@ async def test_an_error_in_the_text_comes_out_of_the_speech(scripted: ScriptedSe
         await scripted.until_last("cancel")
 
 
-async def test_a_text_that_is_cancelled_ends_the_speech(scripted: ScriptedServer) -> None:
+async def test_cancelled_text_source_ends_the_speech(scripted: ScriptedServer) -> None:
     async def cancelled() -> AsyncIterator[str]:
         yield "Hello there. "
         raise asyncio.CancelledError
@@ -354,14 +350,14 @@ async def test_a_text_that_is_cancelled_ends_the_speech(scripted: ScriptedServer
                 pass
 
 
-async def test_a_server_that_goes_away_says_why(scripted: ScriptedServer) -> None:
+async def test_server_close_reason_is_raised(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         await scripted.connections[0].close(1012, "restarting")
         with pytest.raises(sayline.ConnectionLost, match="restarting"):
             await anext(speech)
 
 
-async def test_the_servers_complaint_about_the_session_is_passed_on(scripted: ScriptedServer) -> None:
+async def test_session_error_is_part_of_connection_lost(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         complaint = {"type": "error", "code": "overloaded", "message": "too many contexts", "final": False}
         complaint["retry_after_ms"] = 1500.0
@@ -372,7 +368,7 @@ async def test_the_servers_complaint_about_the_session_is_passed_on(scripted: Sc
     assert (loss.value.close_code, loss.value.retry_after_ms) == (1008, 1500)
 
 
-async def test_a_damaged_frame_ends_the_session(scripted: ScriptedServer) -> None:
+async def test_malformed_frame_ends_the_session(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         with pytest.raises(sayline.ProtocolError, match=r"not sayline\.v1\.msgpack"):
             async for _ in speech.say("one damage two"):
@@ -381,7 +377,7 @@ async def test_a_damaged_frame_ends_the_session(scripted: ScriptedServer) -> Non
     assert scripted.connections[0].close_code == 1002
 
 
-async def test_messages_of_a_later_server_are_left_aside(scripted: ScriptedServer) -> None:
+async def test_unknown_messages_are_ignored(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         await send(scripted.connections[0], {"type": "viseme", "context_id": "speech-1", "shape": "o"})
         await send(scripted.connections[0], {"type": "done", "context_id": "of nobody", "seq": 0, "duration_ms": 0})
@@ -389,7 +385,7 @@ async def test_messages_of_a_later_server_are_left_aside(scripted: ScriptedServe
         assert len([frame async for frame in speech.say("one two")]) == 2
 
 
-async def test_an_event_that_came_already_is_dropped(scripted: ScriptedServer) -> None:
+async def test_duplicate_event_is_dropped(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         await speech.push("one two. ")
         events = [await anext(speech) for _ in range(5)]
@@ -401,7 +397,7 @@ async def test_an_event_that_came_already_is_dropped(scripted: ScriptedServer) -
     assert [event.seq for event in events] == list(range(6))
 
 
-async def test_a_message_that_is_refused_behind_a_cancel_changes_nothing(scripted: ScriptedServer) -> None:
+async def test_rejection_after_cancel_is_ignored(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         scripted.hold.clear()
         await speech.push("one refuse two. ")
@@ -413,7 +409,7 @@ async def test_a_message_that_is_refused_behind_a_cancel_changes_nothing(scripte
         assert [type(event) async for event in speech] == [sayline.Cancelled]
 
 
-async def test_very_much_text_waits_until_it_is_spoken(
+async def test_push_waits_while_too_much_text_is_pending(
     scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(context_module, "MAX_UNSPOKEN_CHARS", 25)
@@ -426,9 +422,7 @@ async def test_very_much_text_waits_until_it_is_spoken(
         assert len([event async for event in speech if isinstance(event, sayline.Frame)]) == 40
 
 
-async def test_waiting_for_room_ends_with_the_session(
-    scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_waiting_push_ends_with_the_session(scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(context_module, "MAX_UNSPOKEN_CHARS", 5)
     scripted.hold.clear()
     async with sayline.connect(scripted.url) as server, server.context() as speech:
@@ -440,7 +434,9 @@ async def test_waiting_for_room_ends_with_the_session(
             await waiting
 
 
-async def test_a_reader_that_never_reads_is_given_up(scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_context_that_is_never_read_fails_as_slow_consumer(
+    scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(inbox, "MAX_WAITING_MS", 400)
     async with sayline.connect(scripted.url) as server, server.context() as idle, server.context() as other:
         await idle.push("word " * 20 + "end. ")
@@ -451,7 +447,7 @@ async def test_a_reader_that_never_reads_is_given_up(scripted: ScriptedServer, m
     assert heard == [0, 1, 2, 3, 4, 5]
 
 
-async def test_what_is_pushed_while_its_context_is_lost_goes_nowhere(scripted: ScriptedServer) -> None:
+async def test_push_to_a_lost_context_is_discarded(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         await scripted.until_last("start")
         async with server._send_lock:  # as while another connection is looked for
@@ -464,7 +460,7 @@ async def test_what_is_pushed_while_its_context_is_lost_goes_nowhere(scripted: S
     assert scripted.texts() == ""
 
 
-async def test_no_server_says_how_to_start_one(unused_tcp_port: int) -> None:
+async def test_missing_server_error_says_how_to_start_one(unused_tcp_port: int) -> None:
     url = f"ws://127.0.0.1:{unused_tcp_port}"
     with pytest.raises(sayline.Refused, match=f"no server at {url}: start one with `sayline serve`"):
         async with sayline.connect(url):
@@ -480,20 +476,20 @@ async def test_no_server_says_how_to_start_one(unused_tcp_port: int) -> None:
         (HTTPStatus.IM_A_TEAPOT, "HTTP 418: no"),
     ],
 )
-async def test_a_refusal_says_what_to_do(scripted: ScriptedServer, status: HTTPStatus, advice: str) -> None:
+async def test_refused_error_says_what_to_do(scripted: ScriptedServer, status: HTTPStatus, advice: str) -> None:
     scripted.refuse_with = status
     with pytest.raises(sayline.Refused, match=advice):
         async with sayline.connect(scripted.url):
             pass
 
 
-def test_a_server_that_says_when_to_come_back_is_believed() -> None:
+def test_retry_after_header_is_parsed() -> None:
     response = Response(503, "Service Unavailable", Headers({"Retry-After": "7"}), b"")
     refused = handshake.refusal("ws://a", response)
     assert (refused.retry_after_ms, str(refused)[-16:]) == (7000, "try again in 7 s")
 
 
-async def test_the_api_key_opens_the_door(scripted: ScriptedServer) -> None:
+async def test_api_key_is_sent(scripted: ScriptedServer) -> None:
     scripted.api_key = "secret"
     with pytest.raises(sayline.Refused, match="API key"):
         async with sayline.connect(scripted.url, api_key="wrong"):
@@ -502,7 +498,7 @@ async def test_the_api_key_opens_the_door(scripted: ScriptedServer) -> None:
         assert server.ready.model == "tone"
 
 
-async def test_address_and_key_may_be_in_the_environment(
+async def test_address_and_key_default_to_the_environment(
     scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripted.api_key = "secret"
@@ -528,7 +524,7 @@ async def test_text_may_be_any_stream(scripted: ScriptedServer) -> None:
                 await anext(speech)
 
 
-async def test_a_server_of_another_protocol_is_refused(scripted: ScriptedServer) -> None:
+async def test_server_with_another_protocol_is_refused(scripted: ScriptedServer) -> None:
     scripted.subprotocols = ()  # type: ignore[assignment]
     with pytest.raises(sayline.Refused, match=r"does not speak sayline\.v1\.msgpack"):
         async with sayline.connect(scripted.url):
@@ -543,21 +539,21 @@ async def test_a_server_of_another_protocol_is_refused(scripted: ScriptedServer)
         ({"type": "done", "context_id": "a", "seq": 0, "duration_ms": 0}, "sent done instead of ready"),
     ],
 )
-async def test_a_session_opens_with_ready(scripted: ScriptedServer, greeting: dict[str, object], what: str) -> None:
+async def test_session_starts_with_ready(scripted: ScriptedServer, greeting: dict[str, object], what: str) -> None:
     scripted.greeting = greeting
     with pytest.raises(sayline.SaylineError, match=what):
         async with sayline.connect(scripted.url, timeout_s=0.3):
             pass
 
 
-async def test_a_server_that_closes_at_once_is_a_refusal(scripted: ScriptedServer) -> None:
+async def test_immediate_close_is_a_refusal(scripted: ScriptedServer) -> None:
     scripted.close_with = (1013, "come back later")
     with pytest.raises(sayline.Refused, match="come back later"):
         async with sayline.connect(scripted.url):
             pass
 
 
-async def test_something_that_is_not_a_web_server_is_refused() -> None:
+async def test_non_http_server_is_refused() -> None:
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail.example ready\r\n")
         writer.close()
@@ -570,7 +566,7 @@ async def test_something_that_is_not_a_web_server_is_refused() -> None:
                 pass
 
 
-async def test_something_that_never_answers_is_refused() -> None:
+async def test_unresponsive_server_is_refused() -> None:
     left = asyncio.Event()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -596,7 +592,7 @@ async def test_something_that_never_answers_is_refused() -> None:
         ("wss://voice.example/behind/a/proxy?key=1", "wss://voice.example/behind/a/proxy?key=1"),
     ],
 )
-def test_an_address_may_be_the_servers_or_the_pages(written: str, meant: str) -> None:
+def test_address_may_be_the_servers_or_the_pages(written: str, meant: str) -> None:
     assert handshake.stream_url(written) == meant
 
 
@@ -604,19 +600,19 @@ def test_an_address_may_be_the_servers_or_the_pages(written: str, meant: str) ->
     "address",
     ["", "127.0.0.1:8000", "ws://user@127.0.0.1", "ftp://voice.example", "ws://", "ws://host:port", "ws://[1"],
 )
-async def test_an_address_that_is_none_says_how_to_write_one(address: str) -> None:
+async def test_invalid_address_error_shows_the_form(address: str) -> None:
     with pytest.raises(sayline.Refused, match="use the form ws://"):
         async with sayline.connect(address):
             pass
 
 
-def test_this_machine_needs_no_proxy() -> None:
+def test_loopback_bypasses_the_proxy() -> None:
     assert handshake.is_loopback("ws://127.0.0.1:8000/")
     assert handshake.is_loopback("ws://[::1]:8000/")
     assert handshake.is_loopback("ws://localhost/")
     assert not handshake.is_loopback("wss://voice.example/")
 
 
-def test_the_scripted_frames_are_80_ms_long() -> None:
+def test_scripted_frames_are_80_ms_long() -> None:
     assert len(TONE) == 2 * FRAME_SAMPLES
     assert json.loads(json.dumps(READY))["frame_ms"] == FRAME_SAMPLES / 24

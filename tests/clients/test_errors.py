@@ -12,7 +12,7 @@ from sayline import errors
         ("of a later server", errors.ContextFailed),
     ],
 )
-def test_an_error_code_has_its_exception(code: str, kind: type[errors.ContextFailed]) -> None:
+def test_error_codes_map_to_exceptions(code: str, kind: type[errors.ContextFailed]) -> None:
     error = errors.context_failed(code, "what to do", 1500)
     assert type(error) is kind
     assert (error.code, str(error), error.retry_after_ms) == (code, "what to do", 1500)

@@ -12,7 +12,7 @@ def threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "sayline"]
 
 
-def test_work_is_done_in_a_thread_of_its_own_as_long_as_somebody_holds_it() -> None:
+def test_loop_thread_runs_while_it_is_held() -> None:
     async def where() -> threading.Thread:
         return threading.current_thread()
 
@@ -29,7 +29,7 @@ def test_work_is_done_in_a_thread_of_its_own_as_long_as_somebody_holds_it() -> N
     loop.release()
 
 
-def test_an_exception_comes_to_who_waits() -> None:
+def test_exception_is_raised_in_the_waiting_thread() -> None:
     loop = LoopThread()
     loop.acquire()
     with pytest.raises(ZeroDivisionError):
@@ -37,12 +37,12 @@ def test_an_exception_comes_to_who_waits() -> None:
     loop.release()
 
 
-def test_what_nobody_holds_does_nothing() -> None:
+def test_released_loop_thread_refuses_work() -> None:
     with pytest.raises(ConnectionLost, match="is closed: connect again, and use it inside its `with` block"):
         LoopThread().run(asyncio.sleep(0))
 
 
-def test_who_is_interrupted_while_he_waits_cancels_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_wait_cancels_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     started, cancelled = threading.Event(), threading.Event()
 
     async def work() -> None:

@@ -28,18 +28,18 @@ def decoded(frames: int = 10) -> list[bytes]:
     return [decoder.decode(encoder.encode(frame)) for frame in SWEEP.reshape(10, 1920)[:frames]]
 
 
-def test_what_comes_out_is_what_went_in_from_its_first_sample_on() -> None:
+def test_decoded_audio_matches_the_input_from_the_first_sample() -> None:
     pcm = np.frombuffer(b"".join(decoded()), np.int16) / 32768
     assert len(pcm) == len(SWEEP) - 156
     wrong = pcm[1920:] - SWEEP[1920 : len(pcm)]  # behind the encoder's own start
     assert math.sqrt(np.mean(wrong**2)) < 0.03
 
 
-def test_the_first_frame_alone_is_shorter() -> None:
+def test_only_the_first_frame_is_shorter() -> None:
     assert [len(pcm) // 2 for pcm in decoded(3)] == [1920 - 156, 1920, 1920]
 
 
-def test_a_delay_longer_than_a_packet_is_taken_off_too() -> None:
+def test_pre_skip_may_exceed_a_packet() -> None:
     encoder = OpusEncoder(RATE_HZ)
     decoder = opus.OpusDecoder(RATE_HZ, 2000)
     lengths = [len(decoder.decode(encoder.encode(SWEEP[:1920]))) // 2 for _ in range(3)]
@@ -47,17 +47,17 @@ def test_a_delay_longer_than_a_packet_is_taken_off_too() -> None:
 
 
 @pytest.mark.parametrize("packet", [b"", b"opus packet", b"\xff\xff"])
-def test_what_is_no_packet_is_refused(packet: bytes) -> None:
+def test_invalid_packet_is_refused(packet: bytes) -> None:
     with pytest.raises(ProtocolError, match=f"sent {len(packet)} bytes that are no Opus packet"):
         opus.OpusDecoder(RATE_HZ, 156).decode(packet)
 
 
-def test_a_rate_that_opus_does_not_know_is_refused() -> None:
+def test_unsupported_sample_rate_is_refused() -> None:
     with pytest.raises(ProtocolError, match="sample rate of 44100 Hz"):
         opus.OpusDecoder(44_100, 312)
 
 
-def test_without_a_system_library_the_one_in_a_wheel_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libopus_from_the_wheel_is_used_without_a_system_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes.util, "find_library", lambda name: None)
     library = opus.load_libopus()
     assert library is not None
@@ -65,7 +65,7 @@ def test_without_a_system_library_the_one_in_a_wheel_serves(monkeypatch: pytest.
     assert array("h", decoded(2)[1])
 
 
-def test_a_library_that_cannot_be_loaded_is_left_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unloadable_library_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opus, "find_spec", lambda name: None)
     monkeypatch.setattr(ctypes.util, "find_library", lambda name: "libopus-of-nobody.so.0")
     assert opus.load_libopus() is None

@@ -1,4 +1,4 @@
-"""A text to what it is heard on; files and the rest of the command line are in test_cli.py."""
+"""`Pipe` from text to player; files and the command line are tested in test_cli.py."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from tests.clients.devices import FakeDevice
 from tests.clients.scripted import ScriptedServer
 
 
-async def test_a_text_is_played_and_counted() -> None:
+async def test_text_is_played_and_timed() -> None:
     device = FakeDevice()
     async with ScriptedServer() as scripted:
         run = Pipe(Request(scripted.url, seed=7), text_of(["word " * 30, "end. "]), PlayerSink(Player(device)))
@@ -29,7 +29,7 @@ async def test_a_text_is_played_and_counted() -> None:
     assert device.sample_rate_hz == 0  # it is closed
 
 
-async def test_a_text_without_a_word_is_nothing_to_say() -> None:
+async def test_text_without_words_is_an_error() -> None:
     async with ScriptedServer() as scripted:
         with pytest.raises(NothingToSay, match="try: sayline speak"):
             await Pipe(Request(scripted.url), text_of([" ", "\n"]), PlayerSink(Player(FakeDevice()))).run()

@@ -51,7 +51,7 @@ def playback(latency_ms: float = 0) -> Playback:
     return Playback(RATE_HZ, latency_ms, Told())
 
 
-def test_what_is_written_is_heard_sample_for_sample() -> None:
+def test_written_samples_are_played_exactly() -> None:
     sound, written = playback(), wave(80)
     for at in range(0, len(written), 1000):
         sound.write(written[at : at + 1000])
@@ -60,13 +60,13 @@ def test_what_is_written_is_heard_sample_for_sample() -> None:
     assert (sound.played_ms, sound.lead_ms, sound.underruns) == (70, 10, 0)
 
 
-def test_before_the_first_sound_there_is_silence() -> None:
+def test_silence_is_played_before_the_first_audio() -> None:
     sound = playback()
     assert silent(sound.read(100))
     assert (sound.played_ms, sound.underruns, sound.over) == (0, 0, False)
 
 
-def test_heard_is_what_has_left_the_device() -> None:
+def test_position_counts_what_left_the_device() -> None:
     sound = playback(latency_ms=30)
     sound.write(loud(200))
     sound.read(20 * MS)
@@ -75,7 +75,7 @@ def test_heard_is_what_has_left_the_device() -> None:
     assert (sound.played_ms, sound.lead_ms) == (10, 190)
 
 
-def test_silence_between_is_not_counted_as_heard() -> None:
+def test_silence_does_not_advance_the_position() -> None:
     sound = playback(latency_ms=30)
     sound.read(50 * MS)
     sound.write(loud(40))
@@ -89,7 +89,7 @@ def test_silence_between_is_not_counted_as_heard() -> None:
     assert sound.played_ms == 50
 
 
-def test_the_end_is_over_when_it_was_heard() -> None:
+def test_playback_is_over_when_the_end_was_played() -> None:
     sound = playback(latency_ms=30)
     sound.write(loud(40))
     sound.end()
@@ -101,13 +101,13 @@ def test_the_end_is_over_when_it_was_heard() -> None:
     assert (sound.over, sound.played_ms) == (True, 40)
 
 
-def test_nothing_to_say_is_over_at_once() -> None:
+def test_empty_playback_is_over_at_once() -> None:
     sound = playback(latency_ms=30)
     sound.end()
     assert sound.over
 
 
-def test_the_end_is_faded_whatever_pieces_the_device_takes() -> None:
+def test_end_is_faded_for_any_block_size() -> None:
     whole, pieces = playback(), playback()
     for sound in (whole, pieces):
         sound.write(loud(20))
@@ -115,7 +115,7 @@ def test_the_end_is_faded_whatever_pieces_the_device_takes() -> None:
     assert whole.read(20 * MS) == b"".join(pieces.read(10) for _ in range(48))
 
 
-def test_sound_that_runs_dry_falls_and_comes_back_when_there_is_enough_of_it() -> None:
+def test_underrun_fades_out_and_resumes_after_rebuffering() -> None:
     sound = playback()
     sound.write(loud(80))
     assert falls(sound.read(100 * MS)[: 80 * MS * 2])
@@ -127,14 +127,14 @@ def test_sound_that_runs_dry_falls_and_comes_back_when_there_is_enough_of_it() -
     assert sound.played_ms == 90
 
 
-def test_sound_about_to_run_dry_falls_before_it_does() -> None:
+def test_fade_out_starts_before_the_underrun() -> None:
     sound = playback()
     sound.write(loud(82))
     assert falls(sound.read(80 * MS))
     assert sound.underruns == 1
 
 
-def test_a_short_piece_that_is_whole_is_not_held_back() -> None:
+def test_complete_short_piece_is_not_held_back() -> None:
     sound = playback()
     sound.write(loud(80))
     sound.read(100 * MS)
@@ -146,14 +146,14 @@ def test_a_short_piece_that_is_whole_is_not_held_back() -> None:
     assert sound.underruns == 1  # the text had come to a stop, not the sound
 
 
-def test_the_first_sound_does_not_rise_slowly() -> None:
+def test_first_audio_is_not_faded_in() -> None:
     sound = playback()
     sound.write(loud(80))
     assert samples(sound.read(MS))[0] == LOUD
 
 
 @pytest.mark.parametrize("block", [MS, 10 * MS, 60 * MS])
-def test_a_pause_falls_and_comes_back_where_it_was(block: int) -> None:
+def test_pause_fades_out_and_resumes_at_the_same_position(block: int) -> None:
     sound = playback()
     sound.write(loud(400))
     sound.read(100 * MS)
@@ -168,7 +168,7 @@ def test_a_pause_falls_and_comes_back_where_it_was(block: int) -> None:
     assert sound.played_ms == 110 + faded_ms
 
 
-def test_stopping_is_silence_after_a_fade() -> None:
+def test_stop_fades_to_silence() -> None:
     sound = playback(latency_ms=30)
     sound.write(loud(400))
     sound.read(100 * MS)
@@ -184,7 +184,7 @@ def test_stopping_is_silence_after_a_fade() -> None:
     assert sound.stop() == 105
 
 
-def test_stopping_in_a_pause_is_over_when_the_device_is() -> None:
+def test_stop_during_a_pause_is_over_with_the_device_latency() -> None:
     sound = playback()
     sound.write(loud(400))
     sound.read(100 * MS)
@@ -194,7 +194,7 @@ def test_stopping_in_a_pause_is_over_when_the_device_is() -> None:
     assert sound.over
 
 
-def test_stopping_just_behind_a_pause_still_fades() -> None:
+def test_stop_right_after_a_pause_still_fades() -> None:
     sound = playback()
     sound.write(loud(400))
     sound.read(100 * MS)
@@ -204,7 +204,7 @@ def test_stopping_just_behind_a_pause_still_fades() -> None:
     assert sound.over
 
 
-def test_changes_are_told_once_a_second_and_when_it_is_over() -> None:
+def test_on_change_is_called_once_a_second_and_at_the_end() -> None:
     told = Told()
     sound = Playback(RATE_HZ, 0, told)
     sound.write(loud(3000))
@@ -226,7 +226,7 @@ def test_changes_are_told_once_a_second_and_when_it_is_over() -> None:
     assert told.times == before
 
 
-def test_what_was_heard_long_ago_takes_no_room() -> None:
+def test_played_history_is_discarded() -> None:
     sound = playback(latency_ms=50)
     sound.write(loud(20_000))
     for _ in range(1900):

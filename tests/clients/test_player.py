@@ -1,4 +1,4 @@
-"""On a real socket, with a device that plays when it is told to."""
+"""`Player` with a scripted server and a fake audio device."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -49,7 +49,7 @@ async def room() -> AsyncIterator[Room]:
         yield Room(scripted, server, device, player)
 
 
-async def test_all_of_a_context_is_played_and_what_was_heard_comes_back(room: Room) -> None:
+async def test_play_returns_the_heard_text_at_the_end(room: Room) -> None:
     async with room.server.context(format="pcm") as speech:
         speech.feed("one two three.")
         watch = Watch()
@@ -68,7 +68,7 @@ async def test_all_of_a_context_is_played_and_what_was_heard_comes_back(room: Ro
     assert [type(event).__name__ for event in watch.events] == [*["Word", "Frame"] * 3, "Segment", "Done"]
 
 
-async def test_opus_is_played_as_it_comes(room: Room) -> None:
+async def test_opus_context_is_played(room: Room) -> None:
     async with room.server.context() as speech:
         speech.feed("one two three.")
         watch = Watch()
@@ -80,7 +80,7 @@ async def test_opus_is_played_as_it_comes(room: Room) -> None:
     assert room.player.played_ms == 240 - 6.5
 
 
-async def test_about_once_a_second_the_server_is_told_what_was_heard(room: Room) -> None:
+async def test_player_acks_about_once_a_second(room: Room) -> None:
     async with room.server.context(format="pcm") as speech:
         await speech.push("word " * 30 + "end. ")
         watch = Watch()
@@ -95,7 +95,7 @@ async def test_about_once_a_second_the_server_is_told_what_was_heard(room: Room)
         await room.play_all(playing)
 
 
-async def test_a_pause_holds_the_server_too(room: Room) -> None:
+async def test_pause_stops_the_server(room: Room) -> None:
     async with room.server.context(format="pcm") as speech:
         await speech.push("word " * 30 + "end. ")
         watch = Watch()
@@ -116,7 +116,7 @@ async def test_a_pause_holds_the_server_too(room: Room) -> None:
         await room.play_all(playing)
 
 
-async def test_cancel_is_silence_and_tells_what_was_heard(room: Room) -> None:
+async def test_cancel_stops_playback_and_returns_the_heard_text(room: Room) -> None:
     async with room.server.context(format="pcm") as speech:
         await speech.push("one two three four. ")
         watch = Watch()
@@ -133,7 +133,7 @@ async def test_cancel_is_silence_and_tells_what_was_heard(room: Room) -> None:
         assert await room.player.cancel() == heard
 
 
-async def test_cancelling_what_was_played_to_its_end_tells_that_all_was_heard(room: Room) -> None:
+async def test_cancel_after_the_end_returns_all_text_as_heard(room: Room) -> None:
     with pytest.raises(sayline.SaylineError, match="call `play` first"):
         await room.player.cancel()
     async with room.server.context() as speech:
@@ -143,7 +143,7 @@ async def test_cancelling_what_was_played_to_its_end_tells_that_all_was_heard(ro
     assert heard.heard_text == "one two."
 
 
-async def test_contexts_are_played_one_after_the_other(room: Room) -> None:
+async def test_contexts_are_played_in_turn(room: Room) -> None:
     async with room.server.context(format="pcm") as one, room.server.context(format="pcm") as two:
         one.feed("one two.")
         two.feed("three.")
@@ -153,7 +153,7 @@ async def test_contexts_are_played_one_after_the_other(room: Room) -> None:
     assert room.device.openings == 1
 
 
-async def test_the_next_context_waits_for_the_fade_of_the_one_that_was_left(room: Room) -> None:
+async def test_next_context_waits_for_the_previous_fade_out(room: Room) -> None:
     async with room.server.context(format="pcm") as one, room.server.context(format="pcm") as two:
         await one.push("one two three. ")
         watch = Watch()
@@ -171,7 +171,7 @@ async def test_the_next_context_waits_for_the_fade_of_the_one_that_was_left(room
         assert (await room.play_all(playing)).heard_text == "four."
 
 
-async def test_what_came_before_a_failure_is_heard_before_it_is_raised(room: Room) -> None:
+async def test_audio_before_a_failure_is_played_before_the_error_is_raised(room: Room) -> None:
     async with room.server.context(format="pcm") as speech:
         speech.feed("one two explode three")
         playing = asyncio.create_task(room.player.play(speech))
@@ -180,7 +180,7 @@ async def test_what_came_before_a_failure_is_heard_before_it_is_raised(room: Roo
     assert room.device.heard.count(TONE[: len(TONE) - FADED]) == 2
 
 
-async def test_what_came_before_a_fault_of_the_text_is_heard_too(room: Room) -> None:
+async def test_audio_before_a_text_error_is_played_first(room: Room) -> None:
     async def broken() -> AsyncIterator[str]:
         yield "one two. "
         await watch.until(sayline.Segment)
@@ -195,7 +195,7 @@ async def test_what_came_before_a_fault_of_the_text_is_heard_too(room: Room) -> 
     assert room.device.heard.count(TONE[: len(TONE) - FADED]) == 2
 
 
-async def test_a_device_that_goes_away_ends_the_playing_and_is_opened_anew(room: Room) -> None:
+async def test_lost_device_ends_playback_and_is_reopened(room: Room) -> None:
     async with room.server.context(format="pcm") as speech:
         await speech.push("one two. ")
         watch = Watch()
@@ -216,14 +216,14 @@ async def test_a_device_that_goes_away_ends_the_playing_and_is_opened_anew(room:
     assert room.device.openings == 2
 
 
-async def test_a_device_that_cannot_be_opened_says_so(room: Room) -> None:
+async def test_unopenable_device_is_reported(room: Room) -> None:
     room.device.broken = True
     async with room.server.context() as speech:
         with pytest.raises(sayline.NoSound, match="it is broken"):
             await room.player.play(speech)
 
 
-async def test_leaving_the_player_ends_what_is_played(room: Room) -> None:
+async def test_leaving_the_player_ends_playback(room: Room) -> None:
     device, watch = FakeDevice(), Watch()
     async with room.server.context() as speech:
         async with sayline.Player(device) as player:
@@ -239,7 +239,7 @@ async def test_leaving_the_player_ends_what_is_played(room: Room) -> None:
             await player.play(speech)
 
 
-async def test_before_anything_is_played_there_is_nothing(room: Room) -> None:
+async def test_player_properties_are_zero_before_playback(room: Room) -> None:
     room.player.pause()
     room.player.resume()
     assert (room.player.played_ms, room.player.lead_ms, room.player.underruns) == (0, 0, 0)

@@ -73,13 +73,13 @@ def with_stand_in(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("number", [0, 2])
-async def test_a_python_program_gives_the_frames(number: int, tmp_path: Path) -> None:
+async def test_python_programs_print_the_frames(number: int, tmp_path: Path) -> None:
     async with ScriptedServer() as server:
         code = programs(PYTHON, "python", server.url)[number]
         assert await run(sys.executable, "-", text=code, folder=tmp_path) == (0, FRAMES)
 
 
-async def test_the_python_program_that_plays_tells_what_was_heard(tmp_path: Path) -> None:
+async def test_playing_program_prints_the_heard_text(tmp_path: Path) -> None:
     async with ScriptedServer() as server:
         code = programs(PYTHON, "python", server.url)[1]
         result = await run(sys.executable, "-", text=code, folder=tmp_path, PYTHONPATH=with_stand_in(tmp_path))
@@ -87,14 +87,14 @@ async def test_the_python_program_that_plays_tells_what_was_heard(tmp_path: Path
         assert [message["type"] for message in server.received][:3] == ["start", "text", "end"]
 
 
-def test_there_is_no_python_program_that_is_not_run() -> None:
+def test_every_python_program_is_run() -> None:
     whole = [code for code in programs(PYTHON, "python") if "connect(" in code]
     assert whole == programs(PYTHON, "python")[:3]
     for fragment in programs(PYTHON, "python")[3:]:
         compile(fragment, "README.md", "exec")
 
 
-async def test_the_commands_speak_and_write(tmp_path: Path) -> None:
+async def test_readme_commands_speak_and_write(tmp_path: Path) -> None:
     """With stand-ins for what is not ours."""
     stand_ins = {
         "pip": "",
@@ -119,7 +119,7 @@ async def test_the_commands_speak_and_write(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-async def test_the_javascript_program_gives_the_frames() -> None:
+async def test_javascript_program_prints_the_frames() -> None:
     async with ScriptedServer() as server:
         [code] = programs(JAVASCRIPT, "js", server.url)
         options = ("--experimental-websocket", "--no-warnings", "--input-type=module")

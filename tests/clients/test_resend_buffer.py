@@ -17,20 +17,20 @@ def sent(*messages: Start | Text | Flush | End | Cancel | Ack) -> ResendBuffer:
     return all_of_it
 
 
-def test_what_the_server_did_not_take_is_said_again_in_order() -> None:
+def test_unreceived_messages_are_resent_in_order() -> None:
     said = sent(START, text("one "), Flush("a"), text("two"), END)
     assert said.after(2) == [Flush("a"), text("two"), END]
     assert said.after(0) == [START, text("one "), Flush("a"), text("two"), END]
     assert said.after(5) == []
 
 
-def test_acks_do_not_count_and_are_not_said_again() -> None:
+def test_acks_are_neither_counted_nor_resent() -> None:
     said = sent(START, Ack("a", 80), text("one"))
     assert said.count == 2
     assert said.after(1) == [text("one")]
 
 
-def test_text_that_was_spoken_is_forgotten() -> None:
+def test_spoken_text_is_discarded() -> None:
     said = sent(START, text("One. "), text("Two"), text(" three. "))
     said.spoken(4)
     assert said.pending_chars == 12
@@ -41,19 +41,19 @@ def test_text_that_was_spoken_is_forgotten() -> None:
         said.after(1)
 
 
-def test_a_flush_behind_text_that_was_spoken_may_not_have_been_taken() -> None:
+def test_flush_after_spoken_text_is_kept() -> None:
     said = sent(START, text("One."), Flush("a"))
     said.spoken(4)
     assert said.after(2) == [Flush("a")]
 
 
-def test_an_older_segment_takes_nothing_back() -> None:
+def test_older_segment_changes_nothing() -> None:
     said = sent(START, text("One. Two. "))
     said.spoken(9)
     said.spoken(4)
     assert said.pending_chars == 1
 
 
-def test_a_server_cannot_have_taken_more_than_was_said() -> None:
+def test_impossible_count_is_a_protocol_error() -> None:
     with pytest.raises(ProtocolError, match="which is impossible"):
         sent(START).after(2)

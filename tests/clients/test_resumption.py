@@ -1,4 +1,4 @@
-"""A connection that breaks, on a real socket: the speech goes on without a gap or a repeat, or says why not."""
+"""Lost connections on a real socket: speech resumes without a gap or repetition, or fails with a reason."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ def check_whole(events: list[sayline.Event], words: int) -> None:
 
 
 @pytest.mark.parametrize("encoding", sayline.Encoding)
-async def test_speech_goes_on_without_a_gap_or_a_repeat(scripted: ScriptedServer, encoding: sayline.Encoding) -> None:
+async def test_speech_resumes_without_gap_or_repetition(scripted: ScriptedServer, encoding: sayline.Encoding) -> None:
     async with sayline.connect(scripted.url, encoding=encoding) as server, server.context() as speech:
         speech.feed("one two three hangup four. snap five hangup six snap seven")
         check_whole(await all_of(speech), 7)
@@ -45,7 +45,7 @@ async def test_speech_goes_on_without_a_gap_or_a_repeat(scripted: ScriptedServer
     assert {message["token"] for message in resumes} == {"token-1"}
 
 
-async def test_text_that_was_lost_on_the_way_is_sent_again(scripted: ScriptedServer) -> None:
+async def test_lost_text_is_resent(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         for text in ["one two. ", "three vanish. ", "four ", "five"]:
             await speech.push(text)
@@ -61,7 +61,7 @@ async def test_text_that_was_lost_on_the_way_is_sent_again(scripted: ScriptedSer
     assert [event.id for event in events if isinstance(event, sayline.Flushed)] == ["all"]
 
 
-async def test_what_is_said_while_there_is_no_connection_comes_later(
+async def test_messages_sent_while_disconnected_are_delivered_later(
     scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech, server.context() as other:
@@ -77,7 +77,7 @@ async def test_what_is_said_while_there_is_no_connection_comes_later(
         assert (await other.cancel()).unheard_text in ("", " ", "three. ")
 
 
-async def test_several_contexts_go_on(scripted: ScriptedServer) -> None:
+async def test_several_contexts_resume(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as one, server.context() as two:
         one.feed("one two snap three")
         two.feed("one two three hangup four")
@@ -85,7 +85,7 @@ async def test_several_contexts_go_on(scripted: ScriptedServer) -> None:
         check_whole(await all_of(two), 4)
 
 
-async def test_a_context_that_waits_to_be_entered_is_not_named(scripted: ScriptedServer) -> None:
+async def test_unentered_context_is_not_resumed(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server:
         later = server.context()
         async with server.context() as speech:
@@ -97,7 +97,7 @@ async def test_a_context_that_waits_to_be_entered_is_not_named(scripted: Scripte
     assert all(set(m["contexts"]) == {"speech-2"} for m in scripted.received if m["type"] == "resume")
 
 
-async def test_cancelling_in_between_tells_what_was_heard(scripted: ScriptedServer) -> None:
+async def test_cancel_while_disconnected_returns_the_heard_text(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         await speech.push("one two. ")
         while not isinstance(await anext(speech), sayline.Segment):
@@ -107,7 +107,7 @@ async def test_cancelling_in_between_tells_what_was_heard(scripted: ScriptedServ
         assert (heard.heard_text, heard.unheard_text) == ("one two.", " ")
 
 
-async def test_a_session_that_is_not_recovered_is_a_typed_error_and_goes_on_as_a_new_one(
+async def test_unrecovered_session_raises_not_recovered_and_continues_as_new(
     scripted: ScriptedServer,
 ) -> None:
     scripted.forgets = True
@@ -125,7 +125,7 @@ async def test_a_session_that_is_not_recovered_is_a_typed_error_and_goes_on_as_a
         assert server.ready.session_id == "session-2"
 
 
-async def test_a_server_without_resumption_is_lost_at_once(scripted: ScriptedServer) -> None:
+async def test_server_without_resumption_is_lost_at_once(scripted: ScriptedServer) -> None:
     scripted.resume_s = 0
     heard: list[int] = []
     async with sayline.connect(scripted.url) as server, server.context() as speech, server.context() as other:
@@ -142,7 +142,7 @@ async def test_a_server_without_resumption_is_lost_at_once(scripted: ScriptedSer
     assert len(scripted.connections) == 1
 
 
-async def test_a_server_that_does_not_come_back_is_given_up(scripted: ScriptedServer) -> None:
+async def test_server_that_stays_away_ends_the_session(scripted: ScriptedServer) -> None:
     scripted.resume_s = 0.2
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         scripted.close_with = (1013, "no more sessions")
@@ -152,7 +152,7 @@ async def test_a_server_that_does_not_come_back_is_given_up(scripted: ScriptedSe
     assert len(scripted.connections) >= 2
 
 
-async def test_a_server_that_says_when_to_come_back_is_not_asked_before(scripted: ScriptedServer) -> None:
+async def test_reconnect_honours_retry_after(scripted: ScriptedServer) -> None:
     scripted.resume_s = 0.5
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         full = {"type": "error", "code": "full", "message": "no place", "final": False, "retry_after_ms": 60_000.0}
@@ -163,7 +163,7 @@ async def test_a_server_that_says_when_to_come_back_is_not_asked_before(scripted
     assert len(scripted.connections) == 2
 
 
-async def test_leaving_while_there_is_no_connection_is_quick(scripted: ScriptedServer) -> None:
+async def test_leaving_while_disconnected_is_fast(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server:
         scripted.greeting = None
         async with server.context() as speech:
@@ -176,7 +176,7 @@ async def test_leaving_while_there_is_no_connection_is_quick(scripted: ScriptedS
         await all_of(speech)
 
 
-async def test_a_server_that_answers_with_something_else_is_none(scripted: ScriptedServer) -> None:
+async def test_unexpected_resume_answer_is_a_protocol_error(scripted: ScriptedServer) -> None:
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         await speech.push("one two. ")
         while not isinstance(await anext(speech), sayline.Segment):

@@ -1,4 +1,4 @@
-"""With a stand-in of the `sounddevice` package: what it is asked for, and what its faults become."""
+"""`SoundDevice` with a fake `sounddevice` package."""
 
 import sys
 from collections.abc import Callable
@@ -62,7 +62,7 @@ def package(monkeypatch: pytest.MonkeyPatch) -> SoundDevicePackage:
     return package
 
 
-def test_the_device_takes_samples_when_it_needs_them(package: SoundDevicePackage) -> None:
+def test_device_reads_samples_on_demand(package: SoundDevicePackage) -> None:
     device, gone = SoundDevice("kitchen"), []
     device.open(24_000, lambda samples: b"ab" * samples, lambda: gone.append(True))
     [stream] = package.streams
@@ -76,7 +76,7 @@ def test_the_device_takes_samples_when_it_needs_them(package: SoundDevicePackage
     assert package.asked[1] == asked
 
 
-def test_closing_is_silence_at_once_and_twice_is_harmless(package: SoundDevicePackage) -> None:
+def test_close_stops_at_once_and_is_idempotent(package: SoundDevicePackage) -> None:
     device = SoundDevice()
     device.close()
     device.open(24_000, bytes, lambda: None)
@@ -85,7 +85,7 @@ def test_closing_is_silence_at_once_and_twice_is_harmless(package: SoundDevicePa
     assert package.streams[0].done == ["start", "abort", "close"]
 
 
-def test_a_device_that_is_in_use_says_so_and_is_let_go(package: SoundDevicePackage) -> None:
+def test_busy_device_is_reported_and_released(package: SoundDevicePackage) -> None:
     package.fault = "start"
     with pytest.raises(NoSound, match=r"cannot open the audio device \(the device is in use\): write a file instead"):
         SoundDevice().open(24_000, bytes, lambda: None)
@@ -95,19 +95,19 @@ def test_a_device_that_is_in_use_says_so_and_is_let_go(package: SoundDevicePacka
 @pytest.mark.parametrize(
     ("fault", "advice"), [("none", "Error querying device -1"), ("unknown", "No output device matching 'kitchen'")]
 )
-def test_where_there_is_no_device_a_file_is_offered(package: SoundDevicePackage, fault: str, advice: str) -> None:
+def test_missing_device_suggests_a_file(package: SoundDevicePackage, fault: str, advice: str) -> None:
     package.fault = fault
     with pytest.raises(NoSound, match=rf"no audio device \({advice}\): write a file instead, with -o"):
         SoundDevice("kitchen")
 
 
-def test_without_the_package_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(NoSound, match="pip install sounddevice"):
         SoundDevice()
 
 
-def test_without_the_library_under_it_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_portaudio_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     class Finder:
         def find_spec(self, name: str, *_: object) -> None:
             if name == "sounddevice":

@@ -8,7 +8,7 @@ class Clock:
         return self.now_s
 
 
-def test_first_audio_counts_from_the_text_that_completed_the_first_segment() -> None:
+def test_first_audio_is_measured_from_the_end_of_the_first_segment() -> None:
     clock = Clock()
     watch = Stopwatch(clock)
     for at_s, text in [(100.0, "Hello "), (101.0, "there."), (102.0, " And more")]:
@@ -26,7 +26,7 @@ def test_first_audio_counts_from_the_text_that_completed_the_first_segment() -> 
     assert watch.summary() == "0.16 s of speech, first audio after 1500 ms, all of it in 3.00 s (0.1 x real time)"
 
 
-def test_nothing_is_made_up_when_there_was_no_speech() -> None:
+def test_no_speech_gives_no_times() -> None:
     watch = Stopwatch(Clock())
     watch.segment(5)
     watch.sent("Hello")
@@ -34,7 +34,7 @@ def test_nothing_is_made_up_when_there_was_no_speech() -> None:
     assert watch.summary() == "0.00 s of speech"
 
 
-def test_a_segment_that_ends_beyond_what_was_sent_counts_from_the_last_text() -> None:
+def test_segment_beyond_the_sent_text_counts_from_the_last_text() -> None:
     clock = Clock()
     watch = Stopwatch(clock)
     watch.sent("3")

@@ -1,4 +1,4 @@
-"""The shell, on a real socket: the same names, the same exceptions. What they do is tested where it is done."""
+"""`sayline.sync` on a real socket: the same names and exceptions as the asynchronous API."""
 
 import asyncio
 import inspect
@@ -48,7 +48,7 @@ def scripted() -> Iterator[ScriptedServer]:
         yield server
 
 
-def test_text_goes_in_and_frames_come_out(scripted: ScriptedServer) -> None:
+def test_pushed_text_yields_frames(scripted: ScriptedServer) -> None:
     with sayline.sync.connect(scripted.url) as server, server.context("angus", format="pcm") as speech:
         frames = list(speech.say(word for word in ["Hel", "lo the", "re."]))
     assert [frame.pcm for frame in frames] == [TONE, TONE]
@@ -57,7 +57,7 @@ def test_text_goes_in_and_frames_come_out(scripted: ScriptedServer) -> None:
     assert (server.ready.model, server.url) == ("tone", scripted.url)
 
 
-def test_speech_comes_while_the_text_is_still_being_written(scripted: ScriptedServer) -> None:
+def test_speech_arrives_while_text_is_being_written(scripted: ScriptedServer) -> None:
     heard = threading.Event()
 
     def written() -> Iterator[str]:
@@ -73,7 +73,7 @@ def test_speech_comes_while_the_text_is_still_being_written(scripted: ScriptedSe
     assert count == 5
 
 
-def test_by_hand_there_are_events(scripted: ScriptedServer) -> None:
+def test_push_and_end_yield_events(scripted: ScriptedServer) -> None:
     with sayline.sync.connect(scripted.url) as server, server.context() as speech:
         speech.push("one two. ")
         speech.flush("all")
@@ -88,7 +88,7 @@ def test_by_hand_there_are_events(scripted: ScriptedServer) -> None:
         assert speech.place is None
 
 
-def test_several_threads_may_speak_at_once(scripted: ScriptedServer) -> None:
+def test_threads_may_speak_concurrently(scripted: ScriptedServer) -> None:
     with sayline.sync.connect(scripted.url) as server:
 
         def speak(words: int) -> int:
@@ -99,7 +99,7 @@ def test_several_threads_may_speak_at_once(scripted: ScriptedServer) -> None:
             assert list(threads.map(speak, [5, 1, 30, 2])) == [5, 1, 30, 2]
 
 
-def test_exceptions_are_the_same(scripted: ScriptedServer, unused_tcp_port: int) -> None:
+def test_exceptions_are_those_of_the_async_api(scripted: ScriptedServer, unused_tcp_port: int) -> None:
     with (
         pytest.raises(sayline.Refused, match="no server at"),
         sayline.sync.connect(f"ws://127.0.0.1:{unused_tcp_port}"),
@@ -115,7 +115,7 @@ def test_exceptions_are_the_same(scripted: ScriptedServer, unused_tcp_port: int)
     assert not [thread for thread in threading.enumerate() if thread.name == "sayline"]
 
 
-def test_a_player_plays(scripted: ScriptedServer) -> None:
+def test_sync_player_plays(scripted: ScriptedServer) -> None:
     device = FakeDevice()
     playing = threading.Event()
 
@@ -150,13 +150,13 @@ def test_a_player_plays(scripted: ScriptedServer) -> None:
         (sayline.sync.Player, sayline.Player),
     ],
 )
-def test_nothing_is_missing(shell: type, meant: type) -> None:
+def test_sync_api_has_every_public_name(shell: type, meant: type) -> None:
     for_the_session = {"last_seq", "on_connection_lost", "on_sending", "receive"}
     names = {name for name in vars(meant) if not name.startswith("_")} - for_the_session
     assert names <= set(vars(shell))
 
 
-def test_arguments_are_the_same() -> None:
+def test_sync_api_has_the_same_signatures() -> None:
     def named(function: Callable[..., Any]) -> list[str]:
         return list(inspect.signature(function).parameters)
 

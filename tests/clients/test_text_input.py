@@ -12,7 +12,7 @@ async def read_all(text: TextInput) -> str:
     return "".join([piece async for piece in text])
 
 
-async def test_a_plain_file_is_read_to_its_end(tmp_path: Path) -> None:
+async def test_regular_file_is_read_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "text"
     written = "Grüße, 世界! " * PIECE_BYTES
     path.write_text(written, "utf-8")
@@ -20,7 +20,7 @@ async def test_a_plain_file_is_read_to_its_end(tmp_path: Path) -> None:
         assert await read_all(TextInput(file.fileno())) == written
 
 
-async def test_a_pipe_gives_each_piece_as_it_comes() -> None:
+async def test_pipe_yields_pieces_as_they_arrive() -> None:
     reading, writing = os.pipe()
     pieces = aiter(TextInput(reading))
     for written in ("one", " tw", "o"):
@@ -31,7 +31,7 @@ async def test_a_pipe_gives_each_piece_as_it_comes() -> None:
     os.close(reading)
 
 
-async def test_a_terminal_gives_each_line_and_ends_with_ctrl_d() -> None:
+async def test_terminal_yields_lines_until_ctrl_d() -> None:
     keyboard, terminal = pty.openpty()
     pieces = aiter(TextInput(terminal))
     os.write(keyboard, b"hello there\n")
@@ -43,7 +43,7 @@ async def test_a_terminal_gives_each_line_and_ends_with_ctrl_d() -> None:
     os.close(terminal)
 
 
-async def test_a_character_may_come_in_two_pieces() -> None:
+async def test_character_may_be_split_between_reads() -> None:
     reading, writing = os.pipe()
     text = TextInput(reading)
     pieces = aiter(text)
@@ -67,9 +67,7 @@ async def test_a_character_may_come_in_two_pieces() -> None:
         (b"", "", 0),
     ],
 )
-async def test_bytes_that_are_not_utf8_are_left_out_and_counted(
-    tmp_path: Path, written: bytes, text: str, damaged: int
-) -> None:
+async def test_invalid_utf8_is_skipped_and_counted(tmp_path: Path, written: bytes, text: str, damaged: int) -> None:
     path = tmp_path / "text"
     path.write_bytes(written)
     with path.open("rb") as file:
@@ -78,7 +76,7 @@ async def test_bytes_that_are_not_utf8_are_left_out_and_counted(
         assert source.damaged_places == damaged
 
 
-async def test_a_descriptor_that_cannot_be_read_says_so() -> None:
+async def test_unreadable_descriptor_raises() -> None:
     reading, writing = os.pipe()
     with pytest.raises(OSError, match="Bad file descriptor"):
         await read_all(TextInput(writing))
@@ -86,7 +84,7 @@ async def test_a_descriptor_that_cannot_be_read_says_so() -> None:
     os.close(writing)
 
 
-async def test_what_nobody_takes_is_not_read_ahead_without_end() -> None:
+async def test_read_ahead_is_bounded() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     pieces = aiter(TextInput(reading))

@@ -1,4 +1,4 @@
-"""With stand-ins of the SDKs' types; with the real ones in tests/agents/test_streams.py."""
+"""`text_of` with fakes of the SDKs' types; the real ones are used in tests/agents/test_streams.py."""
 
 import asyncio
 import threading
@@ -69,24 +69,24 @@ async def asynchronous(items: list[Any]) -> AsyncIterator[Any]:
 
 
 @pytest.mark.parametrize("items", STREAMS.values(), ids=STREAMS)
-async def test_the_text_of_a_stream_is_what_is_to_be_spoken(items: list[Any]) -> None:
+async def test_only_spoken_text_is_extracted(items: list[Any]) -> None:
     assert "".join(await all_of(asynchronous(items))) == "Hello there."
     assert "".join(await all_of(iter(items))) == "Hello there."
     assert "".join(await all_of(items)) == "Hello there."
 
 
-async def test_a_string_is_its_own_text() -> None:
+async def test_string_is_yielded_as_is() -> None:
     assert await all_of("Hello there.") == ["Hello there."]
 
 
-async def test_what_is_not_awaited_yet_is_awaited() -> None:
+async def test_awaitable_is_awaited() -> None:
     async def create() -> AsyncIterator[Any]:
         return asynchronous(STREAMS["Anthropic's"])
 
     assert await all_of(create()) == ["Hello ", "there."]
 
 
-async def test_what_is_not_entered_yet_is_entered_and_left() -> None:
+async def test_context_manager_is_entered_and_left() -> None:
     left = []
 
     @asynccontextmanager
@@ -121,7 +121,7 @@ class Stream:
         self.closed.set()
 
 
-async def test_who_stops_early_closes_the_stream() -> None:
+async def test_stopping_early_closes_the_stream() -> None:
     stream = Stream()
     async with aclosing(text_of(stream)) as pieces:
         assert await anext(pieces) == "Hello "
@@ -131,7 +131,7 @@ async def test_who_stops_early_closes_the_stream() -> None:
     assert not whole.closed.is_set()
 
 
-async def test_what_closes_without_a_coroutine_is_closed_too() -> None:
+async def test_synchronous_close_is_called() -> None:
     class Plain(Stream):
         def close(self) -> None:  # type: ignore[override]
             self.closed.set()
@@ -142,7 +142,7 @@ async def test_what_closes_without_a_coroutine_is_closed_too() -> None:
     assert stream.closed.is_set()
 
 
-async def test_what_cannot_be_closed_is_let_go() -> None:
+async def test_iterable_without_close_is_dropped() -> None:
     class Bare:
         def __aiter__(self) -> "Bare":
             return self
@@ -165,6 +165,6 @@ async def test_what_cannot_be_closed_is_let_go() -> None:
         ([None], "not NoneType"),
     ],
 )
-async def test_what_is_no_text_says_so(stream: Any, advice: str) -> None:
+async def test_unknown_items_raise_type_error(stream: Any, advice: str) -> None:
     with pytest.raises(TypeError, match=advice):
         await all_of(stream)

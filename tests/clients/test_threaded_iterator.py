@@ -31,16 +31,16 @@ class Endless:
         self.closed.set()
 
 
-async def test_everything_comes_in_order() -> None:
+async def test_items_arrive_in_order() -> None:
     assert [number async for number in ThreadedIterator(numbers(1000))] == list(range(1000))
 
 
-async def test_nothing_comes_of_nothing() -> None:
+async def test_empty_iterable_yields_nothing() -> None:
     nothing: list[int] = []
     assert [number async for number in ThreadedIterator(nothing)] == []
 
 
-async def test_while_it_waits_the_loop_goes_on() -> None:
+async def test_waiting_does_not_block_the_loop() -> None:
     asked, answered = threading.Event(), threading.Event()
 
     def blocking() -> Iterator[str]:
@@ -58,7 +58,7 @@ async def test_while_it_waits_the_loop_goes_on() -> None:
         assert [item async for item in ThreadedIterator(blocking())] == ["here"]
 
 
-async def test_an_exception_comes_behind_what_came_before() -> None:
+async def test_exception_follows_the_items_before_it() -> None:
     def broken() -> Iterator[int]:
         yield 1
         raise ZeroDivisionError
@@ -69,7 +69,7 @@ async def test_an_exception_comes_behind_what_came_before() -> None:
         await anext(items)
 
 
-async def test_who_stops_early_closes_it() -> None:
+async def test_stopping_early_closes_the_iterable() -> None:
     endless = Endless()
     async with aclosing(ThreadedIterator(endless).items()) as items:
         assert await anext(items) == 1
@@ -77,12 +77,12 @@ async def test_who_stops_early_closes_it() -> None:
     assert endless.given <= threaded_iterator.MAX_AHEAD + 3
 
 
-async def test_what_cannot_be_closed_is_let_go() -> None:
+async def test_iterable_without_close_is_dropped() -> None:
     async with aclosing(ThreadedIterator(iter(range(1000))).items()) as items:
         assert await anext(items) == 0
 
 
-async def test_what_is_read_to_its_end_is_nobody_elses_to_close() -> None:
+async def test_exhausted_iterable_is_not_closed() -> None:
     class Short(Endless):
         def __iter__(self) -> Iterator[int]:
             yield 1
@@ -92,13 +92,13 @@ async def test_what_is_read_to_its_end_is_nobody_elses_to_close() -> None:
     assert not short.closed.is_set()
 
 
-async def test_the_thread_has_the_context_of_who_reads() -> None:
+async def test_thread_inherits_the_context_variables() -> None:
     trace = contextvars.ContextVar("trace", default="none")
     trace.set("mine")
     assert [item async for item in ThreadedIterator(trace.get() for _ in range(1))] == ["mine"]
 
 
-def test_a_loop_that_is_closed_ends_the_reading() -> None:
+def test_closed_loop_ends_reading() -> None:
     loop = asyncio.new_event_loop()
     loop.close()
     numbers = iter(range(3))
@@ -106,7 +106,7 @@ def test_a_loop_that_is_closed_ends_the_reading() -> None:
     assert list(numbers) == [1, 2]
 
 
-def test_a_loop_that_is_closed_ends_the_thread() -> None:
+def test_closed_loop_ends_the_thread() -> None:
     go_on, over = threading.Event(), threading.Event()
 
     def items() -> Iterator[int]:

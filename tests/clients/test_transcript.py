@@ -19,33 +19,33 @@ def told(text: str) -> Transcript:
     return transcript
 
 
-def test_a_word_of_which_half_was_heard_was_heard() -> None:
+def test_half_played_word_counts_as_heard() -> None:
     transcript = told("Grüße an alle 🙂 Welt.")
     assert transcript.split_heard(149) == (5, "Grüße", " an alle 🙂 Welt.")
     assert transcript.split_heard(150) == (8, "Grüße an", " alle 🙂 Welt.")
     assert transcript.split_heard(0) == (0, "", "Grüße an alle 🙂 Welt.")
 
 
-def test_the_true_end_of_a_word_counts() -> None:
+def test_exact_word_end_is_used() -> None:
     transcript = told("one two")
     transcript.set_word_end(400)
     assert transcript.split_heard(249) == (3, "one", " two")
     assert transcript.split_heard(250) == (7, "one two", "")
 
 
-def test_an_end_without_a_word_is_left_aside() -> None:
+def test_word_end_without_a_word_is_ignored() -> None:
     transcript = Transcript()
     transcript.set_word_end(100)
     assert transcript.split_heard(100) == (0, "", "")
 
 
-def test_text_without_a_word_so_far_was_not_heard() -> None:
+def test_text_without_words_is_unheard() -> None:
     transcript = told("One.")
     transcript.add(" And more")
     assert transcript.split_heard(float("inf")) == (4, "One.", " And more")
 
 
-def test_of_long_speech_the_end_is_kept() -> None:
+def test_only_recent_text_is_kept() -> None:
     text = "word " * 20_000
     chars, heard, unheard = told(text).split_heard(float("inf"))
     assert chars == len(text) - 1

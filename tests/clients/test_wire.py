@@ -30,14 +30,14 @@ def as_message(content: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("entry", GOLDEN["server"], ids=lambda entry: entry["name"])
 @pytest.mark.parametrize("encoding", Encoding)
-def test_what_the_server_says_is_understood(entry: dict[str, Any], encoding: Encoding) -> None:
+def test_server_messages_match_the_golden_file(entry: dict[str, Any], encoding: Encoding) -> None:
     frame = entry["json" if encoding is Encoding.JSON else "msgpack"]
     assert wire.decode(frame, encoding) == as_message(entry["message"])
 
 
 @pytest.mark.parametrize("entry", GOLDEN["client"], ids=lambda entry: entry["name"])
 @pytest.mark.parametrize("encoding", Encoding)
-def test_what_the_client_says_is_what_the_golden_file_holds(entry: dict[str, Any], encoding: Encoding) -> None:
+def test_client_messages_match_the_golden_file(entry: dict[str, Any], encoding: Encoding) -> None:
     message = as_message(entry["message"])
     ours = wire.encode(message, encoding)
     read = json.loads if encoding is Encoding.JSON else msgpack.unpackb
@@ -46,13 +46,13 @@ def test_what_the_client_says_is_what_the_golden_file_holds(entry: dict[str, Any
     assert read(ours) == {name: value for name, value in golden_content.items() if name in known}
 
 
-def test_the_golden_file_has_every_message_type() -> None:
+def test_golden_file_covers_every_message_type() -> None:
     assert {entry["message"]["type"] for entry in GOLDEN["client"]} == set(CLIENT_TYPES)
     assert {entry["message"]["type"] for entry in GOLDEN["server"]} == set(wire.SERVER_TYPES)
 
 
 @given(context_id=NAMES, seq=st.integers(0, 2**32 - 1), start_sample=st.integers(0, 2**63 - 1), data=st.binary())
-def test_audio_comes_through_in_both_encodings(context_id: str, seq: int, start_sample: int, data: bytes) -> None:
+def test_audio_round_trips_in_both_encodings(context_id: str, seq: int, start_sample: int, data: bytes) -> None:
     audio = messages.Audio(context_id, seq, start_sample, data)
     name = context_id.encode()
     frame = struct.pack(">BBHIQ", 1, len(name), 0, seq, start_sample) + name + data
@@ -74,7 +74,7 @@ def test_audio_comes_through_in_both_encodings(context_id: str, seq: int, start_
         messages.Error, NAMES, st.text(), st.booleans(), st.none() | NAMES, st.none() | NUMBERS, st.none() | COUNTS
     )
 )
-def test_a_message_comes_through_in_both_encodings(message: Any) -> None:
+def test_messages_round_trip_in_both_encodings(message: Any) -> None:
     content = {"type": wire.type_name(type(message)), **dataclasses.asdict(message)}
     assert wire.decode(json.dumps(content), Encoding.JSON) == message
     try:
@@ -87,13 +87,13 @@ def test_a_message_comes_through_in_both_encodings(message: Any) -> None:
 @given(text=st.text(alphabet=st.characters()), encoding=st.sampled_from(Encoding))
 @example(text="half \ud83d of one", encoding=Encoding.MSGPACK)
 @example(text="half \ud83d of one", encoding=Encoding.JSON)
-def test_text_arrives_without_lone_surrogates(text: str, encoding: Encoding) -> None:
+def test_lone_surrogates_are_removed(text: str, encoding: Encoding) -> None:
     frame = wire.encode(messages.Text("a", text), encoding)
     content = json.loads(frame.encode("utf-8")) if isinstance(frame, str) else msgpack.unpackb(frame)
     assert content["text"] == "".join(c for c in text if not 0xD800 <= ord(c) < 0xE000)
 
 
-def test_what_is_left_to_the_server_is_left_out() -> None:
+def test_none_fields_are_omitted() -> None:
     assert json.loads(wire.encode(messages.Start("a"), Encoding.JSON)) == {"type": "start", "context_id": "a"}
     assert json.loads(wire.encode(messages.Start("a", seed=0), Encoding.JSON))["seed"] == 0
 
@@ -130,7 +130,7 @@ def test_what_is_left_to_the_server_is_left_out() -> None:
     encoding=Encoding.MSGPACK,
 )
 @example(frame="text", encoding=Encoding.MSGPACK)
-def test_a_damaged_frame_is_a_protocol_error_or_an_unknown_kind(frame: str | bytes, encoding: Encoding) -> None:
+def test_malformed_frame_is_a_protocol_error_or_unknown(frame: str | bytes, encoding: Encoding) -> None:
     try:
         message = wire.decode(frame, encoding)
     except ProtocolError:
@@ -139,7 +139,7 @@ def test_a_damaged_frame_is_a_protocol_error_or_an_unknown_kind(frame: str | byt
 
 
 @pytest.mark.parametrize("entry", GOLDEN["server"], ids=lambda entry: entry["name"])
-def test_a_message_without_one_of_its_fields_is_a_protocol_error(entry: dict[str, Any]) -> None:
+def test_missing_field_is_a_protocol_error(entry: dict[str, Any]) -> None:
     of_error = {"context_id", "retry_after_ms", "seq"}
     optional = {"error": of_error, "flushed": {"id"}}.get(entry["message"]["type"], set())
     for missing in set(entry["message"]) - optional - {"type"}:
@@ -148,7 +148,7 @@ def test_a_message_without_one_of_its_fields_is_a_protocol_error(entry: dict[str
             wire.decode(msgpack.packb(content), Encoding.MSGPACK)
 
 
-def test_fields_and_types_of_a_later_server_do_no_harm() -> None:
+def test_unknown_fields_and_types_are_ignored() -> None:
     more = {"type": "done", "context_id": "a", "seq": 3, "duration_ms": 80, "words": [1, None]}
     assert wire.decode(json.dumps(more), Encoding.JSON) == messages.Done("a", 3, 80)
     viseme = {"type": "viseme", "context_id": "a", "seq": 4, "shape": "o"}

@@ -1,4 +1,4 @@
-"""Every client and our own server, over a line that is cut. The model is fake, the sockets are real."""
+"""Every client with the real server (and a fake model) over a proxy that cuts connections."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -58,7 +58,7 @@ async def speak(client: NodeClient | PythonClient, url: str) -> list[dict[str, A
 
 
 @pytest.mark.parametrize("cuts", [IN_MESSAGES, BETWEEN_THEM], ids=["in messages", "between them"])
-async def test_a_cut_line_changes_nothing_in_what_is_heard(
+async def test_lost_connections_do_not_change_the_audio(
     address: str, client: NodeClient | PythonClient, cuts: list[Cut]
 ) -> None:
     line = CutLine(address, cuts)
@@ -74,7 +74,7 @@ async def test_a_cut_line_changes_nothing_in_what_is_heard(
     assert [TEXT[word["start_char"] : word["end_char"]] for word in words] == TEXT.split()
 
 
-async def test_what_was_heard_and_what_was_not_are_the_text(address: str, client: NodeClient | PythonClient) -> None:
+async def test_heard_and_unheard_text_add_up(address: str, client: NodeClient | PythonClient) -> None:
     await client.do("client", "connect", {"url": f"ws://{address}"})
     await client.do("a", "start", {"max_lead_ms": 60_000})
     await client.do("a", "push", TEXT)

@@ -1,4 +1,4 @@
-"""What the scripted server says instead of words: a steady tone, without a click where its frames meet."""
+"""The audio of the scripted server: a continuous tone."""
 
 import functools
 import math

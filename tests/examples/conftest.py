@@ -1,4 +1,4 @@
-"""The examples are programs, which lie beside each other. The browser is that of the page's tests."""
+"""Make the example programs importable; share the browser fixtures of the page's tests."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.scripted import ScriptedServer
-from tests.web.conftest import browser, page, playwright  # noqa: F401
+from tests.web.conftest import browsers, page  # noqa: F401
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "clients/examples"))
 

@@ -1,4 +1,4 @@
-"""Both ends of a call as they are started; a scripted server over a real socket."""
+"""Both ends of a call, started as programs; a scripted server on a real socket."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ from tests.clients.scripted import ScriptedServer
 FOLDER = Path(__file__).parents[2] / "clients/examples"
 
 
-async def test_the_caller_hears_the_telephone_and_interrupts_it(scripted: ScriptedServer, tmp_path: Path) -> None:
+async def test_caller_receives_speech_and_interrupts_it(scripted: ScriptedServer, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     answering = await start("telephone.py", "--server", scripted.url, "--port", str(port))

@@ -1,4 +1,4 @@
-"""The program as it is started, and its parts where that cannot be seen from outside."""
+"""The example program as a process, and its parts."""
 
 import asyncio
 import importlib.util
@@ -64,7 +64,7 @@ async def run(*arguments: str, **environment: str) -> tuple[int | None, str, str
     return program.returncode, out.decode(), err.decode()
 
 
-async def test_without_an_llm_a_stand_in_is_spoken_token_by_token(scripted: ScriptedServer, tmp_path: Path) -> None:
+async def test_stand_in_text_is_spoken_without_an_llm(scripted: ScriptedServer, tmp_path: Path) -> None:
     path = tmp_path / "answer.wav"
     code, out, err = await run("Why?", "--server", scripted.url, "--voice", "angus", "-o", str(path))
     assert (code, err) == (0, "")
@@ -82,7 +82,7 @@ async def test_without_an_llm_a_stand_in_is_spoken_token_by_token(scripted: Scri
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("openai"), reason="openai is where the agents are: tests/agents")
-async def test_an_llm_is_asked_and_its_answer_spoken(scripted: ScriptedServer, llm: str, tmp_path: Path) -> None:
+async def test_llm_answer_is_spoken(scripted: ScriptedServer, llm: str, tmp_path: Path) -> None:
     path = tmp_path / "answer.wav"
     code, out, err = await run("Why?", "--server", scripted.url, "-o", str(path), OPENAI_BASE_URL=llm)
     assert (code, err) == (0, "")
@@ -90,14 +90,14 @@ async def test_an_llm_is_asked_and_its_answer_spoken(scripted: ScriptedServer, l
     assert out.split() == scripted.texts().split()
 
 
-async def test_a_server_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
+async def test_missing_server_is_reported_in_one_line(tmp_path: Path) -> None:
     code, _, err = await run("--server", "ws://127.0.0.1:9", "-o", str(tmp_path / "answer.wav"))
     assert code == 1
     assert err.startswith("llm_speaks: no server at ws://127.0.0.1:9")
     assert len(err.splitlines()) == 1
 
 
-async def test_ctrl_c_tells_what_was_heard(
+async def test_ctrl_c_prints_the_heard_text(
     scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     device = FakeDevice(latency_ms=0.0)

@@ -1,13 +1,14 @@
-"""The page of 30 lines as it is served by `python -m http.server`, in real Chromium."""
+"""The example page, served by `python -m http.server`, in Chromium."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.clients.scripted import ScriptedServer
 
@@ -46,11 +47,18 @@ def site() -> Iterator[str]:
         thread.join()
 
 
-def test_it_has_30_lines() -> None:
+@pytest_asyncio.fixture(loop_scope="session")
+async def scripted() -> AsyncIterator[ScriptedServer]:
+    async with ScriptedServer() as server:
+        yield server
+
+
+def test_page_has_30_lines() -> None:
     assert len((ROOT / PAGE).read_text().splitlines()) <= 30
 
 
-async def test_it_says_what_is_typed(site: str, page: Any, scripted: ScriptedServer) -> None:
+@pytest.mark.asyncio(loop_scope="session")  # that of the shared browser
+async def test_page_speaks_the_typed_text(site: str, page: Any, scripted: ScriptedServer) -> None:
     await page.add_init_script(LOUDEST)
     await page.goto(f"{site}/{PAGE}?server={scripted.url}")
     await page.get_by_label("Say").fill("One two three. Four five six seven eight.")
@@ -60,7 +68,8 @@ async def test_it_says_what_is_typed(site: str, page: Any, scripted: ScriptedSer
     assert await page.evaluate("window.loudest") > 0.1
 
 
-async def test_stop_tells_what_was_heard(site: str, page: Any, scripted: ScriptedServer) -> None:
+@pytest.mark.asyncio(loop_scope="session")  # that of the shared browser
+async def test_stop_shows_the_heard_text(site: str, page: Any, scripted: ScriptedServer) -> None:
     text = "One two three. " * 100
     await page.add_init_script(LOUDEST)
     await page.goto(f"{site}/{PAGE}?server={scripted.url}")
@@ -75,7 +84,8 @@ async def test_stop_tells_what_was_heard(site: str, page: Any, scripted: Scripte
     assert len(heard) < len(text) / 2
 
 
-async def test_a_server_that_is_not_there_is_told(site: str, page: Any) -> None:
+@pytest.mark.asyncio(loop_scope="session")  # that of the shared browser
+async def test_missing_server_is_shown(site: str, page: Any) -> None:
     await page.goto(f"{site}/{PAGE}?server=ws://127.0.0.1:9")
     await page.get_by_role("button", name="Speak").click()
     await page.get_by_text("ws://127.0.0.1:9").wait_for()

@@ -1,4 +1,4 @@
-"""A carrier's side of a call, played by hand; a scripted server over a real socket."""
+"""A carrier's side of a call, driven by the test; a scripted server on a real socket."""
 
 import asyncio
 import base64
@@ -91,7 +91,7 @@ async def caller(scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> A
         yield made
 
 
-async def test_the_caller_hears_the_story_in_packets_of_20_ms(caller: Caller) -> None:
+async def test_story_arrives_in_packets_of_20_ms(caller: Caller) -> None:
     sound = b""
     marks: list[str] = []
     while len(marks) < 6:
@@ -106,7 +106,7 @@ async def test_the_caller_hears_the_story_in_packets_of_20_ms(caller: Caller) ->
     assert marks == [f"speech-1 {FRAME_MS * n:.1f}" for n in range(1, 7)]
 
 
-async def test_a_key_silences_it_and_it_knows_what_was_heard(caller: Caller, scripted: ScriptedServer) -> None:
+async def test_dtmf_interrupts_and_the_heard_text_is_known(caller: Caller, scripted: ScriptedServer) -> None:
     marks = [(await caller.until("mark"))[-1] for _ in range(6)]
     for mark in marks[:3]:
         await caller.send("mark", mark=mark["mark"])
@@ -118,7 +118,7 @@ async def test_a_key_silences_it_and_it_knows_what_was_heard(caller: Caller, scr
     assert scripted.texts("speech-2").startswith("You heard me say: One two three. And now")
 
 
-async def test_a_voice_silences_it_too(caller: Caller) -> None:
+async def test_speech_interrupts(caller: Caller) -> None:
     await caller.until("mark")
     loud = mu_law.Mouth(24_000).say(TONE)[160:320]
     for _ in range(mu_law.VOICE_PACKETS):
@@ -126,7 +126,7 @@ async def test_a_voice_silences_it_too(caller: Caller) -> None:
     await caller.until("clear")
 
 
-async def test_speech_that_is_cut_is_cancelled_at_the_server_where_it_was(scripted: ScriptedServer) -> None:
+async def test_interrupted_speech_is_cancelled_at_the_playback_position(scripted: ScriptedServer) -> None:
     async with saying(scripted, unfinished()) as (caller, saying_it):
         await caller.send("mark", mark=(await caller.until("mark"))[-1]["mark"])
         await caller.send("dtmf", dtmf={"digit": "1"})
@@ -135,7 +135,7 @@ async def test_speech_that_is_cut_is_cancelled_at_the_server_where_it_was(script
     assert (heard.heard_text, heard.unheard_text) == ("One", " two three. Four")
 
 
-async def test_the_server_is_told_about_once_a_second_what_was_heard(
+async def test_playback_position_is_acked_about_once_a_second(
     scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(telephone, "ACK_MS", 2 * FRAME_MS)
@@ -147,9 +147,7 @@ async def test_the_server_is_told_about_once_a_second_what_was_heard(
     assert [message["played_ms"] for message in scripted.received if message["type"] == "ack"] == [2 * FRAME_MS]
 
 
-async def test_what_was_heard_whole_is_said_again_when_the_caller_wants_it(
-    caller: Caller, scripted: ScriptedServer
-) -> None:
+async def test_completed_story_can_be_repeated(caller: Caller, scripted: ScriptedServer) -> None:
     for _ in range(6):
         await caller.send("mark", mark=(await caller.until("mark"))[-1]["mark"])
     await scripted.until_last("end")
@@ -158,14 +156,14 @@ async def test_what_was_heard_whole_is_said_again_when_the_caller_wants_it(
     await scripted.until(lambda received: scripted.texts("speech-2") != "")
 
 
-async def test_who_hangs_up_leaves_no_speech_behind(caller: Caller, scripted: ScriptedServer) -> None:
+async def test_hang_up_cancels_the_speech(caller: Caller, scripted: ScriptedServer) -> None:
     await caller.until("mark")
     await caller.send("stop")
     await asyncio.wait_for(scripted.connections[0].wait_closed(), WAIT_S)
     assert scripted.connections[0].close_code == 1000
 
 
-async def test_a_server_that_fails_ends_the_call_in_words(
+async def test_server_failure_ends_the_call_with_a_message(
     caller: Caller, scripted: ScriptedServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await caller.until("mark")

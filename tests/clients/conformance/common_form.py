@@ -1,4 +1,4 @@
-"""One line for each thing that a client reports or a server hears, whatever the client is written in."""
+"""The common text form of what clients report and the server receives, independent of the client's language."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Plays a scenario: tells the client and the scripted server what to do, in turn, and compares what is reported."""
+"""Run a scenario: drive the client and the scripted server in turn, and compare their reports."""
 
 import asyncio
 import re

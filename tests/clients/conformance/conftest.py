@@ -1,4 +1,4 @@
-"""Every client that is led through the scenarios."""
+"""The clients that run the scenarios."""
 
 import random
 import shutil

@@ -1,4 +1,4 @@
-"""The JavaScript client in a process of its own: what it is told goes in line by line, and so come its answers."""
+"""The JavaScript client in a process, driven line by line."""
 
 import asyncio
 import itertools

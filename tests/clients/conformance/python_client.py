@@ -1,4 +1,4 @@
-"""The Python client, told what to do line by line, as `client.mjs` tells the JavaScript one."""
+"""The Python client, driven line by line like the JavaScript one."""
 
 import asyncio
 import dataclasses

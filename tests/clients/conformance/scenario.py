@@ -1,4 +1,4 @@
-"""What a client is told to do, and what it has to report: read from `scenarios/*.txt`.
+"""Scenarios: what a client does and what it must report, read from `scenarios/*.txt`.
 
     # the name of a scenario
     a start {voice: angus}

@@ -1,4 +1,4 @@
-"""`sayline.sync`, told what to do as its namesake is: what blocks there is waited for in a thread here."""
+"""`sayline.sync`, driven like the asynchronous client; blocking calls run in a thread."""
 
 import queue
 import threading

@@ -1,4 +1,4 @@
-"""What is a message of the server, what is none, and what only a later server has: all clients say the same."""
+"""Valid, malformed and unknown server messages: all clients agree."""
 
 import json
 from collections.abc import Iterator

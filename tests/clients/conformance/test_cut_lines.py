@@ -1,4 +1,4 @@
-"""A line that is cut at every boundary of the protocol's messages changes nothing in what any client reports."""
+"""Cutting the connection at every message boundary does not change what any client reports."""
 
 import pytest
 

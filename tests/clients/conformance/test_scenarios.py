@@ -1,4 +1,4 @@
-"""All clients are led through the same scenarios by the same scripted server, and have to report the same."""
+"""All clients run the same scenarios against the same scripted server, and must report the same."""
 
 import pytest
 

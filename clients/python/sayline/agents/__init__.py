@@ -1,1 +1,1 @@
-"""Sayline as the voice of agent frameworks. Each module needs its framework: `sayline-client[pipecat]`, `[livekit]`."""
+"""Adapters for voice agent frameworks. Each module needs its framework: `sayline-client[pipecat]`, `[livekit]`."""

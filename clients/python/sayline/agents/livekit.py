@@ -4,11 +4,11 @@
     session = AgentSession(tts=voice, ...)
     voice.follow(session)
 
-Each answer of the agent is one context: tokens go in as the language model writes them, audio and timed words come out.
-With `follow`, an interruption cancels it where the listener was, and the chat context holds what was heard.
+Each answer of the agent is one context: tokens are sent as the LLM writes them; audio and timed words return.
+With `follow`, an interruption cancels the context at the playback position, and the chat context keeps what was heard.
 
-Sayline reads Markdown and emoji as a person would: `AgentSession(tts_text_transforms=[])` saves the wait for LiveKit's
-own filters.
+Sayline normalizes Markdown and emoji itself: `AgentSession(tts_text_transforms=[])` avoids the delay of LiveKit's
+filters.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ from sayline.agents.livekit_stream import SpeechStream
 from sayline.agents.reconnecting_session import ReconnectingSession
 from sayline.agents.speech import Speech
 
-PLAYBACK_REPORT_TIMEOUT_S = 1.0  # an output that was silenced says by then how much it had played
+PLAYBACK_REPORT_TIMEOUT_S = 1.0  # an interrupted output reports its position within this time
 
 
 class TTS(tts.TTS[Literal["heard"]]):
-    """The event `heard` tells, after an interruption, what was heard (`sayline.Cancelled`)."""
+    """LiveKit TTS. After an interruption the event `heard` carries what was heard (`sayline.Cancelled`)."""
 
     def __init__(
         self,
@@ -41,8 +41,8 @@ class TTS(tts.TTS[Literal["heard"]]):
         temperature: float | None = None,
         sample_rate_hz: int = 24_000,
     ) -> None:
-        """What is None is the server's choice. `language` is that of numbers and dates. `sample_rate_hz` is that of the
-        server's model, which LiveKit wants to know before there is a server.
+        """None means the server's default. `language` is that of text normalization. `sample_rate_hz` must be that of
+        the server's model; LiveKit needs it before the connection exists.
         """
         capabilities = tts.TTSCapabilities(streaming=True, aligned_transcript=True)
         super().__init__(capabilities=capabilities, sample_rate=sample_rate_hz, num_channels=1)
@@ -51,7 +51,7 @@ class TTS(tts.TTS[Literal["heard"]]):
         self.update_options(voice=voice, language=language, speed=speed, temperature=temperature)
         self._session: AgentSession[Any] | None = None
         self._output: AudioOutput | None = None
-        self._current: Speech | None = None  # whose audio came last
+        self._current: Speech | None = None  # the latest speech with audio
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
@@ -59,7 +59,7 @@ class TTS(tts.TTS[Literal["heard"]]):
         return "sayline"
 
     def update_options(self, **options: str | float | None) -> None:
-        """Of the next answers: `voice`, `language`, `speed`, `temperature`."""
+        """Set `voice`, `language`, `speed` or `temperature` for the next contexts."""
         self.options |= options
 
     def prewarm(self) -> None:
@@ -75,7 +75,7 @@ class TTS(tts.TTS[Literal["heard"]]):
         return SpeechStream(self, conn_options)
 
     def follow(self, session: AgentSession[Any]) -> None:
-        """Learn from this session's output how much was played of an answer that is interrupted."""
+        """Take the playback position of interrupted answers from this session's audio output."""
         self._session = session
 
     async def aclose(self) -> None:
@@ -83,13 +83,13 @@ class TTS(tts.TTS[Literal["heard"]]):
             task.cancel()
         await self.server.close()
 
-    # For its streams
+    # Called by its streams
 
     def set_current(self, speech: Speech) -> None:
         self._current = speech
 
     def abandon(self, speech: Speech) -> None:
-        """Nobody wants the rest of it."""
+        """Cancel speech that is no longer wanted."""
         self.run(self._cancel_unplayed(speech))
 
     def run(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -97,15 +97,13 @@ class TTS(tts.TTS[Literal["heard"]]):
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
-    # What follows
-
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # of the line: whoever speaks next meets it, too
+            task.exception()  # of the connection: the next context raises it too
 
     def _follow_output(self) -> None:
-        """A session gets its output when it starts, and may change it."""
+        """Follow the session's current output, which is set at its start and may change."""
         output = self._session.output.audio if self._session is not None else None
         if output is not self._output:
             if self._output is not None:
@@ -122,7 +120,7 @@ class TTS(tts.TTS[Literal["heard"]]):
             self.run(self._cancel(speech, played_ms))
 
     async def _cancel_unplayed(self, speech: Speech) -> None:
-        """An output that played some of it says so; where there is none, the server goes by the clock."""
+        """Cancel at the position that the output reports; without an output the server extrapolates."""
         if self._output is not None and self._current is speech:
             await asyncio.sleep(PLAYBACK_REPORT_TIMEOUT_S)
         if not speech.cancelled:

@@ -1,4 +1,4 @@
-"""One answer of a LiveKit agent: text as it is written becomes sound and timed words."""
+"""One answer of a LiveKit agent: streamed text becomes audio and timed words."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -15,7 +15,7 @@ from sayline.agents.speech import Speech
 if TYPE_CHECKING:
     from sayline.agents.livekit import TTS
 
-# HTTP's numbers for the server's error codes: LiveKit tries again what is not the caller's fault.
+# HTTP status for server error codes: LiveKit retries errors that are not the caller's.
 HTTP_STATUS: Mapping[str, int] = MappingProxyType(
     {
         "bad_text": 400,
@@ -81,7 +81,7 @@ class SpeechStream(tts.SynthesizeStream):
                 pass
 
     async def _first_text(self) -> str:
-        """Nothing is opened before there is something to say. Empty: there is not."""
+        """Wait for the first text that is not blank; an empty string means there is none."""
         text = ""
         async for piece in self._input_ch:
             text += piece if isinstance(piece, str) else ""
@@ -96,7 +96,7 @@ class SpeechStream(tts.SynthesizeStream):
         flush = False
         async for piece in self._input_ch:
             if not isinstance(piece, str):
-                flush = True  # before what follows; at the end nothing does
+                flush = True  # before the text that follows, if any
                 continue
             if flush:
                 flush = False
@@ -106,7 +106,7 @@ class SpeechStream(tts.SynthesizeStream):
 
 
 def api_error(error: sayline.SaylineError) -> APIError:
-    """As LiveKit knows errors: it tries again where that may help."""
+    """Map an error to LiveKit's classes, which decide about retries."""
     if isinstance(error, sayline.ContextFailed):
         return APIStatusError(str(error), status_code=HTTP_STATUS.get(error.code, INTERNAL_ERROR_STATUS))
     if isinstance(error, sayline.ConnectionLost | sayline.Refused):

@@ -2,8 +2,8 @@
 
     tts = SaylineTTSService(url="ws://127.0.0.1:8000", settings=SaylineTTSService.Settings(voice="clara"))
 
-Each turn of the assistant is one context: tokens go in as the language model writes them, audio and words come out, and
-an interruption cancels it where the listener was. Words enter the language model's context as they are heard.
+Each turn of the assistant is one context: tokens are sent as the LLM writes them, audio and words return, and
+an interruption cancels it at the playback position. Words enter the language model's context as they are heard.
 """
 
 import asyncio
@@ -33,14 +33,14 @@ import sayline
 from sayline.agents.playout import Playout
 from sayline.agents.reconnecting_session import ReconnectingSession
 
-IDLE_TIMEOUT_S = 600.0  # Pipecat gives up on a turn that is quiet for so long; the server tells when one is over
+IDLE_TIMEOUT_S = 600.0  # Pipecat ends a turn after this silence; the server signals the end itself
 
 
 @dataclass
 class Turn:
     """One turn of the assistant. Its text ends before its audio, unless the speech fails."""
 
-    speech: sayline.Context | None  # None: it failed
+    speech: sayline.Context | None  # None: failed
     reading: asyncio.Task[None] | None = None
     text_ended: bool = False
     audio_ended: bool = False
@@ -53,19 +53,19 @@ class Turn:
 
 @dataclass
 class SaylineTTSSettings(TTSSettings):
-    """Each may change between two turns; None leaves it to the server. `language` is that of numbers and dates."""
+    """May change between turns; None means the server's default. `language` is that of text normalization."""
 
     speed: float | NotGiven | None = field(default_factory=lambda: NOT_GIVEN)
     temperature: float | NotGiven | None = field(default_factory=lambda: NOT_GIVEN)
 
 
 class SaylineTTSService(TTSService):
-    """Takes what `TTSService` takes, too. The event `on_heard` tells, after an interruption, what was heard
+    """Accepts the arguments of `TTSService` too. After an interruption the event `on_heard` carries what was heard
     (`sayline.Cancelled`).
 
-    Tokens go to the server as they come. Pipecat adds words to the context once it has the end of their sentence, so
-    where a language model stalls within one, what was heard of that is missing there:
-    `text_aggregation_mode=TextAggregationMode.SENTENCE` waits for whole sentences instead.
+    Tokens are sent to the server as they arrive. Pipecat adds words to the context at the end of their sentence: if an LLM
+    stalls within a sentence, the part that was heard is missing there.
+    `text_aggregation_mode=TextAggregationMode.SENTENCE` waits for complete sentences instead.
     """
 
     Settings = SaylineTTSSettings
@@ -85,7 +85,7 @@ class SaylineTTSService(TTSService):
             chosen.apply_update(settings)
         super().__init__(
             text_aggregation_mode=text_aggregation_mode,
-            append_trailing_space=True,  # or sentences would come glued together
+            append_trailing_space=True,  # keeps sentences apart
             push_text_frames=False,
             push_start_frame=True,
             stop_frame_timeout_s=IDLE_TIMEOUT_S,
@@ -102,7 +102,7 @@ class SaylineTTSService(TTSService):
 
     @property
     def supports_processing_metrics(self) -> bool:
-        return False  # the audio comes after `run_tts` is over
+        return False  # audio arrives after `run_tts` has returned
 
     def language_to_service_language(self, language: Language) -> str:
         return str(language).split("-")[0]
@@ -140,7 +140,7 @@ class SaylineTTSService(TTSService):
             yield ErrorFrame(str(error), exception=error)
 
     async def flush_audio(self, context_id: str | None = None) -> None:
-        """The text of this turn is complete."""
+        """End the text of this turn."""
         turn = self._turns.get(context_id or "")
         if context_id is None or turn is None or turn.text_ended:
             return
@@ -148,7 +148,7 @@ class SaylineTTSService(TTSService):
         if turn.speech is not None:
             try:
                 await turn.speech.end()
-            except sayline.SaylineError as error:  # whoever reads is told the same
+            except sayline.SaylineError as error:  # raised to the reader too
                 logger.debug(f"{self}: {error}")
         await self._close_when_over(context_id, turn)
 
@@ -160,7 +160,7 @@ class SaylineTTSService(TTSService):
         if isinstance(frame, BotStartedSpeakingFrame):
             self._playout.begin()
         await super().process_frame(frame, direction)
-        if isinstance(frame, InterruptionFrame):  # and what Pipecat has, but not its listener
+        if isinstance(frame, InterruptionFrame):  # also turns that Pipecat has finished but the listener has not heard
             for context_id, turn in list(self._turns.items()):
                 if turn.interruptible and not self.audio_context_available(context_id):
                     self._interrupt(context_id)
@@ -171,8 +171,6 @@ class SaylineTTSService(TTSService):
         if isinstance(frame, TTSAudioRawFrame) and frame.context_id in self._turns:
             self._playout.give(frame.context_id, 1000 * frame.num_frames / frame.sample_rate)
             self._turns[frame.context_id].interruptible = frame.interruptible
-
-    # What follows
 
     async def _begin(self, context_id: str) -> Turn:
         for former_id, former in list(self._turns.items()):
@@ -204,7 +202,7 @@ class SaylineTTSService(TTSService):
         await self._close_when_over(context_id, turn)
 
     async def _close_when_over(self, context_id: str, turn: Turn) -> None:
-        """Pipecat goes on to the next turn once this one is closed; text that still comes would open it again."""
+        """Close the turn's audio context, so that Pipecat continues; text arriving later would reopen it."""
         if turn.over and self.audio_context_available(context_id):
             await self.append_to_audio_context(context_id, TTSStoppedFrame(context_id=context_id))
             await self.remove_audio_context(context_id)

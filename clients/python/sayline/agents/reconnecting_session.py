@@ -1,4 +1,4 @@
-"""The session that all speech of an agent goes over: there when it is needed, and again when it was lost."""
+"""The session that an agent's contexts share: opened on demand, and reopened when it was lost."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -10,7 +10,7 @@ from sayline.errors import ConnectionLost
 
 
 class ReconnectingSession:
-    """An agent that is silent for long finds its session closed, and must not notice."""
+    """Hides from an idle agent that the server has closed its session."""
 
     def __init__(self, url: str, api_key: str | None) -> None:
         self._url, self._api_key = url, api_key
@@ -19,14 +19,14 @@ class ReconnectingSession:
         self._connecting = asyncio.Lock()
 
     async def connect(self) -> Session:
-        """The session that there is, or a new one. Raises `Refused`."""
+        """Return the current session, or open a new one. Raises `Refused`."""
         async with self._connecting:
             if self._session is None:
                 self._session = await self._closing.enter_async_context(connect(self._url, self._api_key))
             return self._session
 
     async def open(self, **options: Any) -> Context:
-        """A context that is open; `wish` is what `Session.context` takes. Raises `Refused`, or `ConnectionLost`."""
+        """Return an open context with the `options` of `Session.context`. Raises `Refused`, `ConnectionLost`."""
         session = await self.connect()
         try:
             return await session.context(format="pcm", **options).__aenter__()
@@ -36,11 +36,11 @@ class ReconnectingSession:
             return await session.context(format="pcm", **options).__aenter__()
 
     async def close(self) -> None:
-        """Until somebody speaks again."""
+        """Close the session until the next context."""
         await self._close(self._session)
 
     async def _close(self, session: Session | None) -> None:
         async with self._connecting:
-            if session is self._session:  # not one that another has opened since
+            if session is self._session:  # not a session opened meanwhile
                 self._session = None
                 await self._closing.aclose()

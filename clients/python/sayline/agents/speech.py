@@ -1,4 +1,4 @@
-"""One context of an agent, and what was said in it, to the character. Knows no framework."""
+"""One context of an agent, with the text sent and the words received."""
 
 from sayline.context import Context
 from sayline.messages import Cancelled, Word
@@ -7,6 +7,8 @@ from sayline.wire import speakable
 
 
 class Speech:
+    """Tracks how much of the text has been reported as words."""
+
     def __init__(self, context: Context) -> None:
         self.context = context
         self.cancelled = False
@@ -15,19 +17,19 @@ class Speech:
         self._transcript = Transcript()
 
     def add(self, text: str) -> None:
-        """Text that is pushed."""
+        """Record text that is pushed."""
         self._text += speakable(text)
         self._transcript.add(speakable(text))
 
     def add_word(self, word: Word) -> str:
-        """A word, with what lies between it and the one before: with `rest` they make up the text."""
+        """Return a word with the text between it and the previous one; with `rest` they add up to the text."""
         self._transcript.add_word(word)
         text = self._text[self._reported_chars : word.end_char]
         self._reported_chars = max(self._reported_chars, word.end_char)
         return text
 
     def rest(self) -> str:
-        """Behind the last word."""
+        """Return the text after the last word."""
         return self._text[self._reported_chars :]
 
     def heard_text(self, played_ms: float) -> str:
@@ -41,5 +43,5 @@ class Speech:
             await self.close()
 
     async def close(self) -> None:
-        """Whatever it is at."""
+        """Leave the context, cancelling it if necessary."""
         await self.context.__aexit__(None, None, None)
