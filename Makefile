@@ -1,30 +1,36 @@
-# `make run` sets up and starts the server, `make test` sets up and runs every check. `make bench` measures, and
-# `make bench-peer` measures the reference implementation in turn with it. `make soak` lets strangers in for a while.
-# `make fuzz` sends rubbish for half an hour, `make screenshots` takes pictures of the page, `make evaluate` measures how well
-# the embedded voice speaks. ARGS="--help" tells what each of them takes.
+# Targets for users: `make run` sets up and starts the server; `make test` sets up and runs the tests; `make test-slow` runs
+# the long ones (parity of every published shape, simulations, trainings, soak). `make bench` measures this machine, `make
+# bench-peer` measures the reference implementation in turn with it, `make soak` runs a soak test, `make fuzz` fuzzes for half
+# an hour, `make screenshots` photographs the page, `make evaluate` measures the embedded voice. ARGS="--help" lists options.
 
 PYTHON ?= python3
 BIN := .venv/bin
 PROJECTS := pyproject.toml clients/python/pyproject.toml constraints.txt
-# Pinned versions, so that a new clone next year is the same as today's. Editable, so that the checkout is what runs.
+# Pinned versions, for reproducible environments. Editable, so that the checkout is what runs.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-# Checks the types of JavaScript, where there is npm to get it with.
+# Type-checks JavaScript, if npm is installed.
 TYPESCRIPT := $(if $(shell command -v npm),clients/js/node_modules/.package-lock.json)
 TSC := clients/js/node_modules/.bin/tsc
 
-.PHONY: run test bench bench-peer evaluate soak fuzz screenshots format clean
+.PHONY: run test test-slow bench bench-peer evaluate soak fuzz screenshots format clean
 
 run: .venv/ready
 	$(BIN)/sayline serve $(ARGS)
+
+# Two workers that steal tests from each other, so that both are busy to the end. The slowest files start first.
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist worksteal
 
 test: .venv/ready-for-tests .venv-agents/ready $(TYPESCRIPT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	.venv-agents/bin/mypy --cache-dir .mypy_cache/agents clients/python/sayline/agents tests/agents/*.py
-	$(if $(TYPESCRIPT),$(TSC) -p clients/js && $(TSC) -p tests/web,@echo "npm is not installed: the types of JavaScript are not checked")
+	$(if $(TYPESCRIPT),$(TSC) -p clients/js && $(TSC) -p tests/web,@echo "npm is not installed: JavaScript is not type-checked")
 	.venv-agents/bin/python -m pytest --confcutdir=tests/agents tests/agents tests/examples/test_llm_speaks.py
-	$(BIN)/pytest --numprocesses 2 --dist loadfile $(if $(ARGS),$(ARGS),--cov --cov-report term)
+	$(PYTEST) $(if $(ARGS),$(ARGS),-m "not slow" --cov --cov-report term)
+
+test-slow: .venv/ready-for-tests
+	$(PYTEST) -m slow $(ARGS)
 
 bench: .venv/ready
 	$(BIN)/sayline bench $(ARGS)
@@ -62,10 +68,10 @@ format: .venv/ready-for-tests
 	$(INSTALL) -e clients/python -e '.[test]'
 	@touch $@
 
-# Pipecat, LiveKit and the SDKs of language models, in an environment of their own: they pin much.
+# Pipecat, LiveKit and the LLM SDKs, in an environment of their own, because they pin many dependencies.
 .venv-agents/ready: tests/agents/constraints.txt clients/python/pyproject.toml
 	$(PYTHON) -m venv .venv-agents
-	@echo "Installing voice agents' frameworks into .venv-agents, for the tests of their adapters ..."
+	@echo "Installing agent frameworks into .venv-agents, for the tests of the adapters ..."
 	.venv-agents/bin/python -m pip install --quiet --no-compile --disable-pip-version-check \
 		-c tests/agents/constraints.txt -e 'clients/python[livekit,pipecat]' \
 		anthropic langchain-core mypy openai opuslib pytest pytest-asyncio
@@ -75,7 +81,7 @@ clients/js/node_modules/.package-lock.json: clients/js/package-lock.json
 	npm ci --silent --no-audit --no-fund --prefix clients/js
 	@touch $@
 
-# In an environment of its own, as its users have it; at the version that constraints.txt pins.
+# The reference implementation, in an environment of its own, at the version that constraints.txt pins.
 .venv-peer/ready: constraints.txt
 	$(PYTHON) -m venv .venv-peer
 	.venv-peer/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pocket-tts

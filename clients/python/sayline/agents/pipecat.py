@@ -63,8 +63,8 @@ class SaylineTTSService(TTSService):
     """Accepts the arguments of `TTSService` too. After an interruption the event `on_heard` carries what was heard
     (`sayline.Cancelled`).
 
-    Tokens are sent to the server as they arrive. Pipecat adds words to the context at the end of their sentence: if an LLM
-    stalls within a sentence, the part that was heard is missing there.
+    Tokens are sent to the server as they arrive. Pipecat adds words to the context at the end of their sentence: if the
+    LLM stalls within a sentence, the part that was heard is missing there.
     `text_aggregation_mode=TextAggregationMode.SENTENCE` waits for complete sentences instead.
     """
 
