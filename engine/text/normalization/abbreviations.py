@@ -15,6 +15,8 @@ _ALSO_WORDS = frozenset(("min.", "max.", "co.", "al.", "ms."))  # at the end of 
 
 
 class AbbreviationVerbalizer:
+    """Verbalizer of abbreviations and of words in capitals."""
+
     def __init__(self, data: LanguageData) -> None:
         self._data = data
         self._initialisms = word_set(data.initialisms)
@@ -24,7 +26,7 @@ class AbbreviationVerbalizer:
         self._not_roman_numerals = word_set(data.not_roman_numerals)
 
     def verbalize(self, context: TokenContext) -> str | None:
-        """Return the spoken form of the core, or None if this is none of the class."""
+        """Return the spoken form of the core, or None if it is not of this class."""
         token = context.token
         spoken = self._abbreviation(context)
         if spoken is not None:

@@ -18,6 +18,8 @@ _PERIODS = {"am": "A M", "pm": "P M"}
 
 
 class DateTimeVerbalizer:
+    """Verbalizer of dates, times, months and weekdays."""
+
     def __init__(self, data: LanguageData, number_words: NumberWords) -> None:
         self._data = data
         self._number_words = number_words
@@ -26,7 +28,7 @@ class DateTimeVerbalizer:
         self._hour_words = word_set(data.hour_words)
 
     def verbalize(self, context: TokenContext) -> str | None:
-        """Return the spoken form of the core, or None if this is none of the class."""
+        """Return the spoken form of the core, or None if it is not of this class."""
         core = context.core
         if core[0].isdigit():
             return self._date(core) or self._time(context) or self._day(context) or self._year(context)

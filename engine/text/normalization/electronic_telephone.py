@@ -34,7 +34,7 @@ _SYMBOL_NAMES = {
 
 
 class ElectronicVerbalizer:
-    """Also verbalizes telephone numbers, which look like versions and IP addresses."""
+    """Verbalizer of electronic text, and of telephone numbers, which resemble versions and IP addresses."""
 
     def __init__(self, data: LanguageData, number_words: NumberWords) -> None:
         self._data = data
@@ -42,7 +42,7 @@ class ElectronicVerbalizer:
         self._top_level_domains = word_set(data.top_level_domains)
 
     def verbalize(self, context: TokenContext) -> str | None:
-        """Return the spoken form of the core, or None if this is none of the class."""
+        """Return the spoken form of the core, or None if it is not of this class."""
         core = context.core
         if core[0].isdigit() or core[0] in "+vV":
             return self._numeric(context) or self._url(core)

@@ -24,6 +24,8 @@ _ALWAYS_SPOKEN = "°π∞"
 
 
 class MathVerbalizer:
+    """Verbalizer of fractions and formulas, and of whatever is of no other class."""
+
     def __init__(
         self,
         data: LanguageData,
@@ -58,7 +60,7 @@ class MathVerbalizer:
         return any(token.core in ("=", "+", "*", "×") for token in context.window(_FORMULA_WINDOW))
 
     def verbalize(self, context: TokenContext) -> str | None:
-        """Return the spoken form of the core, or None if this is none of the class."""
+        """Return the spoken form of the core, or None if it is not of this class."""
         core, word, cardinal = context.core, self._data.word, self._number_words.cardinal
         if core in self._data.fractions:
             return self._mixed_number(context, self._data.fractions[core])

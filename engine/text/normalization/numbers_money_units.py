@@ -15,6 +15,8 @@ _PLURAL = re.compile(r"['’]?s")
 
 
 class QuantityVerbalizer:
+    """Verbalizer of cardinals, ordinals, money, measures, ranges and bare years."""
+
     def __init__(self, data: LanguageData, number_words: NumberWords, parser: NumberParser) -> None:
         self._data = data
         self._number_words = number_words
@@ -29,7 +31,7 @@ class QuantityVerbalizer:
         self._year_cues = word_set(data.year_cues)
 
     def verbalize(self, context: TokenContext) -> str | None:
-        """Return the spoken form of the core, or None if this is none of the class."""
+        """Return the spoken form of the core, or None if it is not of this class."""
         if self._is_currency_of_next(context) or self._parser.is_later_group(context):
             return ""  # verbalized with the number
         spoken = self._after_number(context)
