@@ -1,4 +1,4 @@
-"""A caller without a telephone: says to `telephone.py` what Twilio would, and writes what is heard to a WAV file."""
+"""A simulated caller: sends `telephone.py` what Twilio would send, and writes the received audio to a WAV file."""
 
 import argparse
 import asyncio
@@ -13,7 +13,7 @@ PACKET_S = 0.02
 
 
 class Handset:
-    """Plays in real time, and tells what it has played."""
+    """Plays in real time, and reports what it has played."""
 
     def __init__(self, socket: ClientConnection, file: wave.Wave_write) -> None:
         self._socket, self._file = socket, file
@@ -24,7 +24,7 @@ class Handset:
             event = json.loads(message)
             if event["event"] == "clear":
                 while not self._waiting.empty():
-                    await self._tell_mark(self._waiting.get_nowait())
+                    await self._send_mark(self._waiting.get_nowait())
             else:
                 self._waiting.put_nowait(event)
 
@@ -37,19 +37,19 @@ class Handset:
                 self._file.writeframes(decode(base64.b64decode(event["media"]["payload"])).tobytes())
                 due_s = max(due_s + PACKET_S, loop.time())
                 await asyncio.sleep(due_s - loop.time())
-            await self._tell_mark(event)
+            await self._send_mark(event)
 
     async def press_a_key(self) -> None:
         await self._socket.send(json.dumps({"event": "dtmf", "streamSid": "MZ1", "dtmf": {"digit": "1"}}))
 
-    async def _tell_mark(self, event: dict[str, dict[str, str]]) -> None:
+    async def _send_mark(self, event: dict[str, dict[str, str]]) -> None:
         if "mark" in event:
             await self._socket.send(json.dumps({"event": "mark", "streamSid": "MZ1", "mark": event["mark"]}))
 
 
 async def main() -> None:
-    parser = argparse.ArgumentParser(description="A caller without a telephone.")
-    parser.add_argument("file", help="the WAV file that is written")
+    parser = argparse.ArgumentParser(description="A simulated caller.")
+    parser.add_argument("file", help="WAV file to write")
     parser.add_argument("--url", default="ws://127.0.0.1:8080")
     parser.add_argument("--interrupt-after-s", type=float, default=6.0)
     parser.add_argument("--hang-up-after-s", type=float, default=12.0)

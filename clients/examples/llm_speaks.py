@@ -1,10 +1,10 @@
-"""An LLM's answer, spoken while it is being written:
+"""Speak an LLM's answer while it is being written:
 
     pip install 'sayline-client[play]' openai
     python llm_speaks.py "Why is the sky blue?"
 
-The LLM is what `OPENAI_API_KEY` or `OPENAI_BASE_URL` (Ollama, vLLM, ...) and `OPENAI_MODEL` name. Where there is none,
-a stand-in writes as fast as one would. `-o answer.wav` writes a file instead of playing; Ctrl-C tells what was heard.
+`OPENAI_API_KEY` or `OPENAI_BASE_URL` (Ollama, vLLM, ...) and `OPENAI_MODEL` select the LLM. Without one, a stand-in
+writes at the speed of an LLM. `-o answer.wav` writes a file instead of playing; Ctrl-C prints what was heard.
 """
 
 import argparse
@@ -35,7 +35,7 @@ async def main() -> None:
 
 
 def ask(question: str) -> Any:
-    """A stream of text. `feed` takes those of OpenAI's, Anthropic's and LangChain's SDKs as they are."""
+    """Return a stream of text. `feed` accepts the streams of the OpenAI, Anthropic and LangChain SDKs as they are."""
     if not (os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL")):
         return stand_in()
     from openai import AsyncOpenAI
@@ -72,11 +72,11 @@ async def write(speech: sayline.Context, path: str) -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="An LLM's answer, spoken while it is being written.")
+    parser = argparse.ArgumentParser(description="Speak an LLM's answer while it is being written.")
     parser.add_argument("question", nargs="?", default="Tell me a very short story.")
     parser.add_argument("--server", default="ws://127.0.0.1:8000")
     parser.add_argument("--voice")
-    parser.add_argument("-o", "--output", help="a WAV file, instead of playing")
+    parser.add_argument("-o", "--output", help="WAV file to write instead of playing")
     return parser.parse_args()
 
 

@@ -1,48 +1,48 @@
-"""The sound of a telephone: 8 kHz mu-law (G.711), made from what the server sends, and back."""
+"""Convert between 16-bit PCM and telephone audio: 8 kHz mu-law (G.711)."""
 
 import numpy as np
 import numpy.typing as npt
 
 RATE_HZ = 8000
-PASS_HZ = 3600  # what lies above would come back as noise
+PASS_HZ = 3600  # low-pass cutoff: higher frequencies would alias
 TAPS = 97
 BIAS, LOUDEST = 132, 32_635
-VOICE = 1000  # as loud as a voice, at the least: of 32,767
-VOICE_PACKETS = 8  # one after the other: 160 ms, or a cough would do
+VOICE = 1000  # minimum mean amplitude of speech, of 32,767
+VOICE_PACKETS = 8  # consecutive packets, 160 ms, so that a cough does not count
 
 
-class Mouth:
-    """Samples of any multiple of 8 kHz to mu-law, piece by piece without a seam; 2 ms later at 24 kHz."""
+class TelephoneEncoder:
+    """Resamples from a multiple of 8 kHz and encodes, seamlessly in pieces. Delay: 2 ms at 24 kHz."""
 
     def __init__(self, sample_rate_hz: int) -> None:
         if sample_rate_hz % RATE_HZ:
-            raise ValueError(f"{sample_rate_hz} Hz is no multiple of {RATE_HZ} Hz")
+            raise ValueError(f"{sample_rate_hz} Hz is not a multiple of {RATE_HZ} Hz")
         self._step = sample_rate_hz // RATE_HZ
-        places = np.arange(TAPS) - TAPS // 2
-        taps = np.sinc(2 * PASS_HZ / sample_rate_hz * places) * np.hamming(TAPS)
+        offsets = np.arange(TAPS) - TAPS // 2
+        taps = np.sinc(2 * PASS_HZ / sample_rate_hz * offsets) * np.hamming(TAPS)
         self._taps = taps / taps.sum()
-        self._former = np.zeros(TAPS - 1)
+        self._history = np.zeros(TAPS - 1)
 
-    def say(self, pcm: bytes) -> bytes:
-        samples = np.concatenate([self._former, np.frombuffer(pcm, np.int16)])
-        self._former = samples[1 - TAPS :]
-        return encode(np.convolve(samples, self._taps, "valid")[:: self._step])
+    def encode(self, pcm: bytes) -> bytes:
+        samples = np.concatenate([self._history, np.frombuffer(pcm, np.int16)])
+        self._history = samples[1 - TAPS :]
+        return mu_law(np.convolve(samples, self._taps, "valid")[:: self._step])
 
 
-class Ear:
-    """Whether the caller speaks. A real bridge would ask a voice detector, or the speech recognition."""
+class VoiceDetector:
+    """Detects by loudness that the caller speaks. A real bridge would use a VAD or the speech recognizer."""
 
     def __init__(self) -> None:
         self._loud_packets = 0
 
-    def hears_a_voice(self, sound: bytes) -> bool:
+    def speech_started(self, sound: bytes) -> bool:
         loudness = float(np.abs(decode(sound)).mean()) if sound else 0.0
         self._loud_packets = self._loud_packets + 1 if loudness > VOICE else 0
         return self._loud_packets == VOICE_PACKETS
 
 
-def encode(samples: npt.ArrayLike) -> bytes:
-    """A sign, the place of the highest bit, and the four bits behind it."""
+def mu_law(samples: npt.ArrayLike) -> bytes:
+    """Encode as G.711 mu-law: sign, exponent and four bits of mantissa."""
     whole = np.rint(np.asarray(samples, float)).astype(int)
     size = np.minimum(np.abs(whole), LOUDEST) + BIAS
     exponent = np.frexp(size)[1] - 8

@@ -1,11 +1,11 @@
-"""A telephone that Sayline answers, over Twilio Media Streams (or a carrier that talks like it): 8 kHz mu-law, 20 ms.
+"""A telephone line that Sayline answers, over Twilio Media Streams or a compatible carrier: 8 kHz mu-law, 20 ms.
 
     pip install sayline-client numpy
     python telephone.py                      # listens on port 8080
-    python caller.py heard.wav               # without a telephone: calls, interrupts, and writes what it heard
+    python caller.py heard.wav               # simulates a call: interrupts, and writes what it received
 
-At Twilio, the number's TwiML is `<Response><Connect><Stream url="wss://your.name/"/></Connect></Response>`, and a proxy
-there has a certificate. Who speaks or presses a key interrupts: the voice falls silent, and knows what was heard.
+At Twilio, the number's TwiML is `<Response><Connect><Stream url="wss://your.name/"/></Connect></Response>`, with a TLS proxy in
+front of this program. Speaking or pressing a key interrupts: the voice stops, and the program knows what was heard.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import json
 from contextlib import suppress
 
 import sayline
-from mu_law import Ear, Mouth
+from mu_law import TelephoneEncoder, VoiceDetector
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
@@ -26,31 +26,31 @@ Five. Six. Seven. Eight. Nine. Ten. That was all."""
 
 
 class Call:
-    """Of one caller. What he hears is what his carrier says it has played: it answers a mark once it gets there."""
+    """One call. The carrier reports the playback position by returning each mark when it has been played."""
 
     def __init__(self, socket: ServerConnection) -> None:
         self._socket = socket
         self._stream_id = ""
-        self._ear = Ear()
+        self._detector = VoiceDetector()
         self._context_id = ""
         self._played_ms = 0.0
         self._played = asyncio.Condition()
         self.interrupted = asyncio.Event()
 
-    async def begin(self) -> None:
-        """Raises `ConnectionClosed` where he has hung up."""
+    async def start(self) -> None:
+        """Wait for the start of the stream. Raises `ConnectionClosed` if the caller has hung up."""
         while not self._stream_id:
             event = json.loads(await self._socket.recv())
             self._stream_id = event.get("streamSid", "")
 
     async def listen(self) -> None:
-        """Until he hangs up."""
+        """Process events until the caller hangs up."""
         async for message in self._socket:
             match json.loads(message):
                 case {"event": "mark", "mark": {"name": str(name)}}:
                     await self._note_played(*name.split())
                 case {"event": "media", "media": {"payload": str(payload)}}:
-                    if self._ear.hears_a_voice(base64.b64decode(payload)):
+                    if self._detector.speech_started(base64.b64decode(payload)):
                         self.interrupted.set()
                 case {"event": "dtmf"}:
                     self.interrupted.set()
@@ -58,7 +58,7 @@ class Call:
                     return
 
     async def say(self, server: sayline.Session, text: sayline.Text) -> sayline.Cancelled:
-        """Says a text, be it one that is still being written, and tells what he heard of it."""
+        """Speak a text or a stream of text, and return what the caller heard."""
         self.interrupted.clear()
         async with server.context(format="pcm") as speech:
             self._context_id, self._played_ms = speech.context_id, 0.0
@@ -68,28 +68,28 @@ class Call:
             try:
                 await asyncio.wait([playing, interrupting], return_when=asyncio.FIRST_COMPLETED)
             finally:
-                whole = playing.done()
+                completed = playing.done()
                 playing.cancel()
                 interrupting.cancel()
                 await asyncio.wait([playing, interrupting])
-            if whole:
+            if completed:
                 playing.result()
             else:
-                self._context_id = ""  # the marks that are left come back at once, unplayed
+                self._context_id = ""  # the remaining marks return at once, unplayed
                 await self._send({"event": "clear"})
             return await speech.cancel(self._played_ms)
 
     async def _play(self, speech: sayline.Context) -> None:
-        mouth, said_ms = Mouth(speech.sample_rate_hz), 0.0
+        encoder, sent_ms = TelephoneEncoder(speech.sample_rate_hz), 0.0
         reporting = asyncio.create_task(self._report(speech))
         try:
             async for event in speech:
                 if isinstance(event, sayline.Frame):
-                    await self._send_sound(mouth.say(event.pcm))
-                    said_ms += len(event.pcm) / 2 / speech.sample_rate_hz * 1000
-                    await self._send({"event": "mark", "mark": {"name": f"{speech.context_id} {said_ms}"}})
+                    await self._send_sound(encoder.encode(event.pcm))
+                    sent_ms += len(event.pcm) / 2 / speech.sample_rate_hz * 1000
+                    await self._send({"event": "mark", "mark": {"name": f"{speech.context_id} {sent_ms}"}})
             async with self._played:
-                await self._played.wait_for(lambda: self._played_ms >= said_ms)
+                await self._played.wait_for(lambda: self._played_ms >= sent_ms)
         finally:
             reporting.cancel()
 
@@ -99,9 +99,9 @@ class Call:
             await self._send({"event": "media", "media": {"payload": payload}})
 
     async def _report(self, speech: sayline.Context) -> None:
-        """Or the server would go by its own clock: it does not know how late the carrier is."""
+        """Report the playback position, because the server does not know the carrier's delay."""
         acked_ms = 0.0
-        with suppress(sayline.SaylineError):  # who reads the speech gets it too
+        with suppress(sayline.SaylineError):  # raised to the reader of the speech too
             while True:
                 async with self._played:
                     while self._played_ms < acked_ms + ACK_MS:
@@ -120,7 +120,7 @@ class Call:
 
 
 async def talk(call: Call, server: sayline.Session) -> None:
-    """What a language model would do: it gets `heard_text` as what it has said, and is asked to go on."""
+    """Stands in for an LLM: it gets `heard_text` as its own last message, and continues."""
     text = STORY
     while True:
         heard = await call.say(server, text)
@@ -130,10 +130,10 @@ async def talk(call: Call, server: sayline.Session) -> None:
 
 
 async def answer(socket: ServerConnection, url: str) -> None:
-    """One call, until it is hung up."""
+    """Handle one call until it ends."""
     call = Call(socket)
     try:
-        await call.begin()
+        await call.start()
         async with sayline.connect(url) as server:
             tasks = [asyncio.create_task(call.listen()), asyncio.create_task(talk(call, server))]
             done, left = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -143,13 +143,13 @@ async def answer(socket: ServerConnection, url: str) -> None:
             for task in done:
                 task.result()
     except sayline.SaylineError as error:
-        print(f"the voice failed: {error}")
+        print(f"speech failed: {error}")
     except ConnectionClosed:
         pass
 
 
 async def main() -> None:
-    parser = argparse.ArgumentParser(description="A telephone that Sayline answers.")
+    parser = argparse.ArgumentParser(description="A telephone line that Sayline answers.")
     parser.add_argument("--server", default="ws://127.0.0.1:8000")
     parser.add_argument("--port", type=int, default=8080)
     arguments = parser.parse_args()

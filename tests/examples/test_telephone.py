@@ -64,7 +64,7 @@ async def saying(
 
     async def answer(socket: ServerConnection) -> None:
         call = telephone.Call(socket)
-        await call.begin()
+        await call.start()
         listening = asyncio.create_task(call.listen())
         async with sayline.connect(scripted.url) as server:
             heard.set_result(await call.say(server, text))
@@ -102,7 +102,7 @@ async def test_story_arrives_in_packets_of_20_ms(caller: Caller) -> None:
             sound += packet
         else:
             marks.append(event["mark"]["name"])
-    assert sound == mu_law.Mouth(24_000).say(TONE * 6)
+    assert sound == mu_law.TelephoneEncoder(24_000).encode(TONE * 6)
     assert marks == [f"speech-1 {FRAME_MS * n:.1f}" for n in range(1, 7)]
 
 
@@ -120,7 +120,7 @@ async def test_dtmf_interrupts_and_the_heard_text_is_known(caller: Caller, scrip
 
 async def test_speech_interrupts(caller: Caller) -> None:
     await caller.until("mark")
-    loud = mu_law.Mouth(24_000).say(TONE)[160:320]
+    loud = mu_law.TelephoneEncoder(24_000).encode(TONE)[160:320]
     for _ in range(mu_law.VOICE_PACKETS):
         await caller.send("media", media={"track": "inbound", "payload": base64.b64encode(loud).decode()})
     await caller.until("clear")
@@ -170,4 +170,4 @@ async def test_server_failure_ends_the_call_with_a_message(
     await scripted.connections[0].close(1012, "the server restarts")
     await caller.send("dtmf", dtmf={"digit": "1"})
     await caller.hung_up()
-    assert "the voice failed: the connection to" in capsys.readouterr().out
+    assert "speech failed: the connection to" in capsys.readouterr().out
