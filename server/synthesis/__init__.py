@@ -1,1 +1,1 @@
-"""What drives the engine and tells each listener what happened; knows no wire."""
+"""Runs the engine and delivers its output to listeners, independent of any network protocol."""

@@ -1,7 +1,4 @@
-"""Drives the engine from the event loop: steps on a thread of their own, what happened to its `Line`.
-
-Knows utterances and whom to tell; knows nothing of sessions or of the wire.
-"""
+"""Run the engine from the event loop: model steps on a thread of their own, events to each utterance's stream."""
 
 import asyncio
 import logging
@@ -13,39 +10,39 @@ from typing import Any
 import numpy as np
 
 from sayline_tts.engine.engine import Engine, Event
-from sayline_tts.engine.execution.model_runner import Output
+from sayline_tts.engine.execution.model_runner import BatchOutput
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.scheduler import Batch
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Segment, Silence
-from sayline_tts.engine.text.chunk import Passage
+from sayline_tts.engine.text.chunk import TextChunk
 from sayline_tts.engine.timing.word_time_estimator import WordTime
 from sayline_tts.server.access.limits import ANONYMOUS
 from sayline_tts.server.metrics import Metrics
-from sayline_tts.server.synthesis.output_stream import Line, Listener
+from sayline_tts.server.synthesis.output_stream import Listener, OutputStream
 from sayline_tts.server.voices.store import VoiceStore
 from sayline_tts.server.voices.voices import Voices
 
 log = logging.getLogger(__name__)
 
-SOON_S = 0.02
-WARM_UP_FRAMES = 3  # the first is prefilled, the next are stepped; more of them cost what those do
+WAKE_DELAY_S = 0.02
+WARM_UP_FRAMES = 3  # the first one prefills, the next ones decode; more frames would repeat the same work
 
 
-class Worker:
-    """`start` it on the loop that it shall serve. Nothing here is called from another thread."""
+class EngineLoop:
+    """Owns the engine. Every method must be called on the loop that `start` was called on."""
 
     def __init__(self, engine: Engine, metrics: Metrics | None = None, store: VoiceStore | None = None) -> None:
         self._engine, self._metrics = engine, metrics or Metrics()
-        self._lines: dict[Utterance, Line] = {}
-        self._queue: list[Line] = []  # of those, who waits to be let in
+        self._streams: dict[Utterance, OutputStream] = {}
+        self._queued: list[OutputStream] = []  # the streams that wait for admission
         self.voices = Voices(engine.model, store)
-        self._wake, self._silent = asyncio.Event(), asyncio.Event()
-        self._soon: asyncio.TimerHandle | None = None
+        self._wake, self._idle = asyncio.Event(), asyncio.Event()
+        self._delayed_wake: asyncio.TimerHandle | None = None
         self._stopping = False
-        self._step_since: float | None = None  # loop time
-        self.on_failed: Callable[[], None] = lambda: None  # nothing is spoken any more
+        self._step_started_s: float | None = None  # loop time
+        self.on_failed: Callable[[], None] = lambda: None  # called once when the loop ends because of an error
         self._engine_thread = ThreadPoolExecutor(1, "engine")
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -56,7 +53,7 @@ class Worker:
 
     @property
     def capacity(self) -> int:
-        """How many may speak at once."""
+        """How many utterances can speak at the same time."""
         return self._engine.capacity
 
     @property
@@ -74,18 +71,18 @@ class Worker:
 
     @property
     def speaking(self) -> int:
-        """How many have something to say."""
+        """How many utterances have something to speak."""
         return self._engine.load
 
     @property
     def waiting(self) -> int:
-        """How many are in the queue."""
-        return len(self._queue)
+        """How many utterances wait for admission."""
+        return len(self._queued)
 
     @property
     def listeners(self) -> int:
         """Utterances that have not ended."""
-        return len(self._lines)
+        return len(self._streams)
 
     @property
     def alive(self) -> bool:
@@ -93,158 +90,160 @@ class Worker:
 
     @property
     def stuck_s(self) -> float:
-        """So long the oldest step or frame has been under way."""
-        began = [line.waits_since for line in self._lines.values() if line.waits_since is not None]
-        began += [] if self._step_since is None else [self._step_since]
-        return self._loop.time() - min(began) if began else 0.0
+        """Age of the oldest step or frame that is still in progress."""
+        started = [stream.waiting_since for stream in self._streams.values() if stream.waiting_since is not None]
+        started += [] if self._step_started_s is None else [self._step_started_s]
+        return self._loop.time() - min(started) if started else 0.0
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._engine.on_progress = self._on_progress
-        self._task = asyncio.create_task(self._drive(), name="worker")
+        self._task = asyncio.create_task(self._run(), name="engine loop")
 
-    async def until_silent(self) -> None:
-        """Until every utterance that there is has ended."""
-        while self._lines:
-            self._silent.clear()
-            await self._silent.wait()
+    async def wait_until_idle(self) -> None:
+        """Wait until every utterance has ended."""
+        while self._streams:
+            self._idle.clear()
+            await self._idle.wait()
 
     async def stop(self) -> None:
-        """Lets the step that runs finish, ends every utterance, joins the threads."""
+        """Wait for the running step, end every utterance as cancelled and join the threads."""
         self._stopping = True
         self.wake()
         if self._task is not None:
             await self._task
         self.voices.cancel()
-        self._abandon(Status.CANCELLED)
-        await asyncio.to_thread(self._close_pools)
+        self._finish_all(Status.CANCELLED)
+        await asyncio.to_thread(self._close_threads)
 
     async def voice(self, name: str, owner: str = ANONYMOUS) -> Voice:
-        """One of the model's own voices, or of this owner's. Raises `UnknownVoice`, `VoiceError`."""
+        """One of the model's own voices, or one of `owner`'s. Raises `UnknownVoice`, `VoiceError`."""
         return await self.voices.get(name, owner)
 
-    def speak(self, utterance: Utterance, listener: Listener[Any]) -> None:
-        """Raises `Full`."""
+    def submit(self, utterance: Utterance, listener: Listener[Any]) -> None:
+        """Hand an utterance to the engine. Raises `Full`."""
         if not self.alive or self._stopping:
-            raise RuntimeError("the worker has stopped")
+            raise RuntimeError("the engine loop has stopped")
         self._engine.add(utterance)
-        line = self._lines[utterance] = Line(utterance, listener, self._forget)
-        line.move_to(self._engine.place(utterance))
-        if line.place is not None:
-            self._queue.append(line)
+        stream = self._streams[utterance] = OutputStream(utterance, listener, self._remove)
+        stream.set_queue_position(self._engine.queue_position(utterance))
+        if stream.queue_position is not None:
+            self._queued.append(stream)
         self.wake()
 
     def cancel(self, utterance: Utterance) -> None:
-        """Its listener hears nothing more. Twice is harmless."""
-        if line := self._lines.get(utterance):
-            line.cut()
+        """End an utterance without another call to its listener. Idempotent."""
+        if stream := self._streams.get(utterance):
+            stream.close()
 
     def wake(self) -> None:
-        """Something changed: look again whether a row can step."""
+        """Schedule again now: something has changed that may let a row run."""
         self._wake.set()
 
     def wake_soon(self) -> None:
-        """A little changed: many of these in a short time make one look."""
-        if self._soon is None:
-            self._soon = self._loop.call_later(SOON_S, self._on_soon)
+        """Schedule again within `WAKE_DELAY_S`; further calls until then are merged into one."""
+        if self._delayed_wake is None:
+            self._delayed_wake = self._loop.call_later(WAKE_DELAY_S, self._on_delayed_wake)
 
     async def warm_up(self) -> None:
-        """Before the first listener, who shall not pay for what is done but once.
+        """Do all one-time work before the first listener arrives, so that it does not pay for it.
 
-        The engine learns what steps cost here, and speaks the beginning of a sentence to nobody.
+        The engine measures its step costs, then synthesizes the beginning of a sentence, which is thrown away.
         """
-        await self._loop.run_in_executor(self._engine_thread, self._engine.calibrate)
+        await self._loop.run_in_executor(self._engine_thread, self._engine.profile)
         if not (name := self.model.checkpoint.default_voice):
             return
         voice = await self.voice(name)
         utterance = Utterance(voice, self.model.sampling(seed=0))
         reader = self.model.reader()
         for passage in reader.push("Ready to speak, Dr. Smith. ") + reader.flush():
-            assert isinstance(passage, Passage)
+            assert isinstance(passage, TextChunk)
             utterance.add(replace(self.model.segment(passage.spoken), max_frames=WARM_UP_FRAMES))
         utterance.end()
-        deaf = _DeafListener()
-        self.speak(utterance, deaf)
-        await deaf.ended.wait()
+        listener = NullListener()
+        self.submit(utterance, listener)
+        await listener.ended.wait()
 
     # Steps
 
     def _on_progress(self) -> None:
-        """On a thread of the codec."""
+        """Called on a decoder thread."""
         self._loop.call_soon_threadsafe(self.wake)
 
-    def _on_soon(self) -> None:
-        self._soon = None
+    def _on_delayed_wake(self) -> None:
+        self._delayed_wake = None
         self.wake()
 
-    async def _drive(self) -> None:
+    async def _run(self) -> None:
         try:
             while not self._stopping:
                 self._wake.clear()
                 batch = self._engine.schedule()
                 events = await self._step(batch)
-                self._take_in(events)
-                self._tell_places()
+                self._dispatch(events)
+                self._update_queue_positions()
                 if not batch and not events:
-                    await self._rest()
+                    await self._wait()
         except Exception:
-            log.exception("the engine's books are broken; nothing is spoken any more")
-            self._abandon(Status.FAILED)
+            log.exception("the engine's bookkeeping failed; every utterance ends and no new one is accepted")
+            self._finish_all(Status.FAILED)
             self.on_failed()
 
     async def _step(self, batch: Batch) -> list[Event]:
-        output: Output | None = None
+        output: BatchOutput | None = None
         try:
             if batch:
-                self._step_since = began = self._loop.time()
+                self._step_started_s = started_s = self._loop.time()
                 output = await self._loop.run_in_executor(self._engine_thread, self._engine.run, batch)
-                joining = batch.positions > 0
-                self._metrics.on_step(len(batch.rows), (self._loop.time() - began) * 1000, joining)
+                prefills = batch.positions > 0
+                self._metrics.on_step(len(batch.rows), (self._loop.time() - started_s) * 1000, prefills)
         except Exception:
-            log.exception("a step of %d rows failed; they end, the others go on", len(batch.rows))
+            log.exception("a step of %d rows failed; their utterances end, the others continue", len(batch.rows))
             return self._engine.fail(batch)
         finally:
-            self._step_since = None
+            self._step_started_s = None
         return self._engine.commit(batch, output)
 
-    async def _rest(self) -> None:
-        """Until something changes, or the clock alone makes somebody due."""
+    async def _wait(self) -> None:
+        """Wait for a change, or until playback alone makes a row due."""
         due_s = self._engine.next_due_s()
         alarm = None if due_s is None else self._loop.call_later(due_s, self._wake.set)
         await self._wake.wait()
         if alarm is not None:
             alarm.cancel()
 
-    # What is told
+    # Events
 
-    def _take_in(self, events: list[Event]) -> None:
+    def _dispatch(self, events: list[Event]) -> None:
         for event in events:
-            if line := self._lines.get(event.utterance):  # else cancelled by its owner
-                line.add(event)
+            if stream := self._streams.get(event.utterance):  # absent after `cancel`
+                stream.add(event)
 
-    def _tell_places(self) -> None:
-        for line in self._queue:
-            if not line.over:
-                line.move_to(self._engine.place(line.utterance))
-        self._queue = [line for line in self._queue if line.place is not None and not line.over]
+    def _update_queue_positions(self) -> None:
+        for stream in self._queued:
+            if not stream.closed:
+                stream.set_queue_position(self._engine.queue_position(stream.utterance))
+        self._queued = [stream for stream in self._queued if stream.queue_position is not None and not stream.closed]
 
-    def _forget(self, line: Line) -> None:
-        del self._lines[line.utterance]
-        self._silent.set()
-        self._engine.cancel(line.utterance)  # harmless where it has ended by itself
+    def _remove(self, stream: OutputStream) -> None:
+        del self._streams[stream.utterance]
+        self._idle.set()
+        self._engine.cancel(stream.utterance)  # has no effect on an utterance that has ended
         self.wake()
 
-    def _abandon(self, status: Status) -> None:
-        for line in list(self._lines.values()):
-            line.end(status)
+    def _finish_all(self, status: Status) -> None:
+        for stream in list(self._streams.values()):
+            stream.finish(status)
 
-    def _close_pools(self) -> None:
+    def _close_threads(self) -> None:
         self._engine_thread.shutdown(wait=True)
         self._engine.close()
         self.voices.close()
 
 
-class _DeafListener:
+class NullListener:
+    """Discards everything and sets `ended`."""
+
     def __init__(self) -> None:
         self.ended = asyncio.Event()
 
@@ -254,13 +253,13 @@ class _DeafListener:
     def end_part(self) -> None:
         pass
 
-    def on_place(self, place: int) -> None:
+    def on_queue_position(self, position: int) -> None:
         pass
 
-    def on_frame(self, sound: None) -> None:
+    def on_frame(self, encoded: None) -> None:
         pass
 
-    def on_part_end(self, sound: None) -> None:
+    def on_part_end(self, encoded: None) -> None:
         pass
 
     def on_word(self, time: WordTime) -> None:

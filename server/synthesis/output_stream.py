@@ -1,4 +1,4 @@
-"""What happens to one utterance, on its way to its listener, in order. Knows no engine and no socket."""
+"""Deliver the events of one utterance to its listener, in order."""
 
 import asyncio
 import contextvars
@@ -16,36 +16,37 @@ from sayline_tts.engine.engine import Event, FrameSpoken, SegmentSpoken, Silence
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Segment, Silence
 from sayline_tts.engine.timing.word_time_estimator import WordTime
-from sayline_tts.engine.timing.word_timestamps import Telling, nothing
+from sayline_tts.engine.timing.word_timestamps import TimestampFn, no_words
 
 log = logging.getLogger(__name__)
 
-Sound = TypeVar("Sound")  # as its listener has it
+Encoded = TypeVar("Encoded")  # what the listener encodes a frame to
 
 
-class Listener(Protocol[Sound]):
-    """Told on the event loop, but for `encode` and `end_part`. `on_ended` is the last call.
+class Listener(Protocol[Encoded]):
+    """Receives what the engine makes of one utterance, on the event loop. `on_ended` is the last call.
 
-    Those two come in order, on the thread that has decoded it: what is costly there delays no one else.
+    Only `encode` and `end_part` run elsewhere: in order, on the thread that decoded the frame, so that expensive
+    encoding never blocks the loop.
     """
 
-    def encode(self, pcm: np.ndarray) -> Sound:
-        """One frame."""
+    def encode(self, pcm: np.ndarray) -> Encoded:
+        """Encode one frame."""
 
-    def end_part(self) -> Sound:
-        """That was the last frame of a segment or of a pause; is there something of it left?"""
+    def end_part(self) -> Encoded:
+        """Return what the encoder still holds after the last frame of a segment or a pause."""
 
-    def on_place(self, place: int) -> None:
-        """It waits for its turn; 1 is next."""
+    def on_queue_position(self, position: int) -> None:
+        """The utterance waits for admission; 1 is next."""
 
-    def on_frame(self, sound: Sound) -> None:
-        """What `encode` made."""
+    def on_frame(self, encoded: Encoded) -> None:
+        """`encode` has returned this."""
 
-    def on_part_end(self, sound: Sound) -> None:
-        """What `end_part` made. Before `on_segment` or `on_silence`."""
+    def on_part_end(self, encoded: Encoded) -> None:
+        """`end_part` has returned this. Precedes `on_segment` or `on_silence`."""
 
     def on_word(self, time: WordTime) -> None:
-        """It begins, or is over, in the next frame or behind it."""
+        """A word begins or ends in the next frame or after it."""
 
     def on_segment(self, segment: Segment, start_ms: float, end_ms: float) -> None: ...
 
@@ -56,128 +57,130 @@ class Listener(Protocol[Sound]):
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    made: Future[tuple[list[WordTime], Any]]  # words that are told before it, and what it was encoded to
+    result: Future[tuple[list[WordTime], Any]]  # the words that precede it, and its encoded audio
 
 
 @dataclass(frozen=True, slots=True)
 class _PartEnd:
-    made: Future[tuple[list[WordTime], Any]]
+    result: Future[tuple[list[WordTime], Any]]
 
 
-_News = _Frame | _PartEnd | SegmentSpoken | SilenceSpoken | UtteranceEnded
+_Item = _Frame | _PartEnd | SegmentSpoken | SilenceSpoken | UtteranceEnded
 
 
-class Line:
-    """A frame is told as soon as its own sound is there, and all that follows it waits for it.
+class OutputStream:
+    """Passes on each frame as soon as it is encoded; later events wait for it.
 
-    What goes wrong with it, with the frame or with its listener, ends this line alone. `on_over` is called once.
+    An error in decoding, encoding or the listener ends this stream alone. `on_closed` is called once.
     """
 
-    def __init__(self, utterance: Utterance, listener: Listener[Any], on_over: Callable[["Line"], None]) -> None:
+    def __init__(
+        self, utterance: Utterance, listener: Listener[Any], on_closed: Callable[["OutputStream"], None]
+    ) -> None:
         self.utterance, self.listener = utterance, listener
-        self.place: int | None = None  # in the engine's queue
-        self._on_over = on_over
+        self.queue_position: int | None = None
+        self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
-        self._context = contextvars.copy_context()  # of the session, for what is logged
-        self._news: deque[_News] = deque()
-        self._last: Future[Any] | None = None  # what the newest frame is encoded to
-        self._over = False
-        self.waits_since: float | None = None  # loop time; for the sound of a frame that has been made
+        self._context = contextvars.copy_context()  # log records then name the session
+        self._items: deque[_Item] = deque()
+        self._last_frame: Future[Any] | None = None
+        self._closed = False
+        self.waiting_since: float | None = None  # loop time; a frame has been generated and is not encoded yet
 
     @property
-    def over(self) -> bool:
-        return self._over
+    def closed(self) -> bool:
+        return self._closed
 
     def add(self, event: Event) -> None:
         match event:
-            case FrameSpoken(sound=sound, words=words):
-                self._last = encoded = Future[Any]()
-                self._news.append(_Frame(encoded))
-                if self.waits_since is None:
-                    self.waits_since = self._loop.time()
-                sound.add_done_callback(partial(self._encode, encoded, words))
+            case FrameSpoken(audio=sound, words=words):
+                self._last_frame = result = Future[Any]()
+                self._items.append(_Frame(result))
+                if self.waiting_since is None:
+                    self.waiting_since = self._loop.time()
+                sound.add_done_callback(partial(self._encode, result, words))
             case SegmentSpoken() | SilenceSpoken():
-                self._end_part(event.words if isinstance(event, SegmentSpoken) else nothing)
-                self._news.append(event)
+                self._end_part(event.words if isinstance(event, SegmentSpoken) else no_words)
+                self._items.append(event)
                 self._deliver()
             case _:
-                self._news.append(event)
+                self._items.append(event)
                 self._deliver()
 
-    def move_to(self, place: int | None) -> None:
-        if place is not None and place != self.place:
-            self.listener.on_place(place)
-        self.place = place
+    def set_queue_position(self, position: int | None) -> None:
+        if position is not None and position != self.queue_position:
+            self.listener.on_queue_position(position)
+        self.queue_position = position
 
-    def cut(self) -> None:
-        """Its listener hears nothing more, not even that. Twice is harmless."""
-        if not self._over:
-            self._over = True
-            self._on_over(self)
+    def close(self) -> None:
+        """Stop calling the listener, `on_ended` included. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._on_closed(self)
 
-    def end(self, status: Status) -> None:
-        """The last that its listener hears."""
-        if not self._over:
-            self.cut()
+    def finish(self, status: Status) -> None:
+        """Make `on_ended` the listener's last call."""
+        if not self._closed:
+            self.close()
             self.listener.on_ended(status)
 
-    def _end_part(self, words: Telling) -> None:
-        """Behind its last frame; no other is there before that is done."""
-        rest = Future[Any]()
-        self._news.append(_PartEnd(rest))
-        make = partial(self._resolve, rest, lambda: (words(None), self.listener.end_part()))
-        if self._last is None or self._last.done():
-            make()
+    def _end_part(self, words: TimestampFn) -> None:
+        """Flush the encoder after the part's last frame; no later frame is encoded before that."""
+        result = Future[Any]()
+        self._items.append(_PartEnd(result))
+        flush = partial(self._resolve, result, lambda: (words(None), self.listener.end_part()))
+        if self._last_frame is None or self._last_frame.done():
+            flush()
         else:
-            self._last.add_done_callback(lambda _: make())
+            self._last_frame.add_done_callback(lambda _: flush())
 
-    def _encode(self, encoded: Future[Any], words: Telling, sound: Future[np.ndarray]) -> None:
-        """On the codec's thread, which goes on with this slot only after that; so frames are encoded in order."""
-        self._resolve(encoded, lambda: (words(sound.result()), self.listener.encode(sound.result())))
+    def _encode(self, result: Future[Any], words: TimestampFn, sound: Future[np.ndarray]) -> None:
+        """Runs on the decoder thread, which decodes this slot's next frame afterwards; so frames stay in order."""
+        self._resolve(result, lambda: (words(sound.result()), self.listener.encode(sound.result())))
 
-    def _resolve(self, future: Future[Any], make: Callable[[], Any]) -> None:
-        if self._over:
+    def _resolve(self, future: Future[Any], compute: Callable[[], Any]) -> None:
+        if self._closed:
             return
         try:
-            made = make()
+            result = compute()
         except Exception as error:
             future.set_exception(error)
         else:
-            future.set_result(made)
+            future.set_result(result)
         self._loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
-        while self._news and not self._over:
-            news = self._news[0]
-            if isinstance(news, _Frame | _PartEnd) and not news.made.done():
-                self.waits_since = self._loop.time()
+        while self._items and not self._closed:
+            item = self._items[0]
+            if isinstance(item, _Frame | _PartEnd) and not item.result.done():
+                self.waiting_since = self._loop.time()
                 return
-            self._news.popleft()
-            self._tell(news)
-        self.waits_since = None
+            self._items.popleft()
+            self._notify(item)
+        self.waiting_since = None
 
-    def _tell_words(self, words: list[WordTime]) -> None:
+    def _notify_words(self, words: list[WordTime]) -> None:
         for time in words:
             self.listener.on_word(time)
 
-    def _tell(self, news: _News) -> None:
+    def _notify(self, item: _Item) -> None:
         listener = self.listener
         try:
-            match news:
-                case _Frame(made=made):
-                    words, sound = made.result()
-                    self._tell_words(words)
-                    listener.on_frame(sound)
-                case _PartEnd(made=made):
-                    words, sound = made.result()
-                    self._tell_words(words)
-                    listener.on_part_end(sound)
+            match item:
+                case _Frame(result=result):
+                    words, encoded = result.result()
+                    self._notify_words(words)
+                    listener.on_frame(encoded)
+                case _PartEnd(result=result):
+                    words, encoded = result.result()
+                    self._notify_words(words)
+                    listener.on_part_end(encoded)
                 case SegmentSpoken(segment=segment, start_ms=start_ms, end_ms=end_ms):
                     listener.on_segment(segment, start_ms, end_ms)
                 case SilenceSpoken(silence=silence):
                     listener.on_silence(silence)
                 case UtteranceEnded(status=status):
-                    self.end(status)
+                    self.finish(status)
         except Exception:
-            self._context.run(log.exception, "a frame or its listener failed; its utterance ends, the others go on")
-            self.end(Status.FAILED)
+            self._context.run(log.exception, "a frame or its listener failed; its utterance ends, others continue")
+            self.finish(Status.FAILED)

@@ -1,8 +1,8 @@
-"""How much of what was sent a listener has heard, by the clock and by its own reports. Knows no socket.
+"""How much of the sent audio a listener has played, by the clock and by its own reports.
 
-By the clock: a player that plays what it has without pause, and waits when it has nothing. A report corrects that both
-ways, but nobody hears faster than real time. All is counted in ms of audio, because a socket whose peer never reads
-takes in minutes of it before it pushes back.
+The clock models a player that plays without pauses and waits when its buffer is empty. A report corrects that estimate
+in both directions, but playback is never faster than real time. Everything is counted in milliseconds of audio rather
+than bytes, because the socket of a peer that never reads accepts minutes of audio before it applies backpressure.
 """
 
 from collections.abc import Callable
@@ -11,41 +11,41 @@ from collections.abc import Callable
 class Playback:
     def __init__(self, now_ms: Callable[[], float]) -> None:
         self._now_ms = now_ms
-        self._since_ms = 0.0  # when the two that follow were true
-        self._heard_ms = 0.0
-        self._at_most_ms = 0.0  # by the clock alone
+        self._updated_ms = 0.0  # when the next two values were true
+        self._played_ms = 0.0
+        self._max_played_ms = 0.0  # by the clock alone
         self._reported_ms = 0.0
         self.sent_ms = 0.0
 
     def on_sent(self, duration_ms: float) -> None:
-        """So much more audio has left."""
-        self._count()
+        """That much more audio has been sent."""
+        self._advance()
         self.sent_ms += duration_ms
 
     def on_ack(self, played_ms: float) -> None:
-        """The listener's own report. One that goes back behind an earlier one is wrong, and ignored."""
-        self._count()
+        """Take the listener's own report. A report below an earlier one is ignored."""
+        self._advance()
         if played_ms >= self._reported_ms:
-            self._reported_ms = self._heard_ms = min(played_ms, self._at_most_ms)
+            self._reported_ms = self._played_ms = min(played_ms, self._max_played_ms)
 
     def rewind(self, sent_ms: float) -> None:
-        """What was sent behind this was lost on its way, and will be sent again."""
-        self._count()
+        """Forget what was sent after `sent_ms`: it was lost and will be sent again."""
+        self._advance()
         self.sent_ms = min(self.sent_ms, sent_ms)
-        self._heard_ms, self._at_most_ms = min(self._heard_ms, sent_ms), min(self._at_most_ms, sent_ms)
+        self._played_ms, self._max_played_ms = min(self._played_ms, sent_ms), min(self._max_played_ms, sent_ms)
 
     @property
     def played_ms(self) -> float:
-        return min(self.sent_ms, self._heard_ms + self._now_ms() - self._since_ms)
+        return min(self.sent_ms, self._played_ms + self._now_ms() - self._updated_ms)
 
     @property
-    def dry_ms(self) -> float:
-        """For so long there has been nothing to play."""
-        return max(0.0, self._heard_ms + self._now_ms() - self._since_ms - self.sent_ms)
+    def underrun_ms(self) -> float:
+        """How long the listener has had nothing to play."""
+        return max(0.0, self._played_ms + self._now_ms() - self._updated_ms - self.sent_ms)
 
-    def _count(self) -> None:
+    def _advance(self) -> None:
         now_ms = self._now_ms()
-        gone_ms = now_ms - self._since_ms
-        self._heard_ms = min(self.sent_ms, self._heard_ms + gone_ms)
-        self._at_most_ms = min(self.sent_ms, self._at_most_ms + gone_ms)
-        self._since_ms = now_ms
+        elapsed_ms = now_ms - self._updated_ms
+        self._played_ms = min(self.sent_ms, self._played_ms + elapsed_ms)
+        self._max_played_ms = min(self.sent_ms, self._max_played_ms + elapsed_ms)
+        self._updated_ms = now_ms

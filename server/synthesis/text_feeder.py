@@ -1,7 +1,7 @@
-"""Text of one context on its way into the engine. Knows no wire and no audio, only how far the listener is ahead.
+"""Feed the text of one context to the engine, a little ahead of what is spoken.
 
-Text waits as text: only as much becomes segments as the engine needs next, a little at a time, so that neither 64 KB
-in one message nor a late cancel costs anybody anything.
+Text stays text until the engine needs it, and is read in small chunks. So a 64 KB message never blocks the event loop,
+and a late cancel wastes no synthesis.
 """
 
 import asyncio
@@ -14,28 +14,24 @@ from sayline_tts.engine.errors import TextError
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.scheduling.utterance import Utterance
 from sayline_tts.engine.segment import Segment, Silence
-from sayline_tts.engine.text.chunk import Passage, Pause
+from sayline_tts.engine.text.chunk import Pause, TextChunk
+from sayline_tts.engine.text.normalization.normalizer import LANGUAGE_CODES
 from sayline_tts.server.settings import Settings
 
-PARTS_AHEAD = 3  # segments and pauses handed to the engine, counting the one that is spoken
-PIECE_CHARS = 128  # read in one go: about 1 ms, 4 at worst
-CUT_LEAD_MS = 500.0  # a listener who has more than this can wait for the writer a little longer
-# By the first word of a variant's name.
-LANGUAGES = {
-    "dutch": "nl", "english": "en", "french": "fr", "german": "de", "italian": "it", "portuguese": "pt",
-    "spanish": "es",
-}  # fmt: skip
+PARTS_AHEAD = 3  # segments and pauses handed to the engine, including the one that is being spoken
+CHUNK_CHARS = 128  # read at a time: about 1 ms, 4 ms at worst
+FLUSH_LEAD_MS = 500.0  # with a longer lead, the listener can wait for the writer to finish the sentence
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How text becomes speech. None is the server's or the model's choice."""
+class TextOptions:
+    """How text becomes speech. None leaves the choice to the server or the model."""
 
     verbatim: bool = False  # each push is one phrase
     clean_up: bool = True
     language: str | None = None
     max_delay_ms: float | None = None
-    speed: float = 1.0  # at which all this will be played: a pause shall be as long as it was asked for
+    speed: float = 1.0  # of playback; pauses are lengthened by it, so that they last as long as the text asks for
 
 
 @dataclass(frozen=True)
@@ -48,17 +44,18 @@ class Flush:
     id: str | None
 
 
-class _Mark(Enum):
+class _Marker(Enum):
     END = auto()
 
 
-_Item = str | _Phrase | Flush | _Mark
+_Item = str | _Phrase | Flush | _Marker
 
 
-class Backlog:
-    """`on_change`: the engine has something new to look at. `on_nothing`: the text has ended without a word.
+class TextFeeder:
+    """Turns incoming text into segments and keeps the engine supplied with a few of them.
 
-    `on_flushed`: all that came before this flush has been spoken.
+    `on_change`: the utterance has a new part or has ended. `on_empty`: the text has ended without a word to speak.
+    `on_flushed`: everything before this flush has been spoken.
     """
 
     def __init__(
@@ -66,45 +63,46 @@ class Backlog:
         model: Model,
         settings: Settings,
         on_change: Callable[[], None],
-        on_nothing: Callable[[], None],
+        on_empty: Callable[[], None],
         on_flushed: Callable[[Flush], None] = lambda flush: None,
-        manner: Manner = Manner(),
+        text_options: TextOptions = TextOptions(),
     ) -> None:
-        max_delay_ms = settings.max_delay_ms if manner.max_delay_ms is None else manner.max_delay_ms
-        self._model, self._manner = model, manner
+        max_delay_ms = settings.max_delay_ms if text_options.max_delay_ms is None else text_options.max_delay_ms
+        self._model, self._options = model, text_options
         self._pause_s, self._max_delay_s = min(settings.pause_ms, max_delay_ms) / 1000, max_delay_ms / 1000
-        self._on_change, self._on_nothing, self._on_flushed = on_change, on_nothing, on_flushed
+        self._on_change, self._on_empty, self._on_flushed = on_change, on_empty, on_flushed
         self._loop = asyncio.get_running_loop()
         self._items: deque[_Item] = deque()
-        language = manner.language or LANGUAGES.get(model.checkpoint.name.partition("_")[0], "en")
-        self._reader = model.reader(language, manner.clean_up)
+        name, _, _ = model.checkpoint.name.partition("_")  # a published variant's name begins with its language
+        self._reader = model.reader(text_options.language or LANGUAGE_CODES.get(name, "en"), text_options.clean_up)
         self._utterance: Utterance | None = None
-        self._ahead: deque[tuple[Segment | Silence, int] | Flush] = deque()  # with the character that each ends at
-        self._spoke = False
+        self._in_engine: deque[tuple[Segment | Silence, int] | Flush] = deque()  # each part with its last character
+        self._has_parts = False
         self._pushed_chars = self._read_chars = self._settled_chars = 0
-        self._written_at = 0.0  # loop time of the last text
-        self._pending_since: float | None = None  # loop time; the reader holds the beginning of a segment
+        self._last_push_s = 0.0  # loop time
+        self._pending_since_s: float | None = None  # loop time; the reader holds the beginning of a segment
         self._next_fill: asyncio.Handle | None = None
-        self._pause: asyncio.TimerHandle | None = None
-        self.waiting_flushes = 0
-        self.spoke_at: float | None = None  # loop time of the text with which there was something to say at first
+        self._pause_timer: asyncio.TimerHandle | None = None
+        self.pending_flushes = 0
+        self.first_speakable_s: float | None = None  # loop time of the push that completed the first part
 
     @property
-    def waiting_chars(self) -> int:
-        """Behind all that has been spoken, or had nothing in it to speak."""
+    def pending_chars(self) -> int:
+        """Characters that are neither spoken nor known to contain nothing to speak."""
         return self._pushed_chars - self._settled_chars
 
     @property
     def settled_chars(self) -> int:
+        """Characters that have been spoken or contained nothing to speak."""
         return self._settled_chars
 
     @property
     def idle(self) -> bool:
-        """Nothing lies ahead of what has been spoken."""
-        return not self._items and not self._ahead
+        """Nothing is left to hand over or to be spoken."""
+        return not self._items and not self._in_engine
 
-    def begin(self, utterance: Utterance) -> None:
-        """Whom the text is for. It may come before."""
+    def attach(self, utterance: Utterance) -> None:
+        """Start feeding `utterance`. Text may be pushed before."""
         self._utterance = utterance
         self._fill()
 
@@ -112,143 +110,144 @@ class Backlog:
         if not text:
             return
         self._pushed_chars += len(text)
-        self._written_at = self._loop.time()
-        if self._manner.verbatim:
+        self._last_push_s = self._loop.time()
+        if self._options.verbatim:
             self._items.append(_Phrase(text))
             self._fill()
             return
         last = self._items[-1] if self._items else None
-        if isinstance(last, str):  # few long pieces instead of many words
+        if isinstance(last, str):  # merge, so that text that arrives word by word is read in larger chunks
             self._items.pop()
             text = last + text
-        self._items.extend(text[at : at + PIECE_CHARS] for at in range(0, len(text), PIECE_CHARS))
+        self._items.extend(text[at : at + CHUNK_CHARS] for at in range(0, len(text), CHUNK_CHARS))
         self._fill()
 
     def flush(self, flush_id: str | None = None) -> None:
         self._items.append(Flush(flush_id))
-        self.waiting_flushes += 1
+        self.pending_flushes += 1
         self._fill()
 
     def end(self) -> None:
-        self._items.append(_Mark.END)
+        self._items.append(_Marker.END)
         self._fill()
 
     def on_spoken(self, part: Segment | Silence) -> None:
-        """In the order in which they were handed to the engine."""
-        entry = self._ahead.popleft()
-        assert isinstance(entry, tuple), "a flush lies before what was spoken"
-        assert entry[0] is part, "spoken out of order"
+        """The engine has finished `part`. Parts finish in the order in which they were added."""
+        entry = self._in_engine.popleft()
+        assert isinstance(entry, tuple), "a flush precedes the spoken part"
+        assert entry[0] is part, "parts finished out of order"
         self._settled_chars = entry[1]
         self._settle()
         self._answer_flushes()
         self._fill()
 
     def close(self) -> None:
-        """Nothing happens any more."""
+        """Stop: drop all text and make no further calls."""
         self._utterance = None
         self._items.clear()
-        self._ahead.clear()
-        self._forget_pause()
+        self._in_engine.clear()
+        self._cancel_pause_timer()
         if self._next_fill is not None:
             self._next_fill.cancel()
 
     @property
-    def _hungry(self) -> bool:
-        return bool(self._items) and sum(isinstance(entry, tuple) for entry in self._ahead) < PARTS_AHEAD
+    def _needs_input(self) -> bool:
+        """Is there text left to read, and does the engine hold less than `PARTS_AHEAD` parts?"""
+        return bool(self._items) and sum(isinstance(entry, tuple) for entry in self._in_engine) < PARTS_AHEAD
 
     def _fill(self) -> None:
-        """One piece now; the next when all others on this loop had their turn."""
+        """Read one chunk now and the next one in a later turn of the loop, so that long text blocks nobody."""
         if self._next_fill is None:
-            self._fill_piece()
+            self._fill_chunk()
 
-    def _fill_piece(self) -> None:
+    def _fill_chunk(self) -> None:
         self._next_fill = None
         utterance = self._utterance
         if utterance is None:
             return
-        if self._hungry:
-            self._take(utterance, self._items.popleft())
-        if self._hungry:
-            self._next_fill = self._loop.call_soon(self._fill_piece)
-        self._watch_pause(utterance)
+        if self._needs_input:
+            self._process(utterance, self._items.popleft())
+        if self._needs_input:
+            self._next_fill = self._loop.call_soon(self._fill_chunk)
+        self._set_pause_timer(utterance)
 
-    def _take(self, utterance: Utterance, item: _Item) -> None:
+    def _process(self, utterance: Utterance, item: _Item) -> None:
         match item:
             case str():
                 self._read_chars += len(item)
                 self._add(utterance, self._reader.push(item))
             case _Phrase(text=text):
                 self._read_chars += len(text)
-                self._add(utterance, self._reader.whole(text))
+                self._add(utterance, self._reader.push_phrase(text))
             case Flush():
                 self._add(utterance, self._reader.flush())
-                self._ahead.append(item)
+                self._in_engine.append(item)
                 self._answer_flushes()
-            case _Mark.END:
+            case _Marker.END:
                 self._add(utterance, self._reader.flush())
                 utterance.end()
                 self._on_change()
-                if not self._spoke:
-                    self._on_nothing()
+                if not self._has_parts:
+                    self._on_empty()
 
-    def _add(self, utterance: Utterance, found: Iterable[Passage | Pause]) -> None:
-        any_found = False
-        for one in found:
-            any_found = True
-            part = self._silence(one) if isinstance(one, Pause) else self._segment(one)
+    def _add(self, utterance: Utterance, chunks: Iterable[TextChunk | Pause]) -> None:
+        any_chunk = False
+        for chunk in chunks:
+            any_chunk = True
+            part = self._silence(chunk) if isinstance(chunk, Pause) else self._segment(chunk)
             if part is None:
                 continue
             utterance.add(part)
-            self._spoke = True
-            if self.spoke_at is None:
-                self.spoke_at = self._written_at
-            self._ahead.append((part, one.at if isinstance(one, Pause) else one.end))
+            self._has_parts = True
+            if self.first_speakable_s is None:
+                self.first_speakable_s = self._last_push_s
+            self._in_engine.append((part, chunk.offset if isinstance(chunk, Pause) else chunk.end))
             self._on_change()
         if not self._reader.pending:
-            self._pending_since = None
-        elif any_found or self._pending_since is None:
-            self._pending_since = self._loop.time()
+            self._pending_since_s = None
+        elif any_chunk or self._pending_since_s is None:
+            self._pending_since_s = self._loop.time()
         self._settle()
 
     def _settle(self) -> None:
-        """What had nothing in it to speak waits for nobody."""
-        if not self._ahead and not self._reader.pending:
+        """Count text without anything to speak as done once nothing before it is left."""
+        if not self._in_engine and not self._reader.pending:
             self._settled_chars = self._read_chars
 
-    def _segment(self, passage: Passage) -> Segment | None:
+    def _segment(self, chunk: TextChunk) -> Segment | None:
         try:
-            return self._model.segment(passage.spoken, words=passage.words)
-        except TextError:  # nothing to say in this one; the end shows whether there was anything at all
+            return self._model.segment(chunk.spoken, words=chunk.words)
+        except TextError:  # this chunk has nothing to speak; `on_empty` reports a whole text without anything
             return None
 
     def _silence(self, pause: Pause) -> Silence | None:
-        frames = round(pause.duration_ms * self._manner.speed / self._model.frame_ms)
+        frames = round(pause.duration_ms * self._options.speed / self._model.frame_ms)
         return Silence(frames) if frames else None
 
     def _answer_flushes(self) -> None:
-        while self._ahead and isinstance(self._ahead[0], Flush):
-            flush = self._ahead.popleft()
+        while self._in_engine and isinstance(self._in_engine[0], Flush):
+            flush = self._in_engine.popleft()
             assert isinstance(flush, Flush)
-            self.waiting_flushes -= 1
+            self.pending_flushes -= 1
             self._on_flushed(flush)
 
-    def _watch_pause(self, utterance: Utterance) -> None:
-        """Where the writer pauses in a sentence, or is slow, and the listener runs dry, speak what is there."""
-        self._forget_pause()
-        if self._pending_since is not None and not self._items and utterance.idle:
-            due = min(self._written_at + self._pause_s, self._pending_since + self._max_delay_s)
-            dry = self._loop.time() + (utterance.lead_ms - CUT_LEAD_MS) / 1000
-            # A clause that is finished is not worth a silence to who has begun to listen.
-            when = dry if self._reader.may_breathe and utterance.produced_ms else max(due, dry)
-            self._pause = self._loop.call_at(when, self._on_pause, utterance)
+    def _set_pause_timer(self, utterance: Utterance) -> None:
+        """Plan to speak an unfinished sentence when the writer pauses or is slow and the listener runs out of audio."""
+        self._cancel_pause_timer()
+        if self._pending_since_s is not None and not self._items and utterance.idle:
+            due_s = min(self._last_push_s + self._pause_s, self._pending_since_s + self._max_delay_s)
+            dry_s = self._loop.time() + (utterance.lead_ms - FLUSH_LEAD_MS) / 1000
+            # Once speech has begun, a finished clause is spoken rather than left to wait through an audible gap.
+            when_s = dry_s if self._reader.has_clause and utterance.produced_ms else max(due_s, dry_s)
+            self._pause_timer = self._loop.call_at(when_s, self._on_pause, utterance)
 
     def _on_pause(self, utterance: Utterance) -> None:
-        self._pause = None
-        self._add(utterance, self._reader.breathe() or self._reader.cut())
-        if utterance.idle:  # the beginning of a word: it waits for its end
-            self._pending_since = None
+        self._pause_timer = None
+        self._add(utterance, self._reader.flush_clause() or self._reader.flush_words())
+        if utterance.idle:  # only the beginning of a word is left; it waits for the rest
+            self._pending_since_s = None
 
-    def _forget_pause(self) -> None:
-        if self._pause is not None:
-            self._pause.cancel()
-            self._pause = None
+    def _cancel_pause_timer(self) -> None:
+        if self._pause_timer is not None:
+            self._pause_timer.cancel()
+            self._pause_timer = None

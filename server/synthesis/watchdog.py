@@ -1,45 +1,45 @@
-"""Notices that the engine is stuck or has failed, and says so once. Knows nothing of what is done about it.
+"""Detect an engine that is stuck or has failed, and report it once.
 
-The server then ends, with an error, for its supervisor to start it anew. It does not build another engine in its place:
-a thread that hangs in native code cannot be ended from Python, and would hold the old one's memory and cores.
+The server then exits with an error, so that its supervisor restarts it. It does not build a second engine instead:
+Python cannot end a thread that hangs in native code, and that thread would keep the old engine's memory and cores.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
 
-from sayline_tts.server.synthesis.engine_loop import Worker
+from sayline_tts.server.synthesis.engine_loop import EngineLoop
 
 log = logging.getLogger(__name__)
 
-LOOKS = 4  # within the time that a step may take
+CHECKS_PER_LIMIT = 4
 
 
 class Watchdog:
-    def __init__(self, worker: Worker, limit_s: float, on_stuck: Callable[[str], None]) -> None:
-        self._worker, self._limit_s, self._on_stuck = worker, limit_s, on_stuck
+    def __init__(self, engine_loop: EngineLoop, limit_s: float, on_stuck: Callable[[str], None]) -> None:
+        self._engine_loop, self._limit_s, self._on_stuck = engine_loop, limit_s, on_stuck
         self._loop = asyncio.get_running_loop()
-        self._next: asyncio.TimerHandle | None = None
-        worker.on_failed = lambda: self._bark("the engine has failed")
-        self._sleep()
+        self._timer: asyncio.TimerHandle | None = None
+        engine_loop.on_failed = lambda: self._report("the engine has failed")
+        self._schedule_check()
 
     def stop(self) -> None:
-        self._worker.on_failed = lambda: None
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
+        self._engine_loop.on_failed = lambda: None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def _sleep(self) -> None:
-        self._next = self._loop.call_later(self._limit_s / LOOKS, self._look)
+    def _schedule_check(self) -> None:
+        self._timer = self._loop.call_later(self._limit_s / CHECKS_PER_LIMIT, self._check)
 
-    def _look(self) -> None:
-        stuck_s = self._worker.stuck_s
+    def _check(self) -> None:
+        stuck_s = self._engine_loop.stuck_s
         if stuck_s > self._limit_s:
-            self._bark(f"a step or a frame has taken {stuck_s:.0f} s")
+            self._report(f"a step or a frame has taken {stuck_s:.0f} s")
         else:
-            self._sleep()
+            self._schedule_check()
 
-    def _bark(self, why: str) -> None:
-        log.critical("%s; the server ends", why)
+    def _report(self, reason: str) -> None:
+        log.critical("%s; the server exits so that its supervisor can restart it", reason)
         self.stop()
-        self._on_stuck(why)
+        self._on_stuck(reason)

@@ -1,1 +1,1 @@
-"""The door for text that is still being written: sessions and their contexts."""
+"""The native WebSocket protocol: text in while it is written, speech out while it is generated."""

@@ -1,6 +1,6 @@
-"""The native protocol as an AsyncAPI 3 document, made from its messages, so that it never says anything else.
+"""The native protocol as an AsyncAPI 3 document, generated from the message types and served at `/v1/asyncapi.json`.
 
-`/v1/asyncapi.json`. What is a rule and not a shape is in `docs/protocol.md`.
+It describes the shape of messages; `docs/protocol.md` has the rules.
 """
 
 import inspect
@@ -17,11 +17,12 @@ from sayline_tts.server.websocket.protocol import ClientMessage, CloseCode, Enco
 PATH = "/v1/asyncapi.json"
 DOCUMENT = web.AppKey("asyncapi", bytes)
 
-SUMMARY = "Text in while it is written, speech out while it is spoken. Any number of contexts on one WebSocket."
+SUMMARY = "Text in while it is written, speech out while it is generated. Many contexts share one WebSocket."
 ENCODINGS = (
-    f"As `{Encoding.MSGPACK.subprotocol}` every message is a map in a binary frame. As `{Encoding.JSON.subprotocol}` "
-    "it is a text frame, and audio alone a binary one: 16 bytes, big-endian (u8 1, u8 length of the context's id, "
-    "u16 0, u32 seq, u64 start_sample), then the id in UTF-8, then the data. Unknown fields are ignored."
+    f"With `{Encoding.MSGPACK.subprotocol}` every message is a map in a binary frame. With "
+    f"`{Encoding.JSON.subprotocol}` it is a text frame, except for audio, which is a binary frame: a 16-byte big-endian "
+    "header (u8 1, u8 length of the context id, u16 0, u32 seq, u64 start_sample), the id in UTF-8, then the data. "
+    "Unknown fields are ignored."
 )
 
 
@@ -36,7 +37,7 @@ async def _document(request: web.Request) -> web.Response:
 
 
 def document(version: str) -> dict[str, Any]:
-    said, heard = get_args(ClientMessage), get_args(ServerEvent)
+    client, server = get_args(ClientMessage), get_args(ServerEvent)
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Sayline", "version": version, "description": f"{SUMMARY}\n\n{ENCODINGS}"},
@@ -45,17 +46,19 @@ def document(version: str) -> dict[str, Any]:
             "stream": {
                 "address": "/v1/stream",
                 "description": "Close codes: " + "; ".join(f"{code.value} {code.name.lower()}" for code in CloseCode),
-                "messages": {_tag(kind): {"$ref": f"#/components/messages/{_tag(kind)}"} for kind in (*said, *heard)},
+                "messages": {
+                    _tag(kind): {"$ref": f"#/components/messages/{_tag(kind)}"} for kind in (*client, *server)
+                },
                 "bindings": {"ws": {"method": "GET", "headers": _upgrade_headers()}},
             }
         },
         "operations": {
-            "receive": _operation("receive", "What a client says.", said),
-            "send": _operation("send", "What the server says.", heard),
+            "receive": _operation("receive", "Messages from the client.", client),
+            "send": _operation("send", "Events from the server.", server),
         },
         "components": {
-            "messages": {_tag(kind): _message(kind) for kind in (*said, *heard)},
-            "schemas": _schemas((*said, *heard)),
+            "messages": {_tag(kind): _message(kind) for kind in (*client, *server)},
+            "schemas": _schemas((*client, *server)),
         },
     }
 
@@ -66,8 +69,8 @@ def _operation(action: str, summary: str, kinds: Iterable[type]) -> dict[str, An
 
 
 def _message(kind: type) -> dict[str, Any]:
-    told = inspect.cleandoc(kind.__doc__ or "")
-    message = {"name": _tag(kind), "summary": told, "payload": {"$ref": f"#/components/schemas/{kind.__name__}"}}
+    summary = inspect.cleandoc(kind.__doc__ or "")
+    message = {"name": _tag(kind), "summary": summary, "payload": {"$ref": f"#/components/schemas/{kind.__name__}"}}
     if kind is protocol.Audio:
         return {**message, "contentType": "application/octet-stream"}
     return message

@@ -1,7 +1,4 @@
-"""One WebSocket, as long as it lasts: what comes in is parsed and handed to its session, what that says goes out.
-
-Knows the protocol and aiohttp's WebSocket; knows nothing of HTTP, keys or the engine.
-"""
+"""One WebSocket connection: reads and parses messages for its session, and writes the session's events."""
 
 import asyncio
 import logging
@@ -13,22 +10,22 @@ from aiohttp import WebSocketError, WSMessage, WSMsgType, web
 
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.websocket import protocol
-from sayline_tts.server.websocket.outbox import Goodbye, Moved, Outgoing
+from sayline_tts.server.websocket.outbox import CloseConnection, Outgoing, SwitchSession
 from sayline_tts.server.websocket.protocol import CloseCode, Encoding, ProtocolError, Resume
 from sayline_tts.server.websocket.session import Session
 from sayline_tts.server.websocket.sessions import Sessions
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 2.0  # with a peer who shall hear that the connection ends
+CLOSE_TIMEOUT_S = 2.0  # for the peer to read what is queued, and to answer the close frame
 
 
-class _Over(Exception):
-    """One side of the connection has ended, so the other must."""
+class _ConnectionEnded(Exception):
+    """One task of the connection has ended it, so the others must stop."""
 
 
 class Connection:
-    """`transport` is cut where the peer does not take part in closing."""
+    """`transport` is aborted if the peer does not take part in the closing handshake."""
 
     def __init__(
         self,
@@ -41,40 +38,40 @@ class Connection:
     ) -> None:
         self._socket, self._transport, self._encoding = socket, transport, encoding
         self._session, self._sessions, self._settings = session, sessions, settings
-        self._displaced = asyncio.Event()
-        self._stopped = asyncio.Event()  # nothing is taken from the session's outbox any more
+        self._released = asyncio.Event()  # another connection resumes the session
+        self._stopped = asyncio.Event()  # this connection takes nothing more from the outbox
         self._closed = asyncio.Event()
-        self._lost = True  # until somebody closes it
-        self._farewell: Goodbye | None = None
+        self._lost = True  # until either side closes it in an orderly way
+        self._close_frame: CloseConnection | None = None
 
     async def run(self, ready: protocol.Ready) -> None:
-        """Until either side ends. Then the session ends too, or waits for its client to come back."""
+        """Serve until either side ends the connection. The session then ends too, or waits to be resumed."""
         session = self._session
-        session.greet(ready)
+        session.send_ready(ready)
         self._sessions.attach(session, self)
         try:
             await self._run()
         except Exception:
             log.exception("a session failed")
-            self._lost, self._farewell = False, Goodbye(CloseCode.INTERNAL, "internal error")
+            self._lost, self._close_frame = False, CloseConnection(CloseCode.INTERNAL, "internal error")
         finally:
             self._stopped.set()
-            self._sessions.detach(self._session, self, self._lost or self._displaced.is_set())
+            self._sessions.detach(self._session, self, self._lost or self._released.is_set())
             try:
                 await self._close()
             finally:
                 self._closed.set()
 
-    async def displace(self) -> None:
-        """Another connection takes the session. Returns when this one has let go of it."""
-        self._displaced.set()
+    async def release_session(self) -> None:
+        """Stop serving the session, because another connection resumes it."""
+        self._released.set()
         await self._stopped.wait()
 
-    async def go_away(self, code: CloseCode, reason: str) -> None:
-        """Close when all that waits has been sent; a peer who does not read is cut off after `PATIENCE_S`."""
-        self._session.outbox.put(Goodbye(code, reason))
+    async def close_after_flush(self, code: CloseCode, reason: str) -> None:
+        """Close after everything queued has been sent; abort if the peer does not read it in `CLOSE_TIMEOUT_S`."""
+        self._session.outbox.put(CloseConnection(code, reason))
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._closed.wait()
         except TimeoutError:
             self._transport.abort()
@@ -83,85 +80,87 @@ class Connection:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._send(), name="send")
-                group.create_task(self._until_displaced(), name="displaced")
+                group.create_task(self._wait_for_release(), name="wait for release")
                 await self._receive()
-        except* (_Over, ConnectionError):
+        except* (_ConnectionEnded, ConnectionError):
             pass
 
-    async def _until_displaced(self) -> None:
-        await self._displaced.wait()
-        self._leave(CloseCode.MOVED, "another connection has resumed this session")
+    async def _wait_for_release(self) -> None:
+        await self._released.wait()
+        self._end(CloseCode.MOVED, "another connection has resumed this session")
 
-    # In
+    # Receiving
 
     async def _receive(self) -> None:
-        fresh = True
+        first = True
         while True:
-            await self._session.outbox.room()
+            await self._session.outbox.wait_for_room()
             message = await self._next_message()
             try:
                 parsed = protocol.parse(message.data, self._encoding)
                 if isinstance(parsed, Resume):
-                    await self._resume(parsed, fresh)
+                    await self._resume(parsed, first)
                 else:
                     self._session.handle(parsed)
             except ProtocolError as error:
-                self._session.refuse(error)
-            fresh = False
-            await asyncio.sleep(0)  # many messages at once must not keep the loop from the others
+                self._session.reject(error)
+            first = False
+            await asyncio.sleep(0)  # so that a burst of messages does not block the loop
 
     async def _next_message(self) -> WSMessage:
-        """Raises `_Over` when there is no other."""
+        """Raises `_ConnectionEnded` if the peer has closed the connection or it was lost."""
         limit_s = self._settings.session_idle_s
         while True:
             with suppress(TimeoutError):
                 message = await self._socket.receive(timeout=limit_s)
                 break
-            if (quiet_s := self._session.quiet_s) is not None and quiet_s >= limit_s:
-                self._leave(CloseCode.IDLE, f"nothing was said for {limit_s:g} s; connect again")
+            if (idle_s := self._session.idle_s) is not None and idle_s >= limit_s:
+                self._end(CloseCode.IDLE, f"the session was idle for {limit_s:g} s; connect again")
         if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
             return message
-        mistake = message.type is WSMsgType.ERROR and isinstance(message.data, WebSocketError)
-        self._lost = message.type is not WSMsgType.CLOSE and not mistake
-        raise _Over
+        invalid_frame = message.type is WSMsgType.ERROR and isinstance(message.data, WebSocketError)
+        self._lost = message.type is not WSMsgType.CLOSE and not invalid_frame
+        raise _ConnectionEnded
 
-    async def _resume(self, message: Resume, fresh: bool) -> None:
-        if not fresh:
-            raise ProtocolError("too_late", "resume has to be the first message of a connection; start contexts anew")
-        own = self._session
-        other = await self._sessions.take_over(message.token, own)
-        if other is None:
-            self._say_lost("no session that is left has this token")
+    async def _resume(self, message: Resume, first: bool) -> None:
+        if not first:
+            reason = "resume must be the first message of a connection"
+            raise ProtocolError("too_late", f"{reason}; start new contexts instead")
+        new = self._session
+        session = await self._sessions.take_over(message.token, new)
+        if session is None:
+            self._report_not_recovered("no session has this token")
             return
-        taken = other.resume(message.contexts)
-        if taken is None:
-            self._sessions.discard(other)
-            self._say_lost("more was missed than is kept")
+        received = session.resume(message.contexts)
+        if received is None:
+            self._sessions.discard(session)
+            self._report_not_recovered("events that were missed have been discarded")
             return
-        other.outbox.put_back([Outgoing(protocol.Resumed(True, other.id, taken, "the session goes on"), None)])
-        self._session = other
-        self._sessions.attach(other, self)
-        own.outbox.put(Moved())
-        self._sessions.discard(own)
-        log.info("it goes on with the session %s", other.id)
+        resumed = protocol.Resumed(True, session.id, received, "the session continues")
+        session.outbox.requeue([Outgoing(resumed, None)])
+        self._session = session
+        self._sessions.attach(session, self)
+        new.outbox.put(SwitchSession())
+        self._sessions.discard(new)
+        log.info("the connection resumes session %s", session.id)
 
-    def _say_lost(self, why: str) -> None:
-        own = self._session
-        own.outbox.put(protocol.Resumed(False, own.id, {}, f"{why}; start its contexts anew"))
+    def _report_not_recovered(self, reason: str) -> None:
+        session = self._session
+        session.outbox.put(protocol.Resumed(False, session.id, {}, f"{reason}; start its contexts again"))
 
-    # Out
+    # Sending
 
     async def _send(self) -> None:
         outbox = self._session.outbox
         while True:
             out = await outbox.get()
             match out.event:
-                case Goodbye(code=code, reason=reason):
-                    self._leave(code, reason)
-                case Moved():
+                case CloseConnection(code=code, reason=reason):
+                    self._end(code, reason)
+                case SwitchSession():
                     outbox = self._session.outbox
                 case event:
-                    self._session.on_leaving(out)
+                    self._session.on_sending(out)
                     await self._write(event)
 
     async def _write(self, event: protocol.ServerEvent) -> None:
@@ -170,10 +169,11 @@ class Connection:
             async with asyncio.timeout(limit_s):
                 await self._write_frame(event)
         except TimeoutError:
-            log.warning("a peer read nothing for %g s", limit_s)
-            for last in self._session.give_up("slow_consumer", f"nothing was read for {limit_s:g} s; read sooner"):
+            log.warning("a client read nothing for %g s; its session ends", limit_s)
+            reason = f"the client read nothing for {limit_s:g} s"
+            for last in self._session.abort("slow_consumer", f"{reason}; read faster"):
                 await self._write_unread(last)
-            self._leave(CloseCode.SLOW_CONSUMER, f"nothing was read for {limit_s:g} s")
+            self._end(CloseCode.SLOW_CONSUMER, reason)
 
     async def _write_frame(self, event: protocol.ServerEvent) -> None:
         data = protocol.serialize(event, self._encoding)
@@ -183,26 +183,30 @@ class Connection:
             await self._socket.send_bytes(data)
 
     async def _write_unread(self, event: protocol.ServerEvent) -> None:
-        """Into the buffer, without waiting for room in it: the peer may read that much before the end."""
-        await self._in_its_own_task(self._write_frame(event), 0)
+        """Add an event to the write buffer without waiting for room: the peer may read that much before the end."""
+        await self._run_as_task(self._write_frame(event), 0)
 
-    # The end
+    # Closing
 
-    def _leave(self, code: int, reason: str) -> NoReturn:
-        """Ends the connection from our side."""
+    def _end(self, code: int, reason: str) -> NoReturn:
+        """End the connection from our side."""
         self._lost = False
-        self._farewell = Goodbye(code, reason)
-        raise _Over
+        self._close_frame = CloseConnection(code, reason)
+        raise _ConnectionEnded
 
     async def _close(self) -> None:
-        farewell = self._farewell or Goodbye(CloseCode.NORMAL, "")
-        closing = self._socket.close(code=farewell.code, message=farewell.reason.encode())
-        if not await self._in_its_own_task(closing, PATIENCE_S):
-            asyncio.get_running_loop().call_later(PATIENCE_S, self._transport.abort)
+        frame = self._close_frame or CloseConnection(CloseCode.NORMAL, "")
+        closing = self._socket.close(code=frame.code, message=frame.reason.encode())
+        if not await self._run_as_task(closing, CLOSE_TIMEOUT_S):
+            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self._transport.abort)
 
-    async def _in_its_own_task(self, sending: Coroutine[None, None, object], within_s: float) -> bool:
-        """Was it sent? Once a wait for room was broken off, aiohttp cancels whoever waits for room in its place."""
+    async def _run_as_task(self, sending: Coroutine[None, None, object], timeout_s: float) -> bool:
+        """Returns whether `sending` has succeeded within this time.
+
+        It needs a task of its own: once a wait for buffer room was cancelled, aiohttp cancels the next task that waits
+        for it.
+        """
         task = asyncio.create_task(sending)
-        done, _ = await asyncio.wait([task], timeout=within_s)
+        done, _ = await asyncio.wait([task], timeout=timeout_s)
         task.cancel()
         return bool(done) and not task.cancelled() and task.exception() is None

@@ -1,6 +1,6 @@
-"""A request for `/v1/stream` becomes a session, or is told in words why not. Knows HTTP, not what is said then.
+"""The opening handshake of `/v1/stream`: turns a request into a WebSocket with a session, or refuses it.
 
-Who may ask at all was settled before, at the door (`sayline_tts.server.access.middleware`).
+`sayline_tts.server.access.middleware` has checked the request's host, origin and key before.
 """
 
 import asyncio
@@ -18,40 +18,40 @@ from sayline_tts.server.websocket.connection import Connection
 from sayline_tts.server.websocket.protocol import CloseCode, Encoding
 from sayline_tts.server.websocket.sessions import Sessions
 
-# What lies in buffers is late for a listener who interrupts, and 4 MB of it, the system's own choice, are 17 minutes.
+# Buffered audio arrives late at a listener who interrupts, and the operating system's default of 4 MB is 17 minutes.
 SEND_BUFFER_BYTES = 16 * 1024
-WRITE_MARK_BYTES = 8 * 1024
-CLOSE_PATIENCE_S = 1.0
-# Beyond this the connection is closed with 1009; from MAX_MESSAGE_BYTES on a message is refused in words.
+WRITE_HIGH_WATER_BYTES = 8 * 1024
+CLOSE_TIMEOUT_S = 1.0
+# A larger frame closes the connection with 1009; between MAX_MESSAGE_BYTES and this, an error event is the answer.
 MAX_FRAME_BYTES = 2 * 1024 * 1024
 
 
 async def open_stream(
     request: web.Request, settings: Settings, ready: protocol.Ready, sessions: Sessions
 ) -> web.StreamResponse:
-    """Returns when the connection has ended."""
+    """Serve one WebSocket. Returns when the connection has ended."""
     if request.headers.get("Upgrade", "").lower() != "websocket":
-        told = f"This is a WebSocket: connect with ws:// and the subprotocol {_known_subprotocols()}.\n"
-        raise _UpgradeRequired(text=told, headers={"Upgrade": "websocket"})
+        message = f"This is a WebSocket: connect with ws:// and the subprotocol {_known_subprotocols()}.\n"
+        raise _UpgradeRequired(text=message, headers={"Upgrade": "websocket"})
     encoding = choose_encoding(auth.offered_subprotocols(request))
     websocket = web.WebSocketResponse(
         protocols=[encoding.subprotocol],
         heartbeat=settings.heartbeat_s,
-        timeout=CLOSE_PATIENCE_S,
+        timeout=CLOSE_TIMEOUT_S,
         autoclose=False,
-        compress=False,  # a small message could unpack a thousandfold
+        compress=False,  # a small compressed message could expand a thousandfold
         max_msg_size=MAX_FRAME_BYTES,
-        writer_limit=0,  # every frame waits for the buffer to have room
+        writer_limit=0,  # every write waits until the buffer has room
     )
     await websocket.prepare(request)
     transport = request.transport
     assert isinstance(transport, asyncio.WriteTransport)
-    _bound_buffers(transport)
+    _limit_buffers(transport)
     try:
         session = sessions.open(request[CALLER])
     except Full as error:
-        refused = protocol.Error(error.code, str(error), retry_after_ms=error.retry_after_ms)
-        data = protocol.serialize(refused, encoding)
+        refusal = protocol.Error(error.code, str(error), retry_after_ms=error.retry_after_ms)
+        data = protocol.serialize(refusal, encoding)
         await (websocket.send_str(data) if isinstance(data, str) else websocket.send_bytes(data))
         await websocket.close(code=CloseCode.TRY_LATER, message=str(error).encode())
         return websocket
@@ -61,12 +61,13 @@ async def open_stream(
 
 
 def choose_encoding(offered: list[str]) -> Encoding:
-    """The first offer that we speak. Raises 400."""
-    spoken = {encoding.subprotocol: encoding for encoding in Encoding}
+    """The encoding of the first known subprotocol. Raises 400 if there is none."""
+    known = {encoding.subprotocol: encoding for encoding in Encoding}
     for name in offered:
-        if name in spoken:
-            return spoken[name]
-    raise web.HTTPBadRequest(text=f"Name the subprotocol (Sec-WebSocket-Protocol): {_known_subprotocols()}.\n")
+        if name in known:
+            return known[name]
+    message = f"No known subprotocol was offered; set Sec-WebSocket-Protocol to {_known_subprotocols()}.\n"
+    raise web.HTTPBadRequest(text=message)
 
 
 class _UpgradeRequired(web.HTTPClientError):
@@ -77,7 +78,7 @@ def _known_subprotocols() -> str:
     return " or ".join(encoding.subprotocol for encoding in Encoding)
 
 
-def _bound_buffers(transport: asyncio.WriteTransport) -> None:
-    transport.set_write_buffer_limits(high=WRITE_MARK_BYTES)
+def _limit_buffers(transport: asyncio.WriteTransport) -> None:
+    transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
     if (connection := transport.get_extra_info("socket")) is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)

@@ -1,7 +1,7 @@
-"""What waits to be sent in one session, in order. Knows no socket.
+"""The send queue of one session, in order.
 
-Speech in it is bounded by each context's lead. All else is an answer to something that came in, so `room` holds back
-the reading while too many answers wait.
+The lead of each context bounds its speech. Everything else is a reply to a client message, so `wait_for_room` stops the
+reader while too many replies are queued.
 """
 
 import asyncio
@@ -12,91 +12,91 @@ from typing import Protocol
 
 from sayline_tts.server.websocket.protocol import Audio, Segment, ServerEvent, Word, WordEnd
 
-MAX_ANSWERS = 64
-Speech = Audio | Segment | Word | WordEnd
+MAX_REPLIES = 64
+SpeechEvent = Audio | Segment | Word | WordEnd
 
 
-class Owner(Protocol):
-    """A context, as those see it who carry what it says."""
+class EventSource(Protocol):
+    """The context that an event belongs to."""
 
     def on_sent(self, event: ServerEvent) -> float:
-        """An event of its own leaves for the socket. How far, in ms, has its audio been sent with that?"""
+        """Record that `event` goes to the socket now. Returns the audio sent so far, this event included, in ms."""
 
 
 @dataclass(frozen=True, slots=True)
-class Goodbye:
-    """Close the connection when all before it has been sent."""
+class CloseConnection:
+    """Close the connection after everything before it has been sent."""
 
     code: int
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
-    """The connection goes on with another session: look there for what to send."""
+class SwitchSession:
+    """The connection now serves another session: continue with that session's outbox."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    event: ServerEvent | Goodbye | Moved
-    owner: Owner | None
+    event: ServerEvent | CloseConnection | SwitchSession
+    source: EventSource | None
 
 
 class Outbox:
     def __init__(self) -> None:
-        self._waiting: deque[Outgoing] = deque()
-        self._answers = 0  # how many of them are not speech
-        self._filled = asyncio.Event()
+        self._queue: deque[Outgoing] = deque()
+        self._replies = 0  # queued events that are not speech
+        self._not_empty = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
 
-    def put(self, event: ServerEvent | Goodbye | Moved, owner: Owner | None = None) -> None:
-        self._waiting.append(Outgoing(event, owner))
-        self._count(_is_answer(event))
+    def put(self, event: ServerEvent | CloseConnection | SwitchSession, source: EventSource | None = None) -> None:
+        self._queue.append(Outgoing(event, source))
+        self._count(_is_reply(event))
 
-    def put_back(self, sent: Iterable[Outgoing]) -> None:
-        """Before all others: these have to be sent again."""
+    def requeue(self, sent: Iterable[Outgoing]) -> None:
+        """Put events that have to be sent again in front of all others."""
         for out in reversed(list(sent)):
-            self._waiting.appendleft(out)
-            self._count(_is_answer(out.event))
+            self._queue.appendleft(out)
+            self._count(_is_reply(out.event))
 
-    def take_back(self, owner: Owner) -> list[Outgoing]:
-        """What `owner` was going to say: it is not sent."""
-        mine = [out for out in self._waiting if out.owner is owner]
-        if mine:
-            self._waiting = deque(out for out in self._waiting if out.owner is not owner)
-            self._count(-sum(_is_answer(out.event) for out in mine))
-        return mine
+    def withdraw(self, source: EventSource) -> list[Outgoing]:
+        """Remove and return everything queued from `source`."""
+        withdrawn = [out for out in self._queue if out.source is source]
+        if withdrawn:
+            self._queue = deque(out for out in self._queue if out.source is not source)
+            self._count(-sum(_is_reply(out.event) for out in withdrawn))
+        return withdrawn
 
-    def take_all(self) -> list[Outgoing]:
-        """What waits, at once."""
-        everything = list(self._waiting)
-        self._waiting.clear()
-        self._count(-self._answers)
-        return everything
+    def drain(self) -> list[Outgoing]:
+        """Remove and return everything."""
+        queued = list(self._queue)
+        self._queue.clear()
+        self._count(-self._replies)
+        return queued
 
     async def get(self) -> Outgoing:
-        """The next to send. Cancelling it loses nothing."""
-        while not self._waiting:
-            self._filled.clear()
-            await self._filled.wait()
-        out = self._waiting.popleft()
-        self._count(-_is_answer(out.event))
+        """Remove and return the next event. Cancelling this loses nothing."""
+        while not self._queue:
+            self._not_empty.clear()
+            await self._not_empty.wait()
+        out = self._queue.popleft()
+        self._count(-_is_reply(out.event))
         return out
 
-    async def room(self) -> None:
-        """Until few enough answers wait."""
+    async def wait_for_room(self) -> None:
+        """Wait until fewer than `MAX_REPLIES` replies are queued."""
         await self._has_room.wait()
 
-    def _count(self, answers: int) -> None:
-        self._answers += answers
-        if self._waiting:
-            self._filled.set()
-        if self._answers < MAX_ANSWERS:
+    def _count(self, replies: int) -> None:
+        self._replies += replies
+        if self._queue:
+            self._not_empty.set()
+        if self._replies < MAX_REPLIES:
             self._has_room.set()
         else:
             self._has_room.clear()
 
 
-def _is_answer(event: ServerEvent | Goodbye | Moved) -> bool:
-    return not isinstance(event, Speech)
+def _is_reply(event: ServerEvent | CloseConnection | SwitchSession) -> bool:
+    return not isinstance(event, SpeechEvent)

@@ -1,7 +1,7 @@
-"""The native protocol v1 without I/O: messages, how they look on the wire, and the life of a context.
+"""The native protocol v1 without I/O: its messages, their encodings, and the states of a context.
 
-Knows no socket, no clock and no model. Two encodings carry the same messages: JSON text frames (audio alone is a
-binary frame behind a small header) and MessagePack binary frames.
+Two encodings carry the same messages: MessagePack in binary frames, and JSON in text frames. With JSON, audio is a
+binary frame with a small header.
 """
 
 import re
@@ -29,77 +29,77 @@ class Encoding(Enum):
 
 
 class _Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower):
-    """On the wire a map whose "type" is the class's name. Fields that a peer does not know are ignored."""
+    """A map whose "type" is the lowercase class name. Unknown fields are ignored."""
 
 
-# What a client says. Of a context, but for `Resume`.
+# Messages from the client. All except `Resume` belong to a context.
 
 
-class _FromClient(_Message, frozen=True):
+class _ContextMessage(_Message, frozen=True):
     context_id: str
 
 
-class Start(_FromClient, frozen=True):
-    """Open a context. What is left out is the server's or the model's own choice."""
+class Start(_ContextMessage, frozen=True):
+    """Open a context. Omitted options are chosen by the server or the model."""
 
     voice: Annotated[str, Meta(max_length=200)] | None = None
     format: Literal["opus", "pcm"] = "opus"
-    seed: Annotated[int, Meta(ge=0, lt=2**53)] | None = None  # what every JSON reader holds exactly
+    seed: Annotated[int, Meta(ge=0, lt=2**53)] | None = None  # exact in every JSON parser
     temperature: Annotated[float, Meta(ge=0, le=10)] | None = None
     max_lead_ms: Annotated[float, Meta(ge=80, le=600_000)] | None = None
-    wait: bool = True  # in the queue, where the server is full; False: an error at once
-    mode: Literal["managed", "verbatim"] = "managed"  # the server segments; each message is one phrase
-    clean_up: bool = True  # numbers, dates, links, Markdown ... are said as a person would
-    language: Annotated[str, Meta(max_length=35)] | None = None  # of the clean-up; None: the model's
-    speed: Annotated[float, Meta(ge=0.5, le=2)] = 1.0  # without change of pitch
-    max_delay_ms: Annotated[float, Meta(ge=0, le=60_000)] | None = None  # half a sentence waits no longer
-    decode_steps: Annotated[int, Meta(ge=1, le=MAX_DECODE_STEPS)] = 1  # of the flow head; one-step heads ignore it
+    wait: bool = True  # queue if the server is full; False: fail at once
+    mode: Literal["managed", "verbatim"] = "managed"  # the server finds sentences; each message is one phrase
+    clean_up: bool = True  # verbalize numbers, dates, links, Markdown, ...
+    language: Annotated[str, Meta(max_length=35)] | None = None  # of the clean-up; None: the model's language
+    speed: Annotated[float, Meta(ge=0.5, le=2)] = 1.0  # pitch is unchanged
+    max_delay_ms: Annotated[float, Meta(ge=0, le=60_000)] | None = None  # longest wait of an incomplete sentence
+    decode_steps: Annotated[int, Meta(ge=1, le=MAX_DECODE_STEPS)] = 1  # of the flow head; ignored by one-step heads
 
 
-class Text(_FromClient, frozen=True):
-    """More text, cut anywhere; spaces belong to it."""
+class Text(_ContextMessage, frozen=True):
+    """Append text. It may be split anywhere; whitespace is part of it."""
 
     text: str
 
 
-class Flush(_FromClient, frozen=True):
-    """Speak what waits, without waiting for its sentence to end; answered by `Flushed`."""
+class Flush(_ContextMessage, frozen=True):
+    """Speak all pending text now, even if its sentence is incomplete. The answer is `Flushed`."""
 
-    id: Annotated[str, Meta(max_length=64)] | None = None  # comes back in the answer
-
-
-class End(_FromClient, frozen=True):
-    """No more text: speak what waits, then `Done`."""
+    id: Annotated[str, Meta(max_length=64)] | None = None  # returned in the answer
 
 
-class Cancel(_FromClient, frozen=True):
-    """Be silent at once; answered by `Cancelled`. `played_ms`: so much has been heard, as in `Ack`."""
+class End(_ContextMessage, frozen=True):
+    """End the text: speak what is pending, then send `Done`."""
+
+
+class Cancel(_ContextMessage, frozen=True):
+    """Stop at once. The answer is `Cancelled`. `played_ms`: how much has been played, as in `Ack`."""
 
     played_ms: Annotated[float, Meta(ge=0, le=2**53)] | None = None
 
 
-class Ack(_FromClient, frozen=True):
-    """So much of this context's audio has been heard. Counts from its start, silence between frames left out."""
+class Ack(_ContextMessage, frozen=True):
+    """Report how much of the context's audio has been played, not counting gaps between frames."""
 
     played_ms: Annotated[float, Meta(ge=0, le=2**53)]
 
 
 class Resume(_Message, frozen=True):
-    """First on a new connection: go on with the session of this token, which lost its own.
+    """Resume the session with this token after a lost connection. Must be the first message of a connection.
 
-    `contexts`: the highest `seq` that came of each context whose last event has not come; -1 where nothing has. What is
-    not named is cancelled. Answered by `Resumed`.
+    `contexts`: for each context whose last event has not arrived, the highest `seq` received, or -1 if none was.
+    Contexts that are not listed are cancelled. The answer is `Resumed`.
     """
 
     token: Annotated[str, Meta(max_length=64)]
     contexts: dict[str, Annotated[int, Meta(ge=-1)]] = {}
 
 
-# What the server says. `seq` counts all events of a context, from 0, without a hole.
+# Events from the server. `seq` numbers all events of a context from 0 without a gap.
 
 
 class Ready(_Message, frozen=True):
-    """Once, before all else. `token` is for `Resume`, and nobody else's business."""
+    """The first message of a connection. `token` authorizes `Resume`; keep it secret."""
 
     protocol: str
     server: str
@@ -108,17 +108,17 @@ class Ready(_Message, frozen=True):
     default_voice: str
     sample_rate_hz: int
     frame_ms: float
-    opus_pre_skip: int  # samples at sample_rate_hz that an Opus decoder gives before the first true one
+    opus_pre_skip: int  # samples at sample_rate_hz to drop from the start of the decoded Opus stream
     session_id: str = ""
     token: str = ""
-    resume_s: float = 0.0  # so long after a lost connection the session can be resumed; 0: it cannot
+    resume_s: float = 0.0  # how long the session can be resumed after a lost connection; 0: never
 
 
 class Resumed(_Message, frozen=True):
-    """`recovered`: the old session goes on here under its old id and token, and what had not come follows.
+    """If `recovered`, the old session continues here under its old id and token, and the missed events follow.
 
-    Then `contexts` tells how many messages of each context the server has taken (`start`, `text`, `flush`, `end` and
-    `cancel`): send again what came after. Otherwise nothing of the old session is left, and this one is a new one.
+    `contexts` then holds the number of messages that the server has received for each context (`start`, `text`,
+    `flush`, `end` and `cancel`); send the later ones again. Otherwise the old session is gone and this is a new one.
     """
 
     recovered: bool
@@ -128,7 +128,7 @@ class Resumed(_Message, frozen=True):
 
 
 class Queued(_Message, frozen=True):
-    """The server is full and this context waits; `place` 1 is the next. Said again whenever it changes."""
+    """The server is full and the context is queued; `place` 1 is next. Sent again whenever it changes."""
 
     context_id: str
     seq: int
@@ -145,10 +145,10 @@ class Audio(_Message, frozen=True):
 
 
 class Word(_Message, frozen=True):
-    """A word as it was written, where it stands in all text of the context, as it is said, and when it is heard.
+    """A word as written, its offsets in all text of the context, its spoken form, and its time in the audio.
 
-    Comes no later than its audio. `estimated`: the times are exact for the segment only; otherwise its end is the one
-    that is expected, and `WordEnd` tells the true one.
+    Sent no later than its audio. If `estimated`, only the segment's bounds are exact. Otherwise `start_ms` is exact,
+    `end_ms` is a prediction, and `WordEnd` reports the exact end.
     """
 
     context_id: str
@@ -163,7 +163,7 @@ class Word(_Message, frozen=True):
 
 
 class WordEnd(_Message, frozen=True, tag="word_end"):
-    """A word whose times are not estimated is over. Comes no later than the audio in which it ends."""
+    """The exact end of a word whose times are not estimated. Sent no later than the audio in which it ends."""
 
     context_id: str
     seq: int
@@ -174,7 +174,7 @@ class WordEnd(_Message, frozen=True, tag="word_end"):
 
 
 class Segment(_Message, frozen=True):
-    """Text that has been spoken, as it was written, and where in the context's audio. Behind the last audio of it."""
+    """Text that has been spoken, as written, and its bounds in the audio. Sent after its last audio."""
 
     context_id: str
     seq: int
@@ -186,7 +186,7 @@ class Segment(_Message, frozen=True):
 
 
 class Flushed(_Message, frozen=True):
-    """All text before this `Flush` has been spoken, and its last audio sent: it ends at `at_ms`."""
+    """All text before this `Flush` has been spoken and its audio has been sent; the audio ends at `at_ms`."""
 
     context_id: str
     seq: int
@@ -195,7 +195,7 @@ class Flushed(_Message, frozen=True):
 
 
 class Done(_Message, frozen=True):
-    """All was spoken and sent."""
+    """Everything has been spoken and sent."""
 
     context_id: str
     seq: int
@@ -203,11 +203,10 @@ class Done(_Message, frozen=True):
 
 
 class Cancelled(_Message, frozen=True):
-    """`duration_ms` of audio were sent before, and none is sent after; `generated_ms` had been made.
+    """Ends a cancelled context: `duration_ms` of audio had been sent, `generated_ms` generated.
 
-    `heard_text` + `unheard_text` is the text as it was sent, parted at `heard_chars`: behind the last word of which at
-    least half was heard, as the client said or else by the clock. Of what was heard only the end is given where it is
-    very long.
+    `heard_text` + `unheard_text` is the text as sent, split at `heard_chars`: after the last word of which at least
+    half was played, as reported by the client or else by the clock. A very long `heard_text` contains only its end.
     """
 
     context_id: str
@@ -220,10 +219,10 @@ class Cancelled(_Message, frozen=True):
 
 
 class Error(_Message, frozen=True):
-    """`final`: this was the context's last event. Otherwise nothing ended, only the one message was refused.
+    """`final`: this is the context's last event. Otherwise only one message was refused and nothing has ended.
 
-    `retry_after_ms`: the same has a chance when so much time has gone by. Left out where waiting would not help.
-    `seq` is there where it is about a context that there is, or was until now.
+    `retry_after_ms`: when to retry; absent if waiting does not help. `seq` is present if the error belongs to a context
+    that is open or ends with it.
     """
 
     code: str
@@ -241,27 +240,27 @@ ServerEvent = Ready | Resumed | ContextEvent
 
 
 class CloseCode(IntEnum):
-    """Why the server closes a connection. Those from 4000 on are ours alone."""
+    """Why the server closes a connection. Codes from 4000 on are specific to this protocol."""
 
-    NORMAL = 1000  # the answer to the client's own close
-    MESSAGE_TOO_BIG = 1009  # a frame of more than 2 MB; a message of more than 64 KB is refused in words
-    INTERNAL = 1011  # our fault; the session is lost
-    RESTART = 1012  # the server stops: connect again
-    TRY_LATER = 1013  # no more sessions are taken now
-    IDLE = 4000  # no context was open and nothing was said for a long time
-    SLOW_CONSUMER = 4001  # what was sent was not read for a long time; the session is lost
-    MOVED = 4002  # the session goes on at another connection, which has resumed it
+    NORMAL = 1000  # the client has closed the connection
+    MESSAGE_TOO_BIG = 1009  # a frame of more than 2 MB; a message of more than 64 KB gets an error event
+    INTERNAL = 1011  # a server fault; the session is lost
+    RESTART = 1012  # the server stops or restarts: connect again
+    TRY_LATER = 1013  # no new session is accepted now
+    IDLE = 4000  # no context was open and no message arrived for a long time
+    SLOW_CONSUMER = 4001  # the client read nothing for a long time; the session is lost
+    MOVED = 4002  # another connection has resumed the session
 
 
 class ContextState(Enum):
-    OPEN = "open"  # takes text
-    ENDING = "ending"  # speaks what is left
+    OPEN = "open"  # accepts text
+    ENDING = "ending"  # speaks the remaining text
     DONE = "done"
     CANCELLED = "cancelled"
     FAILED = "failed"
 
     @property
-    def over(self) -> bool:
+    def final(self) -> bool:
         return not LEGAL_MOVES[self]
 
 
@@ -275,7 +274,7 @@ LEGAL_MOVES: dict[ContextState, set[ContextState]] = {
 
 
 class ProtocolError(Exception):
-    """The peer's mistake. `refused_start`: the context that it tried to start does not exist."""
+    """An error of the client. `refused_start`: the context that it tried to start was not created."""
 
     def __init__(
         self,
@@ -290,8 +289,8 @@ class ProtocolError(Exception):
         self.refused_start, self.retry_after_ms = refused_start, retry_after_ms
 
 
-class _Head(msgspec.Struct):
-    """What can be told of a message that is not valid as a whole."""
+class _Envelope(msgspec.Struct):
+    """The fields that can be read from a message that is not valid as a whole."""
 
     type: str | None = None
     context_id: str | None = None
@@ -299,10 +298,10 @@ class _Head(msgspec.Struct):
 
 _TYPES = tuple(kind.__struct_config__.tag for kind in get_args(ClientMessage))
 _MALFORMED = (msgspec.MsgspecError, UnicodeError, RecursionError)
-_HALF_CHARACTER = re.compile(
-    r"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]"  # a pair's first or second half
+_LONE_SURROGATE = re.compile(  # the first half of a pair without its second half, or the reverse
+    r"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]"
 )
-_AUDIO_HEADER = struct.Struct(">BBHIQ")  # kind, bytes of context_id, reserved, seq, start_sample
+_AUDIO_HEADER = struct.Struct(">BBHIQ")  # kind, length of context_id in bytes, reserved, seq, start_sample
 _AUDIO_KIND = 1
 
 _Decoder = msgspec.json.Decoder[ClientMessage] | msgspec.msgpack.Decoder[ClientMessage]
@@ -310,35 +309,35 @@ _decoders: dict[Encoding, _Decoder] = {
     Encoding.JSON: msgspec.json.Decoder(ClientMessage),
     Encoding.MSGPACK: msgspec.msgpack.Decoder(ClientMessage),
 }
-_HeadDecoder = msgspec.json.Decoder[_Head] | msgspec.msgpack.Decoder[_Head]
-_head_decoders: dict[Encoding, _HeadDecoder] = {
-    Encoding.JSON: msgspec.json.Decoder(_Head),
-    Encoding.MSGPACK: msgspec.msgpack.Decoder(_Head),
+_EnvelopeDecoder = msgspec.json.Decoder[_Envelope] | msgspec.msgpack.Decoder[_Envelope]
+_envelope_decoders: dict[Encoding, _EnvelopeDecoder] = {
+    Encoding.JSON: msgspec.json.Decoder(_Envelope),
+    Encoding.MSGPACK: msgspec.msgpack.Decoder(_Envelope),
 }
 
 
 def parse(raw: str | bytes, encoding: Encoding) -> ClientMessage:
-    """Raises `ProtocolError` and nothing else, whatever comes."""
+    """Decode one frame. Raises `ProtocolError` and nothing else, whatever the input."""
     if isinstance(raw, str) != (encoding is Encoding.JSON):
         kind = "text" if encoding is Encoding.JSON else "binary"
-        raise ProtocolError("bad_message", f"{encoding.subprotocol} takes {kind} frames")
+        raise ProtocolError("bad_message", f"{encoding.subprotocol} requires {kind} frames")
     try:
         data = raw.encode() if isinstance(raw, str) else raw
         if len(data) > MAX_MESSAGE_BYTES:
-            limit = f"the message has {len(data)} bytes, at most {MAX_MESSAGE_BYTES} are taken"
-            raise ProtocolError("message_too_big", f"{limit}; send the text in pieces")
+            reason = f"the message has {len(data)} bytes; the maximum is {MAX_MESSAGE_BYTES}"
+            raise ProtocolError("message_too_big", f"{reason}; split the text")
         message = _decoders[encoding].decode(data)
     except _MALFORMED as error:
         raise _explain(error, raw, encoding) from None
     for context_id in message.contexts if isinstance(message, Resume) else [message.context_id]:
-        if not _is_good_id(context_id):
+        if not _is_valid_id(context_id):
             length_bytes = len(context_id.encode())
-            raise ProtocolError("bad_message", f"context_id has {length_bytes} bytes; give 1 to {MAX_ID_BYTES}")
+            raise ProtocolError("bad_message", f"context_id has {length_bytes} bytes; use 1 to {MAX_ID_BYTES}")
     return message
 
 
 def serialize(event: ServerEvent, encoding: Encoding) -> str | bytes:
-    """A text frame (str) or a binary one (bytes)."""
+    """Encode an event as a text frame (str) or a binary frame (bytes)."""
     if encoding is Encoding.MSGPACK:
         return msgspec.msgpack.encode(event)
     if isinstance(event, Audio):
@@ -348,33 +347,35 @@ def serialize(event: ServerEvent, encoding: Encoding) -> str | bytes:
     return msgspec.json.encode(event).decode()
 
 
-def if_known(ms: float | None) -> float | UnsetType:
-    """None is left out on the wire."""
+def unset_if_none(ms: float | None) -> float | UnsetType:
+    """Map None to a field that is absent on the wire."""
     return UNSET if ms is None else ms
 
 
 def _explain(error: Exception, raw: str | bytes, encoding: Encoding) -> ProtocolError:
     try:
-        head = _head_decoders[encoding].decode(raw.encode() if isinstance(raw, str) else raw)
+        envelope = _envelope_decoders[encoding].decode(raw.encode() if isinstance(raw, str) else raw)
     except _MALFORMED:
         return ProtocolError("bad_message", _describe(error, raw, encoding))
-    context_id = head.context_id if head.context_id is not None and _is_good_id(head.context_id) else None
-    if head.type is not None and head.type not in _TYPES:
+    context_id = envelope.context_id if envelope.context_id is not None and _is_valid_id(envelope.context_id) else None
+    if envelope.type is not None and envelope.type not in _TYPES:
         known = ", ".join(map(str, _TYPES))
-        return ProtocolError("unknown_type", f"no message type {head.type[:40]!r}; there are: {known}", context_id)
-    told = _describe(error, raw, encoding)
-    return ProtocolError("bad_message", told, context_id, refused_start=head.type == "start")
+        return ProtocolError(
+            "unknown_type", f"unknown message type {envelope.type[:40]!r}; use one of: {known}", context_id
+        )
+    message = _describe(error, raw, encoding)
+    return ProtocolError("bad_message", message, context_id, refused_start=envelope.type == "start")
 
 
 def _describe(error: Exception, raw: str | bytes, encoding: Encoding) -> str:
     if isinstance(error, RecursionError):
-        return "the message is nested too deeply"
-    if isinstance(error, UnicodeError) or (isinstance(raw, str) and _HALF_CHARACTER.search(raw)):
-        return "the text holds half a character (a lone surrogate); send whole characters"
+        return "the message is nested too deeply; a message is a flat map"
+    if isinstance(error, UnicodeError) or (isinstance(raw, str) and _LONE_SURROGATE.search(raw)):
+        return "the text contains a lone surrogate, which is half a character; send whole characters"
     if isinstance(error, msgspec.ValidationError):
         return str(error)
-    return f"not {'JSON' if encoding is Encoding.JSON else 'MessagePack'}: {error}"
+    return f"not valid {'JSON' if encoding is Encoding.JSON else 'MessagePack'}: {error}"
 
 
-def _is_good_id(context_id: str) -> bool:
+def _is_valid_id(context_id: str) -> bool:
     return 1 <= len(context_id.encode()) <= MAX_ID_BYTES

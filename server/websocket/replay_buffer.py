@@ -1,23 +1,23 @@
-"""What was sent in one session and may not have come: kept until it was heard, as far as there is room.
+"""Sent events that the client may not have received, kept until their audio has been played.
 
-Knows no socket. What is forgotten for want of room cannot be sent again, and `since` says so.
+The oldest events are discarded when the buffer is full. They cannot be sent again, and `since` then returns None.
 """
 
 from collections import deque
 from dataclasses import dataclass
 
-from sayline_tts.server.websocket.outbox import Outgoing, Owner
+from sayline_tts.server.websocket.outbox import EventSource, Outgoing
 from sayline_tts.server.websocket.protocol import Audio
 
-EVENT_BYTES = 200  # an event's own, about, beside its data and text
+EVENT_BYTES = 200  # approximate size of an event besides its audio
 MAX_EVENTS = 8_192
 
 
 @dataclass(slots=True)
-class _Kept:
-    out: Outgoing | None  # None: not any more
+class _Entry:
+    out: Outgoing | None  # None once discarded
     seq: int
-    sent_ms: float  # of its context's audio, with this
+    sent_ms: float  # of its context's audio, this event included
     size_bytes: int
 
     @property
@@ -25,61 +25,61 @@ class _Kept:
         return self.out is not None and isinstance(self.out.event, Audio)
 
 
-class History:
+class ReplayBuffer:
     def __init__(self, limit_bytes: float) -> None:
         self._limit_bytes = limit_bytes
         self._size_bytes = 0
-        self._kept: deque[_Kept] = deque()  # of all contexts, in order
-        self._by_owner: dict[Owner, deque[_Kept]] = {}
+        self._entries: deque[_Entry] = deque()  # of all contexts, in the order of sending
+        self._by_source: dict[EventSource, deque[_Entry]] = {}
 
     @property
     def size_bytes(self) -> int:
         return self._size_bytes
 
-    def keep(self, out: Outgoing, seq: int, sent_ms: float) -> None:
-        """An event with this `seq` of its context leaves for the socket."""
-        assert out.owner is not None, "only a context's events are kept"
+    def append(self, out: Outgoing, seq: int, sent_ms: float) -> None:
+        """Keep an event that goes to the socket now."""
+        assert out.source is not None, "only events of a context are kept"
         data_bytes = len(out.event.data) if isinstance(out.event, Audio) else 0
-        kept = _Kept(out, seq, sent_ms, EVENT_BYTES + data_bytes)
-        self._kept.append(kept)
-        self._by_owner.setdefault(out.owner, deque()).append(kept)
-        self._size_bytes += kept.size_bytes
-        while self._size_bytes > self._limit_bytes or len(self._kept) > MAX_EVENTS:
-            self._forget(self._kept.popleft())
+        entry = _Entry(out, seq, sent_ms, EVENT_BYTES + data_bytes)
+        self._entries.append(entry)
+        self._by_source.setdefault(out.source, deque()).append(entry)
+        self._size_bytes += entry.size_bytes
+        while self._size_bytes > self._limit_bytes or len(self._entries) > MAX_EVENTS:
+            self._discard(self._entries.popleft())
 
-    def heard(self, owner: Owner, played_ms: float) -> None:
-        """Its audio has come so far, and so has all that was sent before that."""
-        mine = self._by_owner.get(owner, deque())
-        while mine and (mine[0].sent_ms < played_ms or (mine[0].is_audio and mine[0].sent_ms <= played_ms)):
-            self._forget(mine[0])
+    def on_played(self, source: EventSource, played_ms: float) -> None:
+        """Discard what `source` sent up to this position: it has been received."""
+        entries = self._by_source.get(source, deque())
+        while entries and (entries[0].sent_ms < played_ms or (entries[0].is_audio and entries[0].sent_ms <= played_ms)):
+            self._discard(entries[0])
         self._sweep()
 
-    def drop(self, owner: Owner) -> None:
-        """Nothing of it will be asked for again."""
-        for kept in list(self._by_owner.get(owner, ())):
-            self._forget(kept)
+    def drop(self, source: EventSource) -> None:
+        """Discard everything of `source`."""
+        for entry in list(self._by_source.get(source, ())):
+            self._discard(entry)
         self._sweep()
 
-    def since(self, owner: Owner, seq: int, next_seq: int) -> list[Outgoing] | None:
-        """What was sent behind the event `seq`; `next_seq` was not sent yet. None: not all of that is left."""
-        later = [kept for kept in self._by_owner.get(owner, ()) if kept.seq > seq]
-        if seq >= next_seq or [kept.seq for kept in later] != list(range(seq + 1, next_seq)):
+    def since(self, source: EventSource, seq: int, next_seq: int) -> list[Outgoing] | None:
+        """Events sent after number `seq`; `next_seq` has not been sent yet. None if some are no longer kept."""
+        later = [entry for entry in self._by_source.get(source, ()) if entry.seq > seq]
+        if seq >= next_seq or [entry.seq for entry in later] != list(range(seq + 1, next_seq)):
             return None
-        return [kept.out for kept in later if kept.out is not None]
+        return [entry.out for entry in later if entry.out is not None]
 
-    def _forget(self, kept: _Kept) -> None:
-        if kept.out is None:
+    def _discard(self, entry: _Entry) -> None:
+        if entry.out is None:
             return
-        owner = kept.out.owner
-        assert owner is not None
-        mine = self._by_owner[owner]
-        assert mine[0] is kept, "a context's events are forgotten in their order"
-        mine.popleft()
-        if not mine:
-            del self._by_owner[owner]
-        self._size_bytes -= kept.size_bytes
-        kept.out = None
+        source = entry.out.source
+        assert source is not None
+        entries = self._by_source[source]
+        assert entries[0] is entry, "events of a context are discarded in order"
+        entries.popleft()
+        if not entries:
+            del self._by_source[source]
+        self._size_bytes -= entry.size_bytes
+        entry.out = None
 
     def _sweep(self) -> None:
-        while self._kept and self._kept[0].out is None:
-            self._kept.popleft()
+        while self._entries and self._entries[0].out is None:
+            self._entries.popleft()

@@ -1,6 +1,6 @@
-"""What one client has going: its contexts, what waits to be sent of them, and what was sent and may not have come.
+"""One client's contexts, the send queue that they share, and the sent events that may have been lost.
 
-It outlives a connection that is lost, for a while. Knows the protocol; knows no socket: `sayline_tts.server.websocket.connection`.
+A session outlives a lost connection for a while, so that the client can resume it on another one.
 """
 
 import asyncio
@@ -12,71 +12,71 @@ from msgspec import UNSET
 
 from sayline_tts.engine.errors import InputError
 from sayline_tts.server.access.limits import Caller
-from sayline_tts.server.app_state import Shared
+from sayline_tts.server.app_state import AppState
 from sayline_tts.server.websocket import protocol
 from sayline_tts.server.websocket.context import Context
 from sayline_tts.server.websocket.outbox import Outbox, Outgoing
 from sayline_tts.server.websocket.protocol import Ack, Cancel, End, Flush, ProtocolError, Start, Text
-from sayline_tts.server.websocket.replay_buffer import History
+from sayline_tts.server.websocket.replay_buffer import ReplayBuffer
 
-LEAD_BYTES = 4 * 1024 * 1024  # of audio that is made and not sent, for all contexts together
-LEAST_LEAD_MS = 240.0  # which every context gets, whatever others have
-MAX_OVER = 64  # contexts that are over and whose last event may have been lost
+LEAD_BYTES = 4 * 1024 * 1024  # of generated and unsent audio, for all contexts together
+MIN_LEAD_MS = 240.0  # granted to every context
+MAX_ENDED = 64  # ended contexts that are kept because their last event may have been lost
 MEGABYTE = 1024 * 1024
 
 
 class Session:
-    """`on_idle` is called whenever its last context is over."""
+    """`on_idle` is called whenever its last open context has ended."""
 
-    def __init__(self, caller: Caller, shared: Shared, on_idle: Callable[["Session"], None]) -> None:
+    def __init__(self, caller: Caller, app_state: AppState, on_idle: Callable[["Session"], None]) -> None:
         self.id = secrets.token_hex(6)
         self.token = secrets.token_urlsafe(18)
         self.caller = caller
         self.outbox = Outbox()
-        self.history = History(shared.settings.resume_mb * MEGABYTE)
-        self.accepts = True  # new contexts
-        self._shared, self._on_idle = shared, on_idle
+        self.replay_buffer = ReplayBuffer(app_state.settings.resume_mb * MEGABYTE)
+        self.accepts_contexts = True
+        self._app_state, self._on_idle = app_state, on_idle
         self._contexts: dict[str, Context] = {}
-        self._over: dict[str, Context] = {}
+        self._ended: dict[str, Context] = {}
         self._opening: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
-        self._quiet_since_s = self._loop.time()
+        self._idle_since_s = self._loop.time()
 
     @property
     def open_contexts(self) -> int:
         return len(self._contexts)
 
     @property
-    def quiet_s(self) -> float | None:
-        """For so long nothing has been going on. None: something is."""
-        return None if self._contexts else self._loop.time() - self._quiet_since_s
+    def idle_s(self) -> float | None:
+        """How long no context has been open and no message has arrived. None while a context is open."""
+        return None if self._contexts else self._loop.time() - self._idle_since_s
 
-    def greet(self, ready: protocol.Ready) -> None:
-        """`ready`: what is the same for all."""
-        limits, store = self.caller.limits, self._shared.worker.voices.store
-        own = [card.name for card in store.visible(self.caller.name)] if store else []
-        voices = tuple(dict.fromkeys((*limits.allowed_voices(ready.voices), *own)))
-        greeting = msgspec.structs.replace(
+    def send_ready(self, ready: protocol.Ready) -> None:
+        """Send `ready`, completed with what differs between sessions."""
+        limits, store = self.caller.limits, self._app_state.engine_loop.voices.store
+        custom = [card.name for card in store.visible(self.caller.name)] if store else []
+        voices = tuple(dict.fromkeys((*limits.allowed_voices(ready.voices), *custom)))
+        completed = msgspec.structs.replace(
             ready,
             voices=voices,
-            default_voice=limits.voice_unasked(ready.default_voice, voices),
+            default_voice=limits.default_voice(ready.default_voice, voices),
             session_id=self.id,
             token=self.token,
-            resume_s=self._shared.settings.resume_s,
+            resume_s=self._app_state.settings.resume_s,
         )
-        self.outbox.put(greeting)
+        self.outbox.put(completed)
 
     def handle(self, message: protocol.ContextMessage) -> None:
-        """Raises `ProtocolError` where it is refused; what is going on goes on."""
-        self._quiet_since_s = self._loop.time()
+        """Raises `ProtocolError` if the message is refused; open contexts continue."""
+        self._idle_since_s = self._loop.time()
         context = self._contexts.get(message.context_id)
         if context is None:
-            self._handle_stray(message)
+            self._handle_without_context(message)
             return
-        context.take_in(message)
+        context.on_message(message)
         match message:
             case Start():
-                raise ProtocolError("context_exists", f"context {context.id!r} is open already", context.id)
+                raise ProtocolError("context_exists", f"context {context.id!r} is open; use another id", context.id)
             case Text(text=text):
                 context.push(text)
             case Flush(id=flush_id):
@@ -87,125 +87,126 @@ class Session:
                 context.cancel(played_ms)
             case Ack(played_ms=played_ms):
                 context.ack(played_ms)
-                self.history.heard(context, min(played_ms, context.sent_ms))
+                self.replay_buffer.on_played(context, min(played_ms, context.sent_ms))
 
-    def refuse(self, error: ProtocolError) -> None:
-        """Say so, as an event of its context, where there is one."""
+    def reject(self, error: ProtocolError) -> None:
+        """Send an error event, as one of its context if that is open."""
         if context := self._contexts.get(error.context_id or ""):
-            context.refuse(error)
+            context.reject(error)
             return
         context_id = UNSET if error.context_id is None else error.context_id
-        retry_after_ms = protocol.if_known(error.retry_after_ms)
-        self._shared.metrics.on_reject(error.code, self.caller.name)
+        retry_after_ms = protocol.unset_if_none(error.retry_after_ms)
+        self._app_state.metrics.on_reject(error.code, self.caller.name)
         self.outbox.put(protocol.Error(error.code, error.message, error.refused_start, context_id, retry_after_ms))
 
-    def on_leaving(self, out: Outgoing) -> None:
-        """This goes to the socket now, and may never come."""
-        if out.owner is not None and isinstance(out.event, protocol.ContextEvent):
+    def on_sending(self, out: Outgoing) -> None:
+        """Count an event that goes to the socket now, and keep it in case it is lost."""
+        if out.source is not None and isinstance(out.event, protocol.ContextEvent):
             seq = out.event.seq
-            assert seq is not UNSET, "an event of a context without a number"
-            self.history.keep(out, seq, out.owner.on_sent(out.event))
+            assert seq is not UNSET, "an event of a context has no number"
+            self.replay_buffer.append(out, seq, out.source.on_sent(out.event))
 
     def resume(self, last_seqs: Mapping[str, int]) -> dict[str, int] | None:
-        """Send again what came after these. How many messages of each were taken; None: something is missing."""
-        taken, again = {}, []
+        """Queue everything after these numbers again. Returns the messages received of each context, or None if events
+        have been discarded."""
+        received, missed_events = {}, []
         for context_id, last_seq in last_seqs.items():
-            context = self._contexts.get(context_id) or self._over.get(context_id)
-            if context is None:  # its `start` was lost on the way
+            context = self._contexts.get(context_id) or self._ended.get(context_id)
+            if context is None:  # its `start` was lost
                 if last_seq >= 0:
                     return None
-                taken[context_id] = 0
+                received[context_id] = 0
                 continue
-            missed = self.history.since(context, last_seq, context.next_seq)
+            missed = self.replay_buffer.since(context, last_seq, context.next_seq)
             if missed is None:
                 return None
-            taken[context_id] = context.taken
-            again.append((context, missed))
-        self._drop_all_but(last_seqs)
-        for context, missed in again:
-            self.history.drop(context)
+            received[context_id] = context.received_messages
+            missed_events.append((context, missed))
+        self._drop_all_except(last_seqs)
+        for context, missed in missed_events:
+            self.replay_buffer.drop(context)
             context.rewind([out.event for out in missed])
-            self.outbox.put_back(missed)
-        return taken
+            self.outbox.requeue(missed)
+        return received
 
     def fail(self, code: str, message: str) -> None:
-        """Every context hears this as its last."""
+        """End every context with this error."""
         for context in list(self._contexts.values()):
             context.fail(code, message)
 
-    def give_up(self, code: str, message: str) -> list[protocol.ServerEvent]:
-        """All contexts end, and what waits is not sent, but for what is the last of each."""
+    def abort(self, code: str, message: str) -> list[protocol.ServerEvent]:
+        """End every context, discard the send queue and return the last event of each context in it."""
         self.fail(code, message)
-        lasts: list[protocol.ServerEvent] = []
-        for out in self.outbox.take_all():
+        last_events: list[protocol.ServerEvent] = []
+        for out in self.outbox.drain():
             match out.event:
-                case protocol.Done(context_id=context_id, seq=seq):  # its audio did not get through
-                    lasts.append(protocol.Error(code, message, True, context_id, seq=seq))
+                case protocol.Done(context_id=context_id, seq=seq):  # not true any more: its audio is discarded
+                    last_events.append(protocol.Error(code, message, True, context_id, seq=seq))
                 case protocol.Cancelled() | protocol.Error(final=True) as last:
-                    lasts.append(last)
-        return lasts
+                    last_events.append(last)
+        return last_events
 
     def close(self) -> None:
-        """Nobody listens any more. Twice is harmless."""
-        self.accepts = False
+        """Drop every context, because no client is left. Idempotent."""
+        self.accepts_contexts = False
         for context in list(self._contexts.values()):
             context.drop()
         for opening in self._opening:
             opening.cancel()
-        self._over.clear()
+        self._ended.clear()
 
-    def _handle_stray(self, message: protocol.ContextMessage) -> None:
+    def _handle_without_context(self, message: protocol.ContextMessage) -> None:
         match message:
             case Start():
                 self._open(message)
-            case Ack(played_ms=played_ms):  # the last of it is heard when its last event is long said
-                if former := self._over.get(message.context_id):
-                    self.history.heard(former, min(played_ms, former.sent_ms))
+            case Ack(played_ms=played_ms):  # the end of its audio is played after its last event
+                if ended := self._ended.get(message.context_id):
+                    self.replay_buffer.on_played(ended, min(played_ms, ended.sent_ms))
             case Cancel():
-                pass  # its last event and this have met on the way
+                pass  # crossed the context's last event on the way
             case _:
-                told = f"there is no context {message.context_id!r}: it was never started, or is over"
-                raise ProtocolError("unknown_context", told, message.context_id)
+                reason = f"no context {message.context_id!r} is open: it was never started or has ended"
+                raise ProtocolError("unknown_context", f"{reason}; send start first", message.context_id)
 
     def _open(self, start: Start) -> None:
-        """An id may be used again once its last event has been said."""
-        context_id, most = start.context_id, self._shared.settings.max_contexts
-        if not self.accepts:
-            told = "the server is shutting down; connect again"
-            raise ProtocolError("shutting_down", told, context_id, refused_start=True)
-        if len(self._contexts) >= most:
-            told = f"{most} contexts are open in this session, and no more may be; end one first"
-            raise ProtocolError("too_many_contexts", told, context_id, refused_start=True)
+        """Start a context. An id may be reused once the context's last event has been queued."""
+        context_id, limit = start.context_id, self._app_state.settings.max_contexts
+        if not self.accepts_contexts:
+            message = "the server is shutting down; connect again"
+            raise ProtocolError("shutting_down", message, context_id, refused_start=True)
+        if len(self._contexts) >= limit:
+            message = f"this session has {limit} open contexts, which is the maximum; end one first"
+            raise ProtocolError("too_many_contexts", message, context_id, refused_start=True)
         try:
-            context = Context(start, self.caller, self._shared, self.outbox, self._lead_ms(start), self._forget)
+            context = Context(start, self.caller, self._app_state, self.outbox, self._lead_ms(start), self._on_end)
         except InputError as error:
             raise ProtocolError(error.code, str(error), context_id, True, error.retry_after_ms) from None
-        if former := self._over.pop(context_id, None):  # its last event has come, or its client would not begin anew
-            self.history.drop(former)
+        if ended := self._ended.pop(context_id, None):  # by reusing the id, the client shows that it has the last event
+            self.replay_buffer.drop(ended)
         self._contexts[context_id] = context
         opening = asyncio.create_task(context.open(), name=f"open {context_id}")
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
 
     def _lead_ms(self, start: Start) -> float:
-        """What it asks for, as far as the memory of this session allows."""
-        settings = self._shared.settings
-        asked_ms = settings.lead_ms if start.max_lead_ms is None else start.max_lead_ms
-        left_bytes = LEAD_BYTES - sum(context.lead_bytes for context in self._contexts.values())
-        affordable_ms = max(LEAST_LEAD_MS, left_bytes / Context.bytes_per_ms(start))
-        return min(asked_ms, settings.max_lead_ms, affordable_ms)
+        """The requested lead, limited by the settings and by the session's memory."""
+        settings = self._app_state.settings
+        requested_ms = settings.lead_ms if start.max_lead_ms is None else start.max_lead_ms
+        free_bytes = LEAD_BYTES - sum(context.lead_bytes for context in self._contexts.values())
+        affordable_ms = max(MIN_LEAD_MS, free_bytes / Context.bytes_per_ms(start))
+        return min(requested_ms, settings.max_lead_ms, affordable_ms)
 
-    def _drop_all_but(self, context_ids: Container[str]) -> None:
-        for context in [*self._contexts.values(), *self._over.values()]:
+    def _drop_all_except(self, context_ids: Container[str]) -> None:
+        for context in [*self._contexts.values(), *self._ended.values()]:
             if context.id not in context_ids:
                 context.drop()
-                self.history.drop(context)
+                self.replay_buffer.drop(context)
 
-    def _forget(self, context: Context) -> None:
+    def _on_end(self, context: Context) -> None:
         del self._contexts[context.id]
-        self._over[context.id] = context
-        if len(self._over) > MAX_OVER:
-            self.history.drop(self._over.pop(next(iter(self._over))))
-        self._quiet_since_s = self._loop.time()
+        self._ended[context.id] = context
+        if len(self._ended) > MAX_ENDED:
+            self.replay_buffer.drop(self._ended.pop(next(iter(self._ended))))
+        self._idle_since_s = self._loop.time()
         if not self._contexts:
             self._on_idle(self)

@@ -1,7 +1,4 @@
-"""All sessions of a server: who gets one, which of them wait for their client to come back, and how all of them end.
-
-Knows no socket: a session may have a `Peer`, which is its connection.
-"""
+"""All sessions of a server: admission of new ones, resumption after a lost connection, and shutdown."""
 
 import asyncio
 import hmac
@@ -11,44 +8,46 @@ from typing import Protocol
 
 from sayline_tts.engine.errors import Full
 from sayline_tts.server.access.limits import Caller
-from sayline_tts.server.app_state import Shared
+from sayline_tts.server.app_state import AppState
 from sayline_tts.server.websocket.protocol import CloseCode
 from sayline_tts.server.websocket.session import Session
 
 log = logging.getLogger(__name__)
 
-RETRY_AFTER_MS = 5_000.0  # nobody knows when a session ends
+RETRY_AFTER_MS = 5_000.0  # a guess: nothing tells when a session will end
 STOPPING = "the server is shutting down"
 
 
-class Peer(Protocol):
-    async def displace(self) -> None:
-        """Let go of the session: another has taken it."""
+class SessionConnection(Protocol):
+    """What `Sessions` needs of a session's connection."""
 
-    async def go_away(self, code: CloseCode, reason: str) -> None:
-        """Close when all that waits has been said."""
+    async def release_session(self) -> None:
+        """Stop serving the session, because another connection resumes it."""
+
+    async def close_after_flush(self, code: CloseCode, reason: str) -> None:
+        """Close the connection after everything queued has been sent."""
 
 
 class Sessions:
-    def __init__(self, shared: Shared) -> None:
-        self._shared = shared
-        self._sessions: dict[Session, Peer | None] = {}
+    def __init__(self, app_state: AppState) -> None:
+        self._app_state = app_state
+        self._connections: dict[Session, SessionConnection | None] = {}
         self._expiring: dict[Session, asyncio.TimerHandle] = {}
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._stopping = self._draining = False
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._sessions)
+        return len(self._connections)
 
     @property
-    def parked(self) -> int:
-        """Sessions without a connection."""
-        return sum(peer is None for peer in self._sessions.values())
+    def disconnected(self) -> int:
+        """How many sessions have no connection."""
+        return sum(connection is None for connection in self._connections.values())
 
-    async def until(self, so: Callable[[], bool]) -> None:
-        """Looks again whenever a session comes, goes, or gets or loses its connection."""
-        while not so():
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition on the sessions; checked whenever one ends or loses its connection."""
+        while not condition():
             self._changed.clear()
             await self._changed.wait()
 
@@ -60,79 +59,85 @@ class Sessions:
         """Raises `Full`."""
         if self._stopping:
             raise Full(f"{STOPPING}; connect again", RETRY_AFTER_MS)
-        if len(self._sessions) >= self._shared.settings.max_sessions:
-            told = f"{len(self._sessions)} sessions are open, and no more may be"
-            raise Full(f"{told}; try again in {RETRY_AFTER_MS / 1000:g} s", RETRY_AFTER_MS)
-        session = Session(caller, self._shared, self._on_idle)
-        self._sessions[session] = None
+        if len(self._connections) >= self._app_state.settings.max_sessions:
+            message = f"{len(self._connections)} sessions are open, which is the maximum"
+            raise Full(f"{message}; retry in {RETRY_AFTER_MS / 1000:g} s", RETRY_AFTER_MS)
+        session = Session(caller, self._app_state, self._on_idle)
+        self._connections[session] = None
         return session
 
-    def attach(self, session: Session, peer: Peer) -> None:
-        self._sessions[session] = peer
+    def attach(self, session: Session, connection: SessionConnection) -> None:
+        self._connections[session] = connection
         if expiring := self._expiring.pop(session, None):
             expiring.cancel()
 
-    def detach(self, session: Session, peer: Peer, may_return: bool) -> None:
-        """Its connection is gone. `may_return`: another may come for it."""
-        if self._sessions.get(session) is not peer:
+    def detach(self, session: Session, connection: SessionConnection, resumable: bool) -> None:
+        """The connection has ended. A `resumable` session is kept for `resume_s`."""
+        if self._connections.get(session) is not connection:
             return
-        self._sessions[session] = None
+        self._connections[session] = None
         self._changed.set()
-        resume_s = self._shared.settings.resume_s
-        if not may_return or not resume_s or self._stopping:
+        resume_s = self._app_state.settings.resume_s
+        if not resumable or not resume_s or self._stopping:
             self.discard(session)
             return
-        log.info("its connection is lost; it can be resumed for %g s", resume_s)
+        log.info("the connection was lost; the session can be resumed for %g s", resume_s)
         self._expiring[session] = asyncio.get_running_loop().call_later(resume_s, self.discard, session)
 
     async def take_over(self, token: str, own: Session) -> Session | None:
-        """The session of this token, without its connection. None: there is none that whose session `own` is has."""
-        session = next((one for one in self._sessions if _same(one.token, token)), None)
+        """Detach the session with this token from its connection and return it.
+
+        None if the token is unknown, belongs to `own` or to another account.
+        """
+        session = next((each for each in self._connections if _equal(each.token, token)), None)
         if session is None or session is own or session.caller.account != own.caller.account:
             return None
-        while peer := self._sessions.get(session):
-            await peer.displace()
-        return session if session in self._sessions else None
+        while connection := self._connections.get(session):
+            await connection.release_session()
+        return session if session in self._connections else None
 
     def discard(self, session: Session) -> None:
-        """Nobody comes back to it. Twice is harmless."""
-        if session not in self._sessions:
+        """End a session for good. Idempotent."""
+        if session not in self._connections:
             return
-        del self._sessions[session]
+        del self._connections[session]
         if expiring := self._expiring.pop(session, None):
             expiring.cancel()
         session.close()
         self._changed.set()
 
     async def drain(self) -> None:
-        """No new sessions and contexts. Returns when the last of those that there are is over."""
+        """Refuse new sessions and contexts; return when all have ended."""
         self._stopping = self._draining = True
-        for session, peer in list(self._sessions.items()):
-            session.accepts = False
-            if peer is None:
+        for session, connection in list(self._connections.items()):
+            session.accepts_contexts = False
+            if connection is None:
                 self.discard(session)
             elif not session.open_contexts:
                 self._on_idle(session)
-        await self.until(lambda: not self._sessions)
+        await self.wait_until(lambda: not self._connections)
 
-    async def end_all(self, context_code: str, told: str, close_code: CloseCode, reason: str) -> None:
-        """Every context hears its last event, every session why it is closed."""
+    async def end_all(self, context_code: str, message: str, close_code: CloseCode, reason: str) -> None:
+        """End every context with an error and close every connection."""
         self._stopping, self._draining = True, False
-        peers = [peer for peer in self._sessions.values() if peer]
-        for session, peer in list(self._sessions.items()):
-            session.fail(context_code, told)
-            if peer is None:
+        connections = [connection for connection in self._connections.values() if connection]
+        for session, connection in list(self._connections.items()):
+            session.fail(context_code, message)
+            if connection is None:
                 self.discard(session)
-        await asyncio.gather(*(peer.go_away(close_code, reason) for peer in peers), *self._leaving)
+        closing = (connection.close_after_flush(close_code, reason) for connection in connections)
+        await asyncio.gather(*closing, *self._closing)
 
     def _on_idle(self, session: Session) -> None:
-        """Where the server stops, whose last context is over may go."""
-        peer = self._sessions.get(session)
-        if self._draining and peer is not None:
-            leaving = asyncio.create_task(peer.go_away(CloseCode.RESTART, "the server restarts"), name="leaving")
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
+        """While draining, close the connection of a session that has no open context."""
+        connection = self._connections.get(session)
+        if self._draining and connection is not None:
+            closing = asyncio.create_task(
+                connection.close_after_flush(CloseCode.RESTART, "the server restarts"), name="close idle session"
+            )
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
 
-def _same(one: str, other: str) -> bool:
+def _equal(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode(), other.encode())

@@ -8,24 +8,24 @@ from sayline_tts.engine.errors import Full
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Sampling, Segment, Silence
 from sayline_tts.engine.timing.word_time_estimator import WordTime
-from sayline_tts.server.synthesis.engine_loop import WARM_UP_FRAMES, Worker
+from sayline_tts.server.synthesis.engine_loop import WARM_UP_FRAMES, EngineLoop
 from tests.server.fakes import FakeEngine, frame
 
 
-class Ear:
+class RecordingListener:
     def __init__(self) -> None:
         self.frames: list[np.ndarray] = []
         self.segments: list[str] = []
-        self.told: list[str] = []
-        self.places: list[int] = []
+        self.events: list[str] = []
+        self.positions: list[int] = []
         self.status: Status | None = None
-        self.heard, self.ended = asyncio.Event(), asyncio.Event()
-        self.fault: Exception | None = None
-        self.encoder_fault: Exception | None = None
+        self.first_frame, self.ended = asyncio.Event(), asyncio.Event()
+        self.listener_error: Exception | None = None
+        self.encoder_error: Exception | None = None
 
     def encode(self, pcm: np.ndarray) -> bytes:
-        if self.encoder_fault:
-            raise self.encoder_fault
+        if self.encoder_error:
+            raise self.encoder_error
         return pcm.tobytes()
 
     def end_part(self) -> bytes:
@@ -40,244 +40,253 @@ class Ear:
     def on_silence(self, silence: Silence) -> None:
         pass
 
-    def on_place(self, place: int) -> None:
-        self.places.append(place)
+    def on_queue_position(self, position: int) -> None:
+        self.positions.append(position)
 
     def on_frame(self, data: bytes) -> None:
-        if self.fault:
-            raise self.fault
+        if self.listener_error:
+            raise self.listener_error
         self.frames.append(np.frombuffer(data, np.float32))
-        self.told.append("frame")
-        self.heard.set()
+        self.events.append("frame")
+        self.first_frame.set()
 
     def on_segment(self, segment: Segment, start_ms: float, end_ms: float) -> None:
         self.segments.append(segment.text)
-        self.told.append("segment")
+        self.events.append("segment")
 
     def on_ended(self, status: Status) -> None:
-        assert self.status is None, "ended twice"
+        assert self.status is None, "on_ended was called twice"
         self.status = status
-        self.told.append("ended")
+        self.events.append("ended")
         self.ended.set()
 
 
 @pytest.fixture
-async def worker(engine: FakeEngine) -> AsyncIterator[Worker]:
-    worker = Worker(engine)
-    worker.start()
-    yield worker
+async def engine_loop(engine: FakeEngine) -> AsyncIterator[EngineLoop]:
+    engine_loop = EngineLoop(engine)
+    engine_loop.start()
+    yield engine_loop
     engine.runner.may_step.set()
-    await worker.stop()
+    await engine_loop.stop()
 
 
-async def make(worker: Worker, text: str, seed: int = 0, end: bool = True) -> Utterance:
-    utterance = Utterance(await worker.voice("ann"), Sampling(0, None, 0, 1, seed))
-    utterance.add(worker.model.segment(text))
+async def make(engine_loop: EngineLoop, text: str, seed: int = 0, end: bool = True) -> Utterance:
+    utterance = Utterance(await engine_loop.voice("ann"), Sampling(0, None, 0, 1, seed))
+    utterance.add(engine_loop.model.segment(text))
     if end:
         utterance.end()
     return utterance
 
 
-async def test_what_the_engine_says_reaches_the_listener(worker: Worker) -> None:
-    ear = Ear()
-    worker.speak(await make(worker, "Hello there.", seed=5), ear)
-    await ear.ended.wait()
-    assert (np.array(ear.frames) == np.array([frame(5, number) for number in range(4)])).all()
-    assert ear.segments == ["Hello there."]
-    assert ear.status is Status.FINISHED
-    assert worker.listeners == 0
+async def test_engine_output_reaches_the_listener(engine_loop: EngineLoop) -> None:
+    listener = RecordingListener()
+    engine_loop.submit(await make(engine_loop, "Hello there.", seed=5), listener)
+    await listener.ended.wait()
+    assert (np.array(listener.frames) == np.array([frame(5, number) for number in range(4)])).all()
+    assert listener.segments == ["Hello there."]
+    assert listener.status is Status.FINISHED
+    assert engine_loop.listeners == 0
 
 
-async def test_nothing_runs_while_nobody_has_something_to_say(worker: Worker, engine: FakeEngine) -> None:
-    ear = Ear()
-    worker.speak(utterance := await make(worker, "Hello there.", end=False), ear)
-    await engine.until(lambda: utterance.idle)
+async def test_idle_engine_takes_no_steps(engine_loop: EngineLoop, engine: FakeEngine) -> None:
+    listener = RecordingListener()
+    engine_loop.submit(utterance := await make(engine_loop, "Hello there.", end=False), listener)
+    await engine.wait_until(lambda: utterance.idle)
     for _ in range(100):
         await asyncio.sleep(0)
     assert engine.runner.steps == 4
     utterance.end()
-    worker.wake()
-    await ear.ended.wait()
+    engine_loop.wake()
+    await listener.ended.wait()
 
 
-async def test_each_frame_is_told_as_soon_as_it_is_decoded_and_what_follows_waits_for_it(
-    worker: Worker, engine: FakeEngine
+async def test_frame_is_delivered_once_decoded_and_later_events_wait_for_it(
+    engine_loop: EngineLoop, engine: FakeEngine
 ) -> None:
-    one, other = Ear(), Ear()
-    engine.runner.codec.hold()
-    worker.speak(await make(worker, "One.", seed=1), one)
-    worker.speak(await make(worker, "Two.", seed=2), other)
-    await engine.until(lambda: engine.runner.codec.backlog >= 2)
-    assert (one.told, other.told) == ([], [])
-    engine.runner.codec.go_on(1)
-    hearing = [asyncio.create_task(ear.heard.wait()) for ear in (one, other)]
-    await asyncio.wait(hearing, return_when=asyncio.FIRST_COMPLETED)
-    assert sorted([one.told, other.told]) == [[], ["frame"]]
-    engine.runner.codec.go_on()
-    for ear in (one, other):
-        await ear.ended.wait()
-        assert ear.told == ["frame", "frame", "segment", "ended"]
-    await asyncio.wait(hearing)
+    one, other = RecordingListener(), RecordingListener()
+    engine.runner.decode_queue.hold()
+    engine_loop.submit(await make(engine_loop, "One.", seed=1), one)
+    engine_loop.submit(await make(engine_loop, "Two.", seed=2), other)
+    await engine.wait_until(lambda: engine.runner.decode_queue.backlog >= 2)
+    assert (one.events, other.events) == ([], [])
+    engine.runner.decode_queue.resume(1)
+    waiters = [asyncio.create_task(listener.first_frame.wait()) for listener in (one, other)]
+    await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
+    assert sorted([one.events, other.events]) == [[], ["frame"]]
+    engine.runner.decode_queue.resume()
+    for listener in (one, other):
+        await listener.ended.wait()
+        assert listener.events == ["frame", "frame", "segment", "ended"]
+    await asyncio.wait(waiters)
     assert (np.array(other.frames) == np.array([frame(2, number) for number in range(2)])).all()
 
 
-async def test_who_was_left_out_because_the_codec_was_behind_goes_on_when_it_is_not(
-    worker: Worker, engine: FakeEngine
+async def test_row_throttled_by_the_codec_resumes_when_the_codec_catches_up(
+    engine_loop: EngineLoop, engine: FakeEngine
 ) -> None:
-    ear = Ear()
-    engine.runner.codec.hold()
-    worker.speak(await make(worker, "word " * 20), ear)
-    await engine.until(lambda: engine.runner.codec.backlog > 1)
-    engine.runner.codec.go_on()
-    await ear.ended.wait()
-    assert len(ear.frames) == 40
+    listener = RecordingListener()
+    engine.runner.decode_queue.hold()
+    engine_loop.submit(await make(engine_loop, "word " * 20), listener)
+    await engine.wait_until(lambda: engine.runner.decode_queue.backlog > 1)
+    engine.runner.decode_queue.resume()
+    await listener.ended.wait()
+    assert len(listener.frames) == 40
 
 
-async def test_who_waits_hears_its_place(engine: FakeEngine) -> None:
+async def test_queued_utterance_gets_its_position(engine: FakeEngine) -> None:
     engine = FakeEngine(capacity=1)
-    worker, ears = Worker(engine), [Ear(), Ear(), Ear()]
-    worker.start()
-    endless = await make(worker, "word " * 5, end=False)
-    for utterance, ear in zip([endless, *[await make(worker, "Hello.") for _ in "12"]], ears, strict=True):
-        worker.speak(utterance, ear)
-    assert worker.waiting == 2
-    worker.cancel(endless)
-    for ear in ears[1:]:
-        await ear.ended.wait()
-    assert [ear.places for ear in ears] == [[], [1], [2, 1]]
-    assert (worker.waiting, worker.listeners) == (0, 0)
-    await worker.stop()
+    engine_loop, listeners = EngineLoop(engine), [RecordingListener(), RecordingListener(), RecordingListener()]
+    engine_loop.start()
+    endless = await make(engine_loop, "word " * 5, end=False)
+    for utterance, listener in zip(
+        [endless, *[await make(engine_loop, "Hello.") for _ in "12"]], listeners, strict=True
+    ):
+        engine_loop.submit(utterance, listener)
+    assert engine_loop.waiting == 2
+    engine_loop.cancel(endless)
+    for listener in listeners[1:]:
+        await listener.ended.wait()
+    assert [listener.positions for listener in listeners] == [[], [1], [2, 1]]
+    assert (engine_loop.waiting, engine_loop.listeners) == (0, 0)
+    await engine_loop.stop()
 
 
-async def test_a_cancelled_listener_hears_nothing_more(worker: Worker, engine: FakeEngine) -> None:
-    ear, next_ear = Ear(), Ear()
+async def test_cancelled_utterance_calls_its_listener_no_more(engine_loop: EngineLoop, engine: FakeEngine) -> None:
+    listener, next_listener = RecordingListener(), RecordingListener()
     engine.runner.may_step.clear()
-    worker.speak(utterance := await make(worker, "Hello there."), ear)
+    engine_loop.submit(utterance := await make(engine_loop, "Hello there."), listener)
     await asyncio.sleep(0)
-    worker.cancel(utterance)  # while its step runs
-    worker.cancel(utterance)
+    engine_loop.cancel(utterance)  # while its step runs
+    engine_loop.cancel(utterance)
     engine.runner.may_step.set()
-    worker.speak(await make(worker, "Next."), next_ear)
-    await next_ear.ended.wait()
-    assert (ear.frames, ear.status) == ([], None)
+    engine_loop.submit(await make(engine_loop, "Next."), next_listener)
+    await next_listener.ended.wait()
+    assert (listener.frames, listener.status) == ([], None)
     assert engine.running == 0
 
 
-async def test_a_failed_step_ends_its_rows_and_the_next_ones_speak(worker: Worker, engine: FakeEngine) -> None:
-    ears = [Ear(), Ear(), Ear()]
-    engine.runner.fault = MemoryError()
-    for ear in ears[:2]:
-        worker.speak(await make(worker, "Hello there."), ear)
-    for ear in ears[:2]:
-        await ear.ended.wait()
-    worker.speak(await make(worker, "Hello there."), ears[2])
-    await ears[2].ended.wait()
-    assert [ear.status for ear in ears] == [Status.FAILED, Status.FAILED, Status.FINISHED]
+async def test_failed_step_ends_its_rows_only(engine_loop: EngineLoop, engine: FakeEngine) -> None:
+    listeners = [RecordingListener(), RecordingListener(), RecordingListener()]
+    engine.runner.next_error = MemoryError()
+    for listener in listeners[:2]:
+        engine_loop.submit(await make(engine_loop, "Hello there."), listener)
+    for listener in listeners[:2]:
+        await listener.ended.wait()
+    engine_loop.submit(await make(engine_loop, "Hello there."), listeners[2])
+    await listeners[2].ended.wait()
+    assert [listener.status for listener in listeners] == [Status.FAILED, Status.FAILED, Status.FINISHED]
 
 
-async def test_frames_that_cannot_be_decoded_end_their_listeners_and_the_next_ones_speak(
-    worker: Worker, engine: FakeEngine, caplog: pytest.LogCaptureFixture
+async def test_decoding_error_ends_its_utterance_only(
+    engine_loop: EngineLoop, engine: FakeEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ears = [Ear(), Ear()]
-    engine.runner.codec_fault = MemoryError("codec")
-    worker.speak(await make(worker, "Hello there."), ears[0])
-    await ears[0].ended.wait()
-    worker.speak(await make(worker, "Hello there."), ears[1])
-    await ears[1].ended.wait()
-    assert [(ear.status, len(ear.frames)) for ear in ears] == [(Status.FAILED, 0), (Status.FINISHED, 4)]
+    listeners = [RecordingListener(), RecordingListener()]
+    engine.runner.next_codec_error = MemoryError("codec")
+    engine_loop.submit(await make(engine_loop, "Hello there."), listeners[0])
+    await listeners[0].ended.wait()
+    engine_loop.submit(await make(engine_loop, "Hello there."), listeners[1])
+    await listeners[1].ended.wait()
+    assert [(listener.status, len(listener.frames)) for listener in listeners] == [
+        (Status.FAILED, 0),
+        (Status.FINISHED, 4),
+    ]
     assert "codec" in caplog.text
     assert engine.running == 0
 
 
-async def test_a_listener_that_fails_ends_alone(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
-    bad, good = Ear(), Ear()
-    bad.fault = ValueError("no encoder")
-    worker.speak(await make(worker, "Hello there."), bad)
-    worker.speak(await make(worker, "Hello there."), good)
+async def test_listener_error_ends_its_utterance_only(
+    engine_loop: EngineLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad, good = RecordingListener(), RecordingListener()
+    bad.listener_error = ValueError("no encoder")
+    engine_loop.submit(await make(engine_loop, "Hello there."), bad)
+    engine_loop.submit(await make(engine_loop, "Hello there."), good)
     await good.ended.wait()
     assert (bad.status, good.status) == (Status.FAILED, Status.FINISHED)
     assert "no encoder" in caplog.text
 
 
-async def test_a_listener_that_cannot_encode_ends_alone(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
-    bad, good = Ear(), Ear()
-    bad.encoder_fault = ValueError("no packet")
-    worker.speak(await make(worker, "Hello there."), bad)
-    worker.speak(await make(worker, "Hello there."), good)
+async def test_encoding_error_ends_its_utterance_only(
+    engine_loop: EngineLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad, good = RecordingListener(), RecordingListener()
+    bad.encoder_error = ValueError("no packet")
+    engine_loop.submit(await make(engine_loop, "Hello there."), bad)
+    engine_loop.submit(await make(engine_loop, "Hello there."), good)
     await good.ended.wait()
     assert (bad.status, good.status) == (Status.FAILED, Status.FINISHED)
     assert "no packet" in caplog.text
 
 
-async def test_a_listener_that_fails_at_its_end_ends_alone(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_error_in_on_ended_affects_no_other_listener(
+    engine_loop: EngineLoop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bad, good = Ear(), Ear()
+    bad, good = RecordingListener(), RecordingListener()
     monkeypatch.setattr(bad, "on_ended", lambda status: 1 / 0)
-    worker.speak(await make(worker, "Hello."), bad)
-    worker.speak(await make(worker, "Hello there."), good)
+    engine_loop.submit(await make(engine_loop, "Hello."), bad)
+    engine_loop.submit(await make(engine_loop, "Hello there."), good)
     await good.ended.wait()
     assert good.status is Status.FINISHED
     assert "ZeroDivisionError" in caplog.text
 
 
-async def test_when_the_books_break_everybody_is_told(
-    worker: Worker, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+async def test_scheduling_error_ends_every_utterance_and_the_loop(
+    engine_loop: EngineLoop, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ear = Ear()
+    listener = RecordingListener()
 
     def broken() -> None:
         raise AssertionError("broken")
 
     monkeypatch.setattr(engine, "schedule", broken)
-    worker.speak(await make(worker, "Hello there."), ear)
-    await ear.ended.wait()
-    assert ear.status is Status.FAILED
+    engine_loop.submit(await make(engine_loop, "Hello there."), listener)
+    await listener.ended.wait()
+    assert listener.status is Status.FAILED
     await asyncio.sleep(0)
-    assert not worker.alive
-    late = await make(worker, "Too late.")
+    assert not engine_loop.alive
+    late = await make(engine_loop, "Too late.")
     with pytest.raises(RuntimeError, match="stopped"):
-        worker.speak(late, ear)
+        engine_loop.submit(late, listener)
 
 
-async def test_too_many_are_refused() -> None:
+async def test_full_queue_raises_full() -> None:
     engine = FakeEngine(slots=1, max_waiting=1)
-    worker = Worker(engine)
-    worker.start()
+    engine_loop = EngineLoop(engine)
+    engine_loop.start()
     engine.runner.may_step.clear()
-    ears = [Ear(), Ear(), Ear()]
-    worker.speak(await make(worker, "Hello."), ears[0])
-    await engine.until_scheduled()
-    worker.speak(await make(worker, "Hello."), ears[1])
-    third = await make(worker, "Hello.")
+    listeners = [RecordingListener(), RecordingListener(), RecordingListener()]
+    engine_loop.submit(await make(engine_loop, "Hello."), listeners[0])
+    await engine.wait_scheduled()
+    engine_loop.submit(await make(engine_loop, "Hello."), listeners[1])
+    third = await make(engine_loop, "Hello.")
     with pytest.raises(Full, match="try again"):
-        worker.speak(third, ears[2])
+        engine_loop.submit(third, listeners[2])
     engine.runner.may_step.set()
-    await ears[1].ended.wait()
-    await worker.stop()
-    assert ears[2].status is None
+    await listeners[1].ended.wait()
+    await engine_loop.stop()
+    assert listeners[2].status is None
 
 
-async def test_stopping_waits_for_the_step_and_tells_everybody(engine: FakeEngine) -> None:
-    worker, ear = Worker(engine), Ear()
-    worker.start()
+async def test_stop_waits_for_the_step_and_cancels_every_utterance(engine: FakeEngine) -> None:
+    engine_loop, listener = EngineLoop(engine), RecordingListener()
+    engine_loop.start()
     engine.runner.may_step.clear()
-    worker.speak(await make(worker, "Hello there."), ear)
-    late = await make(worker, "Too late.")
-    await engine.until_scheduled()
-    stopping = asyncio.create_task(worker.stop())
+    engine_loop.submit(await make(engine_loop, "Hello there."), listener)
+    late = await make(engine_loop, "Too late.")
+    await engine.wait_scheduled()
+    stopping = asyncio.create_task(engine_loop.stop())
     await asyncio.sleep(0.01)
     assert not stopping.done()
     engine.runner.may_step.set()
     await stopping
-    assert ear.status is Status.CANCELLED
-    assert not worker.alive
+    assert listener.status is Status.CANCELLED
+    assert not engine_loop.alive
     with pytest.raises(RuntimeError, match="stopped"):
-        worker.speak(late, Ear())
+        engine_loop.submit(late, RecordingListener())
 
 
-async def test_warming_up_measures_and_speaks_to_nobody(worker: Worker, engine: FakeEngine) -> None:
-    await worker.warm_up()
-    assert engine.calibrations == 1
-    assert engine.runner.steps == WARM_UP_FRAMES  # not the ten of its five words
-    assert worker.listeners == 0
+async def test_warm_up_profiles_and_leaves_no_utterance(engine_loop: EngineLoop, engine: FakeEngine) -> None:
+    await engine_loop.warm_up()
+    assert engine.profile_runs == 1
+    assert engine.runner.steps == WARM_UP_FRAMES  # rather than the ten of its five words
+    assert engine_loop.listeners == 0

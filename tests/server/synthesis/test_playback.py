@@ -24,7 +24,7 @@ def test_nothing_is_played_before_it_is_sent() -> None:
     assert playback.played_ms == 80
 
 
-def test_a_listener_who_had_to_wait_does_not_catch_up() -> None:
+def test_listener_does_not_catch_up_after_an_underrun() -> None:
     clock = Clock()
     playback = Playback(clock)
     playback.on_sent(80)
@@ -35,7 +35,7 @@ def test_a_listener_who_had_to_wait_does_not_catch_up() -> None:
     assert playback.sent_ms == 880
 
 
-def test_a_report_corrects_the_clock_which_goes_on_from_there() -> None:
+def test_report_corrects_the_estimate_and_the_clock_continues_from_it() -> None:
     clock = Clock()
     playback = Playback(clock)
     for _ in range(20):
@@ -68,7 +68,7 @@ def test_nobody_hears_what_was_not_sent() -> None:
     assert playback.played_ms == 80
 
 
-def test_a_report_that_goes_back_is_ignored() -> None:
+def test_report_below_an_earlier_one_is_ignored() -> None:
     clock = Clock()
     playback = Playback(clock)
     for _ in range(20):
@@ -83,7 +83,7 @@ def test_a_report_that_goes_back_is_ignored() -> None:
 
 
 @given(st.lists(st.floats(0, 500) | st.none() | st.floats(0, 5000).map(lambda ms: ("played", ms))))
-def test_without_reports_played_never_runs_back_and_with_them_never_ahead(
+def test_played_never_decreases_without_reports_nor_exceeds_real_time_with_them(
     steps: list[float | tuple[str, float] | None],
 ) -> None:
     clock = Clock()
@@ -101,7 +101,7 @@ def test_without_reports_played_never_runs_back_and_with_them_never_ahead(
         before = playback.played_ms
 
 
-def test_what_was_lost_on_its_way_was_not_heard() -> None:
+def test_lost_audio_does_not_count_as_played() -> None:
     clock = Clock()
     playback = Playback(clock)
     playback.on_sent(1000)
@@ -109,6 +109,6 @@ def test_what_was_lost_on_its_way_was_not_heard() -> None:
     playback.rewind(400)
     assert (playback.sent_ms, playback.played_ms) == (400, 400)
     clock.now_ms += 100
-    assert playback.dry_ms == 100
+    assert playback.underrun_ms == 100
     playback.on_sent(80)
-    assert (playback.played_ms, playback.dry_ms) == (400, 0)
+    assert (playback.played_ms, playback.underrun_ms) == (400, 0)

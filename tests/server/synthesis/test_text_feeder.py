@@ -7,304 +7,306 @@ from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.utterance import Utterance
 from sayline_tts.engine.segment import Sampling
-from sayline_tts.engine.text.chunk import Passage
+from sayline_tts.engine.text.chunk import TextChunk
 from sayline_tts.engine.text.reader import Reader
 from sayline_tts.server.settings import Settings
-from sayline_tts.server.synthesis.text_feeder import PARTS_AHEAD, PIECE_CHARS, Backlog, Flush, Manner
+from sayline_tts.server.synthesis.text_feeder import CHUNK_CHARS, PARTS_AHEAD, Flush, TextFeeder, TextOptions
 from tests.server.fakes import FakeModel
 
 ENDLESS_MS = 1e9
-MANAGED = Manner()
+MANAGED = TextOptions()
 LAST_FLUSHES = (Flush("2"), Flush(None))
 
 
-class Desk:
-    """A backlog, its utterance, and an engine that speaks when told to."""
+class Harness:
+    """A feeder, its utterance, and an engine that runs only when a test makes it."""
 
     def __init__(
         self,
         pause_ms: float = ENDLESS_MS,
         max_delay_ms: float = ENDLESS_MS,
-        begin: bool = True,
-        manner: Manner = MANAGED,
+        attach: bool = True,
+        text_options: TextOptions = MANAGED,
     ) -> None:
         self.model = cast(Model, FakeModel())
-        self.changes, self.nothing, self.played_ms = 0, 0, 0.0
+        self.changes, self.empty_reports, self.played_ms = 0, 0, 0.0
         self.changed = asyncio.Event()
         settings = Settings(pause_ms=pause_ms, max_delay_ms=max_delay_ms)
         self.spoken: list[str | Flush | None] = []
-        self.backlog = Backlog(self.model, settings, self._on_change, self._on_nothing, self.spoken.append, manner)
+        self.feeder = TextFeeder(
+            self.model, settings, self._on_change, self._on_empty, self.spoken.append, text_options
+        )
         sampling = Sampling(0, None, 0, 1, 0)
         self.utterance = Utterance(cast(Voice, None), sampling, played_ms=lambda: self.played_ms)
-        if begin:
-            self.backlog.begin(self.utterance)
+        if attach:
+            self.feeder.attach(self.utterance)
 
     def _on_change(self) -> None:
         self.changes += 1
         self.changed.set()
 
-    def _on_nothing(self) -> None:
-        self.nothing += 1
+    def _on_empty(self) -> None:
+        self.empty_reports += 1
         self.changed.set()
 
-    async def speak_on(self) -> list[str]:
+    async def speak_until_complete(self) -> list[str]:
         spoken: list[str] = []
         while not self.utterance.complete:
-            spoken += self.speak()
+            spoken += self.submit()
             await asyncio.sleep(0)
         return spoken
 
-    def speak(self) -> list[str]:
-        """All segments that are there, and those that come because of it."""
+    def submit(self) -> list[str]:
+        """Speak every segment that is queued or follows while speaking; return their texts."""
         spoken = []
         while not self.utterance.idle:
-            if self.utterance.silent:
-                self._be_silent()
+            if self.utterance.silence_due:
+                self._play_silence()
                 continue
             segment = self.utterance.begin_segment()
             while self.utterance.segment:
                 self.utterance.step(False)
             spoken.append(segment.text)
             self.spoken.append(segment.text)
-            self.backlog.on_spoken(segment)
+            self.feeder.on_spoken(segment)
         return spoken
 
-    def _be_silent(self) -> None:
+    def _play_silence(self) -> None:
         silence = None
         while silence is None:
-            silence = self.utterance.be_silent()
+            silence = self.utterance.step_silence()
         self.spoken.append(f"{silence.frames} frames")
-        self.backlog.on_spoken(silence)
+        self.feeder.on_spoken(silence)
 
 
-async def test_a_finished_sentence_is_handed_on_at_once() -> None:
-    desk = Desk()
-    desk.backlog.push("Hello there. And ")
-    assert desk.changes == 1
-    assert desk.speak() == ["Hello there."]
+async def test_complete_sentence_is_fed_at_once() -> None:
+    harness = Harness()
+    harness.feeder.push("Hello there. And ")
+    assert harness.changes == 1
+    assert harness.submit() == ["Hello there."]
 
 
-async def test_text_may_come_before_there_is_somebody_to_speak_it() -> None:
-    desk = Desk(begin=False)
-    desk.backlog.push("Hello there. ")
-    desk.backlog.end()
-    assert desk.utterance.idle
-    desk.backlog.begin(desk.utterance)
-    assert await desk.speak_on() == ["Hello there."]
+async def test_text_may_precede_the_utterance() -> None:
+    harness = Harness(attach=False)
+    harness.feeder.push("Hello there. ")
+    harness.feeder.end()
+    assert harness.utterance.idle
+    harness.feeder.attach(harness.utterance)
+    assert await harness.speak_until_complete() == ["Hello there."]
 
 
-async def test_only_as_much_is_segmented_as_the_engine_needs() -> None:
-    desk = Desk()
+async def test_only_a_few_parts_are_fed_ahead() -> None:
+    harness = Harness()
     text = "One more sentence of this kind comes here, and it is long enough for a piece. " * 800
-    desk.backlog.push(text)
+    harness.feeder.push(text)
     for _ in range(2000):
         await asyncio.sleep(0)
-    handed_on = 0
-    while desk.utterance._queued:
-        desk.utterance.begin_segment()
-        handed_on += 1
-    assert PARTS_AHEAD <= handed_on < PARTS_AHEAD + PIECE_CHARS / 20
-    assert len(text) - 2 * PIECE_CHARS < desk.backlog.waiting_chars <= len(text)
+    fed = 0
+    while harness.utterance._queued:
+        harness.utterance.begin_segment()
+        fed += 1
+    assert PARTS_AHEAD <= fed < PARTS_AHEAD + CHUNK_CHARS / 20
+    assert len(text) - 2 * CHUNK_CHARS < harness.feeder.pending_chars <= len(text)
 
 
 @pytest.mark.parametrize("text", ["A short one. And another! Is it? Yes. " * 50, "x. " * 300, "word " * 300])
-async def test_the_segments_do_not_depend_on_how_it_is_handed_on(text: str) -> None:
+async def test_segments_do_not_depend_on_how_the_text_is_split(text: str) -> None:
     reader = Reader(lambda part: len(part.split()))
-    expected = [one.spoken for one in reader.push(text) + reader.flush() if isinstance(one, Passage)]
-    whole, single = Desk(), Desk()
-    whole.backlog.push(text)
+    expected = [one.spoken for one in reader.push(text) + reader.flush() if isinstance(one, TextChunk)]
+    whole, single = Harness(), Harness()
+    whole.feeder.push(text)
     for char in text:
-        single.backlog.push(char)
-    for desk in (whole, single):
-        desk.backlog.end()
-        assert await desk.speak_on() == expected
-        assert desk.backlog.waiting_chars == 0
+        single.feeder.push(char)
+    for harness in (whole, single):
+        harness.feeder.end()
+        assert await harness.speak_until_complete() == expected
+        assert harness.feeder.pending_chars == 0
 
 
-async def test_flushes_stay_in_their_places() -> None:
-    desk = Desk(begin=False)
+async def test_flushes_keep_their_order_with_the_text() -> None:
+    harness = Harness(attach=False)
     for number, word in enumerate(("one ", "two ", "three ")):
-        desk.backlog.push(word)
-        desk.backlog.flush(str(number))
-        desk.backlog.flush()
-    assert desk.backlog.waiting_flushes == 6
-    desk.backlog.end()
-    desk.backlog.begin(desk.utterance)
-    assert await desk.speak_on() == ["one", "two", "three"]
-    assert desk.spoken == ["one", Flush("0"), Flush(None), "two", Flush("1"), Flush(None), "three", *LAST_FLUSHES]
-    assert desk.backlog.waiting_flushes == 0
-    assert desk.nothing == 0
+        harness.feeder.push(word)
+        harness.feeder.flush(str(number))
+        harness.feeder.flush()
+    assert harness.feeder.pending_flushes == 6
+    harness.feeder.end()
+    harness.feeder.attach(harness.utterance)
+    assert await harness.speak_until_complete() == ["one", "two", "three"]
+    assert harness.spoken == ["one", Flush("0"), Flush(None), "two", Flush("1"), Flush(None), "three", *LAST_FLUSHES]
+    assert harness.feeder.pending_flushes == 0
+    assert harness.empty_reports == 0
 
 
 @pytest.mark.parametrize("text", ["", " \n", "...", "🙂" * 1000])
-async def test_a_text_without_a_word_is_reported_once(text: str) -> None:
-    desk = Desk()
-    desk.backlog.push(text)
-    desk.backlog.end()
-    while not desk.nothing:
-        desk.changed.clear()
-        await desk.changed.wait()
-    assert desk.nothing == 1
-    assert desk.utterance.idle
+async def test_text_without_a_word_is_reported_once(text: str) -> None:
+    harness = Harness()
+    harness.feeder.push(text)
+    harness.feeder.end()
+    while not harness.empty_reports:
+        harness.changed.clear()
+        await harness.changed.wait()
+    assert harness.empty_reports == 1
+    assert harness.utterance.idle
 
 
-async def test_when_the_writer_pauses_the_whole_words_are_spoken() -> None:
-    desk = Desk(pause_ms=1)
-    desk.backlog.push("and then sudd")
-    await desk.changed.wait()
-    assert desk.speak() == ["and then"]
-    desk.backlog.push("enly it rained. ")
-    assert desk.speak() == ["suddenly it rained."]
+async def test_complete_words_are_spoken_when_the_writer_pauses() -> None:
+    harness = Harness(pause_ms=1)
+    harness.feeder.push("and then sudd")
+    await harness.changed.wait()
+    assert harness.submit() == ["and then"]
+    harness.feeder.push("enly it rained. ")
+    assert harness.submit() == ["suddenly it rained."]
 
 
-async def test_a_writer_who_goes_on_is_waited_for_but_not_for_ever() -> None:
-    """The clock is moved by hand: words come every 500 ms."""
-    desk = Desk(pause_ms=800, max_delay_ms=3000)
+async def test_pause_timer_restarts_with_each_push_up_to_max_delay() -> None:
+    """The test sets the clock: a word arrives every 500 ms."""
+    harness = Harness(pause_ms=800, max_delay_ms=3000)
     loop = asyncio.get_running_loop()
     due_ms = []
     began = loop.time()
     with pytest.MonkeyPatch.context() as patched:
         for word in range(8):
             patched.setattr(loop, "time", lambda word=word: began + word / 2)
-            desk.backlog.push("word ")
-            assert desk.backlog._pause is not None
-            due_ms.append(round((desk.backlog._pause.when() - began) * 1000))
+            harness.feeder.push("word ")
+            assert harness.feeder._pause_timer is not None
+            due_ms.append(round((harness.feeder._pause_timer.when() - began) * 1000))
     assert due_ms == [800, 1300, 1800, 2300, 2800, 3000, 3000, 3000]
-    desk.backlog.close()
+    harness.feeder.close()
 
 
-async def test_a_pause_is_noticed_when_the_last_segment_is_spoken() -> None:
-    desk = Desk(pause_ms=1)
-    desk.backlog.push("Hello there. And then ")
+async def test_pause_timer_starts_after_the_last_segment() -> None:
+    harness = Harness(pause_ms=1)
+    harness.feeder.push("Hello there. And then ")
     await asyncio.sleep(0.01)
-    assert desk.changes == 1  # it still speaks
-    desk.changed.clear()
-    assert desk.speak() == ["Hello there."]
-    desk.played_ms = desk.utterance.produced_ms
-    await desk.changed.wait()
-    assert desk.speak() == ["And then"]
+    assert harness.changes == 1  # the segment is still being spoken
+    harness.changed.clear()
+    assert harness.submit() == ["Hello there."]
+    harness.played_ms = harness.utterance.produced_ms
+    await harness.changed.wait()
+    assert harness.submit() == ["And then"]
 
 
-async def test_a_clause_is_spoken_before_the_listener_runs_dry() -> None:
-    desk = Desk(pause_ms=ENDLESS_MS)
-    desk.backlog.push("Hello there. Then we shall eat, and after that ")
-    desk.played_ms = 160.0
-    assert desk.speak() == ["Hello there."]
-    desk.changed.clear()
-    await desk.changed.wait()
-    assert desk.speak() == ["Then we shall eat,"]
-    desk.backlog.push("we go. ")
-    assert desk.speak() == ["and after that we go."]
+async def test_complete_clause_is_spoken_before_an_underrun() -> None:
+    harness = Harness(pause_ms=ENDLESS_MS)
+    harness.feeder.push("Hello there. Then we shall eat, and after that ")
+    harness.played_ms = 160.0
+    assert harness.submit() == ["Hello there."]
+    harness.changed.clear()
+    await harness.changed.wait()
+    assert harness.submit() == ["Then we shall eat,"]
+    harness.feeder.push("we go. ")
+    assert harness.submit() == ["and after that we go."]
 
 
-async def test_the_first_words_wait_for_more_than_a_clause() -> None:
-    desk = Desk(pause_ms=ENDLESS_MS)
-    desk.backlog.push("Then we eat, and after that ")
+async def test_first_clause_waits_for_its_sentence() -> None:
+    harness = Harness(pause_ms=ENDLESS_MS)
+    harness.feeder.push("Then we eat, and after that ")
     await asyncio.sleep(0.01)
-    assert desk.changes == 0
+    assert harness.changes == 0
 
 
-async def test_a_listener_who_has_plenty_waits_for_the_writer() -> None:
-    desk = Desk(pause_ms=1)
-    desk.utterance.produced_frames = 1000
-    desk.backlog.push("and then ")
+async def test_long_lead_waits_for_the_writer() -> None:
+    harness = Harness(pause_ms=1)
+    harness.utterance.produced_frames = 1000
+    harness.feeder.push("and then ")
     await asyncio.sleep(0.02)
-    assert desk.changes == 0
+    assert harness.changes == 0
 
 
-async def test_half_a_word_waits_for_its_other_half() -> None:
-    desk = Desk(pause_ms=1)
-    desk.backlog.push("sudd")
+async def test_incomplete_word_waits_for_its_rest() -> None:
+    harness = Harness(pause_ms=1)
+    harness.feeder.push("sudd")
     await asyncio.sleep(0.01)
-    assert desk.changes == 0
-    desk.backlog.push("enly ")
-    await desk.changed.wait()
-    assert desk.speak() == ["suddenly"]
+    assert harness.changes == 0
+    harness.feeder.push("enly ")
+    await harness.changed.wait()
+    assert harness.submit() == ["suddenly"]
 
 
-async def test_nothing_happens_after_closing() -> None:
-    desk = Desk(pause_ms=1)
-    desk.backlog.push("One. Two. Three. " * 100 + "and then ")
-    desk.backlog.close()
-    changes = desk.changes
+async def test_close_stops_feeding() -> None:
+    harness = Harness(pause_ms=1)
+    harness.feeder.push("One. Two. Three. " * 100 + "and then ")
+    harness.feeder.close()
+    changes = harness.changes
     await asyncio.sleep(0.01)
-    desk.backlog.push("More. ")
-    assert desk.changes == changes
+    harness.feeder.push("More. ")
+    assert harness.changes == changes
 
 
-async def test_a_flush_of_nothing_is_answered_at_once_and_one_of_speech_behind_it() -> None:
-    desk = Desk()
-    desk.backlog.flush("now")
-    assert desk.spoken == [Flush("now")]
-    desk.backlog.push("Hello there. And then")
-    desk.backlog.flush("then")
-    assert desk.spoken == [Flush("now")]
-    desk.speak()
-    assert desk.spoken == [Flush("now"), "Hello there.", "And then", Flush("then")]
+async def test_flush_is_answered_after_the_text_before_it_is_spoken() -> None:
+    harness = Harness()
+    harness.feeder.flush("now")
+    assert harness.spoken == [Flush("now")]
+    harness.feeder.push("Hello there. And then")
+    harness.feeder.flush("then")
+    assert harness.spoken == [Flush("now")]
+    harness.submit()
+    assert harness.spoken == [Flush("now"), "Hello there.", "And then", Flush("then")]
 
 
-async def test_a_pause_is_handed_on_in_its_place_and_as_long_as_it_was_asked_for() -> None:
-    desk = Desk()
-    desk.backlog.push('One. <break time="800ms"/> Two. [pause:0.4] Three. [pause:0.01]')
-    desk.backlog.flush()
-    desk.speak()
-    assert desk.spoken == ["One.", "10 frames", "Two.", "5 frames", "Three.", Flush(None)]
+async def test_pauses_keep_their_place_and_length() -> None:
+    harness = Harness()
+    harness.feeder.push('One. <break time="800ms"/> Two. [pause:0.4] Three. [pause:0.01]')
+    harness.feeder.flush()
+    harness.submit()
+    assert harness.spoken == ["One.", "10 frames", "Two.", "5 frames", "Three.", Flush(None)]
 
 
-async def test_a_pause_is_not_shorter_for_who_hears_it_faster() -> None:
-    desk = Desk(manner=Manner(speed=2.0))
-    desk.backlog.push("One. [pause:0.8] ")
-    desk.speak()
-    assert desk.spoken == ["One.", "20 frames"]
+async def test_pause_length_does_not_depend_on_speed() -> None:
+    harness = Harness(text_options=TextOptions(speed=2.0))
+    harness.feeder.push("One. [pause:0.8] ")
+    harness.submit()
+    assert harness.spoken == ["One.", "20 frames"]
 
 
-async def test_a_pause_alone_is_something() -> None:
-    desk = Desk()
-    desk.backlog.push("[pause:0.8]")
-    desk.backlog.end()
-    desk.speak()
-    assert (desk.spoken, desk.nothing) == (["10 frames"], 0)
+async def test_pause_alone_is_not_empty_text() -> None:
+    harness = Harness()
+    harness.feeder.push("[pause:0.8]")
+    harness.feeder.end()
+    harness.submit()
+    assert (harness.spoken, harness.empty_reports) == (["10 frames"], 0)
 
 
-async def test_a_verbatim_text_is_one_phrase_whatever_is_in_it() -> None:
-    desk = Desk(manner=Manner(verbatim=True))
+async def test_verbatim_push_is_one_phrase() -> None:
+    harness = Harness(text_options=TextOptions(verbatim=True))
     for phrase in ("One. Two. Three", "and so on", "", " and more. "):
-        desk.backlog.push(phrase)
-    desk.backlog.end()
-    assert await desk.speak_on() == ["One. Two. Three", "and so on", "and more."]
+        harness.feeder.push(phrase)
+    harness.feeder.end()
+    assert await harness.speak_until_complete() == ["One. Two. Three", "and so on", "and more."]
 
 
-async def test_words_know_where_they_stand_in_all_text_that_was_sent() -> None:
-    desk = Desk()
-    desk.backlog.push("Hello ")
-    desk.backlog.push("there. And")
-    segment = desk.utterance.begin_segment()
+async def test_word_offsets_count_from_the_beginning_of_all_text() -> None:
+    harness = Harness()
+    harness.feeder.push("Hello ")
+    harness.feeder.push("there. And")
+    segment = harness.utterance.begin_segment()
     assert [(word.text, word.start, word.end) for word in segment.words] == [("Hello", 0, 5), ("there.", 6, 12)]
 
 
-async def test_a_context_has_a_time_limit_of_its_own() -> None:
-    desk = Desk(manner=Manner(max_delay_ms=1))
-    desk.backlog.push("and then ")
-    await desk.changed.wait()
-    assert desk.speak() == ["and then"]
+async def test_max_delay_can_be_set_for_one_context() -> None:
+    harness = Harness(text_options=TextOptions(max_delay_ms=1))
+    harness.feeder.push("and then ")
+    await harness.changed.wait()
+    assert harness.submit() == ["and then"]
 
 
-async def test_what_waits_counts_from_the_last_that_was_spoken() -> None:
-    desk = Desk()
-    desk.backlog.push("Hello there. And then ")
-    assert desk.backlog.waiting_chars == 22
-    desk.speak()
-    assert desk.backlog.waiting_chars == 22 - 12
-    desk.backlog.flush()
-    desk.speak()
-    desk.backlog.push("\n\n \n")
-    assert (desk.backlog.waiting_chars, desk.backlog.settled_chars) == (0, 26)
-    assert desk.backlog.idle
+async def test_pending_chars_count_from_the_last_spoken_part() -> None:
+    harness = Harness()
+    harness.feeder.push("Hello there. And then ")
+    assert harness.feeder.pending_chars == 22
+    harness.submit()
+    assert harness.feeder.pending_chars == 22 - 12
+    harness.feeder.flush()
+    harness.submit()
+    harness.feeder.push("\n\n \n")
+    assert (harness.feeder.pending_chars, harness.feeder.settled_chars) == (0, 26)
+    assert harness.feeder.idle
 
 
-async def test_when_there_was_something_to_say_first_is_known() -> None:
-    desk = Desk()
-    desk.backlog.push("and then ")
-    assert desk.backlog.spoke_at is None
-    desk.backlog.push("it rained. ")
-    assert desk.backlog.spoke_at == desk.backlog._written_at
+async def test_first_speakable_time_is_recorded() -> None:
+    harness = Harness()
+    harness.feeder.push("and then ")
+    assert harness.feeder.first_speakable_s is None
+    harness.feeder.push("it rained. ")
+    assert harness.feeder.first_speakable_s == harness.feeder._last_push_s

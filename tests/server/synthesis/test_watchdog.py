@@ -5,75 +5,75 @@ import pytest
 
 from sayline_tts.engine.scheduling.utterance import Utterance
 from sayline_tts.engine.segment import Sampling
-from sayline_tts.server.synthesis.engine_loop import Worker
+from sayline_tts.server.synthesis.engine_loop import EngineLoop
 from sayline_tts.server.synthesis.watchdog import Watchdog
 from tests.server.fakes import FakeEngine
-from tests.server.synthesis.test_engine_loop import Ear
+from tests.server.synthesis.test_engine_loop import RecordingListener
 
 
-class Bell:
+class Alarm:
     def __init__(self) -> None:
-        self.rung: list[str] = []
+        self.reasons: list[str] = []
         self.event = asyncio.Event()
 
-    def __call__(self, why: str) -> None:
-        self.rung.append(why)
+    def __call__(self, reason: str) -> None:
+        self.reasons.append(reason)
         self.event.set()
 
 
 @pytest.fixture
-async def worker(engine: FakeEngine) -> AsyncIterator[Worker]:
-    worker = Worker(engine)
-    worker.start()
-    yield worker
+async def engine_loop(engine: FakeEngine) -> AsyncIterator[EngineLoop]:
+    engine_loop = EngineLoop(engine)
+    engine_loop.start()
+    yield engine_loop
     engine.runner.may_step.set()
-    engine.runner.codec.go_on()
-    await worker.stop()
+    engine.runner.decode_queue.resume()
+    await engine_loop.stop()
 
 
-async def speak(worker: Worker) -> None:
-    utterance = Utterance(await worker.voice("ann"), Sampling(0, None, 0, 1, 0))
-    utterance.add(worker.model.segment("Hello there."))
-    worker.speak(utterance, Ear())
+async def submit(engine_loop: EngineLoop) -> None:
+    utterance = Utterance(await engine_loop.voice("ann"), Sampling(0, None, 0, 1, 0))
+    utterance.add(engine_loop.model.segment("Hello there."))
+    engine_loop.submit(utterance, RecordingListener())
 
 
-async def test_a_step_that_does_not_end_is_noticed_once(worker: Worker, engine: FakeEngine) -> None:
-    bell = Bell()
-    Watchdog(worker, 0.05, bell)
+async def test_hanging_step_is_reported_once(engine_loop: EngineLoop, engine: FakeEngine) -> None:
+    alarm = Alarm()
+    Watchdog(engine_loop, 0.05, alarm)
     engine.runner.may_step.clear()
-    await speak(worker)
-    await bell.event.wait()
+    await submit(engine_loop)
+    await alarm.event.wait()
     await asyncio.sleep(0.1)
-    assert len(bell.rung) == 1
-    assert "step" in bell.rung[0]
+    assert len(alarm.reasons) == 1
+    assert "step" in alarm.reasons[0]
 
 
-async def test_a_frame_that_the_codec_never_gives_is_noticed(worker: Worker, engine: FakeEngine) -> None:
-    bell = Bell()
-    Watchdog(worker, 0.05, bell)
-    engine.runner.codec.hold()
-    await speak(worker)
-    await bell.event.wait()
+async def test_frame_that_is_never_decoded_is_reported(engine_loop: EngineLoop, engine: FakeEngine) -> None:
+    alarm = Alarm()
+    Watchdog(engine_loop, 0.05, alarm)
+    engine.runner.decode_queue.hold()
+    await submit(engine_loop)
+    await alarm.event.wait()
 
 
-async def test_an_engine_that_has_failed_is_noticed_at_once(worker: Worker, engine: FakeEngine) -> None:
+async def test_failed_engine_is_reported_at_once(engine_loop: EngineLoop, engine: FakeEngine) -> None:
     def broken() -> None:
         raise AssertionError("broken")
 
-    bell = Bell()
-    Watchdog(worker, 1e6, bell)
+    alarm = Alarm()
+    Watchdog(engine_loop, 1e6, alarm)
     engine.schedule = broken  # type: ignore[assignment,method-assign]
-    await speak(worker)
-    await bell.event.wait()
-    assert bell.rung == ["the engine has failed"]
+    await submit(engine_loop)
+    await alarm.event.wait()
+    assert alarm.reasons == ["the engine has failed"]
 
 
-async def test_while_all_is_well_nobody_is_woken(worker: Worker) -> None:
-    bell = Bell()
-    watchdog = Watchdog(worker, 0.08, bell)
+async def test_healthy_engine_is_not_reported(engine_loop: EngineLoop) -> None:
+    alarm = Alarm()
+    watchdog = Watchdog(engine_loop, 0.08, alarm)
     for _ in range(3):
-        await speak(worker)
+        await submit(engine_loop)
         await asyncio.sleep(0.05)
     watchdog.stop()
     watchdog.stop()
-    assert bell.rung == []
+    assert alarm.reasons == []

@@ -7,10 +7,10 @@ import pytest
 
 from sayline_tts.server.websocket.asyncapi import document
 from sayline_tts.server.websocket.protocol import ClientMessage, CloseCode, ServerEvent
-from tests.server.peer import golden
+from tests.server.stream_client import load_golden
 
 DOCUMENT = document("1.2.3")
-GOLDEN = golden(Path(__file__).parents[2] / "wire" / "v1.json")
+GOLDEN = load_golden(Path(__file__).parents[2] / "wire" / "v1.json")
 CLIENT, SERVER = get_args(ClientMessage), get_args(ServerEvent)
 
 
@@ -30,13 +30,13 @@ def types(operation: str) -> set[str]:
     return {resolve(resolve(message))["name"] for message in DOCUMENT["operations"][operation]["messages"]}
 
 
-def test_it_has_every_message_and_who_says_it() -> None:
+def test_document_has_every_message_with_its_direction() -> None:
     assert types("receive") == {kind.__struct_config__.tag for kind in CLIENT}
     assert types("send") == {kind.__struct_config__.tag for kind in SERVER}
 
 
 @pytest.mark.parametrize("kind", [*CLIENT, *SERVER])
-def test_it_has_every_field_of_a_message(kind: Any) -> None:
+def test_document_has_every_field_of_a_message(kind: Any) -> None:
     schema = payload(kind.__struct_config__.tag)
     assert set(schema["properties"]) == {"type", *kind.__struct_fields__}
     assert {"type", *kind.__struct_fields__[: len(kind.__struct_fields__) - len(kind.__struct_defaults__)]} == set(
@@ -45,7 +45,7 @@ def test_it_has_every_field_of_a_message(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("entry", GOLDEN, ids=lambda entry: entry["name"])
-def test_what_is_on_the_wire_fits_it(entry: dict[str, Any]) -> None:
+def test_golden_messages_match_the_schemas(entry: dict[str, Any]) -> None:
     schema = payload(entry["message"]["type"])
     assert set(schema["required"]) <= set(entry["message"])
     for name, value in entry["message"].items():
@@ -54,7 +54,7 @@ def test_what_is_on_the_wire_fits_it(entry: dict[str, Any]) -> None:
 
 
 def fits(value: object, schema: dict[str, Any]) -> bool:
-    """As far as our own schemas go."""
+    """Validate `value`; supports only the schema features that the document uses."""
     if "anyOf" in schema:
         return any(fits(value, each) for each in schema["anyOf"])
     if "enum" in schema:
@@ -80,7 +80,7 @@ def fits(value: object, schema: dict[str, Any]) -> bool:
             return value is None
 
 
-def test_everything_in_it_can_be_found() -> None:
+def test_every_reference_resolves() -> None:
     def follow(part: Any) -> None:
         if isinstance(part, dict):
             if "$ref" in part:
@@ -97,7 +97,7 @@ def test_everything_in_it_can_be_found() -> None:
         assert str(code.value) in DOCUMENT["channels"]["stream"]["description"]
 
 
-async def test_the_server_gives_it_to_everybody(address: str) -> None:
+async def test_document_is_served_without_a_key(address: str) -> None:
     async with aiohttp.ClientSession() as client, client.get(f"http://{address}/v1/asyncapi.json") as response:
         served = json.loads(await response.text())
         assert response.content_type == "application/json"

@@ -1,4 +1,4 @@
-"""Lead and pace; what a context answers is in test_session.py."""
+"""Lead, pace, words and limits of a context."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,11 +10,11 @@ import pytest
 
 from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads
 from sayline_tts.engine.errors import InputError
-from sayline_tts.server.access.limits import Caller, Ledger, Limits
-from sayline_tts.server.app_state import Shared
+from sayline_tts.server.access.limits import Caller, Limits, Quotas
+from sayline_tts.server.app_state import AppState
 from sayline_tts.server.metrics import Metrics
 from sayline_tts.server.settings import Settings
-from sayline_tts.server.synthesis.engine_loop import Worker
+from sayline_tts.server.synthesis.engine_loop import EngineLoop
 from sayline_tts.server.synthesis.playback import Playback
 from sayline_tts.server.websocket.context import Context
 from sayline_tts.server.websocket.outbox import Outbox
@@ -31,96 +31,98 @@ from sayline_tts.server.websocket.protocol import (
     WordEnd,
 )
 from tests.server.fakes import FakeEngine
-from tests.server.peer import peer
+from tests.server.stream_client import connected_client
 
-ANYBODY = Caller("anonymous", Limits(), "anonymous")
+ANONYMOUS_CALLER = Caller("anonymous", Limits(), "anonymous")
 
 
-class Line:
-    """A worker, an outbox, and a socket that takes what the test lets it."""
+class Harness:
+    """An engine loop, an outbox, and a socket that sends only what the test makes it send."""
 
     def __init__(self, engine: FakeEngine) -> None:
-        self.engine, self.worker, self.outbox = engine, Worker(engine), Outbox()
+        self.engine, self.engine_loop, self.outbox = engine, EngineLoop(engine), Outbox()
         self.metrics = Metrics()
-        self.over: list[Context] = []
+        self.ended: list[Context] = []
 
-    def make(self, start: Start, lead_ms: float = 1000, caller: Caller = ANYBODY) -> Context:
-        shared = Shared(self.worker, Settings(), Ledger(), self.metrics)
-        return Context(start, caller, shared, self.outbox, lead_ms, self.over.append)
+    def make(self, start: Start, lead_ms: float = 1000, caller: Caller = ANONYMOUS_CALLER) -> Context:
+        app_state = AppState(self.engine_loop, Settings(), Quotas(), self.metrics)
+        return Context(start, caller, app_state, self.outbox, lead_ms, self.ended.append)
 
-    async def open(self, context_id: str, text: str, max_lead_ms: float = 1000, **wishes: Any) -> Context:
-        context = self.make(Start(context_id, **wishes), max_lead_ms)
+    async def open(self, context_id: str, text: str, max_lead_ms: float = 1000, **options: Any) -> Context:
+        context = self.make(Start(context_id, **options), max_lead_ms)
         await context.open()
         context.push(text)
         context.end()
         return context
 
     async def send_one(self) -> ServerEvent:
-        """Audio, or what is no word."""
+        """Send up to the next event that is not a word and return it."""
         while True:
             out = await self.outbox.get()
             assert isinstance(out.event, ServerEvent)
-            if out.owner:
-                out.owner.on_sent(out.event)
+            if out.source:
+                out.source.on_sent(out.event)
             if not isinstance(out.event, Word):
                 return out.event
 
     async def send_all(self) -> list[ServerEvent]:
-        """Until all contexts are over and all is sent. Nobody has to wait for what is played."""
+        """Send until every context has ended and the outbox is empty, without waiting for playback."""
         sent: list[ServerEvent] = []
-        while not (self.over and not self.outbox._waiting):
+        while not (self.ended and not self.outbox._queue):
             out = await self.outbox.get()
             assert isinstance(out.event, ServerEvent)
-            if out.owner:
-                out.owner.on_sent(out.event)
+            if out.source:
+                out.source.on_sent(out.event)
             sent.append(out.event)
         return sent
 
 
-def made_ms(context: Context) -> float:
+def produced_ms(context: Context) -> float:
     assert context._utterance is not None
     return context._utterance.produced_ms
 
 
 @pytest.fixture
-async def line(engine: FakeEngine) -> AsyncIterator[Line]:
-    line = Line(engine)
-    line.worker.start()
-    yield line
-    await line.worker.stop()
+async def harness(engine: FakeEngine) -> AsyncIterator[Harness]:
+    harness = Harness(engine)
+    harness.engine_loop.start()
+    yield harness
+    await harness.engine_loop.stop()
 
 
-async def test_while_nothing_can_be_sent_no_more_than_the_lead_is_made(line: Line, engine: FakeEngine) -> None:
-    stalled = await line.open("stalled", "word " * 100, max_lead_ms=400)
+async def test_generation_stops_at_the_lead_while_nothing_is_sent(harness: Harness, engine: FakeEngine) -> None:
+    stalled = await harness.open("stalled", "word " * 100, max_lead_ms=400)
     for number in range(3):
-        other = await line.open(f"other{number}", "word " * 6, max_lead_ms=2000)
-        await engine.until(lambda other=other: other in line.over)  # type: ignore[misc]
-    assert 200 < made_ms(stalled) <= 400
+        other = await harness.open(f"other{number}", "word " * 6, max_lead_ms=2000)
+        await engine.wait_until(lambda other=other: other in harness.ended)  # type: ignore[misc]
+    assert 200 < produced_ms(stalled) <= 400
     stalled.drop()
 
 
-async def test_nobody_gets_more_lead_than_he_has(line: Line, engine: FakeEngine) -> None:
-    greedy = await line.open("greedy", "word " * 100, max_lead_ms=2000)
-    await engine.until(lambda: made_ms(greedy) > 1000)  # half of what is allowed: now it can wait for others
+async def test_lead_never_exceeds_its_limit(harness: Harness, engine: FakeEngine) -> None:
+    context = await harness.open("context", "word " * 100, max_lead_ms=2000)
+    await engine.wait_until(
+        lambda: produced_ms(context) > 1000
+    )  # above the low-water mark, where it may wait for others
     for _ in range(50):
         await asyncio.sleep(0)
-    assert made_ms(greedy) <= 2000
-    greedy.drop()
+    assert produced_ms(context) <= 2000
+    context.drop()
 
 
-async def test_what_is_sent_makes_room_only_when_it_has_been_played(line: Line, engine: FakeEngine) -> None:
-    context = await line.open("a", "word " * 7, max_lead_ms=160)
+async def test_sent_audio_counts_as_lead_until_it_is_played(harness: Harness, engine: FakeEngine) -> None:
+    context = await harness.open("a", "word " * 7, max_lead_ms=160)
     leads = []
-    while not line.over:
-        if isinstance(await line.send_one(), Audio):
+    while not harness.ended:
+        if isinstance(await harness.send_one(), Audio):
             assert context._utterance is not None
             leads.append(context._utterance.lead_ms)
     assert len(leads) == 14
     assert max(leads) <= 160 + 80
 
 
-async def test_a_listener_at_the_limit_is_served_on_without_polling(line: Line, engine: FakeEngine) -> None:
-    await line.open("a", "word " * 7, max_lead_ms=160)
+async def test_context_at_its_lead_continues_without_polling(harness: Harness, engine: FakeEngine) -> None:
+    await harness.open("a", "word " * 7, max_lead_ms=160)
     schedules = 0
     original = engine.schedule
 
@@ -130,63 +132,63 @@ async def test_a_listener_at_the_limit_is_served_on_without_polling(line: Line, 
         return original()
 
     engine.schedule = counting  # type: ignore[assignment,method-assign]
-    while not line.over:
-        await line.send_one()
+    while not harness.ended:
+        await harness.send_one()
     assert schedules <= 4 * 14
 
 
-async def test_cancelling_takes_back_what_was_not_sent(line: Line, engine: FakeEngine) -> None:
-    context = await line.open("a", "word " * 100, max_lead_ms=1600)
-    await engine.until(lambda: made_ms(context) > 800)
+async def test_cancel_withdraws_unsent_audio(harness: Harness, engine: FakeEngine) -> None:
+    context = await harness.open("a", "word " * 100, max_lead_ms=1600)
+    await engine.wait_until(lambda: produced_ms(context) > 800)
     for _ in range(3):
-        await line.send_one()
+        await harness.send_one()
     context.cancel()
-    out = await line.outbox.get()
+    out = await harness.outbox.get()
     assert getattr(out.event, "duration_ms", None) == 240
     assert getattr(out.event, "generated_ms", 0) > 800
-    assert line.over == [context]
-    await engine.until(lambda: engine.running == 0)
+    assert harness.ended == [context]
+    await engine.wait_until(lambda: engine.running == 0)
 
 
-async def test_who_says_that_little_was_heard_is_waited_for(line: Line, engine: FakeEngine) -> None:
-    context = await line.open("a", "word " * 100, max_lead_ms=400)
+async def test_ack_reduces_the_played_position(harness: Harness, engine: FakeEngine) -> None:
+    context = await harness.open("a", "word " * 100, max_lead_ms=400)
     now_ms = 0.0
-    context._delivery.playback = Playback(lambda: now_ms)
+    context._events.playback = Playback(lambda: now_ms)
     for _ in range(3):
-        await line.send_one()
+        await harness.send_one()
     now_ms = 200.0
     assert context._utterance is not None
-    assert made_ms(context) - context._utterance.lead_ms == 200
+    assert produced_ms(context) - context._utterance.lead_ms == 200
     context.ack(40)
-    assert made_ms(context) - context._utterance.lead_ms == 40
+    assert produced_ms(context) - context._utterance.lead_ms == 40
     context.drop()
 
 
 @pytest.mark.parametrize("voice", ["bob", "eve"])
-async def test_the_voice_may_come_or_fail_after_the_cancel(line: Line, engine: FakeEngine, voice: str) -> None:
+async def test_voice_may_load_or_fail_after_the_cancel(harness: Harness, engine: FakeEngine, voice: str) -> None:
     engine.fake_model.may_load.clear()
-    context = line.make(Start("a", voice))
+    context = harness.make(Start("a", voice))
     opening = asyncio.create_task(context.open())
     await asyncio.sleep(0)
     context.push("Hello there. ")
     context.cancel()
     engine.fake_model.may_load.set()
     await opening
-    assert line.over == [context]
-    assert line.worker.listeners == 0
+    assert harness.ended == [context]
+    assert harness.engine_loop.listeners == 0
 
 
-async def test_a_worker_that_has_stopped_is_our_fault(line: Line, caplog: pytest.LogCaptureFixture) -> None:
-    await line.worker.voice("ann")
-    await line.worker.stop()
-    context = line.make(Start("a"))
+async def test_stopped_engine_loop_is_an_internal_error(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
+    await harness.engine_loop.voice("ann")
+    await harness.engine_loop.stop()
+    context = harness.make(Start("a"))
     await context.open()
-    assert (await line.outbox.get()).event == Error("internal", "internal error", True, "a", seq=0)
+    assert (await harness.outbox.get()).event == Error("internal", "internal error", True, "a", seq=0)
     assert "has stopped" in caplog.text
 
 
 def check_words(sent: list[ServerEvent], text: str, frame_ms: float = 80.0) -> list[Word]:
-    """Every word once, in order, no later than its audio, within its segment."""
+    """Check that every word is sent once, in order, no later than its audio, and lies within its segment."""
     words = [event for event in sent if isinstance(event, Word)]
     assert [word.text for word in words] == text.split()
     assert all(text[word.start_char : word.end_char] == word.text for word in words)
@@ -205,22 +207,22 @@ def check_words(sent: list[ServerEvent], text: str, frame_ms: float = 80.0) -> l
     return words
 
 
-async def test_words_are_told_before_their_audio_and_where_they_were_written(line: Line) -> None:
+async def test_words_precede_their_audio_and_have_their_offsets(harness: Harness) -> None:
     text = "Hello there, you. How are you? Fine."
-    await line.open("a", text, 60_000)
-    sent = await line.send_all()
+    await harness.open("a", text, 60_000)
+    sent = await harness.send_all()
     assert all(word.estimated for word in check_words(sent, text))
     assert [event.seq for event in sent] == list(range(len(sent)))  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("speed", [1.0, 0.5, 2.0])
-async def test_words_of_a_model_that_shows_them_are_told_when_they_begin_and_when_they_are_over(
-    line: Line, engine: FakeEngine, speed: float
+async def test_aligned_words_are_sent_at_their_start_and_at_their_end(
+    harness: Harness, engine: FakeEngine, speed: float
 ) -> None:
     engine.fake_model.heads = AlignmentHeads(((0, 0),))
     text = "It is $5. [pause:0.4] Yes, it is."
-    await line.open("a", text, 60_000, speed=speed, seed=5)
-    sent = await line.send_all()
+    await harness.open("a", text, 60_000, speed=speed, seed=5)
+    sent = await harness.send_all()
     words = [event for event in sent if isinstance(event, Word)]
     ends = [event for event in sent if isinstance(event, WordEnd)]
     assert [(word.text, word.spoken, word.estimated) for word in words][2] == ("$5.", "five dollars.", False)
@@ -240,29 +242,27 @@ async def test_words_of_a_model_that_shows_them_are_told_when_they_begin_and_whe
     assert [ends[0].start_ms, ends[-1].end_ms] == [segments[0].start_ms, segments[1].end_ms]
 
 
-async def test_what_was_heard_goes_by_the_true_times_of_words(line: Line, engine: FakeEngine) -> None:
+async def test_heard_text_uses_exact_word_times(harness: Harness, engine: FakeEngine) -> None:
     engine.fake_model.heads = AlignmentHeads(((0, 0),))
-    context = line.make(Start("a", seed=5), 60_000)
+    context = harness.make(Start("a", seed=5), 60_000)
     await context.open()
     context.push("One two three four five. ")
-    while not isinstance(event := await line.send_one(), Segment):
+    while not isinstance(event := await harness.send_one(), Segment):
         assert isinstance(event, Audio | WordEnd)
-    assert [context._delivery.parted(ms).heard for ms in (79, 81, 239, 241)] == ["", "One", "One", "One two"]
+    assert [context._events.split(ms).heard for ms in (79, 81, 239, 241)] == ["", "One", "One", "One two"]
 
 
 @pytest.mark.parametrize("speed", [0.5, 0.8, 1.25, 2.0])
-async def test_at_another_speed_there_is_so_much_audio_and_times_are_those_that_are_heard(
-    line: Line, speed: float
-) -> None:
+async def test_speed_changes_the_amount_of_audio_and_all_times(harness: Harness, speed: float) -> None:
     text = "One two three four five. Six seven eight nine ten. Eleven twelve."
-    await line.open("a", text, 60_000, speed=speed)
-    sent = await line.send_all()
+    await harness.open("a", text, 60_000, speed=speed)
+    sent = await harness.send_all()
     frames = [event for event in sent if isinstance(event, Audio)]
     done = sent[-1]
     assert isinstance(done, Done)
     assert done.duration_ms == 80 * len(frames)
     assert [frame.start_sample for frame in frames] == [1920 * number for number in range(len(frames))]
-    assert 24 / speed <= len(frames) <= 24 / speed + 3  # each of three segments is filled up to whole frames
+    assert 24 / speed <= len(frames) <= 24 / speed + 3  # each of three segments is padded to whole frames
     check_words(sent, text)
     ends = [event.end_ms for event in sent if isinstance(event, Segment)]
     assert ends[-1] == done.duration_ms
@@ -270,9 +270,9 @@ async def test_at_another_speed_there_is_so_much_audio_and_times_are_those_that_
 
 
 @pytest.mark.parametrize("speed", [1.0, 2.0])
-async def test_a_pause_is_so_much_silence(line: Line, speed: float) -> None:
-    await line.open("a", "One. [pause:0.8] Two.", 60_000, speed=speed, format="pcm", seed=5)
-    sent = await line.send_all()
+async def test_pause_is_silence_of_its_length(harness: Harness, speed: float) -> None:
+    await harness.open("a", "One. [pause:0.8] Two.", 60_000, speed=speed, format="pcm", seed=5)
+    sent = await harness.send_all()
     one, two = (event for event in sent if isinstance(event, Segment))
     assert two.start_ms - one.end_ms == 800
     frames = [np.frombuffer(event.data, "<i2") for event in sent if isinstance(event, Audio)]
@@ -281,10 +281,10 @@ async def test_a_pause_is_so_much_silence(line: Line, speed: float) -> None:
     assert frames[first - 1].any()
 
 
-async def test_who_hears_faster_is_served_faster(line: Line, engine: FakeEngine) -> None:
-    """The lead is counted in what the listener hears, so the engine makes twice as much for it."""
-    context = await line.open("a", "word " * 100, max_lead_ms=800, speed=2.0)
-    await engine.until(lambda: made_ms(context) > 400)
+async def test_faster_playback_gets_more_engine_frames(harness: Harness, engine: FakeEngine) -> None:
+    """The lead counts the listener's audio, so at double speed the engine generates twice as much."""
+    context = await harness.open("a", "word " * 100, max_lead_ms=800, speed=2.0)
+    await engine.wait_until(lambda: produced_ms(context) > 400)
     for _ in range(50):
         await asyncio.sleep(0)
     assert context._utterance is not None
@@ -292,17 +292,17 @@ async def test_who_hears_faster_is_served_faster(line: Line, engine: FakeEngine)
     context.drop()
 
 
-async def cancelled_at(line: Line, played_ms: float | None, frames: int = 8) -> Any:
-    context = line.make(Start("a"), 60_000)
+async def cancelled_at(harness: Harness, played_ms: float | None, frames: int = 8) -> Any:
+    context = harness.make(Start("a"), 60_000)
     await context.open()
     context.push("Hello there. How are you, **friend**? ")
-    await line.engine.until(lambda: made_ms(context) >= 800)
+    await harness.engine.wait_until(lambda: produced_ms(context) >= 800)
     for _ in range(frames):
-        while not isinstance(await line.send_one(), Audio):
+        while not isinstance(await harness.send_one(), Audio):
             pass
     context.cancel(played_ms)
-    event = await line.send_one()
-    assert not line.outbox._waiting
+    event = await harness.send_one()
+    assert not harness.outbox._queue
     return event
 
 
@@ -310,8 +310,8 @@ async def cancelled_at(line: Line, played_ms: float | None, frames: int = 8) -> 
     ("played_ms", "heard"),
     [(0, ""), (150, "Hello"), (330, "Hello there."), (1e9, "Hello there. How are")],
 )
-async def test_cancelled_tells_what_was_heard(line: Line, played_ms: float, heard: str) -> None:
-    event = await cancelled_at(line, played_ms)
+async def test_cancelled_has_the_heard_text(harness: Harness, played_ms: float, heard: str) -> None:
+    event = await cancelled_at(harness, played_ms)
     assert event.heard_text == heard
     assert event.heard_chars == len(heard)
     assert event.heard_text + event.unheard_text == "Hello there. How are you, **friend**? "
@@ -319,39 +319,39 @@ async def test_cancelled_tells_what_was_heard(line: Line, played_ms: float, hear
     assert event.generated_ms >= 800
 
 
-async def test_without_a_report_the_clock_tells_what_was_heard(line: Line) -> None:
-    event = await cancelled_at(line, None)
-    assert event.heard_text == ""  # it was sent just now
+async def test_without_a_report_the_heard_text_follows_the_clock(harness: Harness) -> None:
+    event = await cancelled_at(harness, None)
+    assert event.heard_text == ""  # nothing has been played yet
     assert event.unheard_text == "Hello there. How are you, **friend**? "
 
 
-async def test_what_was_lost_is_not_counted_as_heard(line: Line, engine: FakeEngine) -> None:
-    context = await line.open("a", "word " * 100, max_lead_ms=1600)
-    await engine.until(lambda: made_ms(context) > 800)
-    lost = [await line.send_one() for _ in range(3)]
+async def test_lost_events_do_not_count_as_sent(harness: Harness, engine: FakeEngine) -> None:
+    context = await harness.open("a", "word " * 100, max_lead_ms=1600)
+    await engine.wait_until(lambda: produced_ms(context) > 800)
+    lost = [await harness.send_one() for _ in range(3)]
     assert context.sent_ms == 240
     context.rewind(lost[1:])
     assert context.sent_ms == 80
-    assert context._delivery.playback.sent_ms == 80
+    assert context._events.playback.sent_ms == 80
     context.drop()
 
 
-async def test_flushes_are_answered_each_behind_its_audio(line: Line) -> None:
-    context = line.make(Start("a"), 60_000)
+async def test_each_flush_is_answered_after_its_audio(harness: Harness) -> None:
+    context = harness.make(Start("a"), 60_000)
     await context.open()
     context.flush("first")
     context.push("Hello there")
     context.flush("second")
     context.flush()
     context.end()
-    sent = [event for event in await line.send_all() if not isinstance(event, Word)]
+    sent = [event for event in await harness.send_all() if not isinstance(event, Word)]
     assert [type(event) for event in sent] == [Flushed, *[Audio] * 4, Segment, Flushed, Flushed, Done]
     assert [event.at_ms for event in sent if isinstance(event, Flushed)] == [0, 320, 320]
 
 
-async def test_flushes_that_wait_have_a_limit(line: Line, engine: FakeEngine) -> None:
+async def test_unanswered_flushes_are_limited(harness: Harness, engine: FakeEngine) -> None:
     engine.runner.may_step.clear()
-    context = line.make(Start("a"))
+    context = harness.make(Start("a"))
     await context.open()
     context.push("Hello there. ")
     for _ in range(100):
@@ -362,38 +362,38 @@ async def test_flushes_that_wait_have_a_limit(line: Line, engine: FakeEngine) ->
     engine.runner.may_step.set()
 
 
-async def test_a_verbatim_phrase_has_a_limit(line: Line) -> None:
-    context = line.make(Start("a", mode="verbatim"))
-    with pytest.raises(ProtocolError, match="send it in two"):
+async def test_verbatim_phrase_length_is_limited(harness: Harness) -> None:
+    context = harness.make(Start("a", mode="verbatim"))
+    with pytest.raises(ProtocolError, match="split it"):
         context.push("word " * 1_000)
     context.push("word " * 100)
     context.drop()
 
 
-async def test_a_callers_limits_hold(line: Line) -> None:
+async def test_limits_of_the_caller_apply(harness: Harness) -> None:
     caller = Caller("key", Limits(contexts=1, chars_per_minute=10, voices=("bob",)), "key")
-    shared = Shared(line.worker, Settings(), Ledger(), line.metrics)
-    context = Context(Start("a"), caller, shared, line.outbox, 1000, line.over.append)
-    with pytest.raises(InputError, match="may have 1"):
-        Context(Start("b"), caller, shared, line.outbox, 1000, line.over.append)
+    app_state = AppState(harness.engine_loop, Settings(), Quotas(), harness.metrics)
+    context = Context(Start("a"), caller, app_state, harness.outbox, 1000, harness.ended.append)
+    with pytest.raises(InputError, match="context limit of this key reached"):
+        Context(Start("b"), caller, app_state, harness.outbox, 1000, harness.ended.append)
     context.push("Hello. ")
-    with pytest.raises(ProtocolError, match="10 characters a minute") as caught:
+    with pytest.raises(ProtocolError, match="10 characters per minute") as caught:
         context.push("Hello. ")
     assert caught.value.code == "rate_limited"
     assert caught.value.retry_after_ms
     await context.open()
-    assert line.engine.fake_model.loaded == ["bob"]
+    assert harness.engine.fake_model.loaded == ["bob"]
     context.drop()
-    other = Context(Start("b", voice="ann"), caller, shared, line.outbox, 1000, line.over.append)
+    other = Context(Start("b", voice="ann"), caller, app_state, harness.outbox, 1000, harness.ended.append)
     await other.open()
-    (error,) = [out.event for out in line.outbox.take_all() if isinstance(out.event, Error)]
+    (error,) = [out.event for out in harness.outbox.drain() if isinstance(out.event, Error)]
     assert error.code == "voice_not_allowed"
 
 
-async def test_what_happens_is_counted(line: Line) -> None:
-    await line.open("a", "Hello there.", 60_000)
-    await line.send_all()
-    shown = line.metrics.render().decode()
+async def test_metrics_are_recorded(harness: Harness) -> None:
+    await harness.open("a", "Hello there.", 60_000)
+    await harness.send_all()
+    shown = harness.metrics.render().decode()
     for counted in (
         "sayline_frames_sent_total 4.0",
         "sayline_first_audio_seconds_count 1.0",
@@ -406,39 +406,39 @@ async def test_what_happens_is_counted(line: Line) -> None:
         assert counted in shown, counted
 
 
-async def test_a_listener_who_ran_dry_in_the_middle_of_speech_is_counted(line: Line, engine: FakeEngine) -> None:
-    context = await line.open("a", "word " * 100, max_lead_ms=1600)
-    await engine.until(lambda: made_ms(context) > 800)
+async def test_underrun_during_speech_is_recorded(harness: Harness, engine: FakeEngine) -> None:
+    context = await harness.open("a", "word " * 100, max_lead_ms=1600)
+    await engine.wait_until(lambda: produced_ms(context) > 800)
     clock = iter((0.0, 40.0, 500.0))
     now_ms = [0.0]
-    context._delivery.playback = Playback(lambda: now_ms[0])
+    context._events.playback = Playback(lambda: now_ms[0])
     for now_ms[0] in clock:
-        await line.send_one()
-    assert "sayline_underruns_total 1.0" in line.metrics.render().decode()
-    assert "sayline_underrun_seconds_total 0.34" in line.metrics.render().decode()
+        await harness.send_one()
+    assert "sayline_underruns_total 1.0" in harness.metrics.render().decode()
+    assert "sayline_underrun_seconds_total 0.34" in harness.metrics.render().decode()
     context.drop()
 
 
-async def test_a_reader_that_never_reads_pauses_alone(address: str, engine: FakeEngine) -> None:
-    async with peer(address, max_queue=1, close_timeout=0.1) as stalled, peer(address) as other:
-        await stalled.say("word " * 10_000, max_lead_ms=1000)
-        await engine.until(lambda: bool(engine.utterances) and engine.utterances[0].lead_ms > 500)
+async def test_client_that_never_reads_pauses_only_its_own_speech(address: str, engine: FakeEngine) -> None:
+    async with connected_client(address, max_queue=1, close_timeout=0.1) as stalled, connected_client(address) as other:
+        await stalled.speak("word " * 10_000, max_lead_ms=1000)
+        await engine.wait_until(lambda: bool(engine.utterances) and engine.utterances[0].lead_ms > 500)
         utterance = engine.utterances[0]
         for number in range(5):
-            await other.say("All is well. " * 10, f"c{number}", max_lead_ms=6000)
-            await other.hear_all(f"c{number}")
+            await other.speak("All is well. " * 10, f"c{number}", max_lead_ms=6000)
+            await other.receive_until_final(f"c{number}")
             assert utterance.lead_ms <= 1000 + 80
         assert not utterance.over
 
 
-async def test_a_peer_that_asks_for_errors_and_never_reads_them_is_not_read_any_more(address: str) -> None:
-    async with peer(address, max_queue=1, close_timeout=0.1) as one, peer(address) as other:
+async def test_client_that_reads_no_replies_is_not_read(address: str) -> None:
+    async with connected_client(address, max_queue=1, close_timeout=0.1) as one, connected_client(address) as other:
         flood = asyncio.create_task(_flood(one, 1_500))
         for number in range(3):
-            await other.say("All is well.", f"c{number}")
-            await other.hear_all(f"c{number}")
+            await other.speak("All is well.", f"c{number}")
+            await other.receive_until_final(f"c{number}")
         for _ in range(1_500):
-            assert (await one.hear())["code"] == "bad_message"
+            assert (await one.receive())["code"] == "bad_message"
         await flood
 
 

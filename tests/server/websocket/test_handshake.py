@@ -1,4 +1,4 @@
-"""Who gets a session, and what the others are told."""
+"""Which requests get a session, and how others are refused."""
 
 import base64
 import contextlib
@@ -18,7 +18,7 @@ from sayline_tts.server.settings import Settings
 from sayline_tts.server.websocket.handshake import choose_encoding
 from sayline_tts.server.websocket.protocol import Encoding
 from tests.server.fakes import FakeEngine
-from tests.server.peer import Peer, peer, running
+from tests.server.stream_client import StreamClient, connected_client, serving
 
 NOTHING = Limits()
 KEY = "correct-horse"
@@ -36,37 +36,37 @@ def keys() -> KeyFile:
     return KeyFile(Settings.load().keys_path)
 
 
-async def ask(address: str, path: str = "/v1/stream", **headers: str) -> tuple[int, str]:
-    """Status and text of a refusal."""
+async def request(address: str, path: str = "/v1/stream", **headers: str) -> tuple[int, str]:
+    """Returns the status and, unless it is 101, the text."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     async with aiohttp.ClientSession() as client, client.get(f"http://{address}{path}", headers=named) as response:
         return response.status, await response.text() if response.status != 101 else ""
 
 
-async def test_a_plain_get_is_told_to_upgrade(address: str) -> None:
-    status, text = await ask(address)
+async def test_plain_get_requires_an_upgrade(address: str) -> None:
+    status, text = await request(address)
     assert status == 426
     assert "ws://" in text
 
 
 @pytest.mark.parametrize("offered", ["sayline.v9.json", "chat, superchat", ""])
-async def test_an_unknown_subprotocol_is_told_which_there_are(address: str, offered: str) -> None:
-    status, text = await ask(address, **{**UPGRADE, "Sec-WebSocket-Protocol": offered})
+async def test_unknown_subprotocol_is_refused_with_the_known_ones(address: str, offered: str) -> None:
+    status, text = await request(address, **{**UPGRADE, "Sec-WebSocket-Protocol": offered})
     assert status == 400
     assert "sayline.v1.json or sayline.v1.msgpack" in text
 
 
-async def test_no_subprotocol_is_told_which_there_are(address: str) -> None:
-    status, text = await ask(address, **{k: v for k, v in UPGRADE.items() if k != "Sec-WebSocket-Protocol"})
+async def test_missing_subprotocol_is_refused_with_the_known_ones(address: str) -> None:
+    status, text = await request(address, **{k: v for k, v in UPGRADE.items() if k != "Sec-WebSocket-Protocol"})
     assert (status, "sayline.v1.json" in text) == (400, True)
 
 
-async def test_a_broken_handshake_is_refused(address: str) -> None:
-    status, _ = await ask(address, **{**UPGRADE, "Sec-WebSocket-Key": "short"})
+async def test_invalid_handshake_is_refused(address: str) -> None:
+    status, _ = await request(address, **{**UPGRADE, "Sec-WebSocket-Key": "short"})
     assert status == 400
 
 
-def test_the_first_offer_that_we_speak_is_taken() -> None:
+def test_first_known_subprotocol_is_chosen() -> None:
     assert choose_encoding(["x", "sayline.v1.msgpack", "sayline.v1.json"]) is Encoding.MSGPACK
 
 
@@ -74,118 +74,123 @@ def test_the_first_offer_that_we_speak_is_taken() -> None:
     ("origin", "expected"),
     [("http://{address}", 101), ("https://evil.example", 403), ("null", 403), ("http://127.0.0.1:1", 403)],
 )
-async def test_without_a_key_only_our_own_page_may_connect(address: str, origin: str, expected: int) -> None:
-    status, _ = await ask(address, **UPGRADE, Origin=origin.format(address=address))
+async def test_without_a_key_only_the_own_origin_may_connect(address: str, origin: str, expected: int) -> None:
+    status, _ = await request(address, **UPGRADE, Origin=origin.format(address=address))
     assert status == expected
 
 
 @pytest.mark.parametrize("path", ["/v1/stream", "/healthz", "/"])
-async def test_a_server_for_this_machine_does_not_answer_to_a_foreign_name(address: str, path: str) -> None:
-    status, text = await ask(address, path, **UPGRADE, Host="evil.example:8000")
+async def test_loopback_server_refuses_a_foreign_host(address: str, path: str) -> None:
+    status, text = await request(address, path, **UPGRADE, Host="evil.example:8000")
     assert (status, "localhost" in text) == (403, True)
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1", "[::1]:8000"])
-async def test_it_answers_to_its_own_names(address: str, host: str) -> None:
-    assert (await ask(address, "/healthz", Host=host))[0] == 200
+async def test_loopback_names_are_accepted(address: str, host: str) -> None:
+    assert (await request(address, "/healthz", Host=host))[0] == 200
 
 
 @pytest.mark.parametrize("host", ["[::1", "", "localhost.evil.example", "127.0.0.1.evil.example"])
-async def test_a_host_that_is_none_of_them_is_refused(address: str, host: str) -> None:
-    assert (await ask(address, "/healthz", Host=host))[0] in (400, 403)
+async def test_invalid_host_is_refused(address: str, host: str) -> None:
+    assert (await request(address, "/healthz", Host=host))[0] in (400, 403)
 
 
-async def test_with_a_key_only_those_who_know_it_connect(engine: FakeEngine) -> None:
-    async with running(await make_app(Settings.load(api_key=KEY), engine.model, engine)) as address:
+async def test_key_is_required_if_one_is_set(engine: FakeEngine) -> None:
+    async with serving(await make_app(Settings.load(api_key=KEY), engine.model, engine)) as address:
         for header in ("", "Bearer", "Bearer wrong", f"Basic {KEY}", f"Bearer {KEY}x", "Bearer \xff", f"Bearer{KEY}"):
             with pytest.raises(InvalidStatus) as refused:
-                async with peer(address, additional_headers={"Authorization": header}):
+                async with connected_client(address, additional_headers={"Authorization": header}):
                     pass
             assert refused.value.response.status_code == 401
             assert b"Authorization: Bearer <key>" in (refused.value.response.body or b"")
-        async with peer(address, additional_headers={"Authorization": f"bearer {KEY}"}) as one:
-            await one.say("Hello.")
-            await one.hear_all()
+        async with connected_client(address, additional_headers={"Authorization": f"bearer {KEY}"}) as client:
+            await client.speak("Hello.")
+            await client.receive_until_final()
 
 
-async def test_a_browser_gives_the_key_as_a_subprotocol(engine: FakeEngine) -> None:
-    async with running(await make_app(Settings.load(api_key=KEY), engine.model, engine)) as address:
+async def test_key_is_accepted_as_a_subprotocol(engine: FakeEngine) -> None:
+    async with serving(await make_app(Settings.load(api_key=KEY), engine.model, engine)) as address:
         offers = f"sayline.v1.json, sayline.key.{KEY}"
-        status, _ = await ask(address, **{**UPGRADE, "Sec-WebSocket-Protocol": offers}, Origin="https://app.example")
+        status, _ = await request(
+            address, **{**UPGRADE, "Sec-WebSocket-Protocol": offers}, Origin="https://app.example"
+        )
         assert status == 101
-        status, _ = await ask(address, **{**UPGRADE, "Sec-WebSocket-Protocol": offers + "x"})
+        status, _ = await request(address, **{**UPGRADE, "Sec-WebSocket-Protocol": offers + "x"})
         assert status == 401
 
 
-async def test_the_key_is_never_chosen_as_the_protocol(engine: FakeEngine) -> None:
-    async with running(await make_app(Settings.load(api_key=KEY), engine.model, engine)) as address:
+async def test_key_is_never_chosen_as_the_subprotocol(engine: FakeEngine) -> None:
+    async with serving(await make_app(Settings.load(api_key=KEY), engine.model, engine)) as address:
         url = f"http://{address}/v1/stream"
         offers = [Subprotocol(f"sayline.key.{KEY}"), Subprotocol("sayline.v1.msgpack")]
         async with aiohttp.ClientSession() as client, client.ws_connect(url, protocols=offers) as socket:
             assert socket.protocol == "sayline.v1.msgpack"
 
 
-async def test_nothing_is_compressed(address: str) -> None:
-    async with peer(address) as one:
-        assert one.socket.response is not None
-        assert "Sec-WebSocket-Extensions" not in one.socket.response.headers
+async def test_compression_is_not_negotiated(address: str) -> None:
+    async with connected_client(address) as client:
+        assert client.socket.response is not None
+        assert "Sec-WebSocket-Extensions" not in client.socket.response.headers
 
 
-async def test_each_key_has_limits_of_its_own_on_a_stream(engine: FakeEngine, keys: KeyFile) -> None:
+async def test_each_key_has_its_own_limits(engine: FakeEngine, keys: KeyFile) -> None:
     ann = {"X-API-Key": keys.add("ann", Limits(contexts=1, chars_per_minute=20, voices=("bob",)))}
     bob = {"X-API-Key": keys.add("bob", NOTHING)}
-    async with running(await make_app(Settings.load(), engine.model, engine)) as address:
-        async with peer(address, additional_headers=ann) as one, peer(address, additional_headers=ann) as two:
-            await one.send("start", "x", voice="bob")
-            await one.send("start", "y", voice="bob")
-            error = await one.hear_until("error")
+    async with serving(await make_app(Settings.load(), engine.model, engine)) as address:
+        async with (
+            connected_client(address, additional_headers=ann) as client,
+            connected_client(address, additional_headers=ann) as two,
+        ):
+            await client.send("start", "x", voice="bob")
+            await client.send("start", "y", voice="bob")
+            error = await client.receive_until("error")
             assert (error["context_id"], error["code"], error["final"]) == ("y", "rate_limited", True)
             await two.send("start", "x", voice="bob")  # another session of the same key
-            assert (await two.hear_until("error"))["code"] == "rate_limited"
-            await one.send("text", "x", text="Twenty letters it is")
-            await one.send("text", "x", text="...")
-            error = await one.hear_until("error")
+            assert (await two.receive_until("error"))["code"] == "rate_limited"
+            await client.send("text", "x", text="Twenty letters it is")
+            await client.send("text", "x", text="...")
+            error = await client.receive_until("error")
             assert (error["code"], error["final"], error["retry_after_ms"] > 0) == ("rate_limited", False, True)
-            await one.send("end", "x")
-            await one.hear_all("x")
+            await client.send("end", "x")
+            await client.receive_until_final("x")
             await two.send("start", "z", voice="ann")
-            assert (await two.hear_until("error", context_id="z"))["code"] == "voice_not_allowed"
-        async with peer(address, additional_headers=bob) as other:
-            await other.say("Nobody told me that there are limits.", "x")
-            await other.say("Nobody told me that there are limits.", "y")
-            await other.hear_all("x", "y")
+            assert (await two.receive_until("error", context_id="z"))["code"] == "voice_not_allowed"
+        async with connected_client(address, additional_headers=bob) as other:
+            await other.speak("Nobody told me that there are limits.", "x")
+            await other.speak("Nobody told me that there are limits.", "y")
+            await other.receive_until_final("x", "y")
 
 
-async def test_a_key_is_shown_the_voices_that_it_may_speak_with(engine: FakeEngine, keys: KeyFile) -> None:
+async def test_ready_lists_the_voices_of_the_key(engine: FakeEngine, keys: KeyFile) -> None:
     ann = {"X-API-Key": keys.add("ann", Limits(voices=("bob",)))}
     async with (
-        running(await make_app(Settings.load(), engine.model, engine)) as address,
-        peer(address, greet=False, additional_headers=ann) as one,
+        serving(await make_app(Settings.load(), engine.model, engine)) as address,
+        connected_client(address, expect_ready=False, additional_headers=ann) as client,
     ):
-        ready = await one.hear()
+        ready = await client.receive()
         assert (ready["voices"], ready["default_voice"]) == (["bob"], "bob")
 
 
-async def test_a_revoked_key_can_begin_nothing_more_on_a_stream(engine: FakeEngine, keys: KeyFile) -> None:
+async def test_revoked_key_cannot_start_a_context(engine: FakeEngine, keys: KeyFile) -> None:
     ann = {"X-API-Key": keys.add("ann", NOTHING)}
-    async with running(await make_app(Settings.load(), engine.model, engine)) as address:
-        async with peer(address, additional_headers=ann) as one:
-            await one.send("start", "x")
-            await one.send("text", "x", text="Hello there. ")
-            await one.hear_until("segment")
+    async with serving(await make_app(Settings.load(), engine.model, engine)) as address:
+        async with connected_client(address, additional_headers=ann) as client:
+            await client.send("start", "x")
+            await client.send("text", "x", text="Hello there. ")
+            await client.receive_until("segment")
             keys.revoke("ann")
-            await one.send("text", "x", text="Hello again.")
-            assert (await one.hear_until("error"))["code"] == "key_revoked"
-            await one.send("start", "y")
-            error = await one.hear_until("error")
+            await client.send("text", "x", text="Hello again.")
+            assert (await client.receive_until("error"))["code"] == "key_revoked"
+            await client.send("start", "y")
+            error = await client.receive_until("error")
             assert (error["context_id"], error["code"], error["final"]) == ("y", "key_revoked", True)
         with pytest.raises(InvalidStatus, match="401"):
-            async with peer(address, additional_headers=ann):
+            async with connected_client(address, additional_headers=ann):
                 pass
 
 
 @pytest.mark.parametrize("way", ["Authorization", "X-API-Key", "Sec-WebSocket-Protocol"])
-async def test_no_key_is_in_the_logs_of_a_whole_session(
+async def test_keys_are_never_logged(
     way: str, engine: FakeEngine, keys: KeyFile, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = keys.add("ann", NOTHING)
@@ -198,18 +203,18 @@ async def test_no_key_is_in_the_logs_of_a_whole_session(
     quiet: Any = {"logger": logging.getLogger("client"), "additional_headers": headers}
     logging.getLogger("client").disabled = True
     async with (
-        running(await make_app(Settings.load(), engine.model, engine)) as address,
+        serving(await make_app(Settings.load(), engine.model, engine)) as address,
         connect(f"ws://{address}/v1/stream", subprotocols=offers, **quiet) as socket,
     ):
-        one = Peer(socket)
-        await one.say("Hello there.")
-        await one.hear_all()
-        await one.send("text", "nowhere", text="Hello.")
-        await one.hear_until("error")
+        client = StreamClient(socket)
+        await client.speak("Hello there.")
+        await client.receive_until_final()
+        await client.send("text", "nowhere", text="Hello.")
+        await client.receive_until("error")
         monkeypatch.setattr("sayline_tts.server.websocket.session.Session.handle", lambda *_: 1 / 0)
-        await one.send("start", "b")
+        await client.send("start", "b")
         with contextlib.suppress(ConnectionClosed):
-            await one.hear_until("never")
+            await client.receive_until("never")
     assert "ZeroDivisionError" in caplog.text  # it was logged
     assert key not in caplog.text
     assert not any(key in repr(vars(record)) for record in caplog.records)

@@ -1,4 +1,4 @@
-"""`docs/protocol.md` names every message, field, close code and setting that it should."""
+"""`docs/protocol.md` covers every message, field and close code, and names existing settings only."""
 
 import re
 from pathlib import Path
@@ -13,16 +13,16 @@ TEXT = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
 
 
 @pytest.mark.parametrize("kind", [*get_args(ClientMessage), *get_args(ServerEvent)])
-def test_every_message_and_field_is_explained(kind: Any) -> None:
+def test_every_message_and_field_is_documented(kind: Any) -> None:
     for name in (kind.__struct_config__.tag, *kind.__struct_fields__):
         assert re.search(rf"`(?:\w+\.)?{name}(?:: \w+)?`", TEXT), name
 
 
 @pytest.mark.parametrize("code", list(CloseCode))
-def test_every_close_code_is_explained(code: CloseCode) -> None:
+def test_every_close_code_is_documented(code: CloseCode) -> None:
     assert f"| {code.value} |" in TEXT
 
 
-def test_every_setting_that_is_named_is_one() -> None:
+def test_every_documented_setting_exists() -> None:
     for flag in re.findall(r"`--([a-z-]+)`", TEXT):
         assert flag.replace("-", "_") in Settings.model_fields

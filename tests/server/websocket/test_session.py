@@ -13,16 +13,16 @@ from sayline_tts.server.app import READY, SESSIONS, make_app
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.websocket.protocol import Ready
 from tests.server.fakes import FRAMES_PER_WORD, FakeEngine, frame
-from tests.server.peer import Peer, is_last, peer, running
+from tests.server.stream_client import StreamClient, connected_client, is_final, serving
 
 ENCODINGS = pytest.mark.parametrize("encoding", ["json", "msgpack"])
-ENDLESS = "word " * 10_000  # far more than any lead
+ENDLESS = "word " * 10_000  # far longer than any lead
 
 
 @ENCODINGS
-async def test_the_server_says_first_what_it_is(address: str, encoding: str) -> None:
-    async with peer(address, encoding, greet=False) as one:
-        ready = await one.hear()
+async def test_ready_is_the_first_message(address: str, encoding: str) -> None:
+    async with connected_client(address, encoding, expect_ready=False) as client:
+        ready = await client.receive()
     assert ready == {
         "type": "ready",
         "protocol": "sayline.v1",
@@ -45,127 +45,136 @@ async def test_the_server_says_first_what_it_is(address: str, encoding: str) -> 
 
 @ENCODINGS
 async def test_text_in_speech_out(address: str, encoding: str) -> None:
-    async with peer(address, encoding) as one:
-        await one.say("Hello there. How are you?", format="pcm", seed=7, voice="bob", temperature=0.5, colour="green")
-        await one.hear_all()
+    async with connected_client(address, encoding) as client:
+        await client.speak(
+            "Hello there. How are you?", format="pcm", seed=7, voice="bob", temperature=0.5, colour="green"
+        )
+        await client.receive_until_final()
     count = 5 * FRAMES_PER_WORD
     expected = to_int16(np.concatenate([frame(7, number) for number in range(count)]))
-    assert (one.pcm() == expected).all()
-    assert [message["seq"] for message in one.heard] == list(range(len(one.heard)))
-    assert [audio["start_sample"] for audio in one.of("audio")] == [1920 * number for number in range(count)]
-    assert [(part["text"], part["start_ms"], part["end_ms"]) for part in one.of("segment")] == [
+    assert (client.pcm() == expected).all()
+    assert [message["seq"] for message in client.received] == list(range(len(client.received)))
+    assert [audio["start_sample"] for audio in client.messages_of("audio")] == [
+        1920 * number for number in range(count)
+    ]
+    assert [(part["text"], part["start_ms"], part["end_ms"]) for part in client.messages_of("segment")] == [
         ("Hello there.", 0, 320),
         ("How are you?", 320, 800),
     ]
-    assert one.heard[-1] == {"type": "done", "context_id": "a", "seq": len(one.heard) - 1, "duration_ms": 800}
+    assert client.received[-1] == {
+        "type": "done",
+        "context_id": "a",
+        "seq": len(client.received) - 1,
+        "duration_ms": 800,
+    }
 
 
-async def test_a_segment_comes_behind_its_audio_and_before_the_next(address: str) -> None:
-    async with peer(address) as one:
-        await one.say("Hello there. How are you?")
-        await one.hear_all()
-    told = [message["type"] for message in one.heard if message["type"] != "word"]
-    assert told == ["audio"] * 4 + ["segment"] + ["audio"] * 6 + ["segment", "done"]
+async def test_segment_follows_its_audio(address: str) -> None:
+    async with connected_client(address) as client:
+        await client.speak("Hello there. How are you?")
+        await client.receive_until_final()
+    types = [message["type"] for message in client.received if message["type"] != "word"]
+    assert types == ["audio"] * 4 + ["segment"] + ["audio"] * 6 + ["segment", "done"]
 
 
 async def test_speech_begins_before_the_text_ends(address: str) -> None:
-    async with peer(address) as one:
-        await one.send("start")
-        await one.send("text", text="Hello there. And")
-        assert (await one.hear_until("segment"))["text"] == "Hello there."
-        await one.send("text", text=" more")
-        await one.send("end")
-        await one.hear_all()
-    assert [part["text"] for part in one.of("segment")] == ["Hello there.", "And more"]
+    async with connected_client(address) as client:
+        await client.send("start")
+        await client.send("text", text="Hello there. And")
+        assert (await client.receive_until("segment"))["text"] == "Hello there."
+        await client.send("text", text=" more")
+        await client.send("end")
+        await client.receive_until_final()
+    assert [part["text"] for part in client.messages_of("segment")] == ["Hello there.", "And more"]
 
 
-async def test_flush_speaks_what_waits(address: str) -> None:
-    async with peer(address) as one:
-        await one.send("start")
-        await one.send("flush")  # of nothing
-        assert (await one.hear())["at_ms"] == 0
-        await one.send("text", text="and then")
-        await one.send("flush", id="then")
-        assert (await one.hear_until("segment"))["text"] == "and then"
-        flushed = await one.hear()
+async def test_flush_speaks_pending_text(address: str) -> None:
+    async with connected_client(address) as client:
+        await client.send("start")
+        await client.send("flush")  # with no pending text
+        assert (await client.receive())["at_ms"] == 0
+        await client.send("text", text="and then")
+        await client.send("flush", id="then")
+        assert (await client.receive_until("segment"))["text"] == "and then"
+        flushed = await client.receive()
         assert (flushed["type"], flushed["at_ms"], flushed["id"]) == ("flushed", 320, "then")
-        await one.send("end")
-        await one.hear_all()
-    assert "id" not in one.of("flushed")[0]
-    assert (one.heard[-1]["type"], one.heard[-1]["duration_ms"]) == ("done", 320)
+        await client.send("end")
+        await client.receive_until_final()
+    assert "id" not in client.messages_of("flushed")[0]
+    assert (client.received[-1]["type"], client.received[-1]["duration_ms"]) == ("done", 320)
 
 
 @ENCODINGS
-async def test_contexts_on_one_socket_do_not_mix(address: str, encoding: str) -> None:
-    async with peer(address, encoding) as one:
+async def test_contexts_on_one_connection_are_independent(address: str, encoding: str) -> None:
+    async with connected_client(address, encoding) as client:
         for seed, name in enumerate("abc"):
-            await one.send("start", name, format="pcm", seed=seed)
+            await client.send("start", name, format="pcm", seed=seed)
         for word in ("one ", "two ", "three. "):
             for name in "abc":
-                await one.send("text", name, text=word)
+                await client.send("text", name, text=word)
         for name in "cab":
-            await one.send("end", name)
-        await one.hear_all(*"abc")
+            await client.send("end", name)
+        await client.receive_until_final(*"abc")
     for seed, name in enumerate("abc"):
-        assert (one.pcm(name) == to_int16(np.concatenate([frame(seed, n) for n in range(6)]))).all()
-        assert sum(is_last(message) for message in one.heard if message["context_id"] == name) == 1
+        assert (client.pcm(name) == to_int16(np.concatenate([frame(seed, n) for n in range(6)]))).all()
+        assert sum(is_final(message) for message in client.received if message["context_id"] == name) == 1
 
 
-async def test_an_id_can_be_used_again_after_its_last_event(address: str) -> None:
-    async with peer(address) as one:
+async def test_context_id_can_be_reused_after_its_last_event(address: str) -> None:
+    async with connected_client(address) as client:
         for _ in range(3):
-            await one.say("Once more.")
-            await one.hear_all()
-    assert [audio["start_sample"] for audio in one.of("audio")] == [0, 1920, 3840, 5760] * 3
-    assert sum(message["seq"] == 0 for message in one.heard) == 3
+            await client.speak("Once more.")
+            await client.receive_until_final()
+    assert [audio["start_sample"] for audio in client.messages_of("audio")] == [0, 1920, 3840, 5760] * 3
+    assert sum(message["seq"] == 0 for message in client.received) == 3
 
 
-async def test_after_cancelled_comes_nothing_and_the_slot_serves_the_next(address: str, engine: FakeEngine) -> None:
-    async with peer(address) as one:
+async def test_nothing_follows_cancelled_and_the_slot_is_reused(address: str, engine: FakeEngine) -> None:
+    async with connected_client(address) as client:
         for _ in range(5):
-            await one.say(ENDLESS, seed=1, max_lead_ms=400)
-            await one.hear_until("audio")
-            await one.send("cancel")
-            await one.hear_until("cancelled")
-        frames = len(one.of("audio"))
-        await one.say("Hello there.", "b", format="pcm", seed=3)
-        await one.hear_all("b")
-    assert (one.pcm("b") == to_int16(np.concatenate([frame(3, number) for number in range(4)]))).all()
-    assert len(one.of("audio")) == frames
-    assert len(one.of("cancelled")) == 5
-    assert not one.of("done")
+            await client.speak(ENDLESS, seed=1, max_lead_ms=400)
+            await client.receive_until("audio")
+            await client.send("cancel")
+            await client.receive_until("cancelled")
+        frames = len(client.messages_of("audio"))
+        await client.speak("Hello there.", "b", format="pcm", seed=3)
+        await client.receive_until_final("b")
+    assert (client.pcm("b") == to_int16(np.concatenate([frame(3, number) for number in range(4)]))).all()
+    assert len(client.messages_of("audio")) == frames
+    assert len(client.messages_of("cancelled")) == 5
+    assert not client.messages_of("done")
     assert engine.running == 0
 
 
-async def test_cancelled_says_how_much_was_sent(address: str) -> None:
-    async with peer(address) as one:
-        await one.say(ENDLESS, max_lead_ms=800)
-        await one.hear_until("audio")
-        await one.send("cancel")
-        cancelled = await one.hear_until("cancelled")
-    assert cancelled["duration_ms"] == 80 * len(one.of("audio"))
+async def test_cancelled_has_the_sent_duration(address: str) -> None:
+    async with connected_client(address) as client:
+        await client.speak(ENDLESS, max_lead_ms=800)
+        await client.receive_until("audio")
+        await client.send("cancel")
+        cancelled = await client.receive_until("cancelled")
+    assert cancelled["duration_ms"] == 80 * len(client.messages_of("audio"))
 
 
-async def test_a_context_can_be_cancelled_before_it_speaks(address: str) -> None:
-    async with peer(address) as one:
-        await one.send("start")
-        await one.send("cancel")
-        await one.send("cancel")
-        await one.hear_until("cancelled")
-        await still_speaks(one)
-    assert not one.of("error")
+async def test_context_can_be_cancelled_before_it_speaks(address: str) -> None:
+    async with connected_client(address) as client:
+        await client.send("start")
+        await client.send("cancel")
+        await client.send("cancel")
+        await client.receive_until("cancelled")
+        await check_still_speaks(client)
+    assert not client.messages_of("error")
 
 
-async def still_speaks(one: Peer) -> None:
-    await one.say("All is well.", "healthy")
-    await one.hear_all("healthy")
-    assert len(one.of("audio", "healthy")) == 6
+async def check_still_speaks(client: StreamClient) -> None:
+    await client.speak("All is well.", "healthy")
+    await client.receive_until_final("healthy")
+    assert len(client.messages_of("audio", "healthy")) == 6
 
 
 UNKNOWN = {"type": "text", "context_id": "nobody", "text": "x"}
-REFUSED = [
-    ("not JSON", "nope", "bad_message", "not JSON", None),
-    ("an empty message", "", "bad_message", "not JSON", None),
+INVALID_MESSAGES = [
+    ("not JSON", "nope", "bad_message", "not valid JSON", None),
+    ("an empty message", "", "bad_message", "not valid JSON", None),
     ("100,000 nested arrays", "[" * 60_000, "bad_message", "array", None),
     (
         "a deep array in an unknown field",
@@ -176,8 +185,8 @@ REFUSED = [
     ),
     ("an array", "[]", "bad_message", "array", None),
     ("no type", '{"context_id":"a"}', "bad_message", "type", "a"),
-    ("an unknown type", '{"type":"sing","context_id":"a"}', "unknown_type", "'sing'; there are: start, text", "a"),
-    ("a type that is no text", '{"type":5}', "bad_message", "type", None),
+    ("an unknown type", '{"type":"sing","context_id":"a"}', "unknown_type", "'sing'; use one of: start, text", "a"),
+    ("a type that is not a string", '{"type":5}', "bad_message", "type", None),
     ("a missing field", '{"type":"text","context_id":"a"}', "bad_message", "text", "a"),
     ("a wrong type", '{"type":"text","context_id":"a","text":5}', "bad_message", "Expected `str`", "a"),
     ("an empty id", '{"type":"start","context_id":""}', "bad_message", "1 to 64", None),
@@ -187,12 +196,12 @@ REFUSED = [
     ("a negative seed", '{"type":"start","context_id":"a","seed":-1}', "bad_message", "seed", "a"),
     ("a hot temperature", '{"type":"start","context_id":"a","temperature":11}', "bad_message", "temperature", "a"),
     ("a negative time", '{"type":"ack","context_id":"a","played_ms":-1}', "bad_message", "played_ms", "a"),
-    ("a context that is not there", json.dumps(UNKNOWN), "unknown_context", "'nobody'", "nobody"),
+    ("an unknown context", json.dumps(UNKNOWN), "unknown_context", "'nobody'", "nobody"),
     (
         "1 MB of text",
         '{"type":"text","context_id":"a","text":"' + "word " * 200_000 + '"}',
         "message_too_big",
-        "pieces",
+        "split the text",
         None,
     ),
     ("a binary frame", b"\x00", "bad_message", "text frames", None),
@@ -200,155 +209,157 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(
-    ("raw", "code", "told", "context_id"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED]
+    ("raw", "code", "reason", "context_id"),
+    [row[1:] for row in INVALID_MESSAGES],
+    ids=[row[0] for row in INVALID_MESSAGES],
 )
-async def test_a_bad_message_is_refused_and_nothing_else_happens(
-    address: str, raw: str | bytes, code: str, told: str, context_id: str | None
+async def test_invalid_message_is_refused_without_side_effects(
+    address: str, raw: str | bytes, code: str, reason: str, context_id: str | None
 ) -> None:
-    async with peer(address) as one, peer(address) as other:
+    async with connected_client(address) as client, connected_client(address) as other:
         await other.send("start", "healthy")
-        await one.socket.send(raw)
-        error = await one.hear()
-        await still_speaks(one)
+        await client.socket.send(raw)
+        error = await client.receive()
+        await check_still_speaks(client)
         await other.send("text", "healthy", text="All is well.")
         await other.send("end", "healthy")
-        await other.hear_all("healthy")
+        await other.receive_until_final("healthy")
     assert error["type"] == "error"
     assert error["code"] == code
-    assert told in error["message"]
+    assert reason in error["message"]
     assert error.get("context_id") == context_id
     assert error["final"] is ("start" in str(raw) and context_id is not None)
-    assert len(other.of("audio", "healthy")) == 6
+    assert len(other.messages_of("audio", "healthy")) == 6
 
 
 @pytest.mark.parametrize(
     "raw", [b"", b"\xc1", b"\x91" * 60_000, b"\x81\xa1x" + b"\x91" * 60_000, msgpack.packb({"type": "text"}), "text"]
 )
-async def test_bad_msgpack_is_refused_and_nothing_else_happens(address: str, raw: str | bytes) -> None:
-    async with peer(address, "msgpack") as one:
-        await one.socket.send(raw)
-        error = await one.hear()
+async def test_invalid_msgpack_is_refused_without_side_effects(address: str, raw: str | bytes) -> None:
+    async with connected_client(address, "msgpack") as client:
+        await client.socket.send(raw)
+        error = await client.receive()
         assert (error["code"], error["final"]) == ("bad_message", False)
-        await still_speaks(one)
+        await check_still_speaks(client)
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\t", "\x00\x01\x1b\x7f", "🙂🎉👩‍👩‍👧", "... -- !!", "\u200b\u2060"])
-async def test_a_text_without_a_word_ends_in_an_error(address: str, text: str) -> None:
-    async with peer(address) as one:
-        await one.say(text)
-        error = await one.hear()
+async def test_text_without_a_word_is_an_error(address: str, text: str) -> None:
+    async with connected_client(address) as client:
+        await client.speak(text)
+        error = await client.receive()
         assert (error["code"], error["context_id"], error["final"]) == ("bad_text", "a", True)
         assert "send some words" in error["message"]
-        await still_speaks(one)
+        await check_still_speaks(client)
 
 
-async def test_a_context_without_any_text_ends_in_an_error(address: str) -> None:
-    async with peer(address) as one:
-        await one.send("start")
-        await one.send("end")
-        assert (await one.hear())["code"] == "bad_text"
+async def test_context_without_text_is_an_error(address: str) -> None:
+    async with connected_client(address) as client:
+        await client.send("start")
+        await client.send("end")
+        assert (await client.receive())["code"] == "bad_text"
 
 
-async def test_what_cannot_be_said_is_left_out_of_what_can(address: str) -> None:
-    async with peer(address) as one:
-        await one.say("Hello\x00 there 🙂. ")
-        await one.hear_all()
-    assert one.of("segment")[0]["text"].startswith("Hello\x00 there")  # as it was written
+async def test_unspeakable_characters_are_skipped(address: str) -> None:
+    async with connected_client(address) as client:
+        await client.speak("Hello\x00 there 🙂. ")
+        await client.receive_until_final()
+    assert client.messages_of("segment")[0]["text"].startswith("Hello\x00 there")  # as written
 
 
-async def test_an_unknown_voice_ends_its_context_alone(address: str) -> None:
-    async with peer(address) as one:
-        await one.say("Hello.", voice="../../etc/passwd")
-        error = await one.hear_until("error")
+async def test_unknown_voice_ends_only_its_context(address: str) -> None:
+    async with connected_client(address) as client:
+        await client.speak("Hello.", voice="../../etc/passwd")
+        error = await client.receive_until("error")
         assert (error["code"], error["final"]) == ("unknown_voice", True)
         assert "there are: ann, bob, eve" in error["message"]
-        await still_speaks(one)
+        await check_still_speaks(client)
 
 
-async def test_a_voice_that_cannot_be_had_ends_its_context_alone(address: str) -> None:
-    async with peer(address) as one:
-        await one.send("start", voice="eve")
-        error = await one.hear_until("error")
+async def test_unreachable_voice_ends_only_its_context(address: str) -> None:
+    async with connected_client(address) as client:
+        await client.send("start", voice="eve")
+        error = await client.receive_until("error")
         assert (error["code"], error["final"]) == ("hub_unreachable", True)
-        await still_speaks(one)
+        await check_still_speaks(client)
 
 
-async def test_starting_twice_leaves_the_first_alone(address: str) -> None:
-    async with peer(address) as one:
-        await one.send("start")
-        await one.send("start")
-        error = await one.hear()
+async def test_second_start_does_not_affect_the_open_context(address: str) -> None:
+    async with connected_client(address) as client:
+        await client.send("start")
+        await client.send("start")
+        error = await client.receive()
         assert (error["code"], error["context_id"], error["final"]) == ("context_exists", "a", False)
-        await one.socket.send('{"type":"start","context_id":"a","seed":"x"}')
-        assert (await one.hear())["final"] is False
-        await one.send("text", text="Hello there.")
-        await one.send("end")
-        await one.hear_all()
-    assert len(one.of("audio")) == 4
+        await client.socket.send('{"type":"start","context_id":"a","seed":"x"}')
+        assert (await client.receive())["final"] is False
+        await client.send("text", text="Hello there.")
+        await client.send("end")
+        await client.receive_until_final()
+    assert len(client.messages_of("audio")) == 4
 
 
-async def test_text_after_the_end_is_refused_and_the_rest_is_spoken(address: str, engine: FakeEngine) -> None:
-    async with peer(address) as one:
+async def test_text_after_end_is_refused_and_earlier_text_is_spoken(address: str, engine: FakeEngine) -> None:
+    async with connected_client(address) as client:
         engine.runner.may_step.clear()
-        await one.say("Hello there.")
-        await one.send("flush")
-        await one.send("end")
-        await one.send("text", text="Too late.")
-        error = await one.hear_until("error")
+        await client.speak("Hello there.")
+        await client.send("flush")
+        await client.send("end")
+        await client.send("text", text="Too late.")
+        error = await client.receive_until("error")
         engine.runner.may_step.set()
-        await one.hear_all()
+        await client.receive_until_final()
     assert (error["code"], error["final"]) == ("context_ended", False)
-    assert [part["text"] for part in one.of("segment")] == ["Hello there."]
+    assert [part["text"] for part in client.messages_of("segment")] == ["Hello there."]
 
 
-async def test_a_session_has_so_many_contexts(address: str) -> None:
-    async with peer(address) as one:
+async def test_number_of_contexts_is_limited(address: str) -> None:
+    async with connected_client(address) as client:
         for number in range(17):
-            await one.send("start", f"c{number}")
-        error = await one.hear()
+            await client.send("start", f"c{number}")
+        error = await client.receive()
         assert (error["code"], error["context_id"], error["final"]) == ("too_many_contexts", "c16", True)
-        await one.send("cancel", "c0")
-        await one.hear_until("cancelled")
-        await still_speaks(one)
+        await client.send("cancel", "c0")
+        await client.receive_until("cancelled")
+        await check_still_speaks(client)
 
 
-async def test_a_context_takes_so_much_text(address: str, engine: FakeEngine) -> None:
+async def test_pending_text_is_limited(address: str, engine: FakeEngine) -> None:
     engine.runner.may_step.clear()
-    async with peer(address) as one:
-        await one.send("start")
+    async with connected_client(address) as client:
+        await client.send("start")
         for _ in range(3):
-            await one.send("text", text="word " * 8_000)
-        error = await one.hear_until("error")
+            await client.send("text", text="word " * 8_000)
+        error = await client.receive_until("error")
         assert (error["code"], error["context_id"], error["final"]) == ("text_limit", "a", False)
         engine.runner.may_step.set()
-        await still_speaks(one)
+        await check_still_speaks(client)
 
 
-async def test_a_client_that_vanishes_frees_its_slots(engine: FakeEngine) -> None:
+async def test_lost_client_frees_its_slots(engine: FakeEngine) -> None:
     app = await make_app(Settings.load(resume_s=0), engine.model, engine)
-    async with running(app) as address, peer(address) as other:
+    async with serving(app) as address, connected_client(address) as other:
         await other.send("start", "healthy")
-        async with peer(address) as one:
+        async with connected_client(address) as client:
             for name in "abc":
-                await one.say(ENDLESS, name)
+                await client.speak(ENDLESS, name)
             for name in "abc":
-                await one.hear_until("audio", context_id=name)
+                await client.receive_until("audio", context_id=name)
             assert engine.running == 4
-            one.socket.transport.abort()
-        await engine.until(lambda: engine.running == 1)
+            client.socket.transport.abort()
+        await engine.wait_until(lambda: engine.running == 1)
         await other.send("text", "healthy", text="All is well.")
         await other.send("end", "healthy")
-        await other.hear_all("healthy")
+        await other.receive_until_final("healthy")
 
 
-async def test_a_failed_step_ends_who_was_in_it_and_nobody_else(
+async def test_failed_step_ends_only_its_contexts(
     address: str, engine: FakeEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with peer(address) as one, peer(address) as other:
+    async with connected_client(address) as client, connected_client(address) as other:
         await other.send("start", "healthy")
-        engine.runner.fault = RuntimeError("out of memory")
-        await one.say("Hello there.")
-        error = await one.hear()
+        engine.runner.next_error = RuntimeError("out of memory")
+        await client.speak("Hello there.")
+        error = await client.receive()
         assert error == {
             "type": "error",
             "code": "internal",
@@ -359,24 +370,24 @@ async def test_a_failed_step_ends_who_was_in_it_and_nobody_else(
         }
         await other.send("text", "healthy", text="All is well.")
         await other.send("end", "healthy")
-        await other.hear_all("healthy")
-        await still_speaks(one)
+        await other.receive_until_final("healthy")
+        await check_still_speaks(client)
     assert "out of memory" in caplog.text
 
 
-async def test_a_message_beyond_all_measure_closes_the_connection(address: str) -> None:
-    async with peer(address) as one:
+async def test_oversized_message_closes_the_connection(address: str) -> None:
+    async with connected_client(address) as client:
         with suppress(ConnectionClosed):
-            await one.socket.send("x" * 3_000_000)
+            await client.socket.send("x" * 3_000_000)
         with pytest.raises(ConnectionClosed):
-            await one.hear()
-    async with peer(address) as one:
-        await still_speaks(one)
+            await client.receive()
+    async with connected_client(address) as client:
+        await check_still_speaks(client)
 
 
-async def test_a_peer_without_a_sign_of_life_is_dropped(engine: FakeEngine) -> None:
+async def test_client_without_heartbeat_is_dropped(engine: FakeEngine) -> None:
     app = await make_app(Settings.load(heartbeat_s=0.1), engine.model, engine)
-    async with running(app) as address:
+    async with serving(app) as address:
         host, port = address.split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(
@@ -384,124 +395,136 @@ async def test_a_peer_without_a_sign_of_life_is_dropped(engine: FakeEngine) -> N
             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
             "Sec-WebSocket-Protocol: sayline.v1.json\r\n\r\n".encode()
         )
-        async with peer(address) as other:
-            heard = await reader.read()  # until the server gives up
-            await still_speaks(other)
-        assert b"101 Switching Protocols" in heard
+        async with connected_client(address) as other:
+            received = await reader.read()  # until the server closes the connection
+            await check_still_speaks(other)
+        assert b"101 Switching Protocols" in received
         writer.close()
 
 
-async def test_a_message_that_is_not_utf_8_closes_the_connection(address: str) -> None:
-    async with peer(address) as one:
-        await one.socket.send(b"\xff\xfe", text=True)
+async def test_invalid_utf_8_closes_the_connection(address: str) -> None:
+    async with connected_client(address) as client:
+        await client.socket.send(b"\xff\xfe", text=True)
         with pytest.raises(ConnectionClosed):
-            await one.hear()
-        assert one.socket.close_code == 1007
-    async with peer(address) as one:
-        await still_speaks(one)
+            await client.receive()
+        assert client.socket.close_code == 1007
+    async with connected_client(address) as client:
+        await check_still_speaks(client)
 
 
-async def test_where_slot_and_queue_are_full_a_context_is_told_when_to_come_back() -> None:
+async def test_full_server_says_when_to_retry() -> None:
     engine = FakeEngine(slots=1, max_waiting=0)
-    async with running(await make_app(Settings(), engine.model, engine)) as address, peer(address) as one:
+    async with (
+        serving(await make_app(Settings(), engine.model, engine)) as address,
+        connected_client(address) as client,
+    ):
         engine.runner.may_step.clear()
-        await one.say("Hello there.")
-        await engine.until_scheduled()
-        await one.say("Hello there.", "b")
-        error = await one.hear()
+        await client.speak("Hello there.")
+        await engine.wait_scheduled()
+        await client.speak("Hello there.", "b")
+        error = await client.receive()
         engine.runner.may_step.set()
-        await one.hear_all()
+        await client.receive_until_final()
         assert (error["code"], error["context_id"], error["final"]) == ("full", "b", True)
         assert "try again" in error["message"]
         assert 0 < error["retry_after_ms"] <= 60_000
-        await still_speaks(one)
+        await check_still_speaks(client)
 
 
 @ENCODINGS
-async def test_who_waits_hears_its_place_whenever_it_changes(encoding: str) -> None:
+async def test_queued_context_gets_its_place_whenever_it_changes(encoding: str) -> None:
     engine = FakeEngine(capacity=1)
-    async with running(await make_app(Settings(), engine.model, engine)) as address, peer(address, encoding) as one:
-        await one.say(ENDLESS, "a")
-        await one.hear_until("audio")
+    async with (
+        serving(await make_app(Settings(), engine.model, engine)) as address,
+        connected_client(address, encoding) as client,
+    ):
+        await client.speak(ENDLESS, "a")
+        await client.receive_until("audio")
         for name in "bcd":
-            await one.say("Hello there.", name)
-            await one.hear_until("queued", context_id=name)
-        await one.send("cancel", "c")
-        await one.hear_until("queued", context_id="d")
-        await one.send("cancel", "a")
-        await one.hear_all("b", "d")
-    places = [(message["context_id"], message["place"]) for message in one.heard if message["type"] == "queued"]
+            await client.speak("Hello there.", name)
+            await client.receive_until("queued", context_id=name)
+        await client.send("cancel", "c")
+        await client.receive_until("queued", context_id="d")
+        await client.send("cancel", "a")
+        await client.receive_until_final("b", "d")
+    places = [(message["context_id"], message["place"]) for message in client.received if message["type"] == "queued"]
     assert places == [("b", 1), ("c", 2), ("d", 3), ("d", 2), ("d", 1)]
-    assert [cancelled["duration_ms"] for cancelled in one.of("cancelled", "c")] == [0]
-    assert [len(one.of("audio", name)) for name in "bd"] == [4, 4]
+    assert [cancelled["duration_ms"] for cancelled in client.messages_of("cancelled", "c")] == [0]
+    assert [len(client.messages_of("audio", name)) for name in "bd"] == [4, 4]
 
 
-async def test_who_does_not_wait_is_told_at_once_when_to_come_back() -> None:
+async def test_context_that_does_not_wait_fails_at_once() -> None:
     engine = FakeEngine(capacity=1)
-    async with running(await make_app(Settings(), engine.model, engine)) as address, peer(address) as one:
-        await one.say(ENDLESS, "a")
-        await one.hear_until("audio")
-        await one.send("start", "b", wait=False)
-        error = await one.hear_until("error")
+    async with (
+        serving(await make_app(Settings(), engine.model, engine)) as address,
+        connected_client(address) as client,
+    ):
+        await client.speak(ENDLESS, "a")
+        await client.receive_until("audio")
+        await client.send("start", "b", wait=False)
+        error = await client.receive_until("error")
         assert (error["code"], error["context_id"], error["final"]) == ("full", "b", True)
         assert error["retry_after_ms"] > 0
-        await one.send("cancel", "a")
-        await one.hear_until("cancelled")
-        await one.say("Hello there.", "b", wait=False)
-        await one.hear_all("b")
-    assert len(one.of("audio", "b")) == 4
+        await client.send("cancel", "a")
+        await client.receive_until("cancelled")
+        await client.speak("Hello there.", "b", wait=False)
+        await client.receive_until_final("b")
+    assert len(client.messages_of("audio", "b")) == 4
 
 
-async def test_what_was_played_may_be_told_at_any_time(address: str) -> None:
-    async with peer(address) as one:
-        await one.send("ack", "nobody", played_ms=5)
-        await one.send("start")
-        await one.send("ack", played_ms=1e9)  # nonsense, and none of it is taken
-        await one.send("text", text="Hello there.")
-        await one.hear_until("audio")
-        await one.send("ack", played_ms=0)
-        await one.send("end")
-        await one.hear_all()
-        await one.send("ack", played_ms=320)  # the last of it is heard when all has been said
-        await still_speaks(one)
-    assert not [message for message in one.heard if message["type"] == "error"]
+async def test_ack_is_accepted_at_any_time(address: str) -> None:
+    async with connected_client(address) as client:
+        await client.send("ack", "nobody", played_ms=5)
+        await client.send("start")
+        await client.send("ack", played_ms=1e9)  # impossible, so it is limited to what was sent
+        await client.send("text", text="Hello there.")
+        await client.receive_until("audio")
+        await client.send("ack", played_ms=0)
+        await client.send("end")
+        await client.receive_until_final()
+        await client.send("ack", played_ms=320)  # playback ends after the last event
+        await check_still_speaks(client)
+    assert not [message for message in client.received if message["type"] == "error"]
 
 
-async def test_a_caller_is_shown_the_voices_that_he_may_use(engine: FakeEngine) -> None:
+async def test_ready_lists_the_voices_that_the_caller_may_use(engine: FakeEngine) -> None:
     app = await make_app(Settings(), engine.model, engine)
-    async with running(app):
+    async with serving(app):
         sessions = app[SESSIONS]
         session = sessions.open(Caller("key", Limits(voices=("eve", "bob")), "key"))
-        session.greet(app[READY])
+        session.send_ready(app[READY])
         ready = (await session.outbox.get()).event
         assert isinstance(ready, Ready)
         assert (set(ready.voices), ready.default_voice) == ({"bob", "eve"}, "bob")
         sessions.discard(session)
 
 
-async def test_leads_of_one_session_share_its_memory(engine: FakeEngine) -> None:
-    """4 MiB: one minute of PCM fits, and what is left is less than another."""
-    async with running(await make_app(Settings(), engine.model, engine)) as address, peer(address) as one:
+async def test_leads_share_the_memory_of_the_session(engine: FakeEngine) -> None:
+    """4 MiB hold one minute of PCM and part of another."""
+    async with (
+        serving(await make_app(Settings(), engine.model, engine)) as address,
+        connected_client(address) as client,
+    ):
         for name in "abc":
-            await one.send("start", name, format="pcm", max_lead_ms=60_000)
-        await one.send("start", "d", format="opus", max_lead_ms=60_000)
-        await engine.until(lambda: engine.running == 4)
+            await client.send("start", name, format="pcm", max_lead_ms=60_000)
+        await client.send("start", "d", format="opus", max_lead_ms=60_000)
+        await engine.wait_until(lambda: engine.running == 4)
         first, second, *others = sorted((utterance.max_lead_ms for utterance in engine.utterances), reverse=True)
         assert first == 60_000
         assert 20_000 < second < 60_000
         assert others == [240, 240]
-        await one.send("cancel", "a")
-        await one.hear_until("cancelled")
-        await one.say("All is well.", "e")
-        await one.hear_all("e")
+        await client.send("cancel", "a")
+        await client.receive_until("cancelled")
+        await client.speak("All is well.", "e")
+        await client.receive_until_final("e")
 
 
-async def test_the_server_is_what_it_says_in_every_mode(address: str) -> None:
-    async with peer(address) as one:
-        await one.say("One. Two", mode="verbatim", clean_up=False, language="en", max_delay_ms=100)
-        await one.hear_all()
-    assert [part["text"] for part in one.of("segment")] == ["One. Two"]
-    words = one.of("word")
+async def test_verbatim_mode_speaks_each_text_as_one_segment(address: str) -> None:
+    async with connected_client(address) as client:
+        await client.speak("One. Two", mode="verbatim", clean_up=False, language="en", max_delay_ms=100)
+        await client.receive_until_final()
+    assert [part["text"] for part in client.messages_of("segment")] == ["One. Two"]
+    words = client.messages_of("word")
     assert [(word["text"], word["start_char"], word["end_char"], word["estimated"]) for word in words] == [
         ("One.", 0, 4, True),
         ("Two", 5, 8, True),
@@ -509,12 +532,12 @@ async def test_the_server_is_what_it_says_in_every_mode(address: str) -> None:
 
 
 @ENCODINGS
-async def test_clean_up_tells_words_as_they_were_written(address: str, encoding: str) -> None:
+async def test_words_have_their_text_as_written(address: str, encoding: str) -> None:
     text = "**Hello**, 👋 that is $5. "
-    async with peer(address, encoding) as one:
-        await one.say(text, max_lead_ms=10_000)
-        await one.hear_all()
-    words = one.of("word")
+    async with connected_client(address, encoding) as client:
+        await client.speak(text, max_lead_ms=10_000)
+        await client.receive_until_final()
+    words = client.messages_of("word")
     assert words
     for word in words:
         assert text[word["start_char"] : word["end_char"]] == word["text"]
@@ -522,15 +545,15 @@ async def test_clean_up_tells_words_as_they_were_written(address: str, encoding:
 
 
 @ENCODINGS
-async def test_cancelled_tells_what_was_heard_and_what_was_not(address: str, encoding: str) -> None:
+async def test_cancelled_splits_the_text_where_playback_stopped(address: str, encoding: str) -> None:
     text = "Hello there. How are you? " * 3
-    async with peer(address, encoding) as one:
-        await one.say(text, max_lead_ms=2000)
-        while len(one.of("audio")) < 10:
-            await one.hear()
-        await one.send("cancel", played_ms=320)
-        cancelled = await one.hear_until("cancelled")
+    async with connected_client(address, encoding) as client:
+        await client.speak(text, max_lead_ms=2000)
+        while len(client.messages_of("audio")) < 10:
+            await client.receive()
+        await client.send("cancel", played_ms=320)
+        cancelled = await client.receive_until("cancelled")
     assert cancelled["heard_text"] == "Hello there."
     assert cancelled["heard_chars"] == 12
     assert cancelled["heard_text"] + cancelled["unheard_text"] == text
-    assert cancelled["generated_ms"] >= cancelled["duration_ms"] == 80 * len(one.of("audio"))
+    assert cancelled["generated_ms"] >= cancelled["duration_ms"] == 80 * len(client.messages_of("audio"))

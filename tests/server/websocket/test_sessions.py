@@ -1,4 +1,4 @@
-"""Resumption, admission and the end of all sessions, over real sockets."""
+"""Resumption, admission and shutdown of sessions, over real sockets."""
 
 import asyncio
 import contextlib
@@ -11,322 +11,332 @@ from sayline_tts.server.access.limits import Caller, Limits
 from sayline_tts.server.app import SESSIONS, make_app
 from sayline_tts.server.settings import Settings
 from tests.server.fakes import FakeEngine
-from tests.server.peer import Message, Peer, is_last, peer, running
+from tests.server.stream_client import Message, StreamClient, connected_client, is_final, serving
 
 ENCODINGS = pytest.mark.parametrize("encoding", ["json", "msgpack"])
-SHORT = "Hello there. How are you? " * 2  # 20 frames, which one lead holds
+SHORT = "Hello there. How are you? " * 2  # 20 frames, which fit in the lead
 LONG = "Hello there. How are you? " * 20
 
 
-class Client:
-    """One that remembers what came, over as many connections as it takes."""
+class ResumingClient:
+    """Collects the events of its contexts over several connections."""
 
     def __init__(self) -> None:
-        self.heard: list[Message] = []
+        self.received: list[Message] = []
         self.token = ""
 
-    async def greet(self, one: Peer) -> Message:
-        ready = await one.hear()
+    async def expect_ready(self, connection: StreamClient) -> Message:
+        ready = await connection.receive()
         self.token = self.token or ready["token"]
         return ready
 
-    async def hear(self, one: Peer, count: int = 1) -> None:
+    async def receive(self, connection: StreamClient, count: int = 1) -> None:
         for _ in range(count):
-            self.heard.append(await one.hear())
+            self.received.append(await connection.receive())
 
-    async def hear_out(self, one: Peer, *context_ids: str) -> None:
+    async def receive_until_final(self, connection: StreamClient, *context_ids: str) -> None:
         left = set(context_ids)
         while left:
-            await self.hear(one)
-            if is_last(self.heard[-1]):
-                left.discard(self.heard[-1]["context_id"])
+            await self.receive(connection)
+            if is_final(self.received[-1]):
+                left.discard(self.received[-1]["context_id"])
 
     def last_seqs(self, *context_ids: str) -> dict[str, int]:
         seqs = dict.fromkeys(context_ids, -1)
-        return seqs | {message["context_id"]: message["seq"] for message in self.heard if "seq" in message}
+        return seqs | {message["context_id"]: message["seq"] for message in self.received if "seq" in message}
 
-    async def resume(self, one: Peer, contexts: dict[str, int]) -> Message:
-        await one.send_bare("resume", token=self.token, contexts=contexts)
-        return await one.hear()
-
-
-def cut(one: Peer) -> None:
-    """As a network does: without a word."""
-    one.socket.transport.abort()
+    async def resume(self, connection: StreamClient, contexts: dict[str, int]) -> Message:
+        await connection.send_raw("resume", token=self.token, contexts=contexts)
+        return await connection.receive()
 
 
-async def parked(app: Any) -> None:
-    """Until no session has a connection."""
+def lose(connection: StreamClient) -> None:
+    """Abort the connection without a close frame, as a network failure does."""
+    connection.socket.transport.abort()
+
+
+async def wait_disconnected(app: Any) -> None:
+    """Wait until no session has a connection."""
     sessions = app[SESSIONS]
-    await sessions.until(lambda: sessions.parked == len(sessions))
+    await sessions.wait_until(lambda: sessions.disconnected == len(sessions))
 
 
 @ENCODINGS
-async def test_a_lost_connection_leaves_no_gap_and_no_repeat(engine: FakeEngine, encoding: str) -> None:
-    whole, client = Client(), Client()
+async def test_resumed_session_has_no_gap_and_no_duplicate(engine: FakeEngine, encoding: str) -> None:
+    whole, client = ResumingClient(), ResumingClient()
     app = await make_app(Settings(), engine.model, engine)
-    async with running(app) as address:
-        async with peer(address, encoding, greet=False) as one:
-            await whole.greet(one)
-            await one.say(SHORT, format="pcm", seed=7, max_lead_ms=2000)
-            await whole.hear_out(one, "a")
-        async with peer(address, encoding, greet=False) as one:
-            await client.greet(one)
-            await one.say(SHORT, format="pcm", seed=7, max_lead_ms=2000)
-            await client.hear(one, 9)
-            cut(one)
+    async with serving(app) as address:
+        async with connected_client(address, encoding, expect_ready=False) as connection:
+            await whole.expect_ready(connection)
+            await connection.speak(SHORT, format="pcm", seed=7, max_lead_ms=2000)
+            await whole.receive_until_final(connection, "a")
+        async with connected_client(address, encoding, expect_ready=False) as connection:
+            await client.expect_ready(connection)
+            await connection.speak(SHORT, format="pcm", seed=7, max_lead_ms=2000)
+            await client.receive(connection, 9)
+            lose(connection)
         for count in (1, 15, 0):
-            await parked(app)
-            async with peer(address, encoding, greet=False) as one:
-                await client.greet(one)
-                resumed = await client.resume(one, client.last_seqs())
+            await wait_disconnected(app)
+            async with connected_client(address, encoding, expect_ready=False) as connection:
+                await client.expect_ready(connection)
+                resumed = await client.resume(connection, client.last_seqs())
                 assert (resumed["type"], resumed["recovered"], resumed["contexts"]) == ("resumed", True, {"a": 3})
-                await client.hear(one, count)
+                await client.receive(connection, count)
                 if count:
-                    cut(one)
+                    lose(connection)
                 else:
-                    await client.hear_out(one, "a")
-    assert client.heard == whole.heard
+                    await client.receive_until_final(connection, "a")
+    assert client.received == whole.received
     assert engine.running == 0
 
 
-async def test_text_that_was_lost_is_known_by_what_was_taken(engine: FakeEngine) -> None:
-    app, client = await make_app(Settings(), engine.model, engine), Client()
-    async with running(app) as address:
-        async with peer(address, greet=False) as one:
-            await client.greet(one)
-            await one.send("start")
-            await one.send("text", text="Hello there. ")
-            await client.hear(one)
-            await one.send("ack", played_ms=10)  # is not counted
-            await one.send("text", "nobody", text="x")
-            assert (await one.hear_until("error"))["code"] == "unknown_context"
-            cut(one)
-        await parked(app)
-        async with peer(address, greet=False) as one:
-            await client.greet(one)
-            client.heard += one.heard[:0]
-            resumed = await client.resume(one, {"a": 0, "b": -1})
+async def test_resumed_counts_the_received_messages(engine: FakeEngine) -> None:
+    app, client = await make_app(Settings(), engine.model, engine), ResumingClient()
+    async with serving(app) as address:
+        async with connected_client(address, expect_ready=False) as connection:
+            await client.expect_ready(connection)
+            await connection.send("start")
+            await connection.send("text", text="Hello there. ")
+            await client.receive(connection)
+            await connection.send("ack", played_ms=10)  # is not counted
+            await connection.send("text", "nobody", text="x")
+            assert (await connection.receive_until("error"))["code"] == "unknown_context"
+            lose(connection)
+        await wait_disconnected(app)
+        async with connected_client(address, expect_ready=False) as connection:
+            await client.expect_ready(connection)
+            client.received += connection.received[:0]
+            resumed = await client.resume(connection, {"a": 0, "b": -1})
             assert resumed["contexts"] == {"a": 2, "b": 0}
-            await one.send("end")
-            await one.say("Hello. ", "b")
-            await client.hear_out(one, "a", "b")
+            await connection.send("end")
+            await connection.speak("Hello. ", "b")
+            await client.receive_until_final(connection, "a", "b")
     assert client.last_seqs()["b"] > 0
 
 
-async def test_what_goes_on_meanwhile_stops_at_its_lead(engine: FakeEngine) -> None:
-    app, client = await make_app(Settings(), engine.model, engine), Client()
-    async with running(app) as address:
-        async with peer(address, greet=False) as one:
-            await client.greet(one)
-            await one.say(LONG, max_lead_ms=800)
-            await client.hear(one)
+async def test_disconnected_session_stops_at_its_lead(engine: FakeEngine) -> None:
+    app, client = await make_app(Settings(), engine.model, engine), ResumingClient()
+    async with serving(app) as address:
+        async with connected_client(address, expect_ready=False) as connection:
+            await client.expect_ready(connection)
+            await connection.speak(LONG, max_lead_ms=800)
+            await client.receive(connection)
             utterance = engine.utterances[0]
-            cut(one)
-        await parked(app)
-        await engine.until(lambda: utterance.lead_ms > 400)  # then it can wait for others to step with
+            lose(connection)
+        await wait_disconnected(app)
+        await engine.wait_until(
+            lambda: utterance.lead_ms > 400
+        )  # above the low-water mark, where it may wait for others
         for _ in range(50):
             await asyncio.sleep(0)
         assert utterance.lead_ms <= 800
         assert engine.running == 1
 
 
-async def test_a_context_that_ended_meanwhile_is_told_so_once(engine: FakeEngine) -> None:
-    app, client = await make_app(Settings(), engine.model, engine), Client()
-    async with running(app) as address:
-        async with peer(address, greet=False) as one:
-            await client.greet(one)
+async def test_context_that_ended_while_disconnected_is_reported_once(engine: FakeEngine) -> None:
+    app, client = await make_app(Settings(), engine.model, engine), ResumingClient()
+    async with serving(app) as address:
+        async with connected_client(address, expect_ready=False) as connection:
+            await client.expect_ready(connection)
             engine.runner.may_step.clear()
-            await one.say("Hello there.")
-            await engine.until_scheduled()
-            cut(one)
-        await parked(app)
+            await connection.speak("Hello there.")
+            await engine.wait_scheduled()
+            lose(connection)
+        await wait_disconnected(app)
         engine.runner.may_step.set()
-        await engine.until(lambda: engine.running == 0)
-        async with peer(address, greet=False) as one:
-            await client.greet(one)
-            assert (await client.resume(one, {"a": -1}))["contexts"] == {"a": 3}
-            await client.hear_out(one, "a")
-            await one.say("All is well.", "b")
-            await client.hear_out(one, "b")
-    assert [message["seq"] for message in client.heard if message["context_id"] == "a"] == list(range(8))
-    assert sum(map(is_last, client.heard)) == 2
+        await engine.wait_until(lambda: engine.running == 0)
+        async with connected_client(address, expect_ready=False) as connection:
+            await client.expect_ready(connection)
+            assert (await client.resume(connection, {"a": -1}))["contexts"] == {"a": 3}
+            await client.receive_until_final(connection, "a")
+            await connection.speak("All is well.", "b")
+            await client.receive_until_final(connection, "b")
+    assert [message["seq"] for message in client.received if message["context_id"] == "a"] == list(range(8))
+    assert sum(map(is_final, client.received)) == 2
 
 
-async def test_contexts_that_are_not_named_are_cancelled(engine: FakeEngine) -> None:
-    app, client = await make_app(Settings(), engine.model, engine), Client()
-    async with running(app) as address:
-        async with peer(address, greet=False) as one:
-            await client.greet(one)
+async def test_contexts_that_are_not_listed_are_cancelled(engine: FakeEngine) -> None:
+    app, client = await make_app(Settings(), engine.model, engine), ResumingClient()
+    async with serving(app) as address:
+        async with connected_client(address, expect_ready=False) as connection:
+            await client.expect_ready(connection)
             for name in "ab":
-                await one.say(LONG, name)
-                await one.hear_until("audio", context_id=name)
-            cut(one)
-        await parked(app)
-        async with peer(address, greet=False) as one:
-            await client.greet(one)
-            assert (await client.resume(one, {}))["contexts"] == {}
-            await one.say("All is well.", "b")
-            await client.hear_out(one, "b")
-    assert {message["context_id"] for message in client.heard} == {"b"}
+                await connection.speak(LONG, name)
+                await connection.receive_until("audio", context_id=name)
+            lose(connection)
+        await wait_disconnected(app)
+        async with connected_client(address, expect_ready=False) as connection:
+            await client.expect_ready(connection)
+            assert (await client.resume(connection, {}))["contexts"] == {}
+            await connection.speak("All is well.", "b")
+            await client.receive_until_final(connection, "b")
+    assert {message["context_id"] for message in client.received} == {"b"}
     assert engine.running == 0
 
 
 @pytest.mark.parametrize(
-    ("contexts", "why"),
+    ("contexts", "reason"),
     [({"a": 10_000}, "missed"), ({"nobody": 4}, "missed")],
-    ids=["events that never were", "a context that never was"],
+    ids=["events that were never sent", "a context that was never started"],
 )
-async def test_who_claims_what_cannot_be_begins_anew(engine: FakeEngine, contexts: dict[str, int], why: str) -> None:
-    app, client = await make_app(Settings(), engine.model, engine), Client()
-    async with running(app) as address:
-        async with peer(address, greet=False) as one:
-            await client.greet(one)
-            await one.say(LONG)
-            await client.hear(one)
-            cut(one)
-        await parked(app)
-        async with peer(address, greet=False) as one:
-            ready = await client.greet(one)
-            resumed = await client.resume(one, contexts)
+async def test_impossible_resume_gets_a_new_session(engine: FakeEngine, contexts: dict[str, int], reason: str) -> None:
+    app, client = await make_app(Settings(), engine.model, engine), ResumingClient()
+    async with serving(app) as address:
+        async with connected_client(address, expect_ready=False) as connection:
+            await client.expect_ready(connection)
+            await connection.speak(LONG)
+            await client.receive(connection)
+            lose(connection)
+        await wait_disconnected(app)
+        async with connected_client(address, expect_ready=False) as connection:
+            ready = await client.expect_ready(connection)
+            resumed = await client.resume(connection, contexts)
             assert (resumed["recovered"], resumed["session_id"]) == (False, ready["session_id"])
-            assert why in resumed["message"]
-            await engine.until(lambda: engine.running == 0)
-            await one.say("All is well.")
-            await one.hear_all()
+            assert reason in resumed["message"]
+            await engine.wait_until(lambda: engine.running == 0)
+            await connection.speak("All is well.")
+            await connection.receive_until_final()
 
 
-async def test_more_than_is_kept_cannot_be_resumed(engine: FakeEngine) -> None:
+async def test_discarded_events_prevent_resumption(engine: FakeEngine) -> None:
     app = await make_app(Settings.load(resume_mb=0.01), engine.model, engine)
-    client = Client()
-    async with running(app) as address:
-        async with peer(address, greet=False) as one:
-            await client.greet(one)
-            await one.say(LONG, format="pcm", max_lead_ms=10_000)
-            await client.hear(one, 20)
-            cut(one)
-        await parked(app)
-        async with peer(address, greet=False) as one:
-            await client.greet(one)
-            assert (await client.resume(one, {"a": 0}))["recovered"] is False
+    client = ResumingClient()
+    async with serving(app) as address:
+        async with connected_client(address, expect_ready=False) as connection:
+            await client.expect_ready(connection)
+            await connection.speak(LONG, format="pcm", max_lead_ms=10_000)
+            await client.receive(connection, 20)
+            lose(connection)
+        await wait_disconnected(app)
+        async with connected_client(address, expect_ready=False) as connection:
+            await client.expect_ready(connection)
+            assert (await client.resume(connection, {"a": 0}))["recovered"] is False
 
 
-async def test_who_comes_too_late_is_told_so(engine: FakeEngine) -> None:
-    app, client = await make_app(Settings.load(resume_s=0.01), engine.model, engine), Client()
-    async with running(app) as address:
-        async with peer(address, greet=False) as one:
-            await client.greet(one)
-            await one.say(LONG)
-            await client.hear(one)
-            cut(one)
-        await engine.until(lambda: engine.running == 0)
-        async with peer(address, greet=False) as one:
-            await client.greet(one)
-            resumed = await client.resume(one, client.last_seqs())
+async def test_late_resume_is_refused(engine: FakeEngine) -> None:
+    app, client = await make_app(Settings.load(resume_s=0.01), engine.model, engine), ResumingClient()
+    async with serving(app) as address:
+        async with connected_client(address, expect_ready=False) as connection:
+            await client.expect_ready(connection)
+            await connection.speak(LONG)
+            await client.receive(connection)
+            lose(connection)
+        await engine.wait_until(lambda: engine.running == 0)
+        async with connected_client(address, expect_ready=False) as connection:
+            await client.expect_ready(connection)
+            resumed = await client.resume(connection, client.last_seqs())
             assert (resumed["recovered"], resumed["contexts"]) == (False, {})
-            assert "anew" in resumed["message"]
+            assert "start its contexts again" in resumed["message"]
 
 
-async def test_who_closes_in_order_does_not_come_back(engine: FakeEngine) -> None:
-    app, client = await make_app(Settings(), engine.model, engine), Client()
-    async with running(app) as address:
-        async with peer(address, greet=False) as one:
-            await client.greet(one)
-            await one.say(LONG)
-            await client.hear(one)
-        await engine.until(lambda: engine.running == 0)
+async def test_orderly_close_ends_the_session(engine: FakeEngine) -> None:
+    app, client = await make_app(Settings(), engine.model, engine), ResumingClient()
+    async with serving(app) as address:
+        async with connected_client(address, expect_ready=False) as connection:
+            await client.expect_ready(connection)
+            await connection.speak(LONG)
+            await client.receive(connection)
+        await engine.wait_until(lambda: engine.running == 0)
         assert len(app[SESSIONS]) == 0
 
 
-async def test_a_connection_that_hangs_is_displaced(engine: FakeEngine) -> None:
-    app, client = await make_app(Settings(), engine.model, engine), Client()
-    async with running(app) as address, peer(address, greet=False) as old, peer(address, greet=False) as new:
-        await client.greet(old)
-        await old.say(LONG, max_lead_ms=400)
-        await client.hear(old)
-        assert (await new.hear())["type"] == "ready"
+async def test_hanging_connection_loses_its_session_to_the_new_one(engine: FakeEngine) -> None:
+    app, client = await make_app(Settings(), engine.model, engine), ResumingClient()
+    async with (
+        serving(app) as address,
+        connected_client(address, expect_ready=False) as old,
+        connected_client(address, expect_ready=False) as new,
+    ):
+        await client.expect_ready(old)
+        await old.speak(LONG, max_lead_ms=400)
+        await client.receive(old)
+        assert (await new.receive())["type"] == "ready"
         resumed = await client.resume(new, client.last_seqs())
         assert resumed["recovered"], resumed
         await new.send("cancel")
-        await client.hear_out(new, "a")
-        assert (await closed(old))[0] == 4002
-    assert client.heard[-1]["type"] == "cancelled"
-    assert [message["seq"] for message in client.heard] == list(range(len(client.heard)))
+        await client.receive_until_final(new, "a")
+        assert (await close_frame(old))[0] == 4002
+    assert client.received[-1]["type"] == "cancelled"
+    assert [message["seq"] for message in client.received] == list(range(len(client.received)))
 
 
-async def test_resuming_comes_first(address: str) -> None:
-    async with peer(address) as one:
-        await one.send("start")
-        await one.send_bare("resume", token="x", contexts={})
-        error = await one.hear()
+async def test_resume_must_be_the_first_message(address: str) -> None:
+    async with connected_client(address) as connection:
+        await connection.send("start")
+        await connection.send_raw("resume", token="x", contexts={})
+        error = await connection.receive()
         assert (error["code"], error["final"]) == ("too_late", False)
 
 
-async def test_nobody_resumes_himself_or_another_callers_session(engine: FakeEngine) -> None:
+async def test_session_is_resumed_neither_by_itself_nor_by_another_account(engine: FakeEngine) -> None:
     app = await make_app(Settings(), engine.model, engine)
-    async with running(app) as address, peer(address, greet=False) as one, peer(address, greet=False) as other:
-        token = (await one.hear())["token"]
-        await one.send_bare("resume", token=token)
-        assert (await one.hear())["recovered"] is False
-        await other.hear()
-        session = next(session for session in app[SESSIONS]._sessions if session.token == token)
+    async with (
+        serving(app) as address,
+        connected_client(address, expect_ready=False) as connection,
+        connected_client(address, expect_ready=False) as other,
+    ):
+        token = (await connection.receive())["token"]
+        await connection.send_raw("resume", token=token)
+        assert (await connection.receive())["recovered"] is False
+        await other.receive()
+        session = next(session for session in app[SESSIONS]._connections if session.token == token)
         session.caller = Caller("eve", Limits(), "eve")
-        await other.send_bare("resume", token=token)
-        assert (await other.hear())["recovered"] is False
+        await other.send_raw("resume", token=token)
+        assert (await other.receive())["recovered"] is False
 
 
-async def test_a_server_with_enough_sessions_says_when_to_come_back(engine: FakeEngine) -> None:
+async def test_server_with_too_many_sessions_says_when_to_retry(engine: FakeEngine) -> None:
     app = await make_app(Settings.load(max_sessions=1), engine.model, engine)
-    async with running(app) as address:
-        async with peer(address), peer(address, greet=False) as other:
-            error = await other.hear()
+    async with serving(app) as address:
+        async with connected_client(address), connected_client(address, expect_ready=False) as other:
+            error = await other.receive()
             assert (error["code"], error["final"]) == ("full", False)
             assert error["retry_after_ms"] > 0
             with contextlib.suppress(ConnectionClosed):
-                await other.hear()
+                await other.receive()
             assert other.socket.close_code == 1013
-        await app[SESSIONS].until(lambda: not len(app[SESSIONS]))
-        async with peer(address) as one:
-            await one.say("All is well.")
-            await one.hear_all()
+        await app[SESSIONS].wait_until(lambda: not len(app[SESSIONS]))
+        async with connected_client(address) as connection:
+            await connection.speak("All is well.")
+            await connection.receive_until_final()
 
 
-async def closed(one: Peer) -> tuple[int | None, str | None]:
+async def close_frame(connection: StreamClient) -> tuple[int | None, str | None]:
     with contextlib.suppress(ConnectionClosed):
         while True:
-            await one.hear()
-    return one.socket.close_code, one.socket.close_reason
+            await connection.receive()
+    return connection.socket.close_code, connection.socket.close_reason
 
 
-async def test_a_server_that_drains_lets_who_speaks_finish_and_lets_nobody_begin(engine: FakeEngine) -> None:
+async def test_draining_finishes_open_contexts_and_refuses_new_ones(engine: FakeEngine) -> None:
     app = await make_app(Settings(), engine.model, engine)
-    async with running(app) as address, peer(address) as idle, peer(address) as busy:
+    async with serving(app) as address, connected_client(address) as idle, connected_client(address) as busy:
         engine.runner.may_step.clear()
-        await busy.say("Hello there.")
-        await engine.until_scheduled()
+        await busy.speak("Hello there.")
+        await engine.wait_scheduled()
         draining = asyncio.create_task(app[SESSIONS].drain())
-        assert await closed(idle) == (1012, "the server restarts")
-        await busy.say("Hello there.", "late")
-        error = await busy.hear_until("error", context_id="late")
+        assert await close_frame(idle) == (1012, "the server restarts")
+        await busy.speak("Hello there.", "late")
+        error = await busy.receive_until("error", context_id="late")
         assert (error["code"], error["final"]) == ("shutting_down", True)
-        async with peer(address, greet=False) as late:
-            assert await closed(late) == (1013, "the server is shutting down; connect again")
+        async with connected_client(address, expect_ready=False) as late:
+            assert await close_frame(late) == (1013, "the server is shutting down; connect again")
         assert not draining.done()
         engine.runner.may_step.set()
-        assert await closed(busy) == (1012, "the server restarts")
+        assert await close_frame(busy) == (1012, "the server restarts")
         await draining
-        assert len(busy.of("audio")) == 4
-        assert len(busy.of("done")) == 1
+        assert len(busy.messages_of("audio")) == 4
+        assert len(busy.messages_of("done")) == 1
 
 
-async def test_draining_waits_for_nobody_who_is_not_there(engine: FakeEngine) -> None:
+async def test_draining_does_not_wait_for_disconnected_sessions(engine: FakeEngine) -> None:
     app = await make_app(Settings(), engine.model, engine)
-    async with running(app) as address:
-        async with peer(address) as one:
-            await one.say(LONG)
-            await one.hear()
-            cut(one)
-        await parked(app)
+    async with serving(app) as address:
+        async with connected_client(address) as connection:
+            await connection.speak(LONG)
+            await connection.receive()
+            lose(connection)
+        await wait_disconnected(app)
         await app[SESSIONS].drain()
         await app[SESSIONS].drain()
         assert len(app[SESSIONS]) == 0
