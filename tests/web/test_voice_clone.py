@@ -64,13 +64,14 @@ async def test_panel_is_reset_for_the_next_voice(panel: Any) -> None:
 async def test_consent_text_matches_the_servers_error(panel: Any) -> None:
     with pytest.raises(upload.ConsentMissing) as error:
         upload._checked({"file": RECORDING})
-    message = "the speaker must have agreed to this copy of the voice"
-    assert str(error.value).startswith(message)
+    assert "agreed to this clone of the voice" in str(error.value)
     label = await panel.locator("label", has=panel.locator("#clone-consent")).inner_text()
-    assert label.strip() == "The speaker has agreed to this copy of the voice."
+    assert label.strip() == "The speaker has agreed to this clone of the voice."
     await choose_file(panel)
     await submit(panel)
-    await wait_for_message(panel, f"Tick the box first: {message}.", error=True)
+    await wait_for_message(
+        panel, "Tick the box first: the speaker must have agreed to this clone of the voice.", error=True
+    )
 
 
 async def test_missing_consent_prevents_the_upload(server: PageServer, panel: Any) -> None:
@@ -78,7 +79,7 @@ async def test_missing_consent_prevents_the_upload(server: PageServer, panel: An
     await submit(panel)
     await wait_for_message(panel, "Tick the box first", error=True)
     box = panel.get_by_label("The speaker has agreed")
-    assert await focused_name(panel) == "The speaker has agreed to this copy of the voice."
+    assert await focused_name(panel) == "The speaker has agreed to this clone of the voice."
     assert await box.get_attribute("aria-invalid") == "true"
     assert not server.model.cloning.is_set()
     await panel.keyboard.press("Space")
@@ -156,11 +157,11 @@ async def test_cloning_works_by_keyboard_alone(server: PageServer, page: Any) ->
             await wait_for_message(page, "me.wav, 6.0 s.")
         if visited_in_panel[-1].startswith("The speaker"):
             await page.keyboard.press("Space")
-    consent = "The speaker has agreed to this copy of the voice."
+    consent = "The speaker has agreed to this clone of the voice."
     assert visited_in_panel == [
         "Record",
         "Choose a file",
-        "Play the recording",
+        "Play it",
         "Name (optional)",
         consent,
         "Create the voice",

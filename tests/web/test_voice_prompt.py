@@ -13,7 +13,7 @@ LONG = wav(speech(40))
 
 
 async def test_recording_can_be_played_before_the_upload(panel: Any) -> None:
-    play_button = panel.get_by_role("button", name="Play the recording")
+    play_button = panel.get_by_role("button", name="Play it")
     assert await play_button.is_disabled()
     await choose_file(panel, wav(speech(0.6)))
     await wait_for_message(panel, "me.wav, 0.6 s")
@@ -60,7 +60,7 @@ async def test_one_silent_channel_of_two_is_accepted(panel: Any) -> None:
 async def test_undecodable_file_can_still_be_uploaded(panel: Any) -> None:
     await choose_file(panel, some_voice(25).to_bytes(), "me.safetensors")
     await wait_for_message(panel, "me.safetensors. The browser cannot play this file, but the server may accept it.")
-    assert await panel.get_by_role("button", name="Play the recording").is_disabled()
+    assert await panel.get_by_role("button", name="Play it").is_disabled()
     assert await panel.locator("#clone-time").text_content() == "–:––"
     await give_consent(panel)
     await submit(panel)
@@ -70,4 +70,4 @@ async def test_undecodable_file_can_still_be_uploaded(panel: Any) -> None:
 async def test_browser_formats_can_be_played(panel: Any) -> None:
     await choose_file(panel, encode(speech(6, 48_000), "libopus", "ogg", 48_000), "me.ogg")
     await wait_for_message(panel, "me.ogg, 6.0 s.")
-    assert await panel.get_by_role("button", name="Play the recording").is_enabled()
+    assert await panel.get_by_role("button", name="Play it").is_enabled()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sayline_tts.server.access.limits import Limits
-from sayline_tts.server.http.voices import MAX_UPLOADS_OF_ONE
+from sayline_tts.server.http.voices import MAX_UPLOADS_PER_CALLER
 from tests.web.page_server import (
     PageServer,
     choose_file,
@@ -64,7 +64,7 @@ async def test_oversized_file_is_reported(tmp_path: Path, page: Any) -> None:
 
 async def test_busy_server_is_reported_with_the_retry_time(server: PageServer, panel: Any) -> None:
     server.model.may_clone.clear()
-    uploads = [asyncio.create_task(clone_voice(server, f"Other {n}")) for n in range(MAX_UPLOADS_OF_ONE)]
+    uploads = [asyncio.create_task(clone_voice(server, f"Other {n}")) for n in range(MAX_UPLOADS_PER_CALLER)]
     await asyncio.to_thread(server.model.cloning.wait, 30)
     await choose_file(panel)
     await give_consent(panel)

@@ -14,7 +14,7 @@ const MOVES = {
   [State.SENDING]: [State.READY, State.CREATED],
   [State.CREATED]: [State.EMPTY],
 };
-const CONSENT_MISSING = 'Tick the box first: the speaker must have agreed to this copy of the voice.';
+const CONSENT_MISSING = 'Tick the box first: the speaker must have agreed to this clone of the voice.';
 const NAME_CODES = ['bad_voice_name', 'voice_name_taken'];
 
 export class ClonePanel {

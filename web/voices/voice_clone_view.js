@@ -40,7 +40,7 @@ export class CloneView {
   /** @param {boolean} playing */
   showPlaying(playing) {
     this.ui.listen.classList.toggle('playing', playing);
-    this.ui.listen.setAttribute('aria-label', playing ? 'Stop playing' : 'Play the recording');
+    this.ui.listen.setAttribute('aria-label', playing ? 'Stop playing' : 'Play it');
   }
 
   /** @param {{message: string}[]} advice */
