@@ -4,8 +4,8 @@
     python telephone.py                      # listens on port 8080
     python caller.py heard.wav               # simulates a call: interrupts, and writes what it received
 
-At Twilio, the number's TwiML is `<Response><Connect><Stream url="wss://your.name/"/></Connect></Response>`, with a TLS proxy in
-front of this program. Speaking or pressing a key interrupts: the voice stops, and the program knows what was heard.
+At Twilio, the number's TwiML is `<Response><Connect><Stream url="wss://your.name/"/></Connect></Response>`, with a TLS
+proxy in front of this program. Speaking or pressing a key interrupts: the voice stops, and what was heard is known.
 """
 
 import argparse
