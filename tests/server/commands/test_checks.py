@@ -64,7 +64,7 @@ def test_cuda_availability(there: bool, monkeypatch: pytest.MonkeyPatch) -> None
     ("there", "threads", "status"), [(4.0, 1, Status.FINE), (1.0, 1, Status.WARNING), (2.0, 3, Status.WARNING)]
 )
 def test_cores(there: float, threads: int, status: Status, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "granted_cores", lambda: there)
+    monkeypatch.setattr(checks, "available_cores", lambda: there)
     finding = find(checks.cores, threads=threads)
     assert finding.status is status
     assert bool(finding.advice) is (status is not Status.FINE)

@@ -178,7 +178,7 @@ def test_option_out_of_range_is_named(option: str, value: str, sayline: Sayline,
         ("--variant german --config own.yaml", "not both"),
         ("--config missing.yaml", "missing.yaml: no such config file"),
         ("--variant embedded --noise-clamp 0", "noise_clamp is 0.0"),
-        ("--variant embedded --device abacus", "device 'abacus' cannot be used"),
+        ("--variant embedded --device abacus", "device 'abacus' is not usable"),
         ("--variant embedded --seed -1", "--seed -1 is out of range"),
         ("--output missing/speech.wav", "mkdir -p"),
         ("--output . ", "is a folder"),
@@ -206,7 +206,7 @@ def _float_wav(samples: np.ndarray) -> bytes:
 
 VOICES = {
     "is empty": b"",
-    "is damaged, or not audio": b"Dear diary, " * 1000,
+    "is damaged, or not in a supported": b"Dear diary, " * 1000,
     "too short": wav(speech(5))[:1000],
     "is silent": wav(np.zeros(48_000)),
     "may have at most 30 s": wav(speech(600, 8000), 8000),

@@ -76,7 +76,7 @@ async def test_upload_creates_a_voice(server: VoiceServer) -> None:
 async def test_response_contains_advice(server: VoiceServer) -> None:
     advice = (await server.create(file=wav(speech(2)))).json["advice"]
     assert [each["code"] for each in advice] == ["too_short"]
-    assert advice[0]["message"].startswith("There are only")
+    assert advice[0]["message"].startswith("The recording has only")
 
 
 @pytest.mark.parametrize(
@@ -113,12 +113,12 @@ async def test_voice_file_is_accepted(server: VoiceServer) -> None:
         (b"ffconcat version 1.0\nfile /etc/passwd\n", "not in a supported audio format"),
         (
             b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n",
-            "not audio",
+            "not in a supported audio format",
         ),
         (wav(speech(0.2)), "too short"),
         (wav(0 * speech(5)), "is silent"),
-        (b"\x80\x04\x95" + bytes(50), "not audio"),  # a pickle
-        ((1 << 62).to_bytes(8, "little") + b"{}", "not audio"),
+        (b"\x80\x04\x95" + bytes(50), "not in a supported audio format"),  # a pickle
+        ((1 << 62).to_bytes(8, "little") + b"{}", "not in a supported audio format"),
         ((2).to_bytes(8, "little") + b"{}", "layer 0 is missing"),
     ],
 )
