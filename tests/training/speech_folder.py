@@ -1,10 +1,10 @@
-"""A small folder of speech: two speakers and one held out, tones for words."""
+"""A small folder of synthetic speech: two voices and a held-out speaker, with tones as words."""
 
 from pathlib import Path
 
 import numpy as np
 
-from training.data.files import write_array, write_arrays, write_whole
+from training.data.files import atomic_write, save_array, save_arrays
 from training.data.phones import PHONES
 
 FRAME_SAMPLES = 1920
@@ -20,8 +20,8 @@ def make(work: Path, sentences: tuple[int, ...] = (0, 1, 2, 100)) -> Path:
         tone = np.sin(2 * np.pi * hz / 24_000 * np.arange(FRAMES * FRAME_SAMPLES)) * 8000
         tone[12_000:] = 0
         starts = np.arange(len(sentences) + 1)
-        write_array(folder / "0-000.audio.npy", np.tile(tone.astype(np.int16), len(sentences)))
-        write_arrays(
+        save_array(folder / "0-000.audio.npy", np.tile(tone.astype(np.int16), len(sentences)))
+        save_arrays(
             folder / "0-000.npz",
             {
                 "sentence": np.array(sentences, np.int32),
@@ -32,5 +32,5 @@ def make(work: Path, sentences: tuple[int, ...] = (0, 1, 2, 100)) -> Path:
                 "word": np.array([0, -1] * len(sentences), np.int16),
             },
         )
-    write_whole(work / "speech/voices.txt", b"ann\nbob\nheld")
+    atomic_write(work / "speech/voices.txt", b"ann\nbob\nheld")
     return work

@@ -1,1 +1,1 @@
-"""Train the Mimi-style codec: latents, decoder, encoder."""
+"""Train the Mimi-style codec: spectral autoencoder, latents, decoder, encoder."""

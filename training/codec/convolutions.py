@@ -1,18 +1,19 @@
-"""The codec's causal convolutions as they are trained: `[rows, time, channels]`, gradients, a whole stretch at once.
+"""Differentiable causal convolutions over `[rows, time, channels]`, for training the codec.
 
-Names and arithmetic are those of `sayline_tts.engine.models.layers`. Each is one product: narrow ones take several neighbouring positions
-at once as one wide row, which the processor multiplies several times faster than the few channels of one position.
+Tensor names and arithmetic equal those of `sayline_tts.engine.models.layers`. Each convolution is one matrix product.
+Narrow ones fold several adjacent positions into one wide row, which a CPU multiplies several times faster than the few
+channels of one position.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-WIDE = 64  # values in a row of a product, at least
+MIN_WIDTH = 64  # of a row of the product
 
 
 class CausalConv1d(nn.Module):
-    """Of stride 1, or of a kernel of twice its stride. `elu`: the input goes through that first."""
+    """A causal convolution with stride 1, or with a kernel of twice the stride. `elu`: apply ELU to the input."""
 
     def __init__(self, channels: int, out_channels: int, kernel: int, stride: int = 1, bias: bool = True,
                  elu: bool = False, replicate: bool = False) -> None:  # fmt: skip
@@ -29,8 +30,8 @@ class CausalConv1d(nn.Module):
     def _strided(self, x: Tensor) -> Tensor:
         steps = x.unflatten(1, (-1, self.stride)).flatten(2)  # [rows, time / stride, stride * channels]
         before = x[:, :1].repeat(1, 1, self.stride) if self.replicate else torch.zeros_like(steps[:, :1])
-        joined = torch.cat([torch.cat([before, steps[:, :-1]], 1), steps], -1)
-        return F.linear(joined, self.conv.weight.transpose(1, 2).flatten(1), self.conv.bias)
+        windows = torch.cat([torch.cat([before, steps[:, :-1]], 1), steps], -1)
+        return F.linear(windows, self.conv.weight.transpose(1, 2).flatten(1), self.conv.bias)
 
     def _same_rate(self, x: Tensor) -> Tensor:
         rows, time, channels = x.shape
@@ -41,20 +42,23 @@ class CausalConv1d(nn.Module):
         if kernel - 1 <= fold:
             steps = x.reshape(rows, time // fold, fold * channels)
             before = F.pad(steps[:, :-1, -(kernel - 1) * channels :], (0, 0, 1, 0))
-            joined = torch.cat([before, steps], -1)
+            windows = torch.cat([before, steps], -1)
         else:
             fold = 1
             padded = F.pad(x, (0, 0, kernel - 1, 0))
-            joined = torch.cat([padded[:, tap : tap + time] for tap in range(kernel)], -1)
+            windows = torch.cat([padded[:, tap : tap + time] for tap in range(kernel)], -1)
         weight = self.conv.weight.transpose(1, 2)  # [out, kernel, channels]
         if fold > 1:
-            weight = torch.cat([F.pad(weight, (0, 0, place, fold - 1 - place)) for place in range(fold)])
+            weight = torch.cat([F.pad(weight, (0, 0, shift, fold - 1 - shift)) for shift in range(fold)])
         bias = None if self.conv.bias is None else self.conv.bias.repeat(fold)
-        return F.linear(joined, weight.flatten(1), bias).reshape(rows, time, -1)
+        return F.linear(windows, weight.flatten(1), bias).reshape(rows, time, -1)
 
 
 class CausalConvTranspose1d(nn.Module):
-    """A kernel of twice the stride: each output hears the present input and the one before."""
+    """A causal transposed convolution with a kernel of twice the stride.
+
+    Each output depends on the current input and the previous one.
+    """
 
     def __init__(self, channels: int, out_channels: int, kernel: int, stride: int, elu: bool = False) -> None:
         super().__init__()
@@ -65,16 +69,16 @@ class CausalConvTranspose1d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.elu(x) if self.elu else x
-        joined = torch.cat([F.pad(x[:, :-1], (0, 0, 1, 0)), x], -1)
+        windows = torch.cat([F.pad(x[:, :-1], (0, 0, 1, 0)), x], -1)
         late, early = self.convtr.weight[:, :, self.stride :], self.convtr.weight[:, :, : self.stride]
         weight = torch.cat([late, early]).permute(2, 1, 0).flatten(0, 1)  # [stride * out, 2 * channels]
         assert self.convtr.bias is not None
-        y = F.linear(joined, weight, self.convtr.bias.repeat(self.stride))
+        y = F.linear(windows, weight, self.convtr.bias.repeat(self.stride))
         return y.reshape(x.shape[0], x.shape[1] * self.stride, -1)
 
 
 class DepthwiseUpsample(nn.Module):
-    """A transposed convolution of each channel alone."""
+    """A depthwise transposed convolution with a kernel of twice the stride."""
 
     def __init__(self, dim: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -88,7 +92,8 @@ class DepthwiseUpsample(nn.Module):
 
 
 def _fold(time: int, channels: int) -> int:
+    """How many adjacent positions to fold into one row: a power of two that divides `time`."""
     fold = 1
-    while fold * channels < WIDE and time % (2 * fold) == 0:
+    while fold * channels < MIN_WIDTH and time % (2 * fold) == 0:
         fold *= 2
     return fold

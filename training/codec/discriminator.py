@@ -1,6 +1,6 @@
-"""The adversary: it looks at spectra with their phases and learns to tell the teacher's sound from the decoder's.
+"""Discriminator on complex spectra, for adversarial training of the decoder.
 
-Least squares (arXiv:1611.04076) with feature matching. It is small: it must cost less than the decoder it teaches.
+Least-squares GAN (arXiv:1611.04076) with feature matching. The network is small, to cost less than the decoder.
 """
 
 import torch
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from training.codec.losses import TOP_BIN
 from training.data.spectra import hann
 
-WINDOWS = (480, 1024)  # samples; what is wrong with phases shows in short ones, what hums in long ones
+WINDOWS = (480, 1024)  # samples; short windows show phase errors, long ones tonal artefacts
 WIDTH = 20
-COMPRESSED = 0.4  # amplitudes to this power, so that weak parts count
+COMPRESSION = 0.4  # exponent of the amplitudes, so that weak components count
 
 
 class SpectralDiscriminator(nn.Module):
-    """Judges every place of one spectrum: `[rows, samples]` to `[rows, 1, time, bands]`."""
+    """Patch discriminator on one spectral resolution: `[rows, samples]` to `[rows, 1, time, bands]`."""
 
     def __init__(self, window: int) -> None:
         super().__init__()
@@ -26,23 +26,23 @@ class SpectralDiscriminator(nn.Module):
             nn.utils.parametrizations.weight_norm(nn.Conv2d(channels, out, (3, 5), (1, stride), (1, 2)))
             for channels, out, stride in sizes
         )
-        self.verdict = nn.utils.parametrizations.weight_norm(nn.Conv2d(WIDTH, 1, 3, padding=1))
+        self.output_conv = nn.utils.parametrizations.weight_norm(nn.Conv2d(WIDTH, 1, 3, padding=1))
 
-    def forward(self, sound: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The verdict, 1 for the teacher, and what each layer saw."""
-        x, seen = self._spectrum(sound), []
+    def forward(self, audio: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Scores, 1 for real speech, and the features of each layer."""
+        x, features = self._spectrum(audio), []
         for layer in self.layers:
             x = F.leaky_relu(layer(x), 0.2)
-            seen.append(x)
-        return self.verdict(x), seen
+            features.append(x)
+        return self.output_conv(x), features
 
-    def _spectrum(self, sound: Tensor) -> Tensor:
-        """`[rows, 2, time, bins]`."""
-        fft, shape = 1 << (self._window - 1).bit_length(), hann(self._window)
-        spectrum = torch.fft.rfft(sound.unfold(1, self._window, self._window // 4) * shape, fft)
-        parts = torch.view_as_real(spectrum[..., : int(fft // 2 * TOP_BIN)]) * (2 / shape.sum())
+    def _spectrum(self, audio: Tensor) -> Tensor:
+        """Real and imaginary parts, compressed: `[rows, 2, time, bins]`."""
+        fft, taper = 1 << (self._window - 1).bit_length(), hann(self._window)
+        spectrum = torch.fft.rfft(audio.unfold(1, self._window, self._window // 4) * taper, fft)
+        parts = torch.view_as_real(spectrum[..., : int(fft // 2 * TOP_BIN)]) * (2 / taper.sum())
         power = parts.square().sum(-1, keepdim=True) + 1e-8
-        return (parts * power ** ((COMPRESSED - 1) / 2)).permute(0, 3, 1, 2)
+        return (parts * power ** ((COMPRESSION - 1) / 2)).permute(0, 3, 1, 2)
 
 
 class Discriminator(nn.Module):
@@ -50,23 +50,25 @@ class Discriminator(nn.Module):
         super().__init__()
         self.parts = nn.ModuleList(SpectralDiscriminator(window) for window in WINDOWS)
 
-    def own_loss(self, spoken: Tensor, target: Tensor) -> Tensor:
-        """Of telling them apart."""
-        total = spoken.new_zeros(())
+    def discriminator_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
+        """The discriminator's own loss; the decoder gets no gradient from it."""
+        total = decoded.new_zeros(())
         for part in self.parts:
-            real, fake = part(target)[0], part(spoken.detach())[0]
+            real, fake = part(target)[0], part(decoded.detach())[0]
             total = total + (real.float() - 1).square().mean() + fake.float().square().mean()
         return total / len(self.parts)
 
-    def losses_for(self, spoken: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """What the decoder shall make small: being found out, and seeming other than the teacher on the way."""
-        found_out, unlike = spoken.new_zeros(()), spoken.new_zeros(())
+    def generator_losses(self, decoded: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The decoder's losses: adversarial and feature matching."""
+        adversarial, feature_matching = decoded.new_zeros(()), decoded.new_zeros(())
         for part in self.parts:
-            verdict, seen = part(spoken)
+            scores, features = part(decoded)
             with torch.no_grad():
-                wanted = part(target)[1]
-            found_out = found_out + (verdict.float() - 1).square().mean()
-            for got, want in zip(seen, wanted, strict=True):
-                scale = want.float().abs().mean() + 1e-3
-                unlike = unlike + (got.float() - want.float()).abs().mean() / scale / len(seen)
-        return found_out / len(self.parts), unlike / len(self.parts)
+                target_features = part(target)[1]
+            adversarial = adversarial + (scores.float() - 1).square().mean()
+            for ours, theirs in zip(features, target_features, strict=True):
+                scale = theirs.float().abs().mean() + 1e-3
+                feature_matching = feature_matching + (ours.float() - theirs.float()).abs().mean() / scale / len(
+                    features
+                )
+        return adversarial / len(self.parts), feature_matching / len(self.parts)

@@ -1,7 +1,8 @@
-"""What a published checkpoint means by its latents, for a sketch learnt anew: where its training folder is gone.
+"""Latent anchor: pairs of patches and latents of a published checkpoint, which a new spectral autoencoder must match.
 
-Two witnesses: its encoder writes down the teachers' clips, with errors that are those of a network which hears waves;
-and its decoder speaks what was written, so sound and latents of these belong together exactly.
+Used if the folder in which the checkpoint was trained no longer exists. There are two kinds of pairs: real speech with
+the latents of the checkpoint's encoder, which contain that encoder's errors; and those latents with the speech that the
+checkpoint's decoder makes from them, which match exactly.
 """
 
 from collections.abc import Sequence
@@ -12,43 +13,43 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from training.codec.spectral_autoencoder_network import LATENT, PHONES_PER_FRAME
+from training.codec.spectral_autoencoder import LATENT_DIM, PHONES_PER_FRAME
 from training.data.clips import Clip
-from training.data.spectra import FRAME_SAMPLES, patches
+from training.data.spectra import FRAME_SAMPLES, compute_patches
 from training.export import load_checkpoint
-from training.trainer.matmul_precision import quick_products
+from training.trainer.matmul_precision import fast_matmul
 
 FRAME_S = 0.08
 
 
-class Anchor:
-    """Stretches of `past + frames` frames of clips that have latents; they all count but for the `past`."""
+class LatentAnchor:
+    """Random crops of `past` context frames and `frames` frames with latents."""
 
     def __init__(self, config: Path, clips: Sequence[Clip], past: int, frames: int) -> None:
         self._past, self._frames = past, frames
         self._clips = [clip for clip in clips if clip.samples >= (past + frames) * FRAME_SAMPLES]
-        encoder, decoder = load_checkpoint.encoder(config).eval(), load_checkpoint.decoder(config).eval()
-        with torch.inference_mode(), quick_products():
-            self._known = [_witnesses(encoder, decoder, clip) for clip in tqdm(self._clips)]
+        encoder, decoder = load_checkpoint.load_encoder(config).eval(), load_checkpoint.load_decoder(config).eval()
+        with torch.inference_mode(), fast_matmul():
+            self._pairs = [_paired_patches(encoder, decoder, clip) for clip in tqdm(self._clips)]
 
     def batch(self, seed: int, rows: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Patches `[rows, past + frames, PATCH]`; phones and latents `[rows, frames, ...]`."""
-        chance = np.random.default_rng([seed, 1])
-        seen, phones, latents = [], [], []
-        for at in chance.integers(len(self._clips), size=rows):
-            heard, written = self._known[at]
-            first = int(chance.integers(len(written) - self._past - self._frames + 1)) + self._past
-            seen.append(heard[int(chance.integers(2)), first - self._past : first + self._frames].float())
-            latents.append(written[first : first + self._frames].float())
+        """Patches `[rows, past + frames, PATCH_SIZE]`; phones and latents `[rows, frames, ...]`."""
+        rng = np.random.default_rng([seed, 1])
+        patches, phones, latents = [], [], []
+        for index in rng.integers(len(self._clips), size=rows):
+            clip_patches, clip_latents = self._pairs[index]
+            first = int(rng.integers(len(clip_latents) - self._past - self._frames + 1)) + self._past
+            patches.append(clip_patches[int(rng.integers(2)), first - self._past : first + self._frames].float())
+            latents.append(clip_latents[first : first + self._frames].float())
             times_s = (first + (np.arange(self._frames * PHONES_PER_FRAME) + 0.5) / PHONES_PER_FRAME) * FRAME_S
-            phones.append(self._clips[at].phones_at(times_s).reshape(self._frames, PHONES_PER_FRAME))
-        return torch.stack(seen), torch.from_numpy(np.stack(phones)), torch.stack(latents)
+            phones.append(self._clips[index].phones_at(times_s).reshape(self._frames, PHONES_PER_FRAME))
+        return torch.stack(patches), torch.from_numpy(np.stack(phones)), torch.stack(latents)
 
 
-def _witnesses(encoder: torch.nn.Module, decoder: torch.nn.Module, clip: Clip) -> tuple[Tensor, Tensor]:
-    """Patches `[2, frames, PATCH]` of the teacher's sound and of the decoder's, and their latents; half precision."""
+def _paired_patches(encoder: torch.nn.Module, decoder: torch.nn.Module, clip: Clip) -> tuple[Tensor, Tensor]:
+    """Patches `[2, frames, PATCH_SIZE]` of the clip and of its reconstruction, and their latents; half precision."""
     audio = torch.from_numpy(clip.audio)[None]
     latents = encoder(audio).float()
-    spoken = decoder(latents).float()
-    assert latents.shape[2] == LATENT
-    return patches(torch.cat([audio, spoken])).half(), latents[0].half()
+    decoded = decoder(latents).float()
+    assert latents.shape[2] == LATENT_DIM
+    return compute_patches(torch.cat([audio, decoded])).half(), latents[0].half()

@@ -1,8 +1,8 @@
-"""Stage 3a: the patches (`training.data.spectra`) of all speech, computed once because several trainings read them.
+"""Stage 3a: compute the mel patches (`training.data.spectra`) of all speech, once for several trainings.
 
     python -m training.codec.mel_patches --speech speech --out patches
 
-For each shard of speech one array of float16, `[frames, PATCH]`, clips one behind the other as in the shard.
+Writes one float16 array `[frames, PATCH_SIZE]` for each shard, with the clips concatenated as in the shard.
 """
 
 import argparse
@@ -14,24 +14,24 @@ import torch
 from tqdm import tqdm
 
 from training.data.clips import Shard, shards_of
-from training.data.files import write_array
-from training.data.spectra import FRAME_SAMPLES, PATCH, patches
+from training.data.files import save_array
+from training.data.spectra import FRAME_SAMPLES, PATCH_SIZE, compute_patches
 
 
 def patches_of(shard: Shard) -> np.ndarray:
-    """Each clip by itself: silence was before it."""
+    """Patches of a shard; each clip is computed alone, with silence before it."""
     starts = shard.labels["audio_start"].tolist()
-    whole = np.empty((starts[-1] // FRAME_SAMPLES, PATCH), np.float16)
+    patches = np.empty((starts[-1] // FRAME_SAMPLES, PATCH_SIZE), np.float16)
     for start, end in pairwise(starts):
         audio = torch.from_numpy(shard.audio[start:end].astype(np.float32) / 2**15)
-        whole[start // FRAME_SAMPLES : end // FRAME_SAMPLES] = patches(audio[None])[0].numpy()
-    return whole
+        patches[start // FRAME_SAMPLES : end // FRAME_SAMPLES] = compute_patches(audio[None])[0].numpy()
+    return patches
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Compute the spectra that the codec's training aims at.")
-    parser.add_argument("--speech", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser = argparse.ArgumentParser(description="Compute the mel patches of all speech.")
+    parser.add_argument("--speech", type=Path, required=True, help="folder of the speech")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the patches")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -39,8 +39,7 @@ def main() -> None:
         path = options.out / shard.voice / f"{shard.name}.npy"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            whole = patches_of(shard)
-            write_array(path, whole)
+            save_array(path, patches_of(shard))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""How plainly the codec speaks what it is given, by word errors: the teacher's speech against what comes back of it.
+"""Measure the intelligibility of the codec: word error rates of real and of reconstructed speech.
 
     python -m training.codec.reconstruct --work DIR --clips 40
 
-Once from the sketch's latents, as FlowLM will say them at best, and once through the codec's own encoder.
+Speech is reconstructed from the latents of the spectral autoencoder, an upper bound for FlowLM, and from those of the
+codec's encoder.
 """
 
 import argparse
@@ -13,64 +14,65 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.codec.codec import averaged
-from training.codec.codec_network import Decoder, Encoder
-from training.codec.decoder import read_shape
-from training.codec.latents import encode, load_sketch
+from training.codec.assemble import averaged_weights
+from training.codec.encode_latents import encode, load_autoencoder
+from training.codec.network import Decoder, Encoder
+from training.codec.train_decoder import read_codec_config
 from training.data.clips import FRAME_SAMPLES, Clip, read_clips, voices_of
-from training.data.spectra import patches
-from training.evaluation.asr_wer import Recogniser, word_errors, words_of
-from training.trainer.trainer import append_json
+from training.data.spectra import compute_patches
+from training.evaluation.asr_wer import SpeechRecognizer, word_errors, words_of
+from training.trainer.training_run import append_json
 
-LEAST_WORDS = 4
+MIN_WORDS = 4
 
 
-class Codec:
-    """The halves as they are now, on whole clips."""
+class TrainedCodec:
+    """The codec as trained so far, applied to whole clips."""
 
     def __init__(self, work: Path) -> None:
-        self._sketch = load_sketch(work)
-        self._encoder, self._decoder = Encoder(read_shape()).eval(), Decoder(read_shape()).eval()
+        self._autoencoder = load_autoencoder(work)
+        self._encoder, self._decoder = Encoder(read_codec_config()).eval(), Decoder(read_codec_config()).eval()
         for half, folder in ((self._encoder, "encoder"), (self._decoder, "decoder")):
             path = work / "codec" / folder / "checkpoint.pt"
-            half.load_state_dict(averaged(path) or half.state_dict())
+            half.load_state_dict(averaged_weights(path) or half.state_dict())
 
     @torch.inference_mode()
-    def spoken(self, clip: Clip) -> dict[str, NDArray[np.float32]]:
+    def reconstructions(self, clip: Clip) -> dict[str, NDArray[np.float32]]:
+        """The clip itself (`teacher`), and its reconstructions from both kinds of latents."""
         audio = torch.from_numpy(clip.audio[: clip.samples // FRAME_SAMPLES * FRAME_SAMPLES])
-        written = encode(self._sketch, patches(audio[None])[0])
-        heard = self._encoder(audio[None])[0]
+        autoencoder_latents = encode(self._autoencoder, compute_patches(audio[None])[0])
+        encoder_latents = self._encoder(audio[None])[0]
         return {
             "teacher": audio.numpy(),
-            "sketch": self._decoder(written[None])[0].numpy(),
-            "codec": self._decoder(heard[None])[0].numpy(),
+            "autoencoder": self._decoder(autoencoder_latents[None])[0].numpy(),
+            "codec": self._decoder(encoder_latents[None])[0].numpy(),
         }
 
 
 def word_error_rates(work: Path, count: int) -> dict[str, float]:
     sentences = (work / "text/sentences.txt").read_text(encoding="utf-8").splitlines()
     clips = read_clips(work / "speech", voices_of(work / "speech"), validation=True)
-    clips = [clip for clip in clips if len(sentences[clip.sentence].split()) >= LEAST_WORDS]
-    codec, recogniser = Codec(work), Recogniser()
+    clips = [clip for clip in clips if len(sentences[clip.sentence].split()) >= MIN_WORDS]
+    codec, recognizer = TrainedCodec(work), SpeechRecognizer()
     errors: dict[str, int] = {}
     words = 0
     for clip in random.Random(0).sample(clips, min(count, len(clips))):
-        said = words_of(sentences[clip.sentence])
-        words += len(said)
-        for name, sound in codec.spoken(clip).items():
-            errors[name] = errors.get(name, 0) + word_errors(said, recogniser.hear(sound, 24_000))
-    return {name: wrong / words for name, wrong in errors.items()}
+        reference = words_of(sentences[clip.sentence])
+        words += len(reference)
+        for name, audio in codec.reconstructions(clip).items():
+            errors[name] = errors.get(name, 0) + word_errors(reference, recognizer.transcribe(audio, 24_000))
+    return {name: count / words for name, count in errors.items()}
 
 
 def steps_of(run: Path) -> int:
-    """How far a training has come by its last checkpoint."""
+    """The step of a training's last checkpoint."""
     path = run / "checkpoint.pt"
     return int(torch.load(path, weights_only=True)["step"]) if path.exists() else 0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Word errors of what the codec gives back.")
-    parser.add_argument("--work", type=Path, required=True, help="folder of all stages")
+    parser = argparse.ArgumentParser(description="Measure word error rates of reconstructed speech.")
+    parser.add_argument("--work", type=Path, required=True, help="folder shared by all stages")
     parser.add_argument("--clips", type=int, default=40)
     options = parser.parse_args()
     torch.set_num_threads(1)

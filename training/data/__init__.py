@@ -1,1 +1,1 @@
-"""Text and speech to train on."""
+"""Training data: sentences, synthesized speech, subwords, spectra."""

@@ -1,4 +1,4 @@
-"""The speech that was made, as training reads it: clips, with their sounds."""
+"""Synthesized speech on disk, as training reads it: clips with phone labels, stored in shards."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.speakers import STRANGER
+from training.data.speakers import AUGMENTED_PREFIX
 
-SAMPLE_RATE = 24_000
+SAMPLE_RATE_HZ = 24_000
 FRAME_SAMPLES = 1920
-VALIDATION_EVERY = 101  # of all sentences one is for validation; odd, so that each speaker reads some of them
+VALIDATION_EVERY = 101  # one sentence in so many is for validation; odd, so that each speaker reads some of them
 
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """Some clips of one speaker; the sound stays on disk until it is read."""
+    """Clips of one speaker in one file; the audio is memory-mapped."""
 
     path: Path
 
@@ -42,10 +42,10 @@ class Shard:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """One sentence as one speaker says it."""
+    """One sentence read by one speaker."""
 
     shard: Shard
-    place: int
+    index: int
 
     @property
     def voice(self) -> str:
@@ -53,11 +53,11 @@ class Clip:
 
     @property
     def sentence(self) -> int:
-        return int(self.shard.labels["sentence"][self.place])
+        return int(self.shard.labels["sentence"][self.index])
 
     @property
     def first_sample(self) -> int:
-        """In its shard."""
+        """Offset within the shard."""
         return self._bounds("audio_start")[0]
 
     @property
@@ -72,35 +72,39 @@ class Clip:
         return samples
 
     def phones_at(self, times_s: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The sound at each time; silence outside the clip."""
+        """Index in `PHONES` of the phone at each time; silence outside the clip."""
         start, end = self._bounds("phone_start")
         ends, names = self.shard.labels["phone_end"][start:end], self.shard.labels["phone"][start:end]
-        places = np.searchsorted(ends, times_s, side="right")
-        found = np.where((times_s >= 0) & (places < len(names)), names[places.clip(max=len(names) - 1)], 0)
-        return found.astype(np.int64)
+        indices = np.searchsorted(ends, times_s, side="right")
+        phones = np.where((times_s >= 0) & (indices < len(names)), names[indices.clip(max=len(names) - 1)], 0)
+        return phones.astype(np.int64)
 
-    def _bounds(self, of: str) -> tuple[int, int]:
-        start, end = self.shard.labels[of][self.place : self.place + 2]
+    def _bounds(self, label: str) -> tuple[int, int]:
+        start, end = self.shard.labels[label][self.index : self.index + 2]
         return int(start), int(end)
 
 
+def is_validation(sentence: int) -> bool:
+    return sentence % VALIDATION_EVERY == 0
+
+
 def shards_of(folder: Path) -> list[Shard]:
-    """All that are there, of all voices in turn, so that the first ones hold something of everybody."""
+    """All complete shards, interleaved by voice, so that the first few cover all voices."""
     return [Shard(path) for path in sorted(folder.glob("*/?-???.npz"), key=lambda path: (path.name, path.parent.name))]
 
 
 def read_clips(folder: Path, voices: Sequence[str], validation: bool = False) -> list[Clip]:
-    """All clips that are there, or those of the validation sentences."""
+    """The training clips, or the validation clips, of these voices."""
     shards = [shard for shard in shards_of(folder) if shard.voice in voices]
-    clips = [Clip(shard, place) for shard in shards for place in range(len(shard.labels["sentence"]))]
-    return [clip for clip in clips if (clip.sentence % VALIDATION_EVERY == 0) == validation]
+    clips = [Clip(shard, index) for shard in shards for index in range(len(shard.labels["sentence"]))]
+    return [clip for clip in clips if is_validation(clip.sentence) == validation]
 
 
 def voices_of(folder: Path) -> list[str]:
-    """The model's speakers, without the held-out one."""
+    """The model's voices, without the held-out speaker."""
     return (folder / "voices.txt").read_text(encoding="utf-8").split()[:-1]
 
 
-def strangers_of(folder: Path) -> list[str]:
-    """The speakers who are not there (`training.data.speakers`)."""
-    return sorted(path.name for path in folder.glob(f"{STRANGER}*"))
+def augmented_speakers_of(folder: Path) -> list[str]:
+    """The augmented speakers (`training.data.speakers`) that have speech."""
+    return sorted(path.name for path in folder.glob(f"{AUGMENTED_PREFIX}*"))

@@ -1,6 +1,6 @@
-"""The synthesizer flite, called in this process. It tells when each sound ends and which word it belongs to.
+"""Bindings to the synthesizer flite, with the end time and the word of each phone.
 
-Needs Debian's `libflite1` (2.2). Sound comes at 16 kHz.
+Needs Debian's `libflite1` (2.2). The output has 16 kHz.
 """
 
 import ctypes
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SAMPLE_RATE = 16_000
+SAMPLE_RATE_HZ = 16_000
 SILENCE = "pau"
 
 _WORD = b"R:SylStructure.parent.parent"
-_WRITTEN = b"R:SylStructure.parent.parent.R:Token.parent"
+_TOKEN = b"R:SylStructure.parent.parent.R:Token.parent"
 
 
 class _Voice(Structure):
@@ -32,49 +32,49 @@ class _Wave(Structure):
 class Phone:
     name: str
     end_s: float
-    word: int  # of the text as it is written, blanks between them; -1 for silence
+    word: int  # index among the blank-separated words of the text; -1 for silence
 
 
 class Flite:
-    """One voice: `slt`, `rms`, `awb` or `kal16`. The features are flite's own, such as `duration_stretch`."""
+    """One voice: `slt`, `rms`, `awb` or `kal16`. Features are flite's, such as `duration_stretch`."""
 
     def __init__(self, voice: str, features: dict[str, float]) -> None:
         self._library = _library()
         register = getattr(ctypes.CDLL(f"libflite_cmu_us_{voice}.so.1", ctypes.RTLD_GLOBAL), f"register_cmu_us_{voice}")
         register.restype, register.argtypes = POINTER(_Voice), [c_void_p]
         self._voice = register(None)
-        self._names = {name: name.encode() for name in features}  # flite keeps the pointers
+        self._names = {name: name.encode() for name in features}  # kept alive: flite stores the pointers
         self._values = features
 
-    def speak(self, text: str) -> tuple[NDArray[np.int16], list[Phone]]:
-        """Samples at 16 kHz and the sounds in them, one behind the other from 0 s."""
-        features = self._voice.contents.features  # those of all who use this voice
+    def synthesize(self, text: str) -> tuple[NDArray[np.int16], list[Phone]]:
+        """Return samples at 16 kHz and their consecutive phones, from 0 s."""
+        features = self._voice.contents.features  # shared by all users of this voice
         for name, value in self._values.items():
             self._library.feat_set_float(features, self._names[name], value)
-        said = self._library.flite_synth_text(text.encode("ascii"), ctypes.cast(self._voice, c_void_p))
+        utterance = self._library.flite_synth_text(text.encode("ascii"), ctypes.cast(self._voice, c_void_p))
         try:
-            wave = self._library.utt_wave(said).contents
+            wave = self._library.utt_wave(utterance).contents
             samples = np.ctypeslib.as_array(wave.samples, (wave.count,)).astype(np.int16)
-            return samples, self._phones(said)
+            return samples, self._phones(utterance)
         finally:
-            self._library.delete_utterance(said)
-            for kept in self._names.values():
-                self._library.feat_remove(features, kept)
+            self._library.delete_utterance(utterance)
+            for name in self._names.values():
+                self._library.feat_remove(features, name)
 
-    def _phones(self, said: int) -> list[Phone]:
+    def _phones(self, utterance: int) -> list[Phone]:
         library = self._library
         phones: list[Phone] = []
         word = -1
-        last_written: int | None = None
-        segment = library.relation_head(library.utt_relation(said, b"Segment"))
+        last_token: int | None = None
+        segment = library.relation_head(library.utt_relation(utterance, b"Segment"))
         while segment:
-            written = library.path_to_item(segment, _WRITTEN) if library.path_to_item(segment, _WORD) else None
-            # Words that are written as one token ("twenty-two") count as one, as blanks part them.
-            if written and written != last_written:
-                word, last_written = word + 1, written
+            token = library.path_to_item(segment, _TOKEN) if library.path_to_item(segment, _WORD) else None
+            # Words written as one token ("twenty-two") count as one word, since blanks separate words.
+            if token and token != last_token:
+                word, last_token = word + 1, token
             name = library.ffeature_string(segment, b"name").decode()
             end_s = library.ffeature_float(segment, b"end")
-            phones.append(Phone(name, end_s, word if written else -1))
+            phones.append(Phone(name, end_s, word if token else -1))
             segment = library.item_next(segment)
         return phones
 

@@ -1,4 +1,4 @@
-"""The sounds of American English as flite names them. Their places in the list are what the labels hold."""
+"""The phones of American English, with flite's names. Labels store the index in this tuple."""
 
 PHONES = (
     "pau", "aa", "ae", "ah", "ao", "aw", "ax", "ay", "b", "ch", "d", "dh", "eh", "er", "ey", "f", "g", "hh",

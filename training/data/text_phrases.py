@@ -1,4 +1,4 @@
-"""Made-up text for what natural sentences lack: rare words, numbers, short answers, what voice agents say."""
+"""Generated text for what natural sentences lack: rare words, numbers, short answers, voice-agent phrases."""
 
 import random
 import re
@@ -20,7 +20,7 @@ That's right. | That's wrong. | That's fine. | It depends. | I agree. | I'm here
 Are you there? | Can you hear me? | How are you? | What's next? | Anything else? | Is that all? | Ready? | Listen.
 """
 
-ASKS = [
+OFFERS = [
     "Would you like me to {do}?", "Shall I {do}?", "I can {do} for you.", "Do you want to {do}?", "Let me {do}.",
     "Please wait while I {do}.", "I'm sorry, I cannot {do} right now.", "Could you {do}, please?",
     "I will {do} {when}.",
@@ -28,7 +28,7 @@ ASKS = [
     "Before we {do}, may I ask a question?",
     "It takes {number} minutes to {do}.", "We {do} every {day}.", "Thank you, now I can {do}.",
 ]  # fmt: skip
-DEEDS = """
+TASKS = """
 book a table for {number} | cancel your order | send you a message | call you back | check the weather |
 play some music |
 turn off the lights | set a timer for {number} minutes | read your messages | find a hotel near {place} |
@@ -68,7 +68,7 @@ today | tomorrow | tonight | next week | this afternoon | in the morning | right
 """
 LISTS = {"place": PLACES, "day": DAYS, "month": MONTHS, "when": WHEN}
 RANGES = {"number": (2, 20), "amount": (21, 999), "degrees": (1, 99), "digit": (0, 9), "year": (1700, 2040)}
-FRAMES = [
+TEMPLATES = [
     "{0} {1} {2} {3} {4}.", "{0} {1} {2} {3}.", "{0}, {1}, {2}, and {3}.", "The {0} {1} and the {2} {3}.",
     "A {0} of {1} {2}.", "Is it {0} or {1}?", "He said {0}, she said {1}.", "{0} {1}, {2} {3}.",
     "Not {0}, but {1} {2}.",
@@ -81,45 +81,45 @@ def short_answers() -> Iterator[str]:
     yield from _items(SHORT)
 
 
-def agents(count: int, chance: random.Random) -> Iterator[str]:
-    """What a voice agent asks and tells, with numbers in digits as a program would write them."""
+def agent_phrases(count: int, rng: random.Random) -> Iterator[str]:
+    """Questions and statements of a voice agent, with numbers in digits, as a program writes them."""
     for _ in range(count):
-        if chance.random() < 0.45:
-            yield _filled(chance.choice(ASKS).replace("{do}", chance.choice(_items(DEEDS))), chance)
+        if rng.random() < 0.45:
+            yield _fill_slots(rng.choice(OFFERS).replace("{do}", rng.choice(_items(TASKS))), rng)
         else:
-            yield _filled(chance.choice(STATEMENTS), chance)
+            yield _fill_slots(rng.choice(STATEMENTS), rng)
 
 
-def of_words(words: Sequence[str], chance: random.Random) -> Iterator[str]:
-    """Short phrases without sense that together hold each of the words once, in random order."""
-    rest = chance.sample(words, len(words))
+def word_coverage_phrases(words: Sequence[str], rng: random.Random) -> Iterator[str]:
+    """Short nonsense phrases that together contain each word once, in random order."""
+    rest = rng.sample(words, len(words))
     while rest:
-        frame = chance.choice(FRAMES)
-        slots = frame.count("{")
+        template = rng.choice(TEMPLATES)
+        slots = template.count("{")
         chosen, rest = rest[:slots], rest[slots:]
-        yield frame.format(*chosen, *["this"] * (slots - len(chosen)))
+        yield template.format(*chosen, *["this"] * (slots - len(chosen)))
 
 
-def _filled(text: str, chance: random.Random) -> str:
-    """Each `{name}` becomes a value of that kind, another one each time."""
+def _fill_slots(text: str, rng: random.Random) -> str:
+    """Replace each `{kind}` by a random value of that kind."""
     while found := re.search(r"\{(\w+)\}", text):
-        text = text[: found.start()] + _value(found[1], chance) + text[found.end() :]
+        text = text[: found.start()] + _value(found[1], rng) + text[found.end() :]
     return text
 
 
-def _value(kind: str, chance: random.Random) -> str:
+def _value(kind: str, rng: random.Random) -> str:
     if kind in LISTS:
-        return chance.choice(_items(LISTS[kind]))
+        return rng.choice(_items(LISTS[kind]))
     if kind in RANGES:
-        return str(chance.randint(*RANGES[kind]))
+        return str(rng.randint(*RANGES[kind]))
     match kind:
         case "digits":
-            return " ".join(str(chance.randint(0, 9)) for _ in range(chance.randint(3, 6)))
+            return " ".join(str(rng.randint(0, 9)) for _ in range(rng.randint(3, 6)))
         case "time":
-            return f"{chance.randint(1, 12)}:{chance.choice(['15', '30', '45', '20', '05', '10'])}"
+            return f"{rng.randint(1, 12)}:{rng.choice(['15', '30', '45', '20', '05', '10'])}"
         case "ordinal":
-            return _ordinal(chance.randint(1, 31))
-    raise ValueError(f"nothing is known to fill in for {kind!r}")
+            return _ordinal(rng.randint(1, 31))
+    raise ValueError(f"unknown slot {kind!r} in a template")
 
 
 def _ordinal(number: int) -> str:

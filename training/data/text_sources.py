@@ -1,6 +1,6 @@
-"""Natural English sentences that are on the machine: Debian's `fortunes` and the documentation of Python packages.
+"""Natural English sentences from local files: Debian's `fortunes` and the docstrings of Python packages.
 
-Knows files and sentence ends; whether a sentence is worth speaking is for `training.data.text` to say.
+Splits text into sentences; `training.data.text` decides which of them are usable.
 """
 
 import ast
@@ -19,7 +19,7 @@ _CODE = re.compile(r"[`=<>{}\[\]|\\_*#@/~^+]|::|\.\.")
 
 
 def fortunes(folder: Path = FORTUNES) -> Iterator[str]:
-    """Sentences of the fortune files. Their authors' names are left out."""
+    """Sentences of the fortune files, without attributions."""
     for path in sorted(folder.glob("*")):
         if path.suffix or path.name in NOT_PROSE or not path.is_file():
             continue
@@ -30,14 +30,14 @@ def fortunes(folder: Path = FORTUNES) -> Iterator[str]:
 
 
 def documentation(folder: Path | None = None) -> Iterator[str]:
-    """Sentences of docstrings: those of the standard library, or of all Python files in `folder`."""
+    """Sentences of docstrings: of the standard library, or of all Python files in `folder`."""
     for path in sorted((folder or Path(sysconfig.get_paths()["stdlib"])).rglob("*.py")):
         if not {"test", "tests", "idle_test", "site-packages", "lib2to3"} & set(path.parts):
             yield from _docstrings(path)
 
 
 def sentences(paragraph: str) -> Iterator[str]:
-    """The whole sentences of one paragraph; what looks like code or a table is left out."""
+    """The complete sentences of a paragraph; code and tables are skipped."""
     for sentence in _SENTENCE_END.split(" ".join(_SPEAKER.sub("", paragraph).split())):
         if sentence and not _CODE.search(sentence):
             yield sentence.strip("\"'() ")

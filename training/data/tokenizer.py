@@ -1,7 +1,9 @@
-"""Text pieces for FlowLM: a small SentencePiece vocabulary, `python -m training.data.tokenizer`.
+"""Stage 4a: train the subword tokenizer of FlowLM, a small SentencePiece model; and use it to encode text.
 
-Small, because spelling has to be learnt as sound from few sentences; not single letters, because the server speaks at
-most 50 pieces at once. Lower case, because how a letter is written does not change how it sounds.
+    python -m training.data.tokenizer --work DIR
+
+The vocabulary is small because the model has to learn pronunciation from few sentences. Single letters would be too
+short: the server accepts at most 50 tokens per segment. Text is lower-cased, since case does not affect pronunciation.
 """
 
 import argparse
@@ -10,19 +12,44 @@ from pathlib import Path
 
 import sentencepiece
 
-PIECES = 320
+VOCABULARY_SIZE = 320
 MARKS = string.digits + string.punctuation
+WORD_START = "▁"
+BPE_DROPOUT = 0.1  # probability that a merge is skipped while sampling an alternative segmentation
 
 
-def train_tokenizer(sentences: list[str], path: Path, pieces: int = PIECES) -> None:
-    """Write the `.model` file. Digits and marks are pieces of their own; other characters fall back to bytes of
-    none: they are unknown, and the text that reaches the model has none."""
+class SubwordTokenizer:
+    """Encode text to token ids, with the index of the word that each token belongs to."""
+
+    def __init__(self, path: Path) -> None:
+        self._model = sentencepiece.SentencePieceProcessor(model_file=str(path))
+
+    @property
+    def vocabulary_size(self) -> int:
+        return int(self._model.vocab_size())
+
+    def __call__(self, text: str, sample: bool) -> tuple[list[int], list[int]]:
+        """Token ids and word indices; `sample`: a random segmentation (BPE dropout) instead of the best one."""
+        ids = list(self._model.encode(text, out_type=int, enable_sampling=sample, alpha=BPE_DROPOUT))
+        words, word = [], -1
+        for id in ids:
+            word += self._model.id_to_piece(id).startswith(WORD_START)
+            words.append(max(word, 0))
+        return ids, words
+
+
+def train_tokenizer(sentences: list[str], path: Path, vocabulary_size: int = VOCABULARY_SIZE) -> None:
+    """Train and write the `.model` file.
+
+    Digits and punctuation marks are tokens of their own. There is no byte fallback: other characters are unknown, and
+    text normalization removes them before.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(sentences),
         model_prefix=str(path.with_suffix("")),
         model_type="bpe",
-        vocab_size=pieces,
+        vocab_size=vocabulary_size,
         character_coverage=1.0,
         normalization_rule_name="nmt_nfkc_cf",
         user_defined_symbols=list(MARKS),
@@ -36,17 +63,17 @@ def train_tokenizer(sentences: list[str], path: Path, pieces: int = PIECES) -> N
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True, help="folder of all stages")
-    parser.add_argument("--pieces", type=int, default=PIECES)
+    parser = argparse.ArgumentParser(description="Train the subword tokenizer.")
+    parser.add_argument("--work", type=Path, required=True, help="folder shared by all stages")
+    parser.add_argument("--pieces", type=int, default=VOCABULARY_SIZE, help="vocabulary size")
     args = parser.parse_args()
     sentences = (args.work / "text/sentences.txt").read_text(encoding="utf-8").splitlines()
     path = args.work / "flow/tokenizer.model"
     train_tokenizer(sentences, path, args.pieces)
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(path))
-    tokens = sum(map(len, pieces.encode(sentences[:2000])))
-    letters = sum(map(len, sentences[:2000]))
-    print(f"{path}: {pieces.vocab_size()} pieces, {letters / tokens:.2f} letters each")
+    model = sentencepiece.SentencePieceProcessor(model_file=str(path))
+    tokens = sum(map(len, model.encode(sentences[:2000])))
+    characters = sum(map(len, sentences[:2000]))
+    print(f"{path}: {model.vocab_size()} tokens, {characters / tokens:.2f} characters each")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Measure the embedded voice: word errors, speakers, spectra, word times."""
+"""Evaluate a checkpoint: word error rates, speaker similarity, spectra, word timestamps."""

@@ -1,10 +1,10 @@
-"""Pages of `docs/` whose numbers commands write: each of them between marks of its own."""
+"""Generated tables in Markdown pages of `docs/`, between marker comments."""
 
 from pathlib import Path
 
 
-def fill(page: Path, name: str, text: str) -> None:
-    """Between `<!-- name -->` and `<!-- /name -->`. Raises `ValueError` where the page has no such marks."""
+def replace_table(page: Path, name: str, text: str) -> None:
+    """Replace what is between `<!-- name -->` and `<!-- /name -->`. Raises `ValueError` if the markers are missing."""
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     before, rest = page.read_text(encoding="utf-8").split(begin)
     _, after = rest.split(end)

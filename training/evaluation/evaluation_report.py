@@ -1,4 +1,4 @@
-"""What was measured, for people: the table of docs/embedded-voice.md and spectrograms of teacher and model."""
+"""Reports of an evaluation: the table of docs/embedded-voice.md, and spectrograms of teacher and model."""
 
 import struct
 import zlib
@@ -9,25 +9,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.speakers import SAMPLE_RATE
-from training.evaluation.measures import Sound, log_mel
+from training.data.speakers import SAMPLE_RATE_HZ
+from training.evaluation.measures import Audio, log_mel
 
 PICTURES = 4
-ZOOM = 3  # pixels for each band
+ZOOM = 3  # pixels per band
 GAP = 6  # pixels between teacher and model
-RANGE = 12.0  # natural logarithms of power from black to white
+RANGE = 12.0  # natural log of power, from black to white
 
-# Name in the JSON, heading, how it is written.
+# Key in the JSON, heading, format.
 COLUMNS = (
     ("word_error_rate", "word errors", "{:.1%}"),
-    ("word_error_rate_by_sound", "by sound alone", "{:.1%}"),
-    ("length_right", "length within 15 %", "{:.1%}"),
-    ("without_end", "without end", "{}"),
+    ("word_error_rate_by_sound", "acoustics only", "{:.1%}"),
+    ("length_right", "duration within 15 %", "{:.1%}"),
+    ("without_end", "runaway", "{}"),
     ("cut_short", "cut short", "{}"),
-    ("voice_right", "right voice", "{:.1%}"),
-    ("cepstral_db", "spectral distance, dB", "{:.2f}"),
-    ("pitch_correlation", "pitch follows", "{:.2f}"),
-    ("pitch_semitones", "pitch off, semitones", "{:.2f}"),
+    ("voice_right", "correct voice", "{:.1%}"),
+    ("cepstral_db", "mel-cepstral distortion, dB", "{:.2f}"),
+    ("pitch_correlation", "pitch correlation", "{:.2f}"),
+    ("pitch_semitones", "pitch error, semitones", "{:.2f}"),
 )
 
 
@@ -40,16 +40,16 @@ def table(result: dict[str, Any]) -> str:
     text = "\n".join(lines)
     if "usual" in result:
         ratio = result["usual"]["word_error_rate"] / result["teacher"]["word_error_rate"]
-        text += f"\n\nWord errors are {ratio:.2f} times the teachers', on {result['sentences']} sentences."
+        text += f"\n\nThe word error rate is {ratio:.2f} times the teachers', on {result['sentences']} sentences."
     if "speed" in result:
         speed = result["speed"]
-        text += f" {speed['times_real_time']:.1f} times real time for one listener on two cores,"
-        text += f" first sound after {speed['first_sound_ms']:.0f} ms."
+        text += f" Speed for one listener on two cores: {speed['times_real_time']:.1f} times real time,"
+        text += f" first audio after {speed['first_sound_ms']:.0f} ms."
     return text
 
 
-def write_pictures(folder: Path, spoken: Sequence[tuple[str, Sound, Sound]]) -> None:
-    """The first sentences: the teacher above, the model below."""
+def write_pictures(folder: Path, spoken: Sequence[tuple[str, Audio, Audio]]) -> None:
+    """Write spectrograms of the first sentences, the teacher's above the model's."""
     for number, (_, teacher, model) in enumerate(spoken[:PICTURES], 1):
         pictures = [spectrogram(teacher), spectrogram(model)]
         width = max(picture.shape[1] for picture in pictures)
@@ -57,17 +57,17 @@ def write_pictures(folder: Path, spoken: Sequence[tuple[str, Sound, Sound]]) -> 
         (folder / f"spectrogram-{number}.png").write_bytes(png(np.concatenate(padded)[:-GAP]))
 
 
-def spectrogram(sound: Sound) -> NDArray[np.uint8]:
-    """Gray, low tones below, 10 ms a column."""
-    bands = log_mel(sound, SAMPLE_RATE)
+def spectrogram(audio: Audio) -> NDArray[np.uint8]:
+    """A gray-scale spectrogram: low frequencies at the bottom, 10 ms per column."""
+    bands = log_mel(audio, SAMPLE_RATE_HZ)
     light = np.clip((bands - bands.max() + RANGE) / RANGE, 0, 1) * 255
     return np.kron(light.T[::-1], np.ones((ZOOM, 1))).astype(np.uint8)
 
 
 def png(gray: NDArray[np.uint8]) -> bytes:
-    """A gray picture `[height, width]` as a file."""
+    """Encode a gray-scale image `[height, width]` as PNG."""
     height, width = gray.shape
-    rows = np.concatenate([np.zeros((height, 1), np.uint8), gray], axis=1)  # each begins with its filter, none
+    rows = np.concatenate([np.zeros((height, 1), np.uint8), gray], axis=1)  # each row starts with its filter type, 0
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

@@ -1,21 +1,21 @@
-"""What `training.evaluation.timestamp_accuracy` found, for people: the table of docs/word-timing.md and two pictures."""
+"""Reports of the timestamp accuracy: the table of docs/word-timing.md, and two charts."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training.evaluation.spoken_words import SpokenWords
-from training.evaluation.word_picture import draw_words
-from training.evaluation.word_times import Time
+from training.evaluation.forced_alignment import Interval
+from training.evaluation.timestamp_chart import draw_words
+from training.evaluation.timestamped_synthesis import TimestampedSpeech
 
-# Name in the JSON, heading.
+# Key in the JSON, heading.
 ROWS = (
-    ("told", "told by the model as it speaks, against forced alignment"),
-    ("estimated", "estimated by length in the same speech, against the same"),
-    ("teacher_forced", "told of the teachers' audio through the model, against the synthesizer's own times"),
-    ("recogniser", "forced alignment of the teachers' audio, against the same: the floor"),
+    ("told", "reported timestamps, against forced alignment"),
+    ("estimated", "timestamps estimated from spelling in the same speech, against forced alignment"),
+    ("teacher_forced", "reported timestamps of teacher-forced audio, against the synthesizer's times"),
+    ("recogniser", "forced alignment of the teachers' audio, against the synthesizer's times (error floor)"),
 )
-HEADINGS = ("error", "of starts", "of ends", "median", "95 %", "bias", "beyond 200 ms")
+HEADINGS = ("mean error", "starts", "ends", "median", "95th percentile", "bias", "over 200 ms")
 
 
 def table(result: dict[str, Any]) -> str:
@@ -24,11 +24,11 @@ def table(result: dict[str, Any]) -> str:
     lead, left_out = result["lead"], len(result["not_aligned"])
     unknown = ", ".join(result["unknown_words"])
     return "\n".join(lines) + (
-        f"\n\nStarts / ends where there are two. {result['told']['words']} words; of {result['sentences']} sentences "
-        f"{left_out} could not be aligned{f' (its dictionary lacks {unknown})' if unknown else ''}. "
-        f"What is told is {result['times_better']:.1f} times as near as the estimate. "
-        f"Every word was told once, in order. `lead_ms` is {lead['now_ms']:g} "
-        f"({lead['error_ms']:.1f} ms off on other sentences); {lead['best_ms']:g} would be best for these "
+        f"\n\nTwo values are for starts / ends. {result['told']['words']} words; {left_out} of {result['sentences']} "
+        f"sentences could not be aligned{f' (not in the dictionary: {unknown})' if unknown else ''}. "
+        f"Reported timestamps are {result['times_better']:.1f} times as accurate as estimated ones. "
+        f"Every word was reported once, in order. `lead_ms` is {lead['now_ms']:g} "
+        f"(mean error {lead['error_ms']:.1f} ms on other sentences); the best value for these is {lead['best_ms']:g} "
         f"({lead['best_error_ms']:.1f} ms)."
     )
 
@@ -40,8 +40,8 @@ def _cells(measured: dict[str, Any]) -> list[str]:
     return [f"{each['mean_ms']:.0f}" for each in (measured, *sides)] + pairs
 
 
-def write_pictures(folder: Path, known: Sequence[tuple[SpokenWords, Sequence[Time]]], rate_hz: int) -> None:
-    """Of the first sentence and of the first other one that has a pause."""
+def write_pictures(folder: Path, known: Sequence[tuple[TimestampedSpeech, Sequence[Interval]]], rate_hz: int) -> None:
+    """Write charts of the first sentence, and of the first other one that contains a comma."""
     chosen = [*known[:1], *[each for each in known[1:] if "," in each[0].text][:1]]
-    for number, (said, truth) in enumerate(chosen, 1):
-        (folder / f"words-{number}.svg").write_text(draw_words(said, truth, rate_hz), encoding="utf-8")
+    for number, (speech, reference) in enumerate(chosen, 1):
+        (folder / f"words-{number}.svg").write_text(draw_words(speech, reference, rate_hz), encoding="utf-8")

@@ -1,1 +1,1 @@
-"""Load and write checkpoints in the published format."""
+"""Load and export checkpoints in the published format."""

@@ -1,6 +1,8 @@
-"""Stage 5: FlowLM, codec, tokenizer and voices as one checkpoint in the published format, `python -m training.export.export`.
+"""Stage 5a: export FlowLM, codec, tokenizer and voices as one checkpoint in the published format.
 
-What only helped training is left out. Weights are kept in half precision; those that decide or scale stay as they are.
+    python -m training.export.export --work DIR --out OUT
+
+Auxiliary heads are left out. Weights are stored in half precision, except for `FLOAT32_TENSORS`, which scale or decide.
 """
 
 import argparse
@@ -15,36 +17,39 @@ from torch import Tensor
 from sayline_tts.engine.checkpoint.checkpoint import find_checkpoint
 from sayline_tts.engine.models.model import Model
 from training.data.clips import voices_of
-from training.data.files import write_whole
-from training.data.subwords import PieceCutter
-from training.flow_lm.auxiliary_heads import LOOKING_LAYERS
-from training.flow_lm.flow_clips import Clip, read_clips, read_sentences
-from training.flow_lm.train import read_shape
+from training.data.files import atomic_write
+from training.data.tokenizer import SubwordTokenizer
+from training.flow_lm.auxiliary_heads import ALIGNMENT_LAYERS
+from training.flow_lm.examples import Example, read_examples, read_sentences
+from training.flow_lm.train import read_flow_lm_config
 
 END_THRESHOLD = -0.5
 FRAMES_AFTER_END = 2
-TEMPERATURE = 0.0  # the teachers always say the same; noise only makes words less clear
-KEPT_WHOLE = ("emb_mean", "emb_std", "out_eos", "bos_emb", "final_layer.linear", "layer_scale", "freqs")
-# Which attention head looks at the word that is being spoken, as `flow_helpers` taught it: "layer.head".
-ALIGNMENT = {"heads": f"{LOOKING_LAYERS[-1]}.0", "lead_ms": 0.0, "score": None}
-PROMPT_FRAMES = range(36, 46)  # some three seconds
+TEMPERATURE = 0.0  # the synthesizers are deterministic; noise only makes words less clear
+FLOAT32_TENSORS = ("emb_mean", "emb_std", "out_eos", "bos_emb", "final_layer.linear", "layer_scale", "freqs")
+# The alignment head, supervised by the auxiliary losses: "layer.head".
+ALIGNMENT = {"heads": f"{ALIGNMENT_LAYERS[-1]}.0", "lead_ms": 0.0, "score": None}
+PROMPT_FRAMES = range(36, 46)  # about three seconds
 
 
-def half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """In half precision, where it does no harm."""
+def to_half_precision(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Convert to half precision, except for `FLOAT32_TENSORS`."""
     return {
-        name: (tensor if any(part in name for part in KEPT_WHOLE) else tensor.half()).contiguous()
+        name: (tensor if any(part in name for part in FLOAT32_TENSORS) else tensor.half()).contiguous()
         for name, tensor in tensors.items()
     }
 
 
 def write_checkpoint(folder: Path, flow_lm: dict[str, Tensor], shape: dict[str, object], mimi: dict[str, Tensor],
                      codec_shape: dict[str, object], tokenizer: Path) -> Path:  # fmt: skip
-    """Names of `flow_lm` are without their part's, those of `mimi` with it. Returns the path of the config."""
+    """Write weights, tokenizer and config; returns the path of the config.
+
+    The tensor names of `flow_lm` have no prefix; those of `mimi` do.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"flow_lm.{name}": tensor for name, tensor in flow_lm.items()} | mimi
-    write_whole(folder / "model.safetensors", safetensors.torch.save(half(tensors)))
-    write_whole(folder / "tokenizer.model", tokenizer.read_bytes())
+    atomic_write(folder / "model.safetensors", safetensors.torch.save(to_half_precision(tensors)))
+    atomic_write(folder / "tokenizer.model", tokenizer.read_bytes())
     config = {
         "weights_path": "model.safetensors",
         "weights_path_without_voice_cloning": "model.safetensors",
@@ -56,20 +61,22 @@ def write_checkpoint(folder: Path, flow_lm: dict[str, Tensor], shape: dict[str, 
         "mimi": codec_shape,
     }
     path = folder / "config.yaml"
-    write_whole(path, yaml.safe_dump(config, sort_keys=False).encode())
+    atomic_write(path, yaml.safe_dump(config, sort_keys=False).encode())
     return path
 
 
-def prompts_of(clips: Iterable[Clip]) -> Iterator[Tensor]:
-    """The latents `[frames, dim]` that a speaker's voice may be made from: those of clips of a usual length."""
-    return (torch.from_numpy(clip.latents).float() for clip in clips if clip.frames in PROMPT_FRAMES)
+def prompt_candidates(examples: Iterable[Example]) -> Iterator[Tensor]:
+    """Latents `[frames, dim]` of the examples whose length suits a voice prompt."""
+    return (torch.from_numpy(example.latents).float() for example in examples if example.frames in PROMPT_FRAMES)
 
 
 def write_voice(model: Model, vectors: Tensor, path: Path) -> None:
-    """What FlowLM holds behind a prompt of these vectors, `[positions, width]`."""
+    """Write FlowLM's state after a prompt of these embeddings, `[positions, width]`, as a voice file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with torch.inference_mode():
-        write_whole(path, model.remember(vectors).to_bytes())  # float32: the reference takes nothing else
+        atomic_write(
+            path, model.voice_from_embeddings(vectors).to_bytes()
+        )  # float32: the reference accepts nothing else
 
 
 def export(work: Path, run: str, out: Path) -> None:
@@ -78,23 +85,23 @@ def export(work: Path, run: str, out: Path) -> None:
     flow_lm = {name.removeprefix("network."): tensor for name, tensor in state["average"].items()}
     mimi = safetensors.torch.load_file(work / "codec/frozen/codec.safetensors")
     codec_shape = yaml.safe_load((work / "codec/frozen/mimi.yaml").read_text(encoding="utf-8"))
-    shape = read_shape(PieceCutter(tokenizer).count).model_dump(exclude_none=True)
+    shape = read_flow_lm_config(SubwordTokenizer(tokenizer).vocabulary_size).model_dump(exclude_none=True)
     config = write_checkpoint(out, flow_lm, shape, mimi, codec_shape.get("mimi", codec_shape), tokenizer)
     model = Model.load(find_checkpoint(config=config), precision="float32")
     sentences = read_sentences(work)
     for voice in voices_of(work / "speech"):
         with torch.inference_mode():
-            vectors = model.flow_lm.embed_voice(next(prompts_of(read_clips(work, voice, 0, sentences))))
+            vectors = model.flow_lm.embed_voice(next(prompt_candidates(read_examples(work, voice, 0, sentences))))
         write_voice(model, vectors, out / "voices" / f"{voice}.safetensors")
     megabytes = sum(file.stat().st_size for file in out.rglob("*") if file.is_file()) / 1e6
-    write_whole(out / "alignment.yaml", yaml.safe_dump(ALIGNMENT, sort_keys=False).encode())
+    atomic_write(out / "alignment.yaml", yaml.safe_dump(ALIGNMENT, sort_keys=False).encode())
     print(f"{out}: FlowLM of step {state['step']}, {len(model.checkpoint.voices())} voices, {megabytes:.1f} MB")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True, help="folder of all stages")
-    parser.add_argument("--run", default="main", help="which training of FlowLM")
+    parser = argparse.ArgumentParser(description="Export a checkpoint in the published format.")
+    parser.add_argument("--work", type=Path, required=True, help="folder shared by all stages")
+    parser.add_argument("--run", default="main", help="name of the FlowLM training")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
     args = parser.parse_args()
     export(args.work, args.run, args.out)

@@ -1,10 +1,10 @@
-"""Heads that only help FlowLM to learn, and are not published: they are asked for what the synthesizer knows.
+"""Auxiliary heads of FlowLM: trained on the synthesizer's phone labels, and not published.
 
-- Which phone sounds in each half of a frame, and the latent itself without any noise: of what the flow head reads.
-- How a word is pronounced, phone by phone: of the text alone, behind its last piece, early in the network.
-- Where to look: one attention head of two layers must look at the word that is being spoken.
+- From the input of the flow head: the phone in each half of a frame, and the noise-free latent.
+- From an early layer, at the last token of each word: the word's pronunciation, phone by phone.
+- Attention supervision: one head in each of two layers must attend to the word being spoken.
 
-So spelling, reading on and sound are learnt each for itself, long before the flow alone would tell them apart.
+Pronunciation, alignment and acoustics are thus learned separately, long before the flow loss alone would separate them.
 """
 
 from dataclasses import dataclass
@@ -13,59 +13,63 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.flow_lm.flow_batches import Batch
-from training.flow_lm.flow_clips import PARTS, WORD_PHONES
-from training.flow_lm.flow_network import Heard
+from training.flow_lm.batches import Batch
+from training.flow_lm.examples import LABELS_PER_FRAME, MAX_WORD_PHONES
+from training.flow_lm.network import TransformerOutput
 
-LOOKING_LAYERS = (1, 3)  # their first head; the last of them is published as what tells when a word is spoken
-SPELLING_LAYER = 2
+ALIGNMENT_LAYERS = (1, 3)  # their first head is supervised; that of the last layer is published as the alignment head
+PRONUNCIATION_LAYER = 2
 
 
 @dataclass(frozen=True)
-class Weights:
+class AuxiliaryLossWeights:
     phones: float = 0.3
     latents: float = 1.0
-    spelling: float = 0.3
-    looking: float = 0.1
+    pronunciation: float = 0.3
+    alignment: float = 0.1
 
 
-class Helpers(nn.Module):
+class AuxiliaryHeads(nn.Module):
     def __init__(self, width: int, latent_dim: int, phones: int) -> None:
         super().__init__()
-        self.phones = nn.Linear(width, PARTS * phones)
+        self.phones = nn.Linear(width, LABELS_PER_FRAME * phones)
         self.latents = nn.Linear(width, latent_dim)
-        self.spelling_norm = nn.LayerNorm(width)
-        self.spelling = nn.Linear(width, WORD_PHONES * phones)
+        self.pronunciation_norm = nn.LayerNorm(width)
+        self.pronunciation = nn.Linear(width, MAX_WORD_PHONES * phones)
 
-    def losses(self, batch: Batch, heard: Heard, z: Tensor, latents: Tensor) -> dict[str, Tensor]:
-        """`z`: what the flow head reads, [frames, width]; `latents`: what it shall say, FlowLM's scale."""
-        phones = self.phones(z).float().unflatten(1, (PARTS, -1))  # [frames, parts, phones]
-        words = self.spelling_norm(heard.layers[SPELLING_LAYER].flatten(0, 1)[batch.word_ends])
-        spelt = self.spelling(words).float().unflatten(1, (WORD_PHONES, -1))  # [words, WORD_PHONES, phones]
-        known = self._counted(batch.word_phones)
+    def losses(self, batch: Batch, output: TransformerOutput, z: Tensor, latents: Tensor) -> dict[str, Tensor]:
+        """Auxiliary losses, and the accuracy of phones and of whole words.
+
+        `z`: input of the flow head `[frames, width]`; `latents`: its targets, normalized.
+        """
+        phones = self.phones(z).float().unflatten(1, (LABELS_PER_FRAME, -1))  # [frames, labels, phones]
+        words = self.pronunciation_norm(output.layers[PRONUNCIATION_LAYER].flatten(0, 1)[batch.word_ends])
+        pronounced = self.pronunciation(words).float().unflatten(1, (MAX_WORD_PHONES, -1))
+        mask = self._phone_mask(batch.word_phones)  # [words, MAX_WORD_PHONES]
         with torch.no_grad():
-            right = (phones.argmax(-1) == batch.phones).float().mean()
-            read = ((spelt.argmax(-1) == batch.word_phones) | ~known).all(1).float().mean()
+            phone_accuracy = (phones.argmax(-1) == batch.phones).float().mean()
+            word_accuracy = ((pronounced.argmax(-1) == batch.word_phones) | ~mask).all(1).float().mean()
         return {
             "phones": F.cross_entropy(phones.flatten(0, 1), batch.phones.flatten()),
             "latents": F.mse_loss(self.latents(z).float(), latents),
-            "spelling": F.cross_entropy(spelt[known], batch.word_phones[known]),
-            "looking": self._looking(batch, heard),
-            "phones_right": right,
-            "words_right": read,
+            "pronunciation": F.cross_entropy(pronounced[mask], batch.word_phones[mask]),
+            "alignment": self._alignment_loss(batch, output),
+            "phone_accuracy": phone_accuracy,
+            "word_accuracy": word_accuracy,
         }
 
     @staticmethod
-    def _counted(word_phones: Tensor) -> Tensor:
-        """A word's phones and the one place behind them."""
+    def _phone_mask(word_phones: Tensor) -> Tensor:
+        """True for a word's phones and for one position after them."""
         return torch.cat([torch.ones_like(word_phones[:, :1], dtype=torch.bool), word_phones[:, :-1] > 0], dim=1)
 
     @staticmethod
-    def _looking(batch: Batch, heard: Heard) -> Tensor:
+    def _alignment_loss(batch: Batch, output: TransformerOutput) -> Tensor:
+        """Negative log of the attention to the tokens of the word being spoken."""
         length = batch.source.shape[1]
         total = torch.zeros(())
-        for layer in LOOKING_LAYERS:
-            weights = heard.weights[layer][:, 0, :, -length:]  # [rows, length, length]: behind the prompt
-            there = (weights.flatten(0, 1)[batch.speaks] * batch.focus).float().sum(1)
-            total = total - there.clamp_min(1e-4).log().mean()
-        return total / len(LOOKING_LAYERS)
+        for layer in ALIGNMENT_LAYERS:
+            weights = output.weights[layer][:, 0, :, -length:]  # [rows, length, length], without the prompt
+            on_word = (weights.flatten(0, 1)[batch.predictor] * batch.word_mask).float().sum(1)
+            total = total - on_word.clamp_min(1e-4).log().mean()
+        return total / len(ALIGNMENT_LAYERS)

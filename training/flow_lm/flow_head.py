@@ -1,6 +1,6 @@
-"""The flow head as it is trained: a residual MLP from noise, two times and a condition to a direction.
+"""Differentiable flow head: a residual MLP that maps noise, two times and a condition to a velocity.
 
-The same arithmetic and tensor names as `sayline_tts.engine.models.flow_head`, whose weights are packed for inference and have no gradient.
+Arithmetic and tensor names equal those of `sayline_tts.engine.models.flow_head`, whose packed weights have no gradient.
 """
 
 import math
@@ -43,7 +43,7 @@ class HeadBlock(nn.Module):
         self.in_ln = nn.LayerNorm(dim, eps=1e-6)
         self.mlp = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(dim, 3 * dim))
-        _silence(self.adaLN_modulation[1])  # at first the head is its input and output alone
+        _zero_init(self.adaLN_modulation[1])  # at first the block is the identity
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         shift, scale, gate = self.adaLN_modulation(condition).chunk(3, dim=-1)
@@ -64,7 +64,7 @@ class HeadOutput(nn.Module):
 
 
 class FlowHead(nn.Module):
-    """Of type `lsd`: the average direction of the flow between two times, which are 0 at noise and 1 at data."""
+    """A head of type `lsd`: the average velocity of the flow between two times; 0 is noise, 1 is data."""
 
     def __init__(self, shape: FlowConfig, latent_dim: int, condition_dim: int) -> None:
         super().__init__()
@@ -73,21 +73,21 @@ class FlowHead(nn.Module):
         self.input_proj = nn.Linear(latent_dim, shape.dim)
         self.res_blocks = nn.ModuleList(HeadBlock(shape.dim) for _ in range(shape.depth))
         self.final_layer = HeadOutput(shape.dim, latent_dim)
-        _silence(self.final_layer.adaLN_modulation[1])
-        _silence(self.final_layer.linear)
+        _zero_init(self.final_layer.adaLN_modulation[1])
+        _zero_init(self.final_layer.linear)
 
     def embed(self, condition: Tensor) -> Tensor:
-        """What the backbone says, `[rows, condition_dim]`, as the head takes it: once for all draws of one frame."""
+        """Project the backbone's output `[rows, condition_dim]` to the width of the head, once per frame."""
         out: Tensor = self.cond_embed(condition)
         return out
 
-    def when(self, start: Tensor, end: Tensor) -> Tensor:
-        """Two times `[rows]` as the head takes them, to be added to an embedded condition."""
+    def embed_times(self, start: Tensor, end: Tensor) -> Tensor:
+        """Embed start and end times `[rows]`; the result is added to an embedded condition."""
         out: Tensor = (self.time_embed[0](start) + self.time_embed[1](end)) / 2
         return out
 
     def forward(self, condition: Tensor, x: Tensor) -> Tensor:
-        """Embedded condition and times `[rows, dim]`, where the flow is `[rows, latent_dim]`: the direction to go."""
+        """Velocity at `x` `[rows, latent_dim]`, given the embedded condition and times `[rows, dim]`."""
         x = self.input_proj(x)
         for block in self.res_blocks:
             x = block(x, condition)
@@ -95,6 +95,6 @@ class FlowHead(nn.Module):
         return out.float()
 
 
-def _silence(layer: nn.Module) -> None:
+def _zero_init(layer: nn.Module) -> None:
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)

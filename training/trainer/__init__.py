@@ -1,1 +1,1 @@
-"""The training loop: checkpoints, schedules, weight averaging."""
+"""Shared by all trainings: runs with checkpoints and logs, schedule, weight averaging, precision, loss curves."""

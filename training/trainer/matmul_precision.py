@@ -1,18 +1,16 @@
-"""In which numbers the trainings multiply: whatever this processor multiplies fastest."""
+"""Precision of matrix products in training: the faster of bfloat16 and float32 on this processor."""
 
 from functools import cache
 from time import perf_counter
 
 import torch
 
-SIZE = 512  # of the square matrices that tell
-TRIES = 5
+SIZE = 512  # of the matrices in the benchmark
+REPETITIONS = 5
 
 
-def quick_products() -> torch.autocast:
-    """A context in which products are of bfloat16, where it is faster than float32. Having it does not make it so:
-    a processor without AMX may take twice as long as with float32.
-    """
+def fast_matmul() -> torch.autocast:
+    """An autocast context for bfloat16, disabled if float32 is faster: without AMX, bfloat16 may take twice as long."""
     return torch.autocast("cpu", torch.bfloat16, enabled=_bfloat16_is_faster())
 
 
@@ -22,9 +20,9 @@ def _bfloat16_is_faster() -> bool:
 
 
 def _seconds(dtype: torch.dtype) -> float:
-    square, taken = torch.ones(SIZE, SIZE, dtype=dtype), []
-    for _ in range(TRIES):
-        start = perf_counter()
-        torch.mm(square, square)
-        taken.append(perf_counter() - start)
-    return min(taken)
+    matrix, times_s = torch.ones(SIZE, SIZE, dtype=dtype), []
+    for _ in range(REPETITIONS):
+        start_s = perf_counter()
+        torch.mm(matrix, matrix)
+        times_s.append(perf_counter() - start_s)
+    return min(times_s)

@@ -1,4 +1,4 @@
-"""Weights averaged over the last steps: they speak better than those of any one step, and are what gets published."""
+"""Exponential moving average of weights. The average performs better than the weights of any single step."""
 
 from typing import Generic, TypeVar
 
@@ -8,16 +8,19 @@ from torch import nn
 Network = TypeVar("Network", bound=nn.Module)
 
 
-class Average(nn.Module, Generic[Network]):
-    """The weights' mean over the last steps, which is what gets published."""
+class AveragedWeights(nn.Module, Generic[Network]):
+    """The moving average of a network's weights, which is exported.
 
-    def __init__(self, network: nn.Module, network_like_it: Network) -> None:
+    `copy`: a second network of the same shape, which receives the average.
+    """
+
+    def __init__(self, network: nn.Module, copy: Network) -> None:
         super().__init__()
-        self.network = network_like_it
+        self.network = copy
         self.network.load_state_dict(network.state_dict())
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        share = max(0.001, 10 / (step + 10))
-        for mean, now in zip(self.network.parameters(), network.parameters(), strict=True):
-            mean.lerp_(now, share)
+        weight = max(0.001, 10 / (step + 10))
+        for average, current in zip(self.network.parameters(), network.parameters(), strict=True):
+            average.lerp_(current, weight)

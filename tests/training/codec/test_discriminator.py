@@ -1,4 +1,4 @@
-"""training/codec/discriminator.py, losses.py: they see what is there and what is not."""
+"""The discriminator's losses, and the spectral distance."""
 
 import math
 
@@ -14,7 +14,7 @@ def tone(hz: float, phase: float = 0.0) -> Tensor:
     return 0.3 * torch.sin(2 * math.pi * hz / 24_000 * torch.arange(9600) + phase).expand(2, -1)
 
 
-def test_distance_grows_with_pitch_and_level_and_not_with_phase() -> None:
+def test_spectral_distance_ignores_phase() -> None:
     same, moved = spectral_distance(tone(300), tone(300)), spectral_distance(tone(300, 1.0), tone(300))
     other, soft = spectral_distance(tone(330), tone(300)), spectral_distance(tone(300) / 2, tone(300))
     assert same.total < 1e-3
@@ -22,7 +22,7 @@ def test_distance_grows_with_pitch_and_level_and_not_with_phase() -> None:
     assert soft.convergence == pytest.approx(0.5, abs=0.05)
 
 
-def test_silence_against_silence_is_no_distance_and_has_a_gradient() -> None:
+def test_spectral_distance_of_silence_has_a_finite_gradient() -> None:
     sound = torch.zeros(1, 9600, requires_grad=True)
     distance = spectral_distance(sound, torch.zeros(1, 9600)).total
     distance.backward()
@@ -31,13 +31,13 @@ def test_silence_against_silence_is_no_distance_and_has_a_gradient() -> None:
     assert sound.grad.isfinite().all()
 
 
-def test_the_adversary_learns_to_tell_noise_from_a_tone() -> None:
+def test_discriminator_learns_to_separate_noise_from_a_tone() -> None:
     torch.manual_seed(0)
-    adversary = Discriminator()
-    optimizer = torch.optim.Adam(adversary.parameters(), lr=3e-3)
+    discriminator = Discriminator()
+    optimizer = torch.optim.Adam(discriminator.parameters(), lr=3e-3)
     losses = []
     for _ in range(20):
-        loss = adversary.own_loss(0.1 * torch.randn(2, 9600), tone(300))
+        loss = discriminator.discriminator_loss(0.1 * torch.randn(2, 9600), tone(300))
         losses.append(loss.item())
         optimizer.zero_grad()
         loss.backward()
@@ -45,12 +45,12 @@ def test_the_adversary_learns_to_tell_noise_from_a_tone() -> None:
     assert losses[-1] < losses[0] / 2
 
 
-def test_its_own_loss_leaves_the_decoder_alone() -> None:
+def test_discriminator_loss_gives_the_decoder_no_gradient() -> None:
     spoken = torch.randn(2, 9600, requires_grad=True)
-    adversary = Discriminator()
-    adversary.own_loss(spoken, tone(300)).backward()
+    discriminator = Discriminator()
+    discriminator.discriminator_loss(spoken, tone(300)).backward()
     assert spoken.grad is None
-    found_out, unlike = adversary.losses_for(spoken, tone(300))
-    (found_out + unlike).backward()
+    adversarial, feature_matching = discriminator.generator_losses(spoken, tone(300))
+    (adversarial + feature_matching).backward()
     assert spoken.grad is not None
     assert spoken.grad.abs().sum() > 0

@@ -1,4 +1,4 @@
-"""training/codec/reconstruct.py: each way of speaking is heard and counted against the text."""
+"""Word error rates of reconstructed speech."""
 
 from pathlib import Path
 
@@ -10,31 +10,33 @@ from tests.training.speech_folder import make
 from training.codec import reconstruct
 from training.data.clips import Clip
 
-SAID = "one two three four"
+TEXT = "one two three four"
 
 
-class Speaking:
-    """The teacher is plain, the sketch drops a word, the codec says nothing."""
+class FakeCodec:
+    """The teacher has all words, the autoencoder drops one, the codec drops all."""
 
     def __init__(self, work: Path) -> None: ...
 
-    def spoken(self, clip: Clip) -> dict[str, NDArray[np.float32]]:
-        return {name: np.full(1, words, np.float32) for name, words in (("teacher", 4), ("sketch", 3), ("codec", 0))}
+    def reconstructions(self, clip: Clip) -> dict[str, NDArray[np.float32]]:
+        return {
+            name: np.full(1, words, np.float32) for name, words in (("teacher", 4), ("autoencoder", 3), ("codec", 0))
+        }
 
 
-class Hearing:
-    def hear(self, audio: NDArray[np.float32], rate_hz: int) -> list[str]:
-        return SAID.split()[: int(audio[0])]
+class FakeRecognizer:
+    def transcribe(self, audio: NDArray[np.float32], rate_hz: int) -> list[str]:
+        return TEXT.split()[: int(audio[0])]
 
 
-def test_word_errors_of_each_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_word_error_rate_of_each_reconstruction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work = make(tmp_path)
     (work / "text").mkdir()
-    (work / "text/sentences.txt").write_text(f"{SAID}\n" * 101)
-    monkeypatch.setattr(reconstruct, "Codec", Speaking)
-    monkeypatch.setattr(reconstruct, "Recogniser", Hearing)
-    assert reconstruct.word_error_rates(work, 10) == {"teacher": 0, "sketch": 0.25, "codec": 1}
+    (work / "text/sentences.txt").write_text(f"{TEXT}\n" * 101)
+    monkeypatch.setattr(reconstruct, "TrainedCodec", FakeCodec)
+    monkeypatch.setattr(reconstruct, "SpeechRecognizer", FakeRecognizer)
+    assert reconstruct.word_error_rates(work, 10) == {"teacher": 0, "autoencoder": 0.25, "codec": 1}
 
 
-def test_a_training_that_has_not_begun_has_no_steps(tmp_path: Path) -> None:
+def test_training_without_checkpoint_has_no_steps(tmp_path: Path) -> None:
     assert reconstruct.steps_of(tmp_path) == 0

@@ -1,4 +1,4 @@
-"""training/data/speech.py, speakers.py: who reads what, and how a clip is cut; flite itself only where it is installed."""
+"""Synthesized speech: jobs, trimming, labels. Tests of flite itself need its library."""
 
 import ctypes.util
 from pathlib import Path
@@ -11,14 +11,23 @@ from training.data import speech
 from training.data.clips import read_clips
 from training.data.flite import Flite, Phone
 from training.data.phones import PHONES
-from training.data.speakers import FRAME_SAMPLES, LOUDNESS, SPEAKERS, TAIL_S, Clip, Speaker, _toned, stranger
-from training.data.speakers import speaker as named
+from training.data.speakers import (
+    FRAME_SAMPLES,
+    SPEAKERS,
+    TAIL_S,
+    TARGET_RMS,
+    Speaker,
+    SynthesizedClip,
+    _equalize,
+    augmented_speaker,
+    find_speaker,
+)
 
 
-class Tone:
-    """Says everything in half a second of tone between two silences, a word each 100 ms."""
+class FakeFlite:
+    """Synthesizes every text as half a second of tone between two silences."""
 
-    def speak(self, text: str) -> tuple[NDArray[np.int16], list[Phone]]:
+    def synthesize(self, text: str) -> tuple[NDArray[np.int16], list[Phone]]:
         sound = np.zeros(16_000, np.int16)
         sound[4000:12_000] = 3000 * np.sin(np.arange(8000))
         words = text.split()
@@ -26,28 +35,28 @@ class Tone:
         return sound, [Phone("pau", 0.25, -1), *spoken, Phone("pau", 1.0, -1)]
 
 
-def speaker(name: str = "tone", faster: float = 1.0) -> Speaker:
-    one = Speaker(name, "none", faster)
-    one.__dict__["_flite"] = Tone()
+def fake_speaker(name: str = "tone", speed_factor: float = 1.0) -> Speaker:
+    one = Speaker(name, "none", speed_factor)
+    one.__dict__["_flite"] = FakeFlite()
     return one
 
 
-@pytest.mark.parametrize("faster", [1.0, 1.15])
-def test_a_clip_is_trimmed_and_levelled(faster: float) -> None:
-    clip = speaker(faster=faster).speak("one two")
+@pytest.mark.parametrize("speed_factor", [1.0, 1.15])
+def test_clip_is_trimmed_and_levelled(speed_factor: float) -> None:
+    clip = fake_speaker(speed_factor=speed_factor).synthesize("one two")
     assert len(clip.samples) % FRAME_SAMPLES == 0
     loud = np.flatnonzero(np.abs(clip.samples) > 300)
     assert abs(loud[0] / 24_000 - 0.06) < 0.01
-    assert loud[-1] / 24_000 == pytest.approx(0.06 + 0.5 / faster, abs=0.01)
+    assert loud[-1] / 24_000 == pytest.approx(0.06 + 0.5 / speed_factor, abs=0.01)
     assert len(clip.samples) / 24_000 - loud[-1] / 24_000 > TAIL_S - 0.01
     words = clip.samples[loud[0] : loud[-1]] / 2**15
-    assert np.sqrt(np.mean(words**2)) == pytest.approx(LOUDNESS, rel=0.05)
+    assert np.sqrt(np.mean(words**2)) == pytest.approx(TARGET_RMS, rel=0.05)
     assert [phone.word for phone in clip.phones] == [-1, 0, 1, -1]
-    assert clip.phones[2].end_s == pytest.approx(0.06 + 0.5 / faster, abs=0.001)
+    assert clip.phones[2].end_s == pytest.approx(0.06 + 0.5 / speed_factor, abs=0.001)
     assert clip.phones[-1].end_s * 24_000 == len(clip.samples)
 
 
-def test_each_sentence_is_read_once_in_a_round(tmp_path: Path) -> None:
+def test_each_sentence_is_read_once_per_round(tmp_path: Path) -> None:
     sentences = [f"Sentence {number}." for number in range(2500)]
     read = [
         (shard.speaker, sentence)
@@ -59,53 +68,51 @@ def test_each_sentence_is_read_once_in_a_round(tmp_path: Path) -> None:
     assert {name for name, sentence in read if sentence == 7} == {SPEAKERS[3].name, SPEAKERS[0].name}
 
 
-def test_a_shard_is_read_back_as_it_was_spoken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speech, "speaker", speaker)
-    shard = speech.Shard(tmp_path, "0-000", "tone", {3: "One two.", 5: "Three."})
-    assert shard.speak() > 0
+def test_shard_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speech, "find_speaker", fake_speaker)
+    shard = speech.ShardJob(tmp_path, "0-000", "tone", {3: "One two.", 5: "Three."})
+    assert shard.synthesize() > 0
     clips = read_clips(tmp_path, ["tone"])
     assert [clip.sentence for clip in clips] == [3, 5]
     assert clips[1].phones_at(np.array([0.3])).tolist() == [PHONES.index("ow")]
 
 
-def test_a_sentence_whose_words_flite_counts_otherwise_is_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Joining(Speaker):
-        def speak(self, text: str) -> Clip:
-            return speaker().speak(text.replace("half past", "half-past"))
+def test_sentence_with_mismatched_word_count_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class JoiningSpeaker(Speaker):
+        def synthesize(self, text: str) -> SynthesizedClip:
+            return fake_speaker().synthesize(text.replace("half past", "half-past"))
 
-    monkeypatch.setattr(speech, "speaker", lambda name: Joining(name, "none"))
-    speech.Shard(tmp_path, "0-000", "tone", {3: "At half past two.", 5: "At two."}).speak()
+    monkeypatch.setattr(speech, "find_speaker", lambda name: JoiningSpeaker(name, "none"))
+    speech.ShardJob(tmp_path, "0-000", "tone", {3: "At half past two.", 5: "At two."}).synthesize()
     assert [clip.sentence for clip in read_clips(tmp_path, ["tone"])] == [5]
 
 
 @pytest.mark.skipif(not ctypes.util.find_library("flite"), reason="needs Debian's libflite1")
-def test_flite_tells_words_and_keeps_voices_apart() -> None:
+def test_flite_labels_words_and_keeps_voices_separate() -> None:
     plain, high = Flite("awb", {}), Flite("awb", {"duration_stretch": 1.5})
-    first, phones = plain.speak("Well, don't stop the twenty-two.")
-    slow, _ = high.speak("Well, don't stop the twenty-two.")
+    first, phones = plain.synthesize("Well, don't stop the twenty-two.")
+    slow, _ = high.synthesize("Well, don't stop the twenty-two.")
     assert max(phone.word for phone in phones) == 4
     assert {phone.name for phone in phones} <= set(PHONES)
     assert len(slow) > 1.3 * len(first)
-    assert len(plain.speak("Well, don't stop the twenty-two.")[0]) == pytest.approx(len(first), rel=0.02)
+    assert len(plain.synthesize("Well, don't stop the twenty-two.")[0]) == pytest.approx(len(first), rel=0.02)
 
 
-def test_a_stranger_is_always_the_same_and_no_two_are_alike() -> None:
-    assert stranger(7) == stranger(7) == named("stranger-007")
-    assert len({(one.flite_voice, one.faster, one.tone_db) for one in map(stranger, range(50))}) == 50
-    assert {one.flite_voice for one in map(stranger, range(50))} == {one.flite_voice for one in SPEAKERS}
+def test_augmented_speakers_are_deterministic_and_distinct() -> None:
+    assert augmented_speaker(7) == augmented_speaker(7) == find_speaker("augmented-007")
+    assert len({(one.flite_voice, one.speed_factor, one.eq_db) for one in map(augmented_speaker, range(50))}) == 50
+    assert {one.flite_voice for one in map(augmented_speaker, range(50))} == {one.flite_voice for one in SPEAKERS}
 
 
-def test_every_stranger_reads_other_sentences(tmp_path: Path) -> None:
-    read = list(speech.strangers_shards(tmp_path, [f"Sentence {number}." for number in range(1000)], 3))
-    assert [len(shard.sentences) for shard in read] == [speech.STRANGER_SENTENCES] * 3
-    assert len({sentence for shard in read for sentence in shard.sentences}) == 3 * speech.STRANGER_SENTENCES
+def test_augmented_speakers_read_different_sentences(tmp_path: Path) -> None:
+    read = list(speech.augmented_shards(tmp_path, [f"Sentence {number}." for number in range(1000)], 3))
+    assert [len(shard.sentences) for shard in read] == [speech.AUGMENTED_SENTENCES] * 3
+    assert len({sentence for shard in read for sentence in shard.sentences}) == 3 * speech.AUGMENTED_SENTENCES
 
 
-def test_a_speakers_tone_is_louder_where_it_is_told() -> None:
+def test_equalizer_changes_the_level_of_its_bands() -> None:
     at_s = np.arange(24_000) / 24_000
     low, high = np.sin(2 * np.pi * 300 * at_s), np.sin(2 * np.pi * 4000 * at_s)
-    toned = _toned(low + high, (0.0, 0.0, 0.0, 0.0, 0.0, -20.0, -20.0, -20.0, -20.0))[2000:-2000]
-    assert np.mean(toned * low[2000:-2000]) * 2 == pytest.approx(1, rel=0.05)
-    assert np.mean(toned * high[2000:-2000]) * 2 == pytest.approx(0.1, rel=0.1)
+    equalized = _equalize(low + high, (0.0, 0.0, 0.0, 0.0, 0.0, -20.0, -20.0, -20.0, -20.0))[2000:-2000]
+    assert np.mean(equalized * low[2000:-2000]) * 2 == pytest.approx(1, rel=0.05)
+    assert np.mean(equalized * high[2000:-2000]) * 2 == pytest.approx(0.1, rel=0.1)

@@ -1,25 +1,25 @@
-"""A page's numbers are written anew, and nothing else of it."""
+"""Replacing generated tables in a page."""
 
 from pathlib import Path
 
 import pytest
 
-from training.evaluation.docs_tables import fill
+from training.evaluation.docs_tables import replace_table
 
 PAGE = "before\n<!-- one -->\nold\n<!-- /one -->\nbetween\n<!-- two -->\n<!-- /two -->\nafter\n"
 
 
-def test_what_stands_between_its_marks_is_replaced(tmp_path: Path) -> None:
+def test_text_between_markers_is_replaced(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(PAGE, encoding="utf-8")
     for text in ("first", "new"):
-        fill(page, "one", text)
+        replace_table(page, "one", text)
     assert page.read_text(encoding="utf-8") == PAGE.replace("old", "new")
 
 
-def test_a_page_without_these_marks_is_left_alone(tmp_path: Path) -> None:
+def test_page_without_markers_is_unchanged(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(PAGE, encoding="utf-8")
     with pytest.raises(ValueError, match="unpack"):
-        fill(page, "three", "new")
+        replace_table(page, "three", "new")
     assert page.read_text(encoding="utf-8") == PAGE

@@ -1,14 +1,14 @@
-"""The embedded voice says words that can be understood, at the pace of its teachers: text, engine and weights together.
+"""The embedded voice is intelligible and has the pace of its teachers.
 
-Whoever changes one of them sees here whether speech broke. How well it speaks is measured by `make evaluate`.
+This detects regressions of text, engine or weights; `make evaluate` measures the quality.
 """
 
 import numpy as np
 import pytest
 
 from sayline_tts.engine.tts_model import TTSModel
-from training.evaluation.asr_wer import Recogniser, word_errors, words_of
-from training.evaluation.measures import spoken_s
+from training.evaluation.asr_wer import SpeechRecognizer, word_errors, words_of
+from training.evaluation.measures import speech_s
 
 # Sentences that no training saw, their speaker, and how long the synthesizer takes for them, in seconds.
 SENTENCES = (
@@ -23,8 +23,8 @@ SENTENCES = (
     ("There might be a law against it by that time.", "angus", 2.39),
     ("You have been selected for a secret mission.", "clara", 2.40),
 )
-MOST_WORD_ERRORS = 0.25
-LENGTH_WITHIN = 0.3
+MAX_WORD_ERROR_RATE = 0.25
+LENGTH_TOLERANCE = 0.3
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +34,15 @@ def spoken() -> list[np.ndarray]:
     return [model.generate_audio(states[voice], text, seed=1).numpy() for text, voice, _ in SENTENCES]
 
 
-def test_most_words_are_understood(spoken: list[np.ndarray]) -> None:
-    recogniser = Recogniser()
+def test_most_words_are_recognized(spoken: list[np.ndarray]) -> None:
+    recognizer = SpeechRecognizer()
     errors = [
-        word_errors(words_of(text), recogniser.hear(sound, 24000))
-        for (text, _, _), sound in zip(SENTENCES, spoken, strict=True)
+        word_errors(words_of(text), recognizer.transcribe(audio, 24000))
+        for (text, _, _), audio in zip(SENTENCES, spoken, strict=True)
     ]
-    assert sum(errors) <= MOST_WORD_ERRORS * sum(len(words_of(text)) for text, _, _ in SENTENCES), errors
+    assert sum(errors) <= MAX_WORD_ERROR_RATE * sum(len(words_of(text)) for text, _, _ in SENTENCES), errors
 
 
-def test_no_sentence_is_cut_short_or_goes_on(spoken: list[np.ndarray]) -> None:
-    shares = [spoken_s(sound, 24000) / seconds for (_, _, seconds), sound in zip(SENTENCES, spoken, strict=True)]
-    assert shares == pytest.approx([1.0] * len(shares), abs=LENGTH_WITHIN)
+def test_durations_match_the_synthesizer(spoken: list[np.ndarray]) -> None:
+    shares = [speech_s(audio, 24000) / seconds for (_, _, seconds), audio in zip(SENTENCES, spoken, strict=True)]
+    assert shares == pytest.approx([1.0] * len(shares), abs=LENGTH_TOLERANCE)

@@ -1,4 +1,4 @@
-"""The table and the pictures."""
+"""The table and the spectrograms of an evaluation."""
 
 import struct
 import zlib
@@ -15,14 +15,17 @@ RESULT = {
 }
 
 
-def test_each_way_is_a_row_and_what_was_not_measured_is_blank() -> None:
+def test_each_mode_is_a_row_with_blanks_for_missing_measures() -> None:
     lines = table(RESULT).splitlines()
     assert lines[2].startswith("| teacher | 20.0% | 10.0% | 100.0% | 0 |  |")
     assert "3.14" in lines[3]
-    assert "1.25 times the teachers', on 2 sentences. 11.7 times real time" in lines[5]
+    assert (
+        "1.25 times the teachers', on 2 sentences. Speed for one listener on two cores: 11.7 times real time"
+        in lines[5]
+    )
 
 
-def test_a_picture_holds_its_pixels() -> None:
+def test_png_contains_the_pixels() -> None:
     picture = np.arange(6, dtype=np.uint8).reshape(2, 3)
     file = png(picture)
     assert struct.unpack(">II", file[16:24]) == (3, 2)

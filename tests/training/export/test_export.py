@@ -1,4 +1,4 @@
-"""What is published: half precision where it does no harm, and voices."""
+"""Exported checkpoints: precision, loading, voices."""
 
 from pathlib import Path
 
@@ -8,16 +8,18 @@ import yaml
 
 from sayline_tts.engine.checkpoint.checkpoint import EMBEDDED, find_checkpoint
 from sayline_tts.engine.models.model import Model
-from training.export.export import half, write_checkpoint, write_voice
+from training.export.export import to_half_precision, write_checkpoint, write_voice
 
 
-def test_numbers_that_decide_or_scale_stay_whole() -> None:
-    tensors = half({"flow_lm.out_eos.bias": torch.ones(1), "flow_lm.input_linear.weight": torch.ones(2, 2)})
+def test_sensitive_tensors_stay_in_float32() -> None:
+    tensors = to_half_precision(
+        {"flow_lm.out_eos.bias": torch.ones(1), "flow_lm.input_linear.weight": torch.ones(2, 2)}
+    )
     assert tensors["flow_lm.out_eos.bias"].dtype == torch.float32
     assert tensors["flow_lm.input_linear.weight"].dtype == torch.float16
 
 
-def test_a_checkpoint_taken_apart_and_written_again_loads_and_makes_voices(tmp_path: Path) -> None:
+def test_written_checkpoint_loads_and_makes_voices(tmp_path: Path) -> None:
     tensors = safetensors.torch.load_file(EMBEDDED / "model.safetensors")
     config = yaml.safe_load((EMBEDDED / "config.yaml").read_text())
     flow_lm = {name.removeprefix("flow_lm."): part for name, part in tensors.items() if name.startswith("flow_lm.")}

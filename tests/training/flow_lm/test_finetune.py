@@ -1,4 +1,4 @@
-"""A new voice from clips with transcripts, a few steps of it."""
+"""Fine-tuning on two clips, a few steps."""
 
 import argparse
 import wave
@@ -10,7 +10,7 @@ import torch
 from sayline_tts.engine.checkpoint.checkpoint import EMBEDDED
 from sayline_tts.engine.tts_model import TTSModel
 from training.export import load_checkpoint
-from training.flow_lm.finetune import READING, finetune, read_recordings
+from training.flow_lm.finetune import FROZEN_TEXT_LAYERS, finetune, read_recordings
 
 CONFIG = EMBEDDED / "config.yaml"
 
@@ -34,7 +34,7 @@ def options(clips: Path, out: Path, what: str, steps: int) -> argparse.Namespace
     return argparse.Namespace(config=CONFIG, clips=clips, name="new", out=out, what=what, steps=steps, rate=None)
 
 
-def test_a_voice_alone_speaks_with_the_checkpoint_as_it_is(clips: Path, tmp_path: Path) -> None:
+def test_tuned_voice_works_with_the_unchanged_checkpoint(clips: Path, tmp_path: Path) -> None:
     voice = finetune(options(clips, tmp_path, "voice", 2))
     model = TTSModel.load_model(config=CONFIG, precision="float32")
     said = model.generate_audio(model.get_state_for_audio_prompt(voice), "Yes.", seed=1)
@@ -42,20 +42,20 @@ def test_a_voice_alone_speaks_with_the_checkpoint_as_it_is(clips: Path, tmp_path
     assert not (tmp_path / "model.safetensors").exists()
 
 
-def test_weights_that_were_tuned_are_a_checkpoint_with_this_voice(clips: Path, tmp_path: Path) -> None:
+def test_tuned_weights_are_a_checkpoint_with_one_voice(clips: Path, tmp_path: Path) -> None:
     finetune(options(clips, tmp_path, "all", 2))
     model = TTSModel.load_model(config=tmp_path / "config.yaml", precision="float32")
-    tuned, known = load_checkpoint.flow_network(tmp_path / "config.yaml"), load_checkpoint.flow_network(CONFIG)
+    tuned, known = load_checkpoint.load_flow_lm(tmp_path / "config.yaml"), load_checkpoint.load_flow_lm(CONFIG)
     changed = {
         name for (name, one), two in zip(tuned.named_parameters(), known.parameters(), strict=True) if one.ne(two).any()
     }
     assert "transformer.layers.5.linear1.weight" in changed
-    assert not any(name.startswith(READING) for name in changed)
+    assert not any(name.startswith(FROZEN_TEXT_LAYERS) for name in changed)
     assert model.voices == ("new",)
     assert len(model.generate_audio(model.get_state_for_voice("new"), "Yes.", seed=1))
 
 
-def test_it_goes_on_where_it_was_stopped(clips: Path, tmp_path: Path) -> None:
+def test_interrupted_finetuning_resumes(clips: Path, tmp_path: Path) -> None:
     finetune(options(clips, tmp_path, "voice", 1))
     first = torch.load(tmp_path / "training/checkpoint.pt", weights_only=True)
     finetune(options(clips, tmp_path, "voice", 3))
@@ -63,7 +63,7 @@ def test_it_goes_on_where_it_was_stopped(clips: Path, tmp_path: Path) -> None:
     assert torch.load(tmp_path / "training/checkpoint.pt", weights_only=True)["step"] == 3
 
 
-def test_a_transcript_without_its_clip_is_named(tmp_path: Path) -> None:
+def test_transcript_without_audio_is_named(tmp_path: Path) -> None:
     (tmp_path / "lost.txt").write_text("Hello.", encoding="utf-8")
     with pytest.raises(SystemExit, match=r"lost\.txt"):
         read_recordings(tmp_path, 24000)

@@ -1,4 +1,4 @@
-"""training/trainer/schedule.py, average.py, files.py: the small things that every training stands on."""
+"""Learning rate schedule, weight averaging, and atomic files."""
 
 from pathlib import Path
 
@@ -7,31 +7,31 @@ import pytest
 import torch
 from torch import nn
 
-from training.data.files import write_array, write_arrays, write_whole, write_with
-from training.trainer.schedule import LEAST_SHARE, WARM_UP_STEPS, set_rate
-from training.trainer.weight_averaging import Average
+from training.data.files import atomic_write, atomic_write_with, save_array, save_arrays
+from training.trainer.schedule import MIN_RATE_RATIO, WARMUP_STEPS, set_learning_rate
+from training.trainer.weight_averaging import AveragedWeights
 
 
 def rate(step: int, steps: int = 10_000) -> float:
     optimizer = torch.optim.SGD([torch.zeros(1)])
-    set_rate(optimizer, 2.0, step, steps)
+    set_learning_rate(optimizer, 2.0, step, steps)
     return float(optimizer.param_groups[0]["lr"])
 
 
-def test_the_rate_rises_stays_and_falls() -> None:
-    assert rate(WARM_UP_STEPS // 2 - 1) == 1.0
-    assert rate(WARM_UP_STEPS) == rate(7999) == 2.0
+def test_learning_rate_warms_up_stays_and_decays() -> None:
+    assert rate(WARMUP_STEPS // 2 - 1) == 1.0
+    assert rate(WARMUP_STEPS) == rate(7999) == 2.0
     assert rate(9000) == pytest.approx(1.0)
-    assert rate(9999) == 2.0 * LEAST_SHARE
+    assert rate(9999) == 2.0 * MIN_RATE_RATIO
 
 
-def test_a_longer_run_does_not_fall_yet() -> None:
+def test_extended_run_delays_the_decay() -> None:
     assert rate(9999, 50_000) == 2.0
 
 
-def test_the_average_follows_slowly() -> None:
+def test_weight_average_follows_slowly() -> None:
     layer = nn.Linear(1, 1, bias=False)
-    average = Average(layer, nn.Linear(1, 1, bias=False))
+    average = AveragedWeights(layer, nn.Linear(1, 1, bias=False))
     before = layer.weight.item()
     with torch.no_grad():
         layer.weight += 1
@@ -39,15 +39,15 @@ def test_the_average_follows_slowly() -> None:
     assert average.network.weight.item() == pytest.approx(before + 0.001, abs=1e-5)
 
 
-def test_a_file_that_fails_on_the_way_leaves_the_old_one(tmp_path: Path) -> None:
-    write_whole(tmp_path / "a", b"old")
+def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
+    atomic_write(tmp_path / "a", b"old")
     with pytest.raises(ZeroDivisionError):
-        write_with(tmp_path / "a", lambda file: file.write(b"half") // 0)
+        atomic_write_with(tmp_path / "a", lambda file: file.write(b"half") // 0)
     assert (tmp_path / "a").read_bytes() == b"old"
 
 
-def test_arrays_come_back(tmp_path: Path) -> None:
-    write_array(tmp_path / "a.npy", np.arange(3))
-    write_arrays(tmp_path / "b.npz", {"x": np.arange(2)})
+def test_arrays_are_read_back(tmp_path: Path) -> None:
+    save_array(tmp_path / "a.npy", np.arange(3))
+    save_arrays(tmp_path / "b.npz", {"x": np.arange(2)})
     assert np.load(tmp_path / "a.npy").tolist() == [0, 1, 2]
     assert np.load(tmp_path / "b.npz")["x"].tolist() == [0, 1]

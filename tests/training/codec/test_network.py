@@ -1,4 +1,4 @@
-"""training/codec/codec_network.py: the same arithmetic and names as the engine's codec."""
+"""The trained codec networks equal the engine's codec."""
 
 import pytest
 import torch
@@ -7,15 +7,15 @@ from sayline_tts.engine.checkpoint.config import MimiConfig
 from sayline_tts.engine.kernels.precision import Precision
 from sayline_tts.engine.models import layers
 from sayline_tts.engine.models.mimi import Mimi, MimiState
-from training.codec.codec_network import Decoder, Encoder
-from training.codec.decoder import read_shape
+from training.codec.network import Decoder, Encoder
+from training.codec.train_decoder import read_codec_config
 
 FRAMES = 10
 
 
 @pytest.fixture(scope="module")
 def shape() -> MimiConfig:
-    shape = read_shape()
+    shape = read_codec_config()
     short = {"context": 40}  # less than there is to hear, so that the window counts
     return shape.model_copy(
         update={
@@ -41,20 +41,20 @@ def engine(shape: MimiConfig, halves: tuple[Encoder, Decoder]) -> Mimi:
 
 
 @torch.inference_mode()
-def test_the_engine_encodes_the_same(engine: Mimi, halves: tuple[Encoder, Decoder]) -> None:
+def test_encoder_equals_the_engine(engine: Mimi, halves: tuple[Encoder, Decoder]) -> None:
     audio = torch.randn(FRAMES * 1920) * 0.1
     torch.testing.assert_close(halves[0](audio[None])[0], engine.encode(audio), atol=1e-5, rtol=1e-3)
 
 
 @torch.inference_mode()
-def test_the_engine_decodes_the_same_frame_by_frame(engine: Mimi, halves: tuple[Encoder, Decoder]) -> None:
+def test_decoder_equals_the_engine_frame_by_frame(engine: Mimi, halves: tuple[Encoder, Decoder]) -> None:
     latents = torch.randn(FRAMES, 32)
     state, slots = MimiState(engine, torch.device("cpu"), 1), torch.tensor([0])
     streamed = torch.cat([engine.decode(frame[None], state, slots)[0] for frame in latents])
     torch.testing.assert_close(halves[1](latents[None])[0], streamed, atol=1e-5, rtol=1e-3)
 
 
-def test_every_weight_learns(halves: tuple[Encoder, Decoder]) -> None:
+def test_every_weight_has_a_gradient(halves: tuple[Encoder, Decoder]) -> None:
     encoder, decoder = halves
     decoder(encoder(torch.randn(1, 6 * 1920))).square().sum().backward()
     for half in halves:

@@ -1,30 +1,32 @@
-"""How FlowLM's weights move: by AdamW, and where it is wished matrices of the transformer by Muon."""
+"""Optimizers of FlowLM: AdamW and, optionally, Muon for the matrices of the transformer."""
 
 from typing import Any
 
 import torch
 from torch import nn
 
-from training.trainer.schedule import FALLING_SHARE, set_rate
+from training.trainer.schedule import DECAY_RATIO, set_learning_rate
 
-MOST_GRADIENT = 1.0
-ADAM_SHARE = 0.6  # of the rate, where the weights are no matrices of the transformer
+MAX_GRADIENT_NORM = 1.0
+ADAM_RATE_RATIO = 0.6  # AdamW's learning rate relative to Muon's
 
 
 class Optimizers:
-    """Muon makes each matrix's step equally large in all directions. It takes fewer steps than AdamW and more time for
-    each: with small batches on one core AdamW is ahead."""
+    """AdamW for all parameters or, with `muon`, for those that are not matrices of the transformer.
 
-    def __init__(self, network: nn.Module, helpers: nn.Module, rate: float, muon: bool,
-                 falling_share: float = FALLING_SHARE) -> None:  # fmt: skip
+    Muon needs fewer steps than AdamW but more time per step; with small batches on one core AdamW is faster.
+    """
+
+    def __init__(self, network: nn.Module, auxiliary: nn.Module, rate: float, muon: bool,
+                 decay_ratio: float = DECAY_RATIO) -> None:  # fmt: skip
         matrices = [
             parameter
             for name, parameter in network.named_parameters()
             if muon and parameter.dim() == 2 and (name.startswith("transformer.") or ".mlp." in name)
         ]
         chosen = set(map(id, matrices))
-        others = [part for part in [*network.parameters(), *helpers.parameters()] if id(part) not in chosen]
-        self._rate, self._falling_share = rate, falling_share
+        others = [each for each in [*network.parameters(), *auxiliary.parameters()] if id(each) not in chosen]
+        self._rate, self._decay_ratio = rate, decay_ratio
         self._parameters = matrices + others
         self._optimizers: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(others, rate, betas=(0.9, 0.98), weight_decay=0.01)
@@ -35,10 +37,11 @@ class Optimizers:
             )
 
     def step(self, step: int, steps: int) -> None:
-        torch.nn.utils.clip_grad_norm_(self._parameters, MOST_GRADIENT)
+        """Clip the gradients, update the parameters and clear the gradients."""
+        torch.nn.utils.clip_grad_norm_(self._parameters, MAX_GRADIENT_NORM)
         for optimizer in self._optimizers:
-            share = 1 if isinstance(optimizer, torch.optim.Muon) else ADAM_SHARE
-            set_rate(optimizer, self._rate * share, step, steps, self._falling_share)
+            ratio = 1 if isinstance(optimizer, torch.optim.Muon) else ADAM_RATE_RATIO
+            set_learning_rate(optimizer, self._rate * ratio, step, steps, self._decay_ratio)
             optimizer.step()
             optimizer.zero_grad()
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from sayline_tts.engine.checkpoint.config import FlowLMConfig
-from tests.training.flow_lm.test_flow_batches import TEXTS, clip, letters
-from training.flow_lm.auxiliary_heads import Helpers
-from training.flow_lm.flow_batches import Batch, make_batch
-from training.flow_lm.flow_network import FlowNetwork
-from training.flow_lm.flow_objective import Plan, flow_loss, jump_loss, objective
-from training.flow_lm.flow_optimizer import Optimizers
+from tests.training.flow_lm.test_batches import TEXTS, example, tokenize_characters
+from training.flow_lm.auxiliary_heads import AuxiliaryHeads
+from training.flow_lm.batches import Batch, make_batch
+from training.flow_lm.network import FlowLMNetwork
+from training.flow_lm.objective import ObjectiveConfig, flow_loss, jump_loss, objective
+from training.flow_lm.optimizer import Optimizers
 
 SHAPE = FlowLMConfig.model_validate(
     {
@@ -24,31 +24,31 @@ SHAPE = FlowLMConfig.model_validate(
 
 
 @pytest.fixture
-def network() -> FlowNetwork:
+def network() -> FlowLMNetwork:
     torch.manual_seed(0)
-    return FlowNetwork(SHAPE, 32, 32)
+    return FlowLMNetwork(SHAPE, 32, 32)
 
 
 @pytest.fixture
 def batch() -> Batch:
     prompt = np.random.default_rng(0).normal(size=(5, 32)).astype(np.float16)
-    return make_batch([[clip(0, 5), clip(1, 7)]], [prompt], TEXTS, letters, False)
+    return make_batch([[example(0, 5), example(1, 7)]], [prompt], TEXTS, tokenize_characters, False)
 
 
-def test_all_losses_fall_on_one_batch(network: FlowNetwork, batch: Batch) -> None:
-    helpers = Helpers(32, 32, 4)
-    optimizers = Optimizers(network, helpers, 1e-2, muon=False)
+def test_all_losses_decrease_on_one_batch(network: FlowLMNetwork, batch: Batch) -> None:
+    auxiliary = AuxiliaryHeads(32, 32, 4)
+    optimizers = Optimizers(network, auxiliary, 1e-2, muon=False)
     told = []
     for step in range(60):
-        loss, parts = objective(network, helpers, batch, Plan(), torch.Generator().manual_seed(step))
+        loss, parts = objective(network, auxiliary, batch, ObjectiveConfig(), torch.Generator().manual_seed(step))
         loss.backward()
         optimizers.step(step + 200, 1000)
         told.append(parts)
-    for name in ("flow", "phones", "latents", "spelling", "looking", "end"):
+    for name in ("flow", "phones", "latents", "pronunciation", "alignment", "end"):
         assert np.mean([parts[name] for parts in told[-5:]]) < 0.8 * told[0][name], name
 
 
-def test_the_helpers_heads_need_not_the_future(network: FlowNetwork, batch: Batch) -> None:
+def test_hidden_states_do_not_depend_on_later_positions(network: FlowLMNetwork, batch: Batch) -> None:
     rows = torch.randn(2, 9, 32, requires_grad=True)
     heard = network(torch.randn(1, 4, 32), rows)
     heard.x[:, 4].sum().backward()
@@ -57,7 +57,7 @@ def test_the_helpers_heads_need_not_the_future(network: FlowNetwork, batch: Batc
     assert rows.grad[:, :5].ne(0).any()
 
 
-def test_no_way_to_go_is_right_for_a_head_that_is_silent_at_first(network: FlowNetwork) -> None:
+def test_initial_losses_of_the_zero_initialized_head(network: FlowLMNetwork) -> None:
     z, latents = torch.randn(40, 32), torch.randn(40, 32)
     generator = torch.Generator().manual_seed(0)
     assert flow_loss(network.flow_net, z, latents, 2, generator).item() == pytest.approx(2.0, rel=0.2)

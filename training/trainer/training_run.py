@@ -1,4 +1,4 @@
-"""One long training: its place on disk, its step, its losses. Killed at any moment, the same command goes on."""
+"""A training run: its folder, step, checkpoint and loss log. It can be killed at any time and resumed."""
 
 import json
 import time
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
-from training.data.files import write_with
+from training.data.files import atomic_write_with
 
 CHECKPOINT_S = 300.0
 REPORT_STEPS = 50
@@ -26,8 +26,11 @@ class Stateful(Protocol):
     def load_state_dict(self, state: dict[str, Any], /) -> Any: ...
 
 
-class Run:
-    """`parts` are kept in `folder/checkpoint.pt`, losses in `folder/log.jsonl`, a line for each report."""
+class TrainingRun:
+    """Saves the state of `parts` in `folder/checkpoint.pt` and logs losses to `folder/log.jsonl`.
+
+    Loads the checkpoint if there is one; a part that is missing in it keeps its initial state.
+    """
 
     def __init__(self, folder: Path, parts: dict[str, Stateful]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -39,15 +42,15 @@ class Run:
             state = torch.load(self.path, weights_only=True)
             self.step = state["step"]
             for name, part in parts.items():
-                if name in state:  # a part that is new begins afresh
+                if name in state:
                     part.load_state_dict(state[name])
 
     @property
     def path(self) -> Path:
         return self.folder / "checkpoint.pt"
 
-    def advance(self, losses: dict[str, float]) -> None:
-        """One step is done."""
+    def log_step(self, losses: dict[str, float]) -> None:
+        """Count a finished step; report mean losses and save a checkpoint from time to time."""
         self.step += 1
         self._count += 1
         for name, loss in losses.items():
@@ -67,5 +70,5 @@ class Run:
 
     def save(self) -> None:
         state = {"step": self.step} | {name: part.state_dict() for name, part in self._parts.items()}
-        write_with(self.path, lambda file: torch.save(state, file))
+        atomic_write_with(self.path, lambda file: torch.save(state, file))
         self._saved_s = time.monotonic()

@@ -1,6 +1,7 @@
-"""Mimi as it is trained: whole stretches at once, with gradients; names and arithmetic of `sayline_tts.engine.models.mimi`.
+"""Differentiable Mimi: processes whole sequences at once, for training.
 
-A test holds the two together. What is apart: the encoder and the decoder learn each for itself (`training.codec.spectral_autoencoder`).
+Tensor names and arithmetic equal those of `sayline_tts.engine.models.mimi`; a test compares the two. Encoder and
+decoder are separate networks here, because each is trained alone.
 """
 
 import math
@@ -9,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sayline_tts.engine.cache.rope import rotary_frequencies, rotation
+from sayline_tts.engine.cache.rope import rope_factors, rope_frequencies
 from sayline_tts.engine.checkpoint.config import MimiConfig, MimiTransformerConfig, SEANetConfig
 from training.codec.convolutions import CausalConv1d, CausalConvTranspose1d, DepthwiseUpsample
 
-LAYER_SCALE = 0.3  # to begin with; the published 0.01 starves a small codec's transformers
+LAYER_SCALE = 0.3  # initial value; with the published 0.01 the transformers of a small codec hardly learn
 
 
 class ResidualBlock(nn.Module):
@@ -72,10 +73,10 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(shape.d_model, shape.d_model, bias=False)
         self.heads = shape.num_heads
 
-    def forward(self, x: Tensor, turn: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, rope: Tensor, mask: Tensor) -> Tensor:
         queries, keys, values = self.in_proj(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        queries, keys = _turned(queries, turn), _turned(keys, turn)
-        # In plain products: for stretches this short torch's own attention takes several times as long on a CPU.
+        queries, keys = _apply_rotary(queries, rope), _apply_rotary(keys, rope)
+        # Written out: for sequences this short, torch's fused attention takes several times as long on a CPU.
         scores = queries @ keys.transpose(-1, -2) * (keys.shape[-1] ** -0.5) + mask.to(keys.dtype)
         out: Tensor = self.out_proj((scores.softmax(-1).to(values.dtype) @ values).transpose(1, 2).flatten(2))
         return out
@@ -90,8 +91,8 @@ class Block(nn.Module):
         self.linear2 = nn.Linear(shape.dim_feedforward, shape.d_model, bias=False)
         self.layer_scale_1, self.layer_scale_2 = LayerScale(shape.d_model), LayerScale(shape.d_model)
 
-    def forward(self, x: Tensor, turn: Tensor, mask: Tensor) -> Tensor:
-        x = x + self.layer_scale_1.scale * self.self_attn(self.norm1(x), turn, mask)
+    def forward(self, x: Tensor, rope: Tensor, mask: Tensor) -> Tensor:
+        x = x + self.layer_scale_1.scale * self.self_attn(self.norm1(x), rope, mask)
         out: Tensor = x + self.layer_scale_2.scale * self.linear2(
             F.gelu(self.linear1(self.norm2(x)), approximate="tanh")
         )
@@ -108,23 +109,23 @@ class MimiTransformer(nn.Module):
     def __init__(self, shape: MimiTransformerConfig) -> None:
         super().__init__()
         if not shape.input_dimension == shape.d_model == shape.output_dimensions[0]:
-            raise ValueError("the codec that is trained here has transformers as wide as what is around them")
+            raise ValueError("transformers must be as wide as their input and output: there are no projections here")
         self.shape = shape
         self.transformer = Layers(shape)
-        self._frequencies = rotary_frequencies(shape.head_dim, shape.max_period)
+        self._frequencies = rope_frequencies(shape.head_dim, shape.max_period)
 
     def forward(self, x: Tensor) -> Tensor:
         places = torch.arange(x.shape[1])
-        turn = rotation(places, self._frequencies)  # [time, head_dim / 2]
+        rope = rope_factors(places, self._frequencies)  # [time, head_dim / 2]
         age = places[:, None] - places
         mask = torch.zeros(age.shape).masked_fill((age < 0) | (age >= self.shape.context), -torch.inf)
         for block in self.transformer.layers:
-            x = block(x, turn, mask)
+            x = block(x, rope, mask)
         return x
 
 
 class Downsample(nn.Module):
-    """Gives its part the name that checkpoints give it; so do the next two."""
+    """A wrapper that gives its convolution the published tensor name, like the next two classes."""
 
     def __init__(self, dim: int, out_dim: int, stride: int) -> None:
         super().__init__()
@@ -135,7 +136,7 @@ class Upsample(nn.Module):
     def __init__(self, dim: int, stride: int) -> None:
         super().__init__()
         self.convtr = DepthwiseUpsample(dim, 2 * stride, stride)
-        _tell_places_apart(self.convtr.convtr.weight)
+        _init_position_waves(self.convtr.convtr.weight)
 
 
 class Quantizer(nn.Module):
@@ -145,7 +146,7 @@ class Quantizer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Sound `[rows, samples]` to latents `[rows, frames, dim]`."""
+    """Audio `[rows, samples]` to latents `[rows, frames, dim]`."""
 
     def __init__(self, config: MimiConfig) -> None:
         super().__init__()
@@ -159,7 +160,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents `[rows, frames, dim]` to sound `[rows, samples]`."""
+    """Latents `[rows, frames, dim]` to audio `[rows, samples]`."""
 
     def __init__(self, config: MimiConfig) -> None:
         super().__init__()
@@ -170,32 +171,33 @@ class Decoder(nn.Module):
         self.decoder = seanet_decoder(config.decoder_conv)
 
     def features(self, latents: Tensor) -> Tensor:
-        """What the transformer makes of them at 200 Hz, `[rows, 16 * frames, width]`."""
+        """Output of the transformer at 200 Hz, `[rows, 16 * frames, width]`."""
         x = F.linear(latents, self.quantizer.output_proj.weight[:, :, 0])
         out: Tensor = self.decoder_transformer(self.upsample.convtr(x))
         return out
 
-    def sound(self, features: Tensor) -> Tensor:
+    def waveform(self, features: Tensor) -> Tensor:
+        """Features `[rows, time, width]` to audio `[rows, samples]`."""
         out: Tensor = self.decoder(features)[..., 0]
         return out
 
     def forward(self, latents: Tensor) -> Tensor:
-        return self.sound(self.features(latents))
+        return self.waveform(self.features(latents))
 
 
 def _stride(config: MimiConfig) -> int:
     return config.frame_samples // math.prod(config.seanet.ratios)
 
 
-def _turned(x: Tensor, turn: Tensor) -> Tensor:
-    """Neighbouring pairs of `[rows, heads, time, head_dim]`, by their position's angle."""
+def _apply_rotary(x: Tensor, rope: Tensor) -> Tensor:
+    """Rotate adjacent pairs of `[rows, heads, time, head_dim]` by the angles of their positions."""
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * turn).flatten(-2).to(x.dtype)
+    return torch.view_as_real(pairs * rope).flatten(-2).to(x.dtype)
 
 
 @torch.no_grad()
-def _tell_places_apart(weight: Tensor) -> None:
-    """Begin with another slow wave in each channel, so that the places within a frame differ."""
+def _init_position_waves(weight: Tensor) -> None:
+    """Initialize each channel with a different slow wave, so that the positions within a frame differ."""
     random = torch.Generator().manual_seed(0)
     channels, _, kernel = weight.shape
     waves, phases = torch.rand(2, channels, 1, generator=random)

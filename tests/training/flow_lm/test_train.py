@@ -1,4 +1,4 @@
-"""training/flow_lm/train.py: begun with a published checkpoint, stopped and gone on."""
+"""Training FlowLM from a published checkpoint, interrupted and resumed."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ import torch
 
 from sayline_tts.engine.checkpoint.checkpoint import EMBEDDED
 from tests.training.speech_folder import FRAMES, make
-from training.data.files import write_arrays
+from training.data.files import save_arrays
 from training.data.phones import PHONES
 from training.export import load_checkpoint
 from training.flow_lm import train
@@ -20,7 +20,7 @@ CONFIG = EMBEDDED / "config.yaml"
 
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(train, "HELPERS_ALONE_STEPS", 2)
+    monkeypatch.setattr(train, "AUXILIARY_WARMUP_STEPS", 2)
     monkeypatch.setattr(train, "VALIDATION_BATCHES", 1)
     make(tmp_path)
     (tmp_path / "text").mkdir()
@@ -29,7 +29,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for voice in ("ann", "bob"):
         (tmp_path / "latents" / voice).mkdir(parents=True)
         latents = np.zeros((4 * FRAMES, 32), np.float16)
-        write_arrays(tmp_path / "latents" / voice / "0-000.npz", {"latent": latents, "start": np.arange(5) * FRAMES})
+        save_arrays(tmp_path / "latents" / voice / "0-000.npz", {"latent": latents, "start": np.arange(5) * FRAMES})
     return tmp_path
 
 
@@ -38,20 +38,20 @@ def options(work: Path, steps: int) -> argparse.Namespace:
                               muon=False, falling=1.0, checkpoint=CONFIG, voices=None)  # fmt: skip
 
 
-def test_it_begins_with_the_checkpoint_and_its_pieces_and_lets_the_helpers_learn_first(work: Path) -> None:
+def test_training_starts_from_the_checkpoint_and_warms_up_auxiliary_heads(work: Path) -> None:
     train.train(options(work, 0))
     state = torch.load(work / "flow/more/checkpoint.pt", weights_only=True)
-    known = load_checkpoint.flow_network(CONFIG).state_dict()
+    known = load_checkpoint.load_flow_lm(CONFIG).state_dict()
     assert all(torch.equal(tensor, known[name]) for name, tensor in state["network"].items())
     assert (work / "flow/tokenizer.model").read_bytes() == (EMBEDDED / "tokenizer.model").read_bytes()
 
 
-def test_a_killed_training_goes_on_without_them(work: Path) -> None:
+def test_resumed_training_skips_the_warmup(work: Path) -> None:
     train.train(options(work, 1))
     train.train(options(work, 2))
     state = torch.load(work / "flow/more/checkpoint.pt", weights_only=True)
-    known = load_checkpoint.flow_network(CONFIG).state_dict()
+    known = load_checkpoint.load_flow_lm(CONFIG).state_dict()
     assert state["step"] == 2
     assert not torch.equal(state["network"]["input_linear.weight"], known["input_linear.weight"])
     kinds = [json.loads(line)["kind"] for line in (work / "flow/more/log.jsonl").read_text().splitlines()]
-    assert kinds.count("helpers alone") == 1
+    assert kinds.count("auxiliary_warmup") == 1

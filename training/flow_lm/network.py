@@ -1,8 +1,8 @@
-"""FlowLM as it is trained: whole sequences at once, with gradients. The same arithmetic and tensor names as
-`sayline_tts.engine.models.flow_lm`; a test holds the two together.
+"""Differentiable FlowLM: processes whole sequences at once, for training.
 
-Rows of a batch come in groups that share a voice prompt, so the prompt is computed once for a group. All products see
-the positions of prompts and rows in one flat list.
+Arithmetic and tensor names equal those of `sayline_tts.engine.models.flow_lm`; a test compares the two. Rows come in
+groups that share a voice prompt, which is computed once per group. All linear layers process the positions of prompts
+and rows in one flat list.
 """
 
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sayline_tts.engine.cache.rope import rotary_frequencies, rotate, rotation
+from sayline_tts.engine.cache.rope import apply_rope, rope_factors, rope_frequencies
 from sayline_tts.engine.checkpoint.config import FlowLMConfig, FlowLMTransformerConfig
 from training.flow_lm.flow_head import FlowHead
 
 INIT_DEVIATION = 0.02
-MAX_POSITIONS = 2048  # of a prompt and a row together
+MAX_POSITIONS = 2048  # of a prompt plus a row
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """How the flat list of positions is cut: first `groups` prompts of `prompt` positions, then `rows` of `length`."""
+    """Layout of the flat list of positions: `groups` prompts of `prompt` positions, then `rows` rows of `length`."""
 
     groups: int
     prompt: int
@@ -29,22 +29,22 @@ class Layout:
     length: int
 
     @property
-    def of_prompts(self) -> int:
+    def prompt_positions(self) -> int:
         return self.groups * self.prompt
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
-    """What all layers share: rotation by position, and who may look at whom."""
+class AttentionContext:
+    """Shared by all layers: rotary factors and attention masks."""
 
     layout: Layout
-    rotation: Tensor  # [positions, head_dim / 2], complex, flat
+    rope_factors: Tensor  # [positions, head_dim / 2], complex, flat
     mask: Tensor  # [length, prompt + length], added to the scores
     prompt_mask: Tensor  # [prompt, prompt]
 
     @classmethod
-    def of(cls, layout: Layout, factors: Tensor, dtype: torch.dtype) -> "Sight":
-        """`factors`: the rotation of each position there is."""
+    def of(cls, layout: Layout, factors: Tensor, dtype: torch.dtype) -> "AttentionContext":
+        """`factors`: rotary factors of all positions."""
         prompt, length = layout.prompt, layout.length
         of_rows = factors[prompt : prompt + length].repeat(layout.rows, 1)
         mask = torch.full((length, prompt + length), -torch.inf, dtype=dtype).triu(prompt + 1)
@@ -60,18 +60,18 @@ class Attention(nn.Module):
         self.in_proj = nn.Linear(shape.d_model, width, bias=False)
         self.out_proj = nn.Linear(shape.attention_dim, shape.d_model, bias=False)
 
-    def forward(self, x: Tensor, sight: Sight) -> tuple[Tensor, Tensor]:
-        """Flat `[positions, width]` in and out, and where the rows looked, `[rows, heads, length, keys]`."""
+    def forward(self, x: Tensor, context: AttentionContext) -> tuple[Tensor, Tensor]:
+        """Flat `[positions, width]` in and out, and attention weights of the rows, `[rows, heads, length, keys]`."""
         turning = self.heads + self.kv_heads
         projected = self.in_proj(x).unflatten(-1, (-1, self.head_dim))  # [positions, heads + 2 * kv_heads, head_dim]
-        turned = rotate(projected[:, :turning], sight.rotation).to(projected.dtype)
+        turned = apply_rope(projected[:, :turning], context.rope_factors).to(projected.dtype)
         queries, keys, values = turned[:, : self.heads], turned[:, self.heads :], projected[:, turning:]
-        layout = sight.layout
-        (q_prompt, q), (k_prompt, k), (v_prompt, v) = (_cut(part, layout) for part in (queries, keys, values))
-        heard_prompts, _ = _attend(q_prompt, k_prompt, v_prompt, sight.prompt_mask)
-        k = torch.cat([_spread(k_prompt, layout), k], dim=2)  # [rows, heads, prompt + length, head_dim]
-        v = torch.cat([_spread(v_prompt, layout), v], dim=2)
-        heard_rows, weights = _attend(q, k, v, sight.mask)
+        layout = context.layout
+        (q_prompt, q), (k_prompt, k), (v_prompt, v) = (_split(part, layout) for part in (queries, keys, values))
+        heard_prompts, _ = _attention(q_prompt, k_prompt, v_prompt, context.prompt_mask)
+        k = torch.cat([_repeat_for_rows(k_prompt, layout), k], dim=2)  # [rows, heads, prompt + length, head_dim]
+        v = torch.cat([_repeat_for_rows(v_prompt, layout), v], dim=2)
+        heard_rows, weights = _attention(q, k, v, context.mask)
         heard = torch.cat([part.transpose(1, 2).flatten(0, 1).flatten(1) for part in (heard_prompts, heard_rows)])
         return self.out_proj(heard), weights
 
@@ -84,14 +84,14 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(shape.d_model, eps=1e-5)
         self.linear1 = nn.Linear(shape.d_model, shape.feedforward_dim, bias=False)
         self.linear2 = nn.Linear(shape.feedforward_dim, shape.d_model, bias=False)
-        # Branches begin small, the deeper the network the smaller, so that at first it is nearly the identity.
+        # Residual branches start small, scaled by depth, so that the network starts close to the identity.
         for product in (self.self_attn.in_proj, self.linear1):
             nn.init.normal_(product.weight, std=shape.d_model**-0.5)
         for product in (self.self_attn.out_proj, self.linear2):
             nn.init.normal_(product.weight, std=INIT_DEVIATION / shape.num_layers**0.5)
 
-    def forward(self, x: Tensor, sight: Sight) -> tuple[Tensor, Tensor]:
-        heard, weights = self.self_attn(self.norm1(x), sight)
+    def forward(self, x: Tensor, context: AttentionContext) -> tuple[Tensor, Tensor]:
+        heard, weights = self.self_attn(self.norm1(x), context)
         x = x + heard
         return x + self.linear2(F.gelu(self.linear1(self.norm2(x)), approximate="tanh")), weights
 
@@ -109,16 +109,16 @@ class TextTable(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
-    """What the transformer made of a batch."""
+class TransformerOutput:
+    """Output of the transformer for a batch."""
 
-    x: Tensor  # [rows, length, width], before the last norm
-    layers: list[Tensor]  # the same behind each layer
+    x: Tensor  # [rows, length, width], before the final norm
+    layers: list[Tensor]  # the same after each layer
     weights: list[Tensor]  # of each layer's attention, [rows, heads, length, prompt + length]
 
 
-class FlowNetwork(nn.Module):
-    """Everything that is published of FlowLM, under the published names."""
+class FlowLMNetwork(nn.Module):
+    """The published part of FlowLM, with the published tensor names."""
 
     def __init__(self, shape: FlowLMConfig, latent_dim: int, voice_dim: int) -> None:
         super().__init__()
@@ -137,42 +137,44 @@ class FlowNetwork(nn.Module):
         self.out_norm = nn.LayerNorm(width, eps=1e-5)
         self.flow_net = FlowHead(shape.flow, latent_dim, width)
         self.out_eos = nn.Linear(width, 1)
-        frequencies = rotary_frequencies(shape.transformer.head_dim, shape.transformer.max_period)
-        self._factors = rotation(torch.arange(MAX_POSITIONS), frequencies)  # [positions, head_dim / 2], complex
+        frequencies = rope_frequencies(shape.transformer.head_dim, shape.transformer.max_period)
+        self._factors = rope_factors(torch.arange(MAX_POSITIONS), frequencies)  # [positions, head_dim / 2], complex
 
     def embed_prompts(self, voices: Tensor) -> Tensor:
-        """Latents of voice prompts on the codec's scale `[groups, frames, voice_dim]`."""
+        """Latents of voice prompts `[groups, frames, voice_dim]`, not normalized, to embeddings."""
         prompts = voices @ self.speaker_proj_weight.T
         return torch.cat([self.bos_before_voice.expand(len(voices), -1, -1), prompts], dim=1)
 
-    def forward(self, prompts: Tensor, rows: Tensor) -> Heard:
-        """Prompts `[groups, prompt, width]`, rows `[rows, length, width]`; a group's rows lie together."""
+    def forward(self, prompts: Tensor, rows: Tensor) -> TransformerOutput:
+        """Prompts `[groups, prompt, width]`, rows `[rows, length, width]`; the rows of a group are adjacent."""
         layout = Layout(*prompts.shape[:2], *rows.shape[:2])
-        sight = Sight.of(layout, self._factors, rows.dtype)
+        context = AttentionContext.of(layout, self._factors, rows.dtype)
         x = torch.cat([prompts.flatten(0, 1), rows.flatten(0, 1)])
         states, all_weights = [], []
         for layer in self.transformer.layers:
-            x, weights = layer(x, sight)
-            states.append(x[layout.of_prompts :].unflatten(0, (layout.rows, layout.length)))
+            x, weights = layer(x, context)
+            states.append(x[layout.prompt_positions :].unflatten(0, (layout.rows, layout.length)))
             all_weights.append(weights)
-        return Heard(states[-1], states, all_weights)
+        return TransformerOutput(states[-1], states, all_weights)
 
 
-def _cut(x: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+def _split(x: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
     """Flat `[positions, heads, dim]` to `[groups, heads, prompt, dim]` and `[rows, heads, length, dim]`."""
-    prompts = x[: layout.of_prompts].unflatten(0, (layout.groups, layout.prompt)).transpose(1, 2)
-    rows = x[layout.of_prompts :].unflatten(0, (layout.rows, layout.length)).transpose(1, 2)
+    prompts = x[: layout.prompt_positions].unflatten(0, (layout.groups, layout.prompt)).transpose(1, 2)
+    rows = x[layout.prompt_positions :].unflatten(0, (layout.rows, layout.length)).transpose(1, 2)
     return prompts, rows
 
 
-def _spread(x: Tensor, layout: Layout) -> Tensor:
-    """A group's `[groups, ...]` for each of its rows."""
+def _repeat_for_rows(x: Tensor, layout: Layout) -> Tensor:
+    """Repeat `[groups, ...]` for each row of a group."""
     members = layout.rows // layout.groups
     return x[:, None].expand(-1, members, -1, -1, -1).flatten(0, 1)
 
 
-def _attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Written out: on processors the fused kernel's way back takes five times as long, and the weights are wanted."""
+def _attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Attention output and weights. Written out: the weights are needed, and on a CPU the backward pass of the fused
+    kernel takes five times as long.
+    """
     if keys.shape[1] != queries.shape[1]:
         keys, values = (part.repeat_interleave(queries.shape[1] // part.shape[1], dim=1) for part in (keys, values))
     scores = queries * queries.shape[-1] ** -0.5 @ keys.transpose(2, 3) + mask

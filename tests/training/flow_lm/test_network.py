@@ -1,4 +1,4 @@
-"""The network that is trained and the engine's, on the same weights."""
+"""The trained FlowLM network equals the engine's FlowLM."""
 
 import pytest
 import torch
@@ -8,19 +8,19 @@ from sayline_tts.engine.checkpoint.checkpoint import EMBEDDED
 from sayline_tts.engine.checkpoint.config import load_config
 from sayline_tts.engine.kernels.precision import Precision
 from sayline_tts.engine.models.flow_lm import FlowLM
-from sayline_tts.engine.models.flow_lm_state import Draws, FlowLMState, Opening
+from sayline_tts.engine.models.flow_lm_state import FlowLMState, Prompt, SamplingInputs
 from sayline_tts.engine.models.layers import pack
-from training.flow_lm.flow_network import FlowNetwork
+from training.flow_lm.network import FlowLMNetwork
 
 TOKENS = (5, 17, 99, 3, 8)
 
 
 @pytest.fixture(scope="module")
-def trained() -> FlowNetwork:
+def trained() -> FlowLMNetwork:
     """The embedded weights."""
     config = load_config(EMBEDDED / "config.yaml")
     tensors = load_file(EMBEDDED / "model.safetensors")
-    network = FlowNetwork(config.flow_lm, config.mimi.quantizer.dimension, config.mimi.voice_dim)
+    network = FlowLMNetwork(config.flow_lm, config.mimi.quantizer.dimension, config.mimi.voice_dim)
     network.load_state_dict({name.removeprefix("flow_lm."): t for name, t in tensors.items() if "flow_lm." in name})
     return network.eval().requires_grad_(False)
 
@@ -38,24 +38,24 @@ def engine() -> FlowLM:
     return flow_lm
 
 
-def spoken_by(engine: FlowLM, prompt: torch.Tensor, noise: torch.Tensor, decode_steps: int) -> torch.Tensor:
+def generated_by(engine: FlowLM, prompt: torch.Tensor, noise: torch.Tensor, decode_steps: int) -> torch.Tensor:
     """What the engine says behind a voice prompt `[frames, dim]`: latents `[frames, dim]` of FlowLM's scale."""
     state = FlowLMState(engine, 1)
     vectors = engine.embed_voice(prompt)
     state.forward(torch.tensor([0]), vectors, torch.tensor([len(vectors)]))
-    openings: list[Opening | None] = [Opening(None, TOKENS)]
+    clip_starts: list[Prompt | None] = [Prompt(None, TOKENS)]
     said = []
     for frame in noise:
-        said.append(state.step([0], openings, Draws(frame[None], [1e9], [decode_steps])).latents[0].clone())
-        openings = [None]
+        said.append(state.step([0], clip_starts, SamplingInputs(frame[None], [1e9], [decode_steps])).latents[0].clone())
+        clip_starts = [None]
     return torch.stack(said)
 
 
 @torch.no_grad()
-def test_what_the_engine_says_frame_by_frame_the_network_says_at_once(trained: FlowNetwork, engine: FlowLM) -> None:
+def test_network_equals_the_engine_frame_by_frame(trained: FlowLMNetwork, engine: FlowLM) -> None:
     torch.manual_seed(1)
     prompts, noise = torch.randn(2, 7, 32), torch.randn(6, 32)
-    said = [spoken_by(engine, prompt, noise, 2) for prompt in prompts]
+    said = [generated_by(engine, prompt, noise, 2) for prompt in prompts]
     texts = trained.conditioner.embed(torch.tensor(TOKENS)).expand(2, -1, -1)
     past = torch.stack([torch.cat([trained.bos_emb[None], each[:-1]]) for each in said])
     rows = torch.cat([texts, trained.input_linear(past)], dim=1)
@@ -64,11 +64,11 @@ def test_what_the_engine_says_frame_by_frame_the_network_says_at_once(trained: F
     x, condition = noise.repeat(2, 1), trained.flow_net.embed(z)
     for start in (0.0, 0.5):
         times = torch.tensor([start])
-        x = x + trained.flow_net(condition + trained.flow_net.when(times, times + 0.5), x) / 2
+        x = x + trained.flow_net(condition + trained.flow_net.embed_times(times, times + 0.5), x) / 2
     torch.testing.assert_close(x, torch.cat(said), atol=2e-4, rtol=1e-3)
 
 
-def test_attention_weights_of_a_row_see_the_whole_prompt_and_nothing_ahead(trained: FlowNetwork) -> None:
+def test_attention_is_causal_and_covers_the_prompt(trained: FlowLMNetwork) -> None:
     heard = trained(trained.embed_prompts(torch.randn(2, 4, 32)), torch.randn(4, 6, 256))
     weights = heard.weights[0]
     assert weights.shape == (4, 4, 6, 11)
@@ -77,6 +77,6 @@ def test_attention_weights_of_a_row_see_the_whole_prompt_and_nothing_ahead(train
     torch.testing.assert_close(weights.sum(-1), torch.ones(4, 4, 6))
 
 
-def test_every_published_name_is_there(trained: FlowNetwork) -> None:
+def test_tensor_names_equal_the_published_ones(trained: FlowLMNetwork) -> None:
     names = {name for name in load_file(EMBEDDED / "model.safetensors") if name.startswith("flow_lm.")}
     assert {f"flow_lm.{name}" for name in trained.state_dict()} == names
