@@ -39,7 +39,7 @@ from sayline_tts.server.shutdown import Shutdown
 from sayline_tts.server.synthesis.engine_loop import EngineLoop
 from sayline_tts.server.synthesis.watchdog import Watchdog
 from sayline_tts.server.voices.store import VoiceStore
-from sayline_tts.server.websocket import asyncapi, protocol
+from sayline_tts.server.websocket import asyncapi, messages, protocol
 from sayline_tts.server.websocket.handshake import open_stream
 from sayline_tts.server.websocket.protocol import CloseCode
 from sayline_tts.server.websocket.sessions import STOPPING, Sessions
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 SETTINGS = web.AppKey("settings", Settings)
 ENGINE_LOOP = web.AppKey("engine_loop", EngineLoop)
-READY = web.AppKey("ready", protocol.Ready)
+READY = web.AppKey("ready", messages.Ready)
 SESSIONS = web.AppKey("sessions", Sessions)
 ROOT = web.AppKey("root", Path)
 
@@ -203,9 +203,9 @@ def _engine(settings: Settings, model: Model) -> Engine:
     return Engine(model, settings.slots, settings.max_waiting, settings.capacity or None, decode_in_processes=True)
 
 
-def _ready(model: Model) -> protocol.Ready:
+def _ready(model: Model) -> messages.Ready:
     checkpoint = model.checkpoint
-    return protocol.Ready(
+    return messages.Ready(
         protocol=protocol.VERSION,
         server=f"sayline/{_version()}",
         model=checkpoint.name,

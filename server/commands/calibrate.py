@@ -70,7 +70,7 @@ def calibrate(
         typer.echo(f"Head {found.heads} follows the words with a score of {found.score:.2f}. Saved to {path}.")
     else:
         typer.echo(
-            f"No head follows the words closely enough (best {found.score:.2f}, required {MIN_SCORE:.2f}), so word times "
+            f"No head follows the words closely enough (best {found.score:.2f}, needed {MIN_SCORE:.2f}), so word times "
             f"stay estimates. Saved to {path}."
         )
 

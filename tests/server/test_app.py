@@ -182,7 +182,7 @@ async def test_internal_error_closes_only_its_session_with_1011(
 def test_loading_local_weights_imports_no_optional_modules() -> None:
     # Of scipy only the module in question, because Numba imports others to find a BLAS.
     code = (
-        "import sys; from sayline_tts.server.app import Model, find_checkpoint; Model.load(find_checkpoint('embedded')); "
+        "import sys; from sayline_tts.server.app import Model, find_checkpoint;Model.load(find_checkpoint('embedded')); "
         "print(sorted({'sayline_tts.engine.checkpoint.hub', 'huggingface_hub.file_download', 'nupunkt', 'rich',"
         " 'scipy.signal', 'typer'} & sys.modules.keys()))"
     )

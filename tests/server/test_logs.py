@@ -86,7 +86,7 @@ async def test_tasks_inherit_the_session_id(lines: io.StringIO) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "expected"),
     [
         (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
         (RuntimeError("shapes do not fit"), "RuntimeError: shapes do not fit"),
@@ -98,7 +98,7 @@ async def test_tasks_inherit_the_session_id(lines: io.StringIO) -> None:
     ],
 )
 def test_errors_are_logged_with_location_and_without_quoted_values(
-    error: Exception, told: str, lines: io.StringIO
+    error: Exception, expected: str, lines: io.StringIO
 ) -> None:
     try:
         raise error
@@ -107,7 +107,7 @@ def test_errors_are_logged_with_location_and_without_quoted_values(
     (line,) = read(lines)
     assert line["message"] == "a session failed"
     assert "test_logs.py:" in line["error"][0]
-    assert line["error"][1:] == [told]
+    assert line["error"][1:] == [expected]
     assert TEXT not in lines.getvalue()
 
 
@@ -119,8 +119,8 @@ def test_causes_and_groups_are_logged(pretty: io.StringIO) -> None:
             raise ExceptionGroup(TEXT, [RuntimeError("one"), OSError(TEXT)]) from error
     except ExceptionGroup:
         log.exception("failed")
-    told = [line.strip() for line in pretty.getvalue().splitlines()]
-    assert [line for line in told if "test_logs.py" not in line][1:] == [
+    logged = [line.strip() for line in pretty.getvalue().splitlines()]
+    assert [line for line in logged if "test_logs.py" not in line][1:] == [
         "ExceptionGroup", "with:", "RuntimeError: one", "with:", "OSError", "caused by:", "KeyError",
     ]  # fmt: skip
     assert TEXT not in pretty.getvalue()

@@ -21,8 +21,8 @@ def test_aliases_are_listed() -> None:
 
 
 def test_bounds_and_defaults_are_listed() -> None:
-    told = {setting.name: (setting.default, setting.allowed) for setting in settings()}
-    assert told["port"] == ("8000", "from 0 to 65535")
-    assert told["heartbeat_s"] == ("20", "more than 0")
-    assert told["log_format"] == ("pretty", "pretty, json")
-    assert told["api_key"] == ("", "")
+    documented = {setting.name: (setting.default, setting.allowed) for setting in settings()}
+    assert documented["port"] == ("8000", "from 0 to 65535")
+    assert documented["heartbeat_s"] == ("20", "more than 0")
+    assert documented["log_format"] == ("pretty", "pretty, json")
+    assert documented["api_key"] == ("", "")

@@ -131,11 +131,11 @@ def test_current_rejects_revoked_and_replaced_keys(file: KeyFile) -> None:
 
 def test_anonymous_caller_is_rejected_once_a_key_is_required(file: KeyFile) -> None:
     authenticator = Authenticator(Settings())
-    nobody = Caller("anonymous", Limits(), "anonymous 127.0.0.1")
-    assert authenticator.current(nobody) == nobody
+    anonymous = Caller("anonymous", Limits(), "anonymous 127.0.0.1")
+    assert authenticator.current(anonymous) == anonymous
     file.add("ann", Limits())
     with pytest.raises(KeyRevoked):
-        authenticator.current(nobody)
+        authenticator.current(anonymous)
 
 
 def test_single_key_cannot_be_revoked(file: KeyFile) -> None:

@@ -45,18 +45,18 @@ async def test_forwarded_headers_of_trusted_proxy_are_used() -> None:
 )
 async def test_last_untrusted_address_is_used(forwarded: str, address: str) -> None:
     async with access_server(**BEHIND) as one:
-        told = await one.request("/at", X_Forwarded_For=forwarded, **KEY)
-    assert told[1].split()[0] == address
+        response = await one.request("/at", X_Forwarded_For=forwarded, **KEY)
+    assert response[1].split()[0] == address
 
 
 async def test_last_forwarded_proto_and_host_are_used() -> None:
     async with access_server(**BEHIND) as one:
-        told = await one.request(
+        response = await one.request(
             "/at", X_Forwarded_Proto="http, HTTPS", X_Forwarded_Host="evil.example, a.example", **KEY
         )
-        assert told[1] == "127.0.0.1 https a.example"
-        told = await one.request("/at", X_Forwarded_Proto="gopher", **KEY)
-        assert told[1].split()[1] == "http"
+        assert response[1] == "127.0.0.1 https a.example"
+        response = await one.request("/at", X_Forwarded_Proto="gopher", **KEY)
+        assert response[1].split()[1] == "http"
 
 
 def test_request_without_peer_has_no_address() -> None:

@@ -126,21 +126,22 @@ def test_full_disk_raises_and_changes_nothing(file: KeyFile, monkeypatch: pytest
     assert names(file) == ["ann"]
 
 
-def _add_some(path: Path, who: str) -> None:
+def _add_some(path: Path, prefix: str) -> None:
     for number in range(5):
-        KeyFile(path).add(f"{who}{number}", NOTHING)
+        KeyFile(path).add(f"{prefix}{number}", NOTHING)
 
 
 def test_concurrent_writers_lose_nothing(file: KeyFile) -> None:
     processes = [
-        multiprocessing.get_context("spawn").Process(target=_add_some, args=(file.path, who)) for who in ("a", "b")
+        multiprocessing.get_context("spawn").Process(target=_add_some, args=(file.path, prefix))
+        for prefix in ("a", "b")
     ]
     for process in processes:
         process.start()
     for process in processes:
         process.join(60)
         assert process.exitcode == 0
-    assert sorted(names(file)) == [f"{who}{number}" for who in "ab" for number in range(5)]
+    assert sorted(names(file)) == [f"{prefix}{number}" for prefix in "ab" for number in range(5)]
 
 
 def test_symlink_to_file_is_preserved(tmp_path: Path) -> None:

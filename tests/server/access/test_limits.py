@@ -40,9 +40,9 @@ def caller(name: str = "ann", **limits: object) -> Caller:
     return Caller(name, msgspec.convert(limits, Limits), account=name)
 
 
-def refused(quotas: Quotas, who: Caller, chars: int) -> RateLimited:
+def refused(quotas: Quotas, client: Caller, chars: int) -> RateLimited:
     with pytest.raises(RateLimited) as caught:
-        quotas.charge_chars(who, chars)
+        quotas.charge_chars(client, chars)
     return caught.value
 
 
@@ -70,9 +70,9 @@ def test_contexts_count_until_released(quotas: Quotas) -> None:
 
 def test_quotas_are_per_caller(quotas: Quotas) -> None:
     ann, bob = caller("ann", contexts=1, chars_per_minute=60), caller("bob", contexts=1, chars_per_minute=60)
-    for who in (ann, bob):
-        quotas.open_context(who)
-        quotas.charge_chars(who, 60)
+    for client in (ann, bob):
+        quotas.open_context(client)
+        quotas.charge_chars(client, 60)
     assert quotas.contexts(caller("eve")) == 0
 
 
@@ -123,7 +123,7 @@ def test_average_rate_never_exceeds_the_limit(steps: list[tuple[float, int]]) ->
 
 def test_changed_limit_applies_at_once(clock: Clock) -> None:
     limits = [{"chars_per_minute": 60, "contexts": 2}]
-    quotas = Quotas(clock, current=lambda who: caller(who.name, **limits[-1]))
+    quotas = Quotas(clock, current=lambda client: caller(client.name, **limits[-1]))
     quotas.charge_chars(caller(), 60)
     quotas.open_context(caller())
     limits.append({"chars_per_minute": 120, "contexts": 1})
@@ -133,7 +133,7 @@ def test_changed_limit_applies_at_once(clock: Clock) -> None:
 
 
 def test_revoked_caller_is_refused_everything(clock: Clock) -> None:
-    def revoked(who: Caller) -> Caller:
+    def revoked(client: Caller) -> Caller:
         raise KeyRevoked("revoked")
 
     quotas = Quotas(clock, revoked)

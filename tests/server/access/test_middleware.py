@@ -322,7 +322,7 @@ def test_other_errors_are_logged_unchanged() -> None:
     try:
         raise ValueError("an internal error")
     except ValueError as error:
-        fault = (ValueError, error, error.__traceback__)
-    record = logging.LogRecord("aiohttp.server", logging.ERROR, "", 1, "Error handling request", (), fault)
+        exc_info = (ValueError, error, error.__traceback__)
+    record = logging.LogRecord("aiohttp.server", logging.ERROR, "", 1, "Error handling request", (), exc_info)
     assert middleware._redact_bad_headers(record)
-    assert record.exc_info == fault
+    assert record.exc_info == exc_info

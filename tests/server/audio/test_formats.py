@@ -57,13 +57,13 @@ def at_rate(sound: Samples, rate_hz: int) -> Samples:
     return np.asarray(np.fft.irfft(whole, samples) * samples / len(sound), np.float32)
 
 
-def snr_db(sent: Samples, heard: Samples, rate_hz: int) -> float:
+def snr_db(sent: Samples, output: Samples, rate_hz: int) -> float:
     """SNR of the middle second at the best alignment, because encoders delay."""
     begin, length, late = rate_hz // 2, rate_hz, rate_hz // 4
     middle = sent[begin : begin + length]
-    at = begin + int(np.argmax(np.correlate(heard[begin : begin + late + length], middle, "valid")))
-    there = heard[at : at + length]
-    return float(10 * np.log10(np.square(middle).sum() / np.square(middle - there).sum()))
+    at = begin + int(np.argmax(np.correlate(output[begin : begin + late + length], middle, "valid")))
+    aligned = output[at : at + length]
+    return float(10 * np.log10(np.square(middle).sum() / np.square(middle - aligned).sum()))
 
 
 def level_db(sound: Samples) -> float:
@@ -84,15 +84,15 @@ def test_decoded_audio_matches_the_input(format: str, rate_hz: int) -> None:
     if rate_hz not in FORMAT_SPECS[Format(format)].rates_hz:
         pytest.skip("the format has no such rate")
     sound = voice()
-    heard, heard_hz = decoded(format, encoded(new_encoder(format, rate_hz, RATE_HZ), sound), rate_hz)
-    assert heard_hz == DECODED_AT_HZ.get(format, rate_hz)
-    sent = at_rate(sound, heard_hz)
+    output, output_hz = decoded(format, encoded(new_encoder(format, rate_hz, RATE_HZ), sound), rate_hz)
+    assert output_hz == DECODED_AT_HZ.get(format, rate_hz)
+    sent = at_rate(sound, output_hz)
     late_s = {"mp3": 3 * 1152 / rate_hz, "aac": 2 * 1024 / rate_hz}.get(format, 0)
-    assert 0 <= len(heard) / heard_hz - 2.0 <= late_s + 0.001
-    assert snr_db(sent, heard, heard_hz) > SNR_DB[format]
-    assert level_db(heard) == pytest.approx(level_db(sent), abs=1.5)
+    assert 0 <= len(output) / output_hz - 2.0 <= late_s + 0.001
+    assert snr_db(sent, output, output_hz) > SNR_DB[format]
+    assert level_db(output) == pytest.approx(level_db(sent), abs=1.5)
     if format not in ("mp3", "aac"):  # these start with silence
-        before, after = spectrum_db(sent, heard_hz), spectrum_db(heard, heard_hz)
+        before, after = spectrum_db(sent, output_hz), spectrum_db(output, output_hz)
         assert np.abs(before - after)[before > -60].max() < 1.5
 
 
@@ -106,8 +106,8 @@ def test_first_frame_gives_bytes_at_once(format: str) -> None:
         packets = av.CodecContext.create("mp3", "r").parse(first + b"\xff")
         assert [packet.size for packet in packets] == [192]
     else:
-        heard, heard_hz = decoded(format, first, encoder.sample_rate_hz)
-        assert len(heard) / heard_hz >= 0.02  # they contain audio
+        output, output_hz = decoded(format, first, encoder.sample_rate_hz)
+        assert len(output) / output_hz >= 0.02  # they contain audio
     for frame in frames(sound[FRAME:]):
         assert encoder.encode(frame)  # and so does every later frame
 
@@ -118,24 +118,24 @@ def test_low_latency_formats_delay_at_most_25_ms(format: str) -> None:
     encoder, data = new_encoder(format, None, RATE_HZ), b""
     for number, frame in enumerate(frames(voice(1.0)), 1):
         data += encoder.encode(frame)
-        heard, heard_hz = decoded(format, data, encoder.sample_rate_hz)
-        assert len(heard) / heard_hz >= min(number * 0.08, 1.0) - 0.025
+        output, output_hz = decoded(format, data, encoder.sample_rate_hz)
+        assert len(output) / output_hz >= min(number * 0.08, 1.0) - 0.025
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000, 22_050, 44_100, 48_000])
 def test_resampling_has_no_clicks_between_frames(rate_hz: int) -> None:
     tone = np.asarray(0.5 * np.sin(2 * np.pi * 997 * np.arange(2 * RATE_HZ) / RATE_HZ), np.float32)
-    heard, _ = decoded("pcm", encoded(new_encoder("pcm", rate_hz, RATE_HZ), tone), rate_hz)
-    ideal = 0.5 * np.sin(2 * np.pi * 997 * np.arange(len(heard)) / rate_hz)
-    assert len(heard) == 2 * rate_hz
-    assert np.abs(heard - ideal)[rate_hz // 10 : -rate_hz // 10].max() < 3 / 32768
+    output, _ = decoded("pcm", encoded(new_encoder("pcm", rate_hz, RATE_HZ), tone), rate_hz)
+    ideal = 0.5 * np.sin(2 * np.pi * 997 * np.arange(len(output)) / rate_hz)
+    assert len(output) == 2 * rate_hz
+    assert np.abs(output - ideal)[rate_hz // 10 : -rate_hz // 10].max() < 3 / 32768
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000])
 def test_downsampling_does_not_alias(rate_hz: int) -> None:
     high = np.asarray(0.5 * np.sin(2 * np.pi * (rate_hz / 2 + 1000) * np.arange(RATE_HZ) / RATE_HZ), np.float32)
-    heard, _ = decoded("pcm", encoded(new_encoder("pcm", rate_hz, RATE_HZ), high), rate_hz)
-    assert level_db(heard[rate_hz // 10 : -rate_hz // 10] + 1e-9) < -65
+    output, _ = decoded("pcm", encoded(new_encoder("pcm", rate_hz, RATE_HZ), high), rate_hz)
+    assert level_db(output[rate_hz // 10 : -rate_hz // 10] + 1e-9) < -65
 
 
 @pytest.mark.parametrize("format", Format)
@@ -164,8 +164,8 @@ def test_pcm_and_wav_at_the_model_rate_are_lossless() -> None:
 def test_g711_matches_the_standard() -> None:
     """Code words for silence and for full scale of both signs."""
     for format, silence, loudest, quietest in (("mulaw", 0xFF, 0x80, 0x00), ("alaw", 0xD5, 0xAA, 0x2A)):
-        said = np.array([0, 1, -1], np.float32).repeat(4)
-        assert encoded(new_encoder(format, 24_000, RATE_HZ), said)[::4] == bytes([silence, loudest, quietest])
+        samples = np.array([0, 1, -1], np.float32).repeat(4)
+        assert encoded(new_encoder(format, 24_000, RATE_HZ), samples)[::4] == bytes([silence, loudest, quietest])
 
 
 @pytest.mark.parametrize("format", Format)
@@ -184,9 +184,9 @@ def test_out_of_range_and_nan_samples_are_bounded(format: str) -> None:
 @pytest.mark.parametrize("format", Format)
 def test_empty_input_gives_a_valid_file(format: str) -> None:
     data = new_encoder(format, None, RATE_HZ).end()
-    heard, heard_hz = decoded(format, data, RATE_HZ)
-    assert len(heard) / heard_hz < 0.2
-    assert not np.abs(heard).max(initial=0) > 0.001
+    output, output_hz = decoded(format, data, RATE_HZ)
+    assert len(output) / output_hz < 0.2
+    assert not np.abs(output).max(initial=0) > 0.001
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_bitrate_is_respected(format: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("format", "rate_hz", "told"),
+    ("format", "rate_hz", "expected"),
     [
         ("ogg", None, "unknown format 'ogg'; use one of: wav, pcm, opus"),
         ("x" * 1000, None, "unknown format 'xxxxxxxxxxxxxxxxxxxx'; use one of"),
@@ -227,9 +227,9 @@ def test_bitrate_is_respected(format: str) -> None:
     ],
 )
 def test_unsupported_formats_and_rates_are_rejected_with_alternatives(
-    format: str, rate_hz: int | None, told: str
+    format: str, rate_hz: int | None, expected: str
 ) -> None:
-    with pytest.raises(FormatError, match=told):
+    with pytest.raises(FormatError, match=expected):
         new_encoder(format, rate_hz, RATE_HZ)
 
 

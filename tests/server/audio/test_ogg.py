@@ -73,8 +73,8 @@ def test_decoded_length_matches_the_input(rate_hz: int, samples: int) -> None:
     assert (marks[0], marks[-1]) == (2, 4)
     with av.open(io.BytesIO(data), format="ogg") as file:
         assert isinstance(file, av.container.InputContainer)
-        heard = sum(frame.samples for frame in file.decode(audio=0))
-    assert abs(heard - 2 * samples) <= 6  # samples at 48 kHz, for rates that do not divide the length
+        output = sum(frame.samples for frame in file.decode(audio=0))
+    assert abs(output - 2 * samples) <= 6  # samples at 48 kHz, for rates that do not divide the length
 
 
 def test_long_packets_are_laced() -> None:

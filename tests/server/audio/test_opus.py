@@ -38,12 +38,12 @@ def frames(samples: npt.NDArray[Any]) -> list[Samples]:
 def round_trip(samples: npt.NDArray[Any], **settings: int) -> tuple[Samples, Samples]:
     """The input and the decoded output, aligned."""
     encoder = OpusEncoder(**settings)
-    heard = decode(encoder.encode(frame) for frame in frames(samples))[encoder.pre_skip_samples :]
-    return samples[: len(heard)].astype(np.float32), heard
+    output = decode(encoder.encode(frame) for frame in frames(samples))[encoder.pre_skip_samples :]
+    return samples[: len(output)].astype(np.float32), output
 
 
-def snr_db(sent: Samples, heard: Samples) -> float:
-    return float(10 * np.log10(np.square(sent).sum() / np.square(sent - heard).sum()))
+def snr_db(sent: Samples, output: Samples) -> float:
+    return float(10 * np.log10(np.square(sent).sum() / np.square(sent - output).sum()))
 
 
 def chirp(seconds: float = 2.0) -> Samples:
@@ -80,9 +80,9 @@ def test_tone_and_voice_keep_their_quality(complexity: int) -> None:
 
 
 def test_pre_skip_aligns_output_with_input() -> None:
-    sent, heard = round_trip(chirp())
+    sent, output = round_trip(chirp())
     shifts = range(-20, 21)
-    best = max(shifts, key=lambda shift: snr_db(sent[100:-100], np.roll(heard, -shift)[100:-100]))
+    best = max(shifts, key=lambda shift: snr_db(sent[100:-100], np.roll(output, -shift)[100:-100]))
     assert abs(best) <= 1
 
 
@@ -207,9 +207,9 @@ def test_unloadable_libopus_is_reported(unloaded: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_find_library_is_patched_only_during_import(unloaded: pytest.MonkeyPatch) -> None:
-    asked = ctypes.util.find_library
+    original = ctypes.util.find_library
     OpusEncoder()
-    assert ctypes.util.find_library is asked
+    assert ctypes.util.find_library is original
 
 
 def test_no_output_at_first_import_or_exit(tmp_path: Path) -> None:

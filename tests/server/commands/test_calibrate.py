@@ -44,11 +44,15 @@ def test_real_model_with_custom_sentences(sayline: Sayline, config: Path, tmp_pa
     assert (config.parent / ALIGNMENT_FILE).is_file()
 
 
-@pytest.mark.parametrize(("content", "told"), [(None, "cannot read"), (b"\xff", "cannot read"), (b" \n", "is empty")])
-def test_unusable_sentences_are_reported(sayline: Sayline, tmp_path: Path, content: bytes | None, told: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "expected"), [(None, "cannot read"), (b"\xff", "cannot read"), (b" \n", "is empty")]
+)
+def test_unusable_sentences_are_reported(
+    sayline: Sayline, tmp_path: Path, content: bytes | None, expected: str
+) -> None:
     if content is not None:
         (tmp_path / "s.txt").write_bytes(content)
-    assert told in usage_error(sayline("calibrate", "--sentences", "s.txt"))
+    assert expected in usage_error(sayline("calibrate", "--sentences", "s.txt"))
 
 
 def test_unwritable_folder_is_reported(sayline: Sayline, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

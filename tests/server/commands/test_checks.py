@@ -51,20 +51,20 @@ def test_explicit_float32_gives_no_warning(monkeypatch: pytest.MonkeyPatch) -> N
     assert find(checks.processor, precision="float32").status is Status.FINE
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_cuda_availability(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+@pytest.mark.parametrize("available", [True, False])
+def test_cuda_availability(available: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
     finding = find(checks.processor, device="cuda")
-    assert finding.status is (Status.FINE if there else Status.FAILURE)
+    assert finding.status is (Status.FINE if available else Status.FAILURE)
     assert finding.found == "a GPU" or "--device cpu" in finding.advice
 
 
 @pytest.mark.parametrize(
-    ("there", "threads", "status"), [(4.0, 1, Status.FINE), (1.0, 1, Status.WARNING), (2.0, 3, Status.WARNING)]
+    ("available", "threads", "status"), [(4.0, 1, Status.FINE), (1.0, 1, Status.WARNING), (2.0, 3, Status.WARNING)]
 )
-def test_cores(there: float, threads: int, status: Status, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "available_cores", lambda: there)
+def test_cores(available: float, threads: int, status: Status, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "available_cores", lambda: available)
     finding = find(checks.cores, threads=threads)
     assert finding.status is status
     assert bool(finding.advice) is (status is not Status.FINE)

@@ -82,8 +82,8 @@ def test_unwritable_output_is_named(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    told = usage_error(sayline("export-voice", recordings / "ann.wav", "ann.safetensors"))
-    assert "cannot write ann.safetensors (No space left on device)" in told
+    message = usage_error(sayline("export-voice", recordings / "ann.wav", "ann.safetensors"))
+    assert "cannot write ann.safetensors (No space left on device)" in message
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,9 @@ def _samples(source: Path | bytes) -> int:
 
 def test_text_is_written_as_wav(sayline: Sayline, embedded: TTSModel) -> None:
     assert sayline("generate", "Hello there, how are you?", "-o", "hello.wav").exit_code == 0
-    heard = read_audio(Path("hello.wav"))
-    assert 1.0 < len(heard) / 24_000 < 5.0
-    assert np.abs(heard).max() > 0.05
+    output = read_audio(Path("hello.wav"))
+    assert 1.0 < len(output) / 24_000 < 5.0
+    assert np.abs(output).max() > 0.05
 
 
 def test_same_seed_gives_the_same_audio(sayline: Sayline, embedded: TTSModel) -> None:
@@ -88,9 +88,9 @@ def test_embedded_model_is_the_fallback_without_hub(tmp_path: Path) -> None:
     process = subprocess.run(
         [*SAYLINE, "generate", "Hello.", "-o", "-"], check=True, **_alone(tmp_path, HF_HUB_OFFLINE="1")
     )
-    told = process.stderr.decode()
-    assert "comes with Sayline, because Kyutai's is unavailable: HF_HUB_OFFLINE is set" in told
-    assert "--variant english" in told
+    output = process.stderr.decode()
+    assert "comes with Sayline, because Kyutai's is unavailable: HF_HUB_OFFLINE is set" in output
+    assert "--variant english" in output
     assert len(read_audio(process.stdout)) > 5 * 1920
 
 
@@ -219,9 +219,9 @@ VOICES = {
 @pytest.mark.parametrize("message", VOICES)
 def test_unusable_recording_is_explained(message: str, sayline: Sayline, embedded: TTSModel) -> None:
     Path("voice.wav").write_bytes(VOICES[message])
-    told = usage_error(sayline("generate", "Hello.", "--voice", "voice.wav"))
-    assert message in told
-    assert "voice.wav" in told
+    output = usage_error(sayline("generate", "Hello.", "--voice", "voice.wav"))
+    assert message in output
+    assert "voice.wav" in output
     assert not Path("speech.wav").exists()
 
 
@@ -241,9 +241,9 @@ def test_voice_file_of_another_model_is_explained(
     content: dict[str, torch.Tensor], message: str, sayline: Sayline, embedded: TTSModel
 ) -> None:
     safetensors.torch.save_file(content, "voice.safetensors")
-    told = usage_error(sayline("generate", "Hello.", "--voice", "voice.safetensors"))
-    assert message in told
-    assert "sayline export-voice" in told
+    output = usage_error(sayline("generate", "Hello.", "--voice", "voice.safetensors"))
+    assert message in output
+    assert "sayline export-voice" in output
 
 
 def test_checkpoint_that_does_not_fit_its_config_is_explained(sayline: Sayline, tmp_path: Path) -> None:

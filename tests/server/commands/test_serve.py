@@ -24,7 +24,7 @@ class Others(BaseSettings):
 
     warm: bool = Field(default=True, description="warm")
     cold: bool = Field(default=False, description="cold")
-    origins: tuple[str, ...] = Field(default=(), description="who may come")
+    origins: tuple[str, ...] = Field(default=(), description="allowed origins")
 
 
 @pytest.fixture
@@ -39,11 +39,11 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 
 
 def test_every_setting_is_an_option_with_help(sayline: Sayline) -> None:
-    told = " ".join(sayline("serve", "--help", env={"COLUMNS": "1000"}).stdout.split())
+    help_text = " ".join(sayline("serve", "--help", env={"COLUMNS": "1000"}).stdout.split())
     for setting in settings():
-        assert f" {setting.flag} " in told
-        assert setting.meaning in told
-        assert f"[default: ({setting.default or 'none'})]" in told
+        assert f" {setting.flag} " in help_text
+        assert setting.meaning in help_text
+        assert f"[default: ({setting.default or 'none'})]" in help_text
 
 
 def test_defaults_apply_without_options(sayline: Sayline, served: list[Settings]) -> None:

@@ -36,8 +36,8 @@ def test_default_voice_depends_on_the_model(sayline: Sayline) -> None:
 
 def test_missing_cloning_weights_are_explained(sayline: Sayline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sayline_tts.engine.checkpoint.resource.cached_copy", lambda source: None)
-    told = sayline("voices", "--variant", "german").stdout
-    assert "accept the terms at https://huggingface.co/kyutai/pocket-tts" in " ".join(told.split())
+    output = sayline("voices", "--variant", "german").stdout
+    assert "accept the terms at https://huggingface.co/kyutai/pocket-tts" in " ".join(output.split())
 
 
 def test_cloning_works_with_cached_weights(sayline: Sayline, monkeypatch: pytest.MonkeyPatch) -> None:

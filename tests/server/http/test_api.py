@@ -61,11 +61,11 @@ async def test_generate_has_true_sizes_in_the_header_and_stream_does_not(server:
 @pytest.mark.parametrize("format", Format)
 async def test_every_format_has_its_content_type(server: ApiServer, format: str) -> None:
     async with server.post("/stream", text="One two three four.", format=format, seed=3) as response:
-        heard_type, data = response.headers["Content-Type"], await response.read()
-    assert heard_type.partition(";")[0] == FORMAT_SPECS[Format(format)].content_type.partition(";")[0]
-    rate_hz = int(heard_type.partition("rate=")[2] or 24_000)
-    heard, heard_hz = decoded(format, data, rate_hz)
-    assert 0.64 <= len(heard) / heard_hz < 0.74
+        content_type, data = response.headers["Content-Type"], await response.read()
+    assert content_type.partition(";")[0] == FORMAT_SPECS[Format(format)].content_type.partition(";")[0]
+    rate_hz = int(content_type.partition("rate=")[2] or 24_000)
+    output, output_hz = decoded(format, data, rate_hz)
+    assert 0.64 <= len(output) / output_hz < 0.74
 
 
 async def test_speed_shortens_the_audio(server: ApiServer) -> None:
@@ -143,8 +143,8 @@ async def test_openai_formats_have_plain_content_types(
 ) -> None:
     async with server.post("/v1/audio/speech", **openai_request(response_format=format)) as response:
         assert (response.status, response.headers["Content-Type"]) == (200, content_type)
-        heard, heard_hz = decoded(format or "mp3", await response.read(), 24_000)
-    assert 0.32 <= len(heard) / heard_hz < 0.42
+        output, output_hz = decoded(format or "mp3", await response.read(), 24_000)
+    assert 0.32 <= len(output) / output_hz < 0.42
 
 
 async def test_openai_events(server: ApiServer) -> None:
@@ -486,10 +486,10 @@ async def test_shutdown_aborts_responses(engine: FakeEngine, tmp_path: Path) -> 
 
 
 async def test_recording_is_not_stored(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[tuple[bytes, str]] = []
+    output: list[tuple[bytes, str]] = []
 
     async def clone(self: object, data: bytes, name: str) -> SimpleNamespace:
-        heard.append((data, name))
+        output.append((data, name))
         return SimpleNamespace(voice=Voice(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)))
 
     monkeypatch.setattr("sayline_tts.server.voices.voices.Voices.clone", clone)
@@ -498,7 +498,7 @@ async def test_recording_is_not_stored(server: ApiServer, monkeypatch: pytest.Mo
     async with server.client.post(server.url + "/tts", data=form) as response:
         assert response.status == 200
         assert len(await response.read()) == 44 + 4 * FRAME_BYTES
-    assert heard == [(b"sound" * 30_000, "voice_wav")]
+    assert output == [(b"sound" * 30_000, "voice_wav")]
     store = server.shared.engine_loop.voices.store
     assert store is not None
     assert store.visible("anonymous") == []

@@ -8,7 +8,7 @@ from sayline_tts.server.access.limits import RateLimited
 from sayline_tts.server.http.errors import RequestError, error_middleware
 from tests.server.stream_client import serving
 
-FAULTS = {
+ERRORS = {
     "text": (TextError("no words"), 400, "invalid_request_error", None, "bad_text"),
     "param": (RequestError("too fast", "speed"), 400, "invalid_request_error", "speed", "bad_request"),
     "full": (Full("full", 2_300), 503, "server_error", None, "full"),
@@ -19,12 +19,12 @@ FAULTS = {
 
 
 async def fail(request: web.Request) -> web.Response:
-    raise FAULTS[request.match_info["name"]][0]
+    raise ERRORS[request.match_info["name"]][0]
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", ERRORS)
 async def test_all_errors_have_the_same_format(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    fault, status, kind, param, code = FAULTS[name]
+    error, status, kind, param, code = ERRORS[name]
     app = web.Application(middlewares=[error_middleware])
     app.add_routes([web.get("/{name}", fail)])
     async with serving(app) as address, ClientSession() as client, client.get(f"http://{address}/{name}") as response:
@@ -34,7 +34,7 @@ async def test_all_errors_have_the_same_format(name: str, caplog: pytest.LogCapt
     message = content["error"].pop("message")
     assert content == {"error": {"type": kind, "param": param, "code": code}}
     assert retry_after == {"full": "3", "limited": "1"}.get(name)
-    assert message == {"ours": "internal error", "http": "not you"}.get(name, str(fault))
+    assert message == {"ours": "internal error", "http": "not you"}.get(name, str(error))
     assert ("secret" in caplog.text) == (name == "ours")
 
 

@@ -69,16 +69,16 @@ def test_request_schemas_match_the_structs(kind: type) -> None:
 
 
 def test_examples_are_valid_requests() -> None:
-    asked = 0
+    examples = 0
     for each in OPERATIONS:
         for body in re.findall(r"--json '(.*)'", each.example):
             assert each.body is not None
             msgspec.json.decode(body, type=each.body)
-            asked += 1
+            examples += 1
         fields = re.findall(r"-F (\w+)=", each.example)
         assert each.form is None or set(each.form["required"]) <= set(fields) <= set(each.form["properties"])
         assert not each.example or f"localhost:8000{each.path} " in each.example
-    assert asked >= 3
+    assert examples >= 3
 
 
 async def test_docs_page_loads_no_external_resources() -> None:

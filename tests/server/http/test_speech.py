@@ -1,163 +1,148 @@
-"""End to end over WebSocket with the embedded model: clients receive what the model generates."""
+"""`SpeechStream` with a fake model and the real scheduler."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
-import aiohttp
 import numpy as np
 import pytest
 
-from sayline_tts.engine.engine import Engine, FrameSpoken, UtteranceEnded
-from sayline_tts.engine.models.model import Model
-from sayline_tts.engine.scheduling.utterance import Utterance
-from sayline_tts.server.app import make_app
-from sayline_tts.server.audio.opus import load_opuslib
+from sayline_tts.engine.audio.recording import to_pcm
+from sayline_tts.engine.errors import Full, TextError
+from sayline_tts.engine.models.voice import Voice
+from sayline_tts.engine.scheduling.utterance import Status
+from sayline_tts.server.audio.formats import Encoder, new_encoder
+from sayline_tts.server.http.speech import (
+    MAX_LEAD_MS,
+    READ_LEAD_MS,
+    ShuttingDown,
+    SpeechFailed,
+    SpeechOptions,
+    SpeechStream,
+)
+from sayline_tts.server.metrics import Metrics
 from sayline_tts.server.settings import Settings
-from tests.server.stream_client import StreamClient, connected_client, is_final, serving
+from sayline_tts.server.synthesis.engine_loop import EngineLoop
+from sayline_tts.server.synthesis.text_feeder import TextOptions
+from tests.server.fakes import FakeEngine, frame
 
-TEXT = "Hello there. It is a fine day, is it not? Yes."
-ROUNDING = 8 / 32768  # summation order differs between batch sizes
+LONG = "word " * 500
 
 
 @pytest.fixture
-async def speaking(model: Model) -> AsyncIterator[str]:
-    async with serving(await make_app(Settings(), model)) as address:
-        yield address
+async def engine_loop(engine: FakeEngine) -> AsyncIterator[EngineLoop]:
+    engine_loop = EngineLoop(engine, Metrics())
+    engine_loop.start()
+    yield engine_loop
+    await engine_loop.stop()
 
 
-def alone(model: Model, voice: str, parts: list[str], seed: int, decode_steps: int = 1) -> np.ndarray:
-    """The engine's audio of these segments, without a server."""
-    utterance = Utterance(model.load_voice(voice), model.sampling(decode_steps=decode_steps, seed=seed))
-    for part in parts:
-        utterance.add(model.segment(part))
-    utterance.end()
-    engine = Engine(model, 1)
-    engine.add(utterance)
-    frames: list[np.ndarray] = []
-    while True:
-        batch = engine.schedule()
-        for event in engine.commit(batch, engine.run(batch) if batch else None):
-            if isinstance(event, FrameSpoken):
-                frames.append(event.pcm)
-            elif isinstance(event, UtteranceEnded):
-                return np.concatenate(frames)
+async def speech(
+    engine_loop: EngineLoop, text: str, speed: float = 1.0, encoder: Encoder | None = None
+) -> SpeechStream:
+    options = SpeechOptions(await engine_loop.voice("ann"), seed=5, text_options=TextOptions(speed=speed))
+    return SpeechStream(
+        engine_loop, Settings(), text, options, encoder or new_encoder("pcm", None, 24_000, speed=speed)
+    )
 
 
-def decode(packets: list[bytes]) -> np.ndarray:
-    api = load_opuslib().api.decoder
-    state = api.create_state(24_000, 1)
-    try:
-        parts = [api.decode_float(state, packet, len(packet), 1920, False, channels=1) for packet in packets]
-    finally:
-        api.destroy(state)
-    return np.frombuffer(b"".join(parts), np.float32)
+async def test_text_gives_frames_then_ends(engine_loop: EngineLoop, engine: FakeEngine) -> None:
+    stream = await speech(engine_loop, "Hello there. Good bye.")
+    frames = [data async for data in stream]
+    assert frames == [to_pcm(frame(5, number)) for number in [*range(4), *range(4, 8)]]
+    assert (stream.frames, stream.status, stream.unread_ms) == (8, Status.FINISHED, 0)
+    assert stream.text_tokens > 0
+    assert stream.first_audio_ms is not None
+    assert [data async for data in stream] == []
+    stream.close()
+    assert stream.status is Status.FINISHED
 
 
-async def word_by_word(one: StreamClient, text: str, context_id: str, **fields: object) -> None:
-    await one.send("start", context_id, **fields)
-    for word in text.split():
-        await one.send("text", context_id, text=word + " ")
-    await one.send("end", context_id)
+async def test_encoder_is_flushed_at_the_end(engine_loop: EngineLoop) -> None:
+    stream = await speech(engine_loop, "One two three four.", speed=2.0)
+    assert sum([len(data) async for data in stream]) == pytest.approx(48_000 * 0.32, abs=100)
 
 
-@pytest.mark.parametrize("encoding", ["json", "msgpack"])
-async def test_pcm_is_the_models_output(speaking: str, model: Model, encoding: str) -> None:
-    async with connected_client(speaking, encoding) as one:
-        await word_by_word(one, TEXT, "a", format="pcm", seed=11, voice="angus")
-        await one.receive_until_final()
-    parts = one.messages_of("segment")
-    expected = alone(model, "angus", [part["text"] for part in parts], 11)
-    heard = one.pcm() / 32768
-    assert len(parts) == 3
-    assert heard.shape == expected.shape
-    assert np.abs(heard - expected).max() < ROUNDING
-    assert one.received[-1]["duration_ms"] == len(expected) / 24
-    assert [part["start_ms"] for part in parts] == [0, *(part["end_ms"] for part in parts[:-1])]
-    assert parts[-1]["end_ms"] == one.received[-1]["duration_ms"]
+async def test_pause_gives_silence_of_its_length(engine_loop: EngineLoop) -> None:
+    stream = await speech(engine_loop, "Hello. [pause:0.8] Bye.")
+    sound = np.frombuffer(b"".join([data async for data in stream]), "<i2")
+    assert len(sound) == 1920 * (2 + 10 + 2)
+    assert not sound[1920 * 2 : 1920 * 12].any()
 
 
-async def test_opus_decodes_to_the_same_speech(speaking: str, model: Model) -> None:
-    async with connected_client(speaking, expect_ready=False) as one:
-        skip = (await one.receive())["opus_pre_skip"]
-        await one.speak("Hello there, how are you?", seed=3)
-        await one.receive_until_final()
-    packets = [audio["data"] for audio in one.messages_of("audio")]
-    expected = alone(model, "clara", ["Hello there, how are you?"], 3)
-    decoded = decode(packets)
-    assert decoded.shape == expected.shape
-    heard, sent = decoded[skip:], expected[:-skip]
-    assert np.square(heard - sent).sum() < 0.3 * np.square(sent).sum()
-    assert [audio["start_sample"] for audio in one.messages_of("audio")] == [
-        1920 * number for number in range(len(packets))
-    ]
+async def test_close_stops_generation(engine_loop: EngineLoop, engine: FakeEngine) -> None:
+    with await speech(engine_loop, LONG) as stream:
+        await anext(stream)
+    steps = engine.runner.steps
+    await engine.wait_until(lambda: engine.running == 0)
+    assert engine.runner.steps <= steps + 1
+    assert stream.status is Status.CANCELLED
+    assert stream.unread_ms >= 0
+    assert [data async for data in stream] == []
 
 
-async def test_decode_steps_option_is_used(speaking: str, model: Model) -> None:
-    async with connected_client(speaking) as one:
-        await one.speak("Hello there.", format="pcm", seed=5, decode_steps=3)
-        await one.receive_until_final()
-    wish = {"text": "Hello there.", "format": "pcm", "seed": 5, "decode_steps": 3}
-    async with aiohttp.ClientSession() as client, client.post(f"http://{speaking}/stream", json=wish) as response:
-        streamed = np.frombuffer(await response.read(), "<i2") / 32768
-    expected = alone(model, "clara", ["Hello there."], 5, decode_steps=3)
-    assert np.abs(one.pcm() / 32768 - expected).max() < ROUNDING
-    assert np.abs(streamed - expected).max() < ROUNDING
-    assert np.abs(expected - alone(model, "clara", ["Hello there."], 5)[: len(expected)]).max() > 10 * ROUNDING
+async def test_text_without_words_raises(engine_loop: EngineLoop, engine: FakeEngine) -> None:
+    with pytest.raises(TextError, match="nothing to say"):
+        await anext(await speech(engine_loop, "... !!"))
+    await engine.wait_until(lambda: engine.running == 0)
 
 
-async def test_seed_determines_the_speech(speaking: str) -> None:
-    async with connected_client(speaking) as one:
-        for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-            await one.speak("Hello there.", name, format="pcm", seed=seed, temperature=0.9)
-            await one.receive_until_final(name)
-    assert np.abs(one.pcm("a") - one.pcm("b").astype(int)).max() <= 1
-    short = min(len(one.pcm("a")), len(one.pcm("c")))
-    assert np.abs(one.pcm("a")[:short] - one.pcm("c")[:short].astype(int)).max() > 100
+async def test_failed_step_raises(engine_loop: EngineLoop, engine: FakeEngine) -> None:
+    stream = await speech(engine_loop, LONG)
+    await anext(stream)
+    engine.runner.next_error = RuntimeError("broken")
+    with pytest.raises(SpeechFailed):
+        async for _ in stream:
+            pass
+    assert stream.status is Status.FAILED
 
 
-async def test_twenty_concurrent_sessions(speaking: str, model: Model) -> None:
-    texts = [f"{TEXT} This is number {number}." for number in range(20)]
-
-    async def session(number: int) -> StreamClient:
-        async with connected_client(speaking, ["json", "msgpack"][number % 2]) as one:
-            await word_by_word(
-                one,
-                texts[number],
-                "a",
-                format="pcm",
-                seed=number,
-                voice=["angus", "ross", "clara"][number % 3],
-                clean_up=False,
-            )
-            await one.receive_until_final()
-        return one
-
-    everybody = await asyncio.gather(*(session(number) for number in range(20)))
-    for number, one in enumerate(everybody):
-        audio = one.messages_of("audio")
-        assert [message["seq"] for message in one.received] == list(range(len(one.received)))
-        assert sum(map(is_final, one.received)) == 1
-        assert (one.received[-1]["type"], one.received[-1]["duration_ms"]) == ("done", 80 * len(audio))
-        assert " ".join(part["text"] for part in one.messages_of("segment")) == texts[number]
-    for number in (0, 7, 19):
-        one = everybody[number]
-        parts = [part["text"] for part in one.messages_of("segment")]
-        expected = alone(model, ["angus", "ross", "clara"][number % 3], parts, number)
-        assert len(one.pcm()) == len(expected)
-        assert np.abs(one.pcm() / 32768 - expected).max() < 20 * ROUNDING
+async def test_shutdown_raises(engine: FakeEngine) -> None:
+    engine.runner.decode_queue.hold()
+    engine_loop = EngineLoop(engine, Metrics())
+    engine_loop.start()
+    stream = await speech(engine_loop, LONG)
+    waiting = asyncio.ensure_future(anext(stream))
+    await engine.wait_scheduled()
+    await engine_loop.stop()
+    with pytest.raises(ShuttingDown):
+        await waiting
 
 
-async def test_a_voice_cut_off_leaves_no_trace_in_the_next(speaking: str, model: Model) -> None:
-    async with connected_client(speaking) as one:
-        for number in range(4):
-            await one.speak(TEXT * 3, f"cut{number}", seed=number)
-            await one.receive_until("audio")
-            await one.send("cancel", f"cut{number}")
-            await one.receive_until("cancelled")
-            frames = len(one.messages_of("audio", f"cut{number}"))
-            await one.speak("Hello there.", f"whole{number}", format="pcm", seed=5)
-            await one.receive_until_final(f"whole{number}")
-            assert len(one.messages_of("audio", f"cut{number}")) == frames
-    expected = alone(model, "clara", ["Hello there."], 5)
-    for number in range(4):
-        assert np.abs(one.pcm(f"whole{number}") / 32768 - expected).max() < ROUNDING
+async def test_full_engine_raises_instead_of_queueing() -> None:
+    engine = FakeEngine(slots=1)
+    engine.runner.may_step.clear()
+    engine_loop = EngineLoop(engine, Metrics())
+    engine_loop.start()
+    with await speech(engine_loop, LONG):
+        with pytest.raises(Full):
+            await speech(engine_loop, LONG)
+        engine.runner.may_step.set()
+    await engine_loop.stop()
+
+
+async def test_fast_reader_is_not_paced_and_has_lower_priority_than_live_listeners(
+    engine_loop: EngineLoop, engine: FakeEngine
+) -> None:
+    """Even far ahead of real time, the lead stays below half of the bound, so generation continues."""
+    stream = await speech(engine_loop, LONG)
+    for _ in range(800):
+        await anext(stream)
+    (utterance,) = engine.utterances
+    assert stream.frames * 80 > 60_000
+    assert utterance.lead_ms - stream.unread_ms <= READ_LEAD_MS + 80
+    assert READ_LEAD_MS < MAX_LEAD_MS / 2  # so it keeps asking for steps
+    assert 2 * Settings().lead_ms < READ_LEAD_MS  # after all listeners with the default lead
+    stream.close()
+
+
+async def test_generation_pauses_when_nothing_is_read(engine_loop: EngineLoop, engine: FakeEngine) -> None:
+    stream = await speech(engine_loop, LONG)
+    await engine.wait_until(lambda: any(each.lead_ms > each.low_water_ms for each in engine.utterances))
+    assert not engine.schedule()
+    assert stream.unread_ms < MAX_LEAD_MS / 2 + 160
+    stream.close()
+
+
+def test_options_default_to_the_models() -> None:
+    options = SpeechOptions(Voice.__new__(Voice))
+    assert (options.temperature, options.seed, options.text_options) == (None, None, TextOptions())

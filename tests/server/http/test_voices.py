@@ -34,10 +34,10 @@ KEYS = {"ann": Limits(), "bob": Limits(stored_voices=2), "eve": Limits(voices=("
 
 class Urls(VoiceDownloader):
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.downloads: list[str] = []
 
     async def download(self, source: str) -> bytes:
-        self.asked.append(source)
+        self.downloads.append(source)
         if "bad" in source:
             raise VoiceUrlError("bad.example answered 404; check the address")
         return AUDIO
@@ -183,7 +183,7 @@ async def test_url_is_downloaded_on_loopback(tmp_path: Path) -> None:
         assert (await server.create(url="https://a.example/me.wav")).status == 201
         response = await server.create(url="https://bad.example/me.wav")
     assert (response.status, response.code) == (400, "bad_voice_url")
-    assert downloader.asked == ["https://a.example/me.wav", "https://bad.example/me.wav"]
+    assert downloader.downloads == ["https://a.example/me.wav", "https://bad.example/me.wav"]
 
 
 @pytest.mark.parametrize("more", [{"voice_urls": False}, {"host": "0.0.0.0"}, {"trusted_proxies": "10.0.0.1"}])
@@ -194,7 +194,7 @@ async def test_exposed_server_downloads_only_with_voice_urls(tmp_path: Path, mor
         async with voice_server(folder, downloader=downloader, keys=KEYS, **chosen) as server:
             response = await server.create("ann", url="https://a.example/me.wav")
         assert response.status == status
-        assert len(downloader.asked) == (status == 201)
+        assert len(downloader.downloads) == (status == 201)
 
 
 async def test_loopback_urls_are_rejected(server: VoiceServer) -> None:

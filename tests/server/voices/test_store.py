@@ -174,9 +174,9 @@ def test_unwritable_folder_raises_store_error_and_is_logged(
 ) -> None:
     folder.parent.parent.mkdir(exist_ok=True)
     folder.parent.write_text("a file where the folder should be")
-    with pytest.raises(StoreError, match="cannot write its voice folder") as told:
+    with pytest.raises(StoreError, match="cannot write its voice folder") as error:
         added(store)
-    assert str(folder) not in str(told.value)
+    assert str(folder) not in str(error.value)
     assert str(folder) in caplog.text
     assert store.visible("key-1") == []
 

@@ -28,14 +28,14 @@ class Resolver(AbstractResolver):
 
     def __init__(self) -> None:
         self.answers: dict[str, list[list[str]]] = {}
-        self.asked: Counter[str] = Counter()
+        self.lookups: Counter[str] = Counter()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         answers = self.answers.get(host, [[HOME]])
-        found = answers[min(self.asked[host], len(answers) - 1)]
-        self.asked[host] += 1
+        found = answers[min(self.lookups[host], len(answers) - 1)]
+        self.lookups[host] += 1
         if not found:
             raise OSError(None, "no such host")
         return [
@@ -146,7 +146,7 @@ async def refused(downloader: VoiceDownloader, url: str) -> str:
 async def test_recording_is_downloaded_over_https(site: Site, connected: list[str]) -> None:
     assert await site.downloader().download(site.url()) == AUDIO
     assert site.seen == [("voice.example", "/voice.wav")]
-    assert site.resolver.asked == {"voice.example": 1}
+    assert site.resolver.lookups == {"voice.example": 1}
     assert connected == [HOME]
 
 
@@ -166,7 +166,7 @@ async def test_redirects_to_other_hosts_are_followed(site: Site, connected: list
     site.redirects = {"/a": site.url("/b", "other.example"), "/b": "/voice.wav"}
     assert await site.downloader().download(site.url("/a")) == AUDIO
     assert [host for host, _ in site.seen] == ["voice.example", "other.example", "other.example"]
-    assert site.resolver.asked == {"voice.example": 1, "other.example": 2}  # each hop once
+    assert site.resolver.lookups == {"voice.example": 1, "other.example": 2}  # each hop once
     assert connected == [HOME] * 3
 
 
@@ -222,7 +222,7 @@ async def test_dns_rebinding_within_a_request_is_prevented(site: Site, connected
     """One lookup serves both the check and the connection."""
     site.resolver.answers = {"voice.example": [[HOME], ["10.0.0.1"]]}
     assert await site.downloader().download(site.url()) == AUDIO
-    assert site.resolver.asked == {"voice.example": 1}
+    assert site.resolver.lookups == {"voice.example": 1}
     assert connected == [HOME]
 
 
@@ -296,7 +296,7 @@ async def test_invalid_urls_are_rejected_without_a_lookup(connected: list[str], 
     resolver = Resolver()
     with pytest.raises(VoiceUrlError, match=message):
         await VoiceDownloader(MAX_BYTES, 30, resolver=resolver).download(source)
-    assert not resolver.asked
+    assert not resolver.lookups
     assert connected == []
 
 

@@ -10,18 +10,18 @@ from sayline_tts.engine.engine import Engine
 from sayline_tts.engine.models.model import Model
 from tests.server.api_server import api_server
 from tests.server.audio.test_formats import decoded, level_db
-from tests.server.http.test_speech import ROUNDING, alone
+from tests.server.test_end_to_end import ROUNDING, alone
 
 TEXT = "Hello there. It is a fine day, is it not?"
 
 
 async def test_all_endpoints_return_the_same_speech(model: Model, tmp_path: Path) -> None:
     async with api_server(Engine(model, 4), tmp_path) as server:
-        heard = {}
+        output = {}
         for path in ("/generate", "/stream"):
             async with server.post(path, text=TEXT, voice="angus", format="pcm", seed=11) as response:
                 assert response.status == 200
-                heard[path] = decoded("pcm", await response.read(), 24_000)[0]
+                output[path] = decoded("pcm", await response.read(), 24_000)[0]
         async with server.post("/stream", text=TEXT, voice="angus", format="mp3", seed=11, speed=1.25) as response:
             fast, rate_hz = decoded("mp3", await response.read(), 24_000)
         body = {"model": "tts-1", "input": TEXT, "voice": "nova", "response_format": "opus"}
@@ -30,7 +30,7 @@ async def test_all_endpoints_return_the_same_speech(model: Model, tmp_path: Path
         async with server.client.post(server.url + "/tts", data={"text": TEXT}) as response:
             wav, _ = decoded("wav", await response.read(), 24_000)
     expected = alone(model, "angus", ["Hello there.", "It is a fine day, is it not?"], 11)
-    for sound in heard.values():
+    for sound in output.values():
         assert sound.shape == expected.shape
         assert np.abs(sound - expected).max() < ROUNDING
     assert len(fast) / rate_hz == pytest.approx(len(expected) / 24_000 / 1.25, abs=0.1)
