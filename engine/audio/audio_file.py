@@ -1,8 +1,7 @@
-"""The audio in a file, decoded as far as a voice prompt needs. Knows nothing of voices, loudness, resampling.
+"""Decode an untrusted audio file, up to the length that a voice prompt needs.
 
-Nothing in a file is trusted: only plain audio containers are opened (`FORMATS`), the file's own name never
-reaches FFmpeg (so it cannot be taken for a URL), and decoding stops soon after the limit, whatever the header
-says.
+Only plain audio containers are opened (`FORMATS`), FFmpeg never sees the file's name (so it cannot interpret it as a
+URL), and decoding stops soon after the limit, whatever the header declares.
 """
 
 import io
@@ -22,51 +21,51 @@ from av.container import InputContainer
 from sayline_tts.engine.audio.bundled_libs import limit_allocations
 from sayline_tts.engine.errors import VoiceError
 
-# Without this list an upload that says "ffconcat" reads local files, and one that is SDP opens sockets.
+# Without this list, an "ffconcat" upload would read local files, and an SDP upload would open sockets.
 FORMATS = "wav,flac,mp3,ogg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,aiff,amr"
-# What FFmpeg may decode while it probes. Never a cover picture: 2 MB of MP3 unpacked into 400 MB of pixels.
+# Codecs that FFmpeg may decode while probing. No pictures: the cover of a 2 MB MP3 can unpack to 400 MB of pixels.
 PROBE_CODECS = "aac,mp3,mp3float,flac,alac,opus,libopus,vorbis,amrnb,amrwb"
-OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "none", "codec_whitelist": PROBE_CODECS}
+OPEN_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "none", "codec_whitelist": PROBE_CODECS}
 
-# Full scale of FFmpeg's sample formats; 1/32768 is exact, so a 16-bit WAV gives the reference's very numbers.
-SCALES = {"u8": 1 / 2**7, "s16": 1 / 2**15, "s32": 1 / 2**31, "flt": 1.0, "dbl": 1.0}
+# Scale factors of FFmpeg's sample formats. 1/32768 is exact, so a 16-bit WAV gives the same floats as the reference.
+FULL_SCALE = {"u8": 1 / 2**7, "s16": 1 / 2**15, "s32": 1 / 2**31, "flt": 1.0, "dbl": 1.0}
 
-# 30 s in the shortest packets of Opus are 12,000. Packets in which nothing is sound add no seconds, but take time.
+# 30 s in the shortest Opus packets are 12,000 packets. Packets without audio add no duration, but take time.
 MAX_PACKETS = 50_000
-MIN_RATE_HZ = 8_000  # telephone quality; below it the consonants are gone
-MAX_RATE_HZ = 192_000  # the resampling filter grows with the rate: 0.7 s for 30 s of audio at the worst allowed
-ADVICE = "give 5 to 30 s of clear speech as WAV, FLAC, MP3, Ogg, WebM or M4A"
+MIN_RATE_HZ = 8_000  # telephone quality; lower rates lose the consonants
+MAX_RATE_HZ = 192_000  # the resampling filter grows with the rate; 30 s of audio take up to 0.7 s at this limit
+RECORDING_HINT = "give 5 to 30 s of clear speech as WAV, FLAC, MP3, Ogg, WebM or M4A"
 
 
 @dataclass(frozen=True)
 class DecodedAudio:
-    samples: npt.NDArray[np.float32]  # [channels, samples], ending soon after the limit
+    samples: npt.NDArray[np.float32]  # [channels, samples], ends soon after the limit
     rate_hz: int
-    bits: int  # of one decoded sample: 8, 16, 32 or 64
-    stated_seconds: float | None  # the whole length, where the container has it
+    bits: int  # per decoded sample: 8, 16, 32 or 64
+    declared_seconds: float | None  # length of the whole file, if the container states it
 
 
 def decode_file(source: Path | bytes, name: str, max_seconds: float) -> DecodedAudio:
-    """Decode the first audio stream, without what is damaged. `VoiceError`, with `name`, if none is left."""
+    """Decode the first audio stream, skipping damaged packets. Raises `VoiceError`, with `name`, if nothing is left."""
     limit_allocations()
     with _open_source(source, name) as file:
         try:
-            container = av.open(file, "r", options=OPTIONS, metadata_errors="ignore")
+            container = av.open(file, "r", options=OPEN_OPTIONS, metadata_errors="ignore")
         except (av.FFmpegError, ValueError) as error:
-            raise VoiceError(f"{name} is damaged, or not audio in a format known here; {ADVICE}.") from error
+            raise VoiceError(f"{name} is damaged, or not in a supported audio format; {RECORDING_HINT}.") from error
         with container:
             return _decode(container, name, max_seconds)
 
 
 def check_format(channels: int, rate_hz: int, name: str) -> None:
-    """Refuse what no voice can be copied from, before memory is spent on it."""
+    """Reject formats that a voice cannot be cloned from, before allocating memory. Raises `VoiceError`."""
     if channels not in (1, 2):
-        # Mixing surround or a microphone array would give echoes of the voice; the user has to choose
+        # Mixing down surround sound or a microphone array would add echoes; the user has to choose.
         raise VoiceError(f"{name} has {channels} channels; keep one of them, or mix it down to mono or stereo.")
     if rate_hz < MIN_RATE_HZ:
         raise VoiceError(
-            f"{name} is sampled at {rate_hz} Hz, too low a quality to copy a voice from; "
-            f"give a recording made at {MIN_RATE_HZ} Hz or more, better 24000 Hz."
+            f"{name} is sampled at {rate_hz} Hz, which is too low to clone a voice from; "
+            f"give a recording of {MIN_RATE_HZ} Hz or more, preferably 24000 Hz."
         )
     if rate_hz > MAX_RATE_HZ:
         raise VoiceError(f"{name} is sampled at {rate_hz} Hz; convert it to 48000 Hz or less.")
@@ -75,27 +74,27 @@ def check_format(channels: int, rate_hz: int, name: str) -> None:
 def _open_source(source: Path | bytes, name: str) -> BinaryIO:
     if isinstance(source, bytes):
         if not source:
-            raise VoiceError(f"{name} is empty; {ADVICE}.")
+            raise VoiceError(f"{name} is empty; {RECORDING_HINT}.")
         return io.BytesIO(source)
     try:
         status = source.stat()
         if stat.S_ISDIR(status.st_mode):
             raise VoiceError(f"{source} is a folder; name an audio file in it.")
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe or a device could wait for ever
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe or a device could block forever
             raise VoiceError(f"{source} is not a regular file; save the audio to a file first.")
         if status.st_size == 0:
-            raise VoiceError(f"{source} is empty; {ADVICE}.")
-        return open(os.open(source, os.O_RDONLY), "rb")  # by number: FFmpeg would take a meaning from the name
+            raise VoiceError(f"{source} is empty; {RECORDING_HINT}.")
+        return open(os.open(source, os.O_RDONLY), "rb")  # by descriptor: FFmpeg would interpret the name
     except FileNotFoundError:
         raise VoiceError(f"{source} does not exist; check the path of the voice file.") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-        raise VoiceError(f"{str(source)!r} cannot be opened ({reason}); check its path and rights.") from None
+        raise VoiceError(f"{str(source)!r} cannot be opened ({reason}); check its path and permissions.") from None
 
 
 def _decode(container: InputContainer, name: str, max_seconds: float) -> DecodedAudio:
     if not container.streams.audio:
-        raise VoiceError(f"{name} has no audio in it; {ADVICE}.")
+        raise VoiceError(f"{name} contains no audio; {RECORDING_HINT}.")
     first: av.AudioFrame | None = None
     kept: list[npt.NDArray[np.float32]] = []
     seconds = 0.0
@@ -103,19 +102,19 @@ def _decode(container: InputContainer, name: str, max_seconds: float) -> Decoded
         if first is None:
             first = frame
             check_format(frame.layout.nb_channels, frame.sample_rate, name)
-        if _shape(frame) == _shape(first):  # a damaged header now and then changes one frame's
+        if _layout(frame) == _layout(first):  # a damaged header can change that of one frame
             kept.append(_to_float(frame, name))
         seconds += frame.samples / max(frame.sample_rate, 1)
         if seconds > max_seconds:
             break
     if first is None:
-        raise VoiceError(f"{name} is damaged: nothing in it can be decoded; {ADVICE}.")
+        raise VoiceError(f"{name} is damaged: nothing in it can be decoded; {RECORDING_HINT}.")
     stated = container.duration / av.time_base if container.duration else None
     return DecodedAudio(np.concatenate(kept, axis=1), first.sample_rate, first.format.bits, stated)
 
 
 def _frames(container: InputContainer) -> Iterator[av.AudioFrame]:
-    """All that decodes: a bad packet is left out, and a file that breaks off ends there."""
+    """Every frame that decodes: damaged packets are skipped, and a truncated file ends early."""
     packets = islice(container.demux(container.streams.audio[0]), MAX_PACKETS)
     while True:
         try:
@@ -128,18 +127,18 @@ def _frames(container: InputContainer) -> Iterator[av.AudioFrame]:
             continue
 
 
-def _shape(frame: av.AudioFrame) -> tuple[int, int]:
+def _layout(frame: av.AudioFrame) -> tuple[int, int]:
     return frame.layout.nb_channels, frame.sample_rate
 
 
 def _to_float(frame: av.AudioFrame, name: str) -> npt.NDArray[np.float32]:
     """`[channels, samples]` float32, full scale at 1."""
-    scale = SCALES.get(frame.format.packed.name)
+    scale = FULL_SCALE.get(frame.format.packed.name)
     if scale is None:
-        raise VoiceError(f"{name} has {frame.format.name} samples, which is rare; convert it to a 16-bit WAV.")
+        raise VoiceError(f"{name} has unsupported {frame.format.name} samples; convert it to a 16-bit WAV.")
     raw: npt.NDArray[Any] = frame.to_ndarray()
     if frame.format.is_packed:
         raw = raw.reshape(-1, frame.layout.nb_channels).T
-    with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite or NaN here is refused later
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity and NaN are rejected later
         samples = raw.astype(np.float32) * np.float32(scale)
     return samples - 1 if frame.format.packed.name == "u8" else samples

@@ -1,4 +1,4 @@
-"""Audio of voice prompts: mono samples, checked, resampled, ended on a pause. Knows nothing of models."""
+"""Voice prompts as audio: decode to mono, validate, resample, end on a pause."""
 
 import logging
 import math
@@ -8,31 +8,31 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sayline_tts.engine.audio.audio_file import ADVICE, check_format, decode_file
+from sayline_tts.engine.audio.audio_file import RECORDING_HINT, check_format, decode_file
 from sayline_tts.engine.errors import VoiceError
 
 Samples = npt.NDArray[np.float32]
 
 SAMPLE_RATE_HZ = 24_000
 MAX_SECONDS = 30
-MIN_SECONDS = 0.5  # about two syllables: less holds no voice to copy, and most likely is the wrong file
+MIN_SECONDS = 0.5  # about two syllables; anything shorter is most likely the wrong file
 MIN_PEAK_DBFS = -60.0  # a quiet recording of speech peaks around -30
-MAX_PEAK = 100.0  # floats may overshoot 1 a little; 40 dB above full scale they are integers that nobody scaled
+MAX_PEAK = 100.0  # floats may exceed 1 slightly; 40 dB above full scale they are unscaled integers
 
 log = logging.getLogger(__name__)
 
 
 def read_audio(source: Path | bytes, sample_rate_hz: int = SAMPLE_RATE_HZ, truncate: bool = False) -> Samples:
-    """Decode a voice prompt, a file or its bytes, to mono `[samples]` float32 at `sample_rate_hz`.
+    """Decode a voice prompt, given as a path or as bytes, to mono float32 `[samples]` at `sample_rate_hz`.
 
-    `truncate` keeps the first 30 s of a longer one. Raises `VoiceError`: it is missing, not audio, silent,
-    too short, too long, of too low a quality, or has more than two channels.
+    `truncate` keeps the first 30 s of a longer prompt. Raises `VoiceError` if it is missing, not audio, silent, too
+    short, too long, sampled at too low a rate, or has more than two channels.
     """
     name = source.name if isinstance(source, Path) else "the voice audio"
     decoded = decode_file(source, name, MAX_SECONDS)
     if decoded.bits == 8:
-        log.warning("%s is 8-bit audio: its noise becomes part of the voice; 16 bits are better.", name)
-    mono = check_audio(decoded.samples, decoded.rate_hz, truncate, name, decoded.stated_seconds)
+        log.warning("%s is 8-bit audio: its noise becomes part of the voice; use 16 bits.", name)
+    mono = check_audio(decoded.samples, decoded.rate_hz, truncate, name, decoded.declared_seconds)
     return resample(mono, decoded.rate_hz, sample_rate_hz)
 
 
@@ -41,11 +41,11 @@ def check_audio(
     sample_rate_hz: int = SAMPLE_RATE_HZ,
     truncate: bool = False,
     name: str = "the voice audio",
-    stated_seconds: float | None = None,
+    declared_seconds: float | None = None,
 ) -> Samples:
-    """Check floats `[samples]` or `[channels, samples]`; give them as mono float32 `[samples]`, same rate.
+    """Validate floats `[samples]` or `[channels, samples]`; return mono float32 `[samples]` at the same rate.
 
-    `stated_seconds` is what a container says of its whole length, where `samples` may be only the beginning.
+    `declared_seconds`: length of the whole file, of which `samples` may be only the beginning. Raises `VoiceError`.
     """
     samples = np.asarray(samples)
     if not np.issubdtype(samples.dtype, np.floating):
@@ -53,60 +53,60 @@ def check_audio(
     if samples.ndim not in (1, 2):
         raise VoiceError(f"{name} has the shape {samples.shape}; pass [samples] or [channels, samples].")
     check_format(len(samples) if samples.ndim == 2 else 1, sample_rate_hz, name)
-    with np.errstate(over="ignore", invalid="ignore"):  # infinity and NaN are refused below
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity and NaN are rejected below
         mono = np.atleast_2d(samples).astype(np.float32).mean(axis=0)  # [samples]
     seconds = len(mono) / sample_rate_hz
     if seconds > MAX_SECONDS and not truncate:
-        raise VoiceError(_too_long(stated_seconds, name))
+        raise VoiceError(_too_long(declared_seconds, name))
     if seconds < MIN_SECONDS:
-        raise VoiceError(f"{name} is {seconds:.2f} s long, too short to hear a voice in; {ADVICE}.")
+        raise VoiceError(f"{name} is {seconds:.2f} s long, too short to clone a voice from; {RECORDING_HINT}.")
     return _check_level(mono[: MAX_SECONDS * sample_rate_hz], name)
 
 
 def resample(audio: Samples, from_hz: int, to_hz: int) -> Samples:
-    """`[..., samples]` at another rate, with the polyphase filter that the reference uses."""
+    """Resample `[..., samples]` with the same polyphase filter as the reference."""
     if from_hz == to_hz:
         return audio
-    from scipy.signal import resample_poly  # here, because it takes 0.7 s, and speaking does not need it
+    from scipy.signal import resample_poly  # imported late: it takes 0.7 s, and synthesis does not need it
 
     divisor = math.gcd(from_hz, to_hz)
     return np.asarray(resample_poly(audio, to_hz // divisor, from_hz // divisor, axis=-1), np.float32)
 
 
 def end_on_pause(audio: Samples, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Samples:
-    """End a prompt `[samples]` on exactly 80 ms of silence: training prompts end so, between two words.
+    """End a prompt `[samples]` on exactly 80 ms of silence, as training prompts end, between two words.
 
-    After a prompt that ends on speech the model finishes that word first; a long silence delays the onset.
-    (Behaviour of the reference's `data/audio_utils.py`, with its numbers: 20 ms blocks, a floor of 35 dB.)
+    After a prompt that ends within a word, the model finishes that word first; a long silence delays the onset.
+    Behaviour and numbers are those of the reference's `data/audio_utils.py`: 20 ms blocks, a threshold of -35 dB.
     """
     block = sample_rate_hz // 50  # 20 ms
     blocks = len(audio) // block
     if blocks == 0:
         return audio
     level = np.sqrt(np.square(audio[: blocks * block]).reshape(blocks, block).mean(axis=1))  # [blocks]
-    floor = (level.max() + 1e-12) * 10 ** (-35 / 20)
-    last_loud = int(np.flatnonzero(level + 1e-12 > floor)[-1])  # 1e-12: silence alone is all "loud", and kept
+    threshold = (level.max() + 1e-12) * 10 ** (-35 / 20)
+    last_loud = int(np.flatnonzero(level + 1e-12 > threshold)[-1])  # 1e-12: pure silence counts as loud, and is kept
     kept = audio[: (last_loud + 1) * block].copy()
     kept[-block:] *= np.linspace(1, 0, block, dtype=np.float32)
     return np.concatenate([kept, np.zeros(4 * block, np.float32)])
 
 
 def to_int16(samples: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
-    """Floats to 16 bits, the inverse of reading a WAV: times 32768, halves to even, clipped; NaN is 0."""
-    bounded = np.clip(np.nan_to_num(np.asarray(samples, np.float32), nan=0.0), -1, 1)
-    whole: npt.NDArray[np.int16] = np.minimum(np.rint(bounded * 2**15), 2**15 - 1).astype(np.int16)
-    return whole
+    """Convert floats to int16, the inverse of decoding a WAV: times 32768, half to even, clipped; NaN becomes 0."""
+    clipped = np.clip(np.nan_to_num(np.asarray(samples, np.float32), nan=0.0), -1, 1)
+    rounded: npt.NDArray[np.int16] = np.minimum(np.rint(clipped * 2**15), 2**15 - 1).astype(np.int16)
+    return rounded
 
 
 def to_pcm(samples: npt.NDArray[Any]) -> bytes:
-    """Floats to 16-bit little-endian PCM, as WAV files, streams and players take it."""
+    """Convert floats to 16-bit little-endian PCM, the sample format of WAV files and players."""
     return to_int16(samples).astype("<i2", copy=False).tobytes()
 
 
-def _too_long(stated_seconds: float | None, name: str) -> str:
-    long = f"{stated_seconds:.1f} s long" if (stated_seconds or 0) > MAX_SECONDS else "longer"
+def _too_long(declared_seconds: float | None, name: str) -> str:
+    length = f"{declared_seconds:.1f} s long" if (declared_seconds or 0) > MAX_SECONDS else "too long"
     return (
-        f"{name} is {long}; a voice prompt has at most {MAX_SECONDS} s. "
+        f"{name} is {length}; a voice prompt may have at most {MAX_SECONDS} s. "
         "Cut it, or use its first 30 s with truncate=True (--truncate)."
     )
 
@@ -116,7 +116,7 @@ def _check_level(mono: Samples, name: str) -> Samples:
         raise VoiceError(f"{name} has samples that are not numbers (NaN or infinite); export it again.")
     peak = float(np.abs(mono).max())
     if peak < 10 ** (MIN_PEAK_DBFS / 20):
-        raise VoiceError(f"{name} is silent; {ADVICE}.")
+        raise VoiceError(f"{name} is silent; {RECORDING_HINT}.")
     if peak > MAX_PEAK:
         raise VoiceError(f"{name} has samples up to {peak:.0f}; scale them to -1 to 1 (divide int16 by 32768).")
     return mono

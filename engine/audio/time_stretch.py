@@ -1,8 +1,9 @@
-"""Speech faster or slower at the same pitch, while it is being made.
+"""Streaming time stretching: faster or slower speech at the same pitch.
 
-WSOLA: windows that overlap by half are taken from the input at `speed` times the pace at which they are laid into the
-output, each from where it continues the one before it best. W. Verhelst and M. Roelands, "An overlap-add technique
-based on waveform similarity (WSOLA) for high quality time-scale modification of speech", ICASSP 1993.
+WSOLA: half-overlapping windows are read from the input at `speed` times the rate at which they are added to the output,
+each from the position near its nominal one where the waveform best continues the previous window. W. Verhelst and
+M. Roelands, "An overlap-add technique based on waveform similarity (WSOLA) for high quality time-scale modification of
+speech", ICASSP 1993.
 """
 
 import numpy as np
@@ -10,103 +11,105 @@ import numpy.typing as npt
 
 from sayline_tts.engine.errors import InputError
 
-SLOWEST, FASTEST = 0.5, 2.0
-HOP_MS = 12.0  # half a window: with the other half two periods of a deep voice
-SEARCH_MS = 6.5  # to either side: together a period of 77 Hz
-NEAR = 0.02  # of likeness: what lies so much off the middle of the search has to be better to be worth the jitter
+MIN_SPEED, MAX_SPEED = 0.5, 2.0
+HOP_MS = 12.0  # half a window: a whole one holds two periods of a deep voice
+SEARCH_MS = 6.5  # to either side: together one period of 77 Hz
+OFFSET_PENALTY = 0.02  # in similarity, at the edge of the search range: a larger offset means more timing jitter
 
 Samples = npt.NDArray[np.float32]
 
 
-class Tempo:
-    """One stream of mono samples: of `n` it makes `n / speed`, rounded, however they come in pieces.
+class TimeStretcher:
+    """Stretch one stream of mono samples: `n` samples become `round(n / speed)`, however they are split.
 
-    It waits for no more than `SEARCH_MS + 1.5 * HOP_MS` of what comes. At speed 1 it gives what it gets.
+    The latency is at most `SEARCH_MS + 1.5 * HOP_MS` of input. At speed 1 the input is returned unchanged.
     """
 
     def __init__(self, speed: float, sample_rate_hz: int) -> None:
-        if not SLOWEST <= speed <= FASTEST:
-            raise InputError(f"speed is {speed}: give {SLOWEST} to {FASTEST}; 1 is as the voice speaks")
+        if not MIN_SPEED <= speed <= MAX_SPEED:
+            raise InputError(f"speed is {speed}; give {MIN_SPEED} to {MAX_SPEED} (1 is the voice's own speed)")
         self._speed = speed
         self._hop = round(HOP_MS * sample_rate_hz / 1000)
         self._search = round(SEARCH_MS * sample_rate_hz / 1000)
-        self._rise = (0.5 - 0.5 * np.cos(np.pi * (np.arange(self._hop) + 0.5) / self._hop)).astype(np.float32)
-        self._off_middle = NEAR * np.abs(np.linspace(-1, 1, 2 * self._search + 1))
-        self._input = np.zeros(0, np.float32)
-        self._start = 0  # of `_input`; positions are counted in the whole of what came
-        self._came = 0
-        self._hops = 0  # laid into the output
-        self._next = 0  # the last window's second half
+        self._fade_in = (0.5 - 0.5 * np.cos(np.pi * (np.arange(self._hop) + 0.5) / self._hop)).astype(np.float32)
+        self._offset_penalty = OFFSET_PENALTY * np.abs(np.linspace(-1, 1, 2 * self._search + 1))
+        self._buffer = np.zeros(0, np.float32)
+        self._buffer_start = 0  # position of the buffer's first sample; positions count from the start of the input
+        self._samples_in = 0
+        self._hops_out = 0
+        self._continuation = 0  # position of the last window's second half
 
     def feed(self, pcm: Samples) -> Samples:
-        """float32 `[samples]`; what can be said of them by now, which may be nothing."""
+        """Consume float32 `[samples]`; return the output that is final by now, which may be empty."""
         if self._speed == 1:
             return pcm
-        self._came += len(pcm)
-        self._take_in(pcm)
+        self._samples_in += len(pcm)
+        self._append(pcm)
         parts = []
-        while self._may_lay:
-            parts.append(self._lay(self._search))
-        return _joined(parts)
+        while self._next_hop_ready:
+            parts.append(self._overlap_add(self._search))
+        return _concatenate(parts)
 
     def end(self) -> Samples:
-        """The rest; nothing is fed after that. There is no click at the end which the input has not."""
-        left = round(self._came / self._speed) - self._hops * self._hop if self._speed != 1 else 0
+        """Return the remaining output; nothing may be fed afterwards. Adds no click at the end."""
+        left = round(self._samples_in / self._speed) - self._hops_out * self._hop if self._speed != 1 else 0
         if left <= 0:
-            return _joined([])
-        self._take_in(np.zeros(0, np.float32))
-        # Nobody hears the mirrored samples for themselves, but a window that is cut off by the end goes over into them.
-        self._input = np.pad(self._input, (0, 4 * self._hop + 2 * self._search), mode="symmetric")
+            return _concatenate([])
+        self._append(np.zeros(0, np.float32))
+        # The mirrored samples are not output by themselves, but a window that reaches beyond the end fades into them.
+        self._buffer = np.pad(self._buffer, (0, 4 * self._hop + 2 * self._search), mode="symmetric")
         parts = []
         for _ in range(-(-left // self._hop)):
-            room = self._came - self._hop - self._aim
-            parts.append(self._lay(min(max(room, -self._search), self._search)))
-        return _joined(parts)[:left]
+            room = self._samples_in - self._hop - self._nominal_start
+            parts.append(self._overlap_add(min(max(room, -self._search), self._search)))
+        return _concatenate(parts)[:left]
 
     @property
-    def _may_lay(self) -> bool:
-        """Has all come that the next hop looks at, and so much that even the end would not be before that hop's?"""
-        looked_at = max(self._aim + self._search, self._next) + self._hop
-        return max(looked_at, (self._hops + 1) * self._hop * self._speed) <= self._came
+    def _next_hop_ready(self) -> bool:
+        """Whether all input that the next hop can read has arrived, and enough that the output cannot end within it."""
+        needed = max(self._nominal_start + self._search, self._continuation) + self._hop
+        return max(needed, (self._hops_out + 1) * self._hop * self._speed) <= self._samples_in
 
     @property
-    def _aim(self) -> int:
-        """Where the next window would begin if all were alike."""
-        return round(self._hops * self._hop * self._speed)
+    def _nominal_start(self) -> int:
+        """Position of the next window before the search for the best match."""
+        return round(self._hops_out * self._hop * self._speed)
 
-    def _take_in(self, pcm: Samples) -> None:
-        """And forget what is not looked at again."""
-        oldest = min(len(self._input) + self._start, max(0, min(self._next, self._aim - self._search)))
-        self._input = np.concatenate([self._input[oldest - self._start :], pcm])
-        self._start = oldest
+    def _append(self, pcm: Samples) -> None:
+        """Append to the buffer and drop what is not read again."""
+        oldest = min(
+            len(self._buffer) + self._buffer_start, max(0, min(self._continuation, self._nominal_start - self._search))
+        )
+        self._buffer = np.concatenate([self._buffer[oldest - self._buffer_start :], pcm])
+        self._buffer_start = oldest
 
-    def _lay(self, ahead: int) -> Samples:
-        """One hop of output: the last window goes over into the next, `ahead` of its aim at most."""
-        if self._hops == 0:
-            begin, laid = 0, self._at(0)  # as it is, with nothing before it
+    def _overlap_add(self, ahead: int) -> Samples:
+        """Cross-fade from the last window into the next, at most `ahead` of its nominal position: one hop of output."""
+        if self._hops_out == 0:
+            begin, out = 0, self._hop_at(0)  # nothing to fade from
         else:
-            before = self._at(self._next)
-            begin = self._best(before, ahead)
-            laid = before + self._rise * (self._at(begin) - before)
-        self._hops, self._next = self._hops + 1, begin + self._hop
-        return laid
+            previous = self._hop_at(self._continuation)
+            begin = self._best_match(previous, ahead)
+            out = previous + self._fade_in * (self._hop_at(begin) - previous)
+        self._hops_out, self._continuation = self._hops_out + 1, begin + self._hop
+        return out
 
-    def _best(self, before: Samples, ahead: int) -> int:
-        """Where the input is most like `before`: the cosine of the angle between them."""
-        lowest = self._aim - self._search
+    def _best_match(self, previous: Samples, ahead: int) -> int:
+        """The position at which the input is most similar to `previous`, by normalized cross-correlation."""
+        lowest = self._nominal_start - self._search
         first = max(0, lowest)
-        last = max(first, self._aim + ahead)
-        around = self._input[first - self._start : last + self._hop - self._start]
-        products = np.correlate(around, before, "valid")  # [places]
-        sums = np.concatenate([[0.0], np.cumsum(np.square(around, dtype=np.float64))])
-        energies = np.maximum(sums[self._hop :] - sums[: -self._hop], 0.0)  # [places]
-        likeness = products / np.sqrt(energies * np.square(before, dtype=np.float64).sum() + 1e-12)
-        return first + int(np.argmax(likeness - self._off_middle[first - lowest :][: len(likeness)]))
+        last = max(first, self._nominal_start + ahead)
+        searched = self._buffer[first - self._buffer_start : last + self._hop - self._buffer_start]
+        products = np.correlate(searched, previous, "valid")  # [positions]
+        sums = np.concatenate([[0.0], np.cumsum(np.square(searched, dtype=np.float64))])
+        energies = np.maximum(sums[self._hop :] - sums[: -self._hop], 0.0)  # [positions]
+        similarity = products / np.sqrt(energies * np.square(previous, dtype=np.float64).sum() + 1e-12)
+        return first + int(np.argmax(similarity - self._offset_penalty[first - lowest :][: len(similarity)]))
 
-    def _at(self, position: int) -> Samples:
+    def _hop_at(self, position: int) -> Samples:
         """One hop of the input."""
-        return self._input[position - self._start : position - self._start + self._hop]
+        return self._buffer[position - self._buffer_start : position - self._buffer_start + self._hop]
 
 
-def _joined(parts: list[Samples]) -> Samples:
+def _concatenate(parts: list[Samples]) -> Samples:
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)

@@ -1,8 +1,8 @@
-"""Which heads of a model look at the word that is being spoken. Facts about weights, so each checkpoint has its own.
+"""Alignment heads: the attention heads of FlowLM that attend to the word being spoken.
 
-A few heads of FlowLM follow the text: at each frame they look at the word of that frame or, in a pause, at the one to
-come. For some published models they are known (`catalogue.yaml`); `sayline calibrate` finds those of any other and
-writes them beside its weights.
+They are a property of the weights, so each checkpoint has its own. In each frame such a head attends to the word of
+that frame or, in a pause, to the next word. `catalogue.yaml` lists them for most published models;
+`sayline calibrate` finds them for any other model and writes them next to its weights.
 """
 
 from collections import defaultdict
@@ -14,18 +14,19 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from sayline_tts.engine.checkpoint.atomic_write import write_whole
-from sayline_tts.engine.checkpoint.config import FlowLMTransformerConfig, Strict
+from sayline_tts.engine.checkpoint.atomic_write import atomic_write
+from sayline_tts.engine.checkpoint.config import FlowLMTransformerConfig, StrictModel
 from sayline_tts.engine.errors import CheckpointError
 
-FILE = "alignment.yaml"
-FOUND_BY = "# By `sayline calibrate`: heads (layer.head, from 0) that follow the text, of the weights in this folder.\n"
+ALIGNMENT_FILE = "alignment.yaml"
+FILE_HEADER = "# Written by `sayline calibrate`: alignment heads (layer.head, from 0) of the weights in this folder.\n"
 
 
 @dataclass(frozen=True)
 class AlignmentHeads:
-    """`heads`: layer and head, counted from 0; their mean counts. Before a word is heard they look at it for
-    `lead_ms`, in the mean.
+    """Pairs of layer and head, counted from 0, whose attention is averaged.
+
+    `lead_ms`: how long, on average, they attend to a word before it becomes audible.
     """
 
     heads: tuple[tuple[int, int], ...]
@@ -33,7 +34,7 @@ class AlignmentHeads:
 
     @classmethod
     def parse(cls, heads: str, lead_ms: float = 0.0) -> "AlignmentHeads":
-        """From "3.8 2.0". Raises `ValueError`."""
+        """Parse "3.8 2.0": `layer.head`, separated by blanks. Raises `ValueError`."""
         pairs = [tuple(map(int, head.split("."))) for head in heads.split()]
         if not pairs or any(len(pair) != 2 for pair in pairs):
             raise ValueError(f"{heads!r} names no heads as layer.head, like 3.8 2.0")
@@ -44,23 +45,27 @@ class AlignmentHeads:
 
     @cached_property
     def by_layer(self) -> Mapping[int, tuple[int, ...]]:
-        found = defaultdict(list)
+        """The heads of each layer that has any."""
+        grouped = defaultdict(list)
         for layer, head in self.heads:
-            found[layer].append(head)
-        return {layer: tuple(heads) for layer, heads in found.items()}
+            grouped[layer].append(head)
+        return {layer: tuple(heads) for layer, heads in grouped.items()}
 
 
-class _File(Strict):
-    heads: str  # "": none was found that can be trusted
+class _AlignmentFile(StrictModel):
+    heads: str  # "": no head is reliable enough
     lead_ms: float = 0.0
-    score: float | None = None  # of these heads, for people
+    score: float | None = None  # of these heads; informational
 
 
 def read_heads(weights: Path, shape: FlowLMTransformerConfig) -> AlignmentHeads | None:
-    """What lies beside the weights; None: nothing does, or none can be trusted. Raises `CheckpointError`."""
-    path = weights.with_name(FILE)
+    """Read the alignment file next to the weights. None: there is no file, or it names no heads.
+
+    Raises `CheckpointError` if the file is malformed or names a head that the model does not have.
+    """
+    path = weights.with_name(ALIGNMENT_FILE)
     try:
-        found = _File.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        found = _AlignmentFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
         heads = AlignmentHeads.parse(found.heads, found.lead_ms) if found.heads else None
         for layer, head in heads.heads if heads else ():
             if not (0 <= layer < shape.num_layers and 0 <= head < shape.num_heads):
@@ -73,8 +78,8 @@ def read_heads(weights: Path, shape: FlowLMTransformerConfig) -> AlignmentHeads 
 
 
 def write_heads(weights: Path, heads: AlignmentHeads | None, score: float) -> Path:
-    """Beside the weights. Raises `OSError`."""
-    path = weights.with_name(FILE)
-    found = _File(heads=str(heads or ""), lead_ms=heads.lead_ms if heads else 0.0, score=round(score, 3))
-    write_whole(path, (FOUND_BY + yaml.safe_dump(found.model_dump(), sort_keys=False)).encode())
+    """Write the alignment file next to the weights; returns its path. Raises `OSError`."""
+    path = weights.with_name(ALIGNMENT_FILE)
+    found = _AlignmentFile(heads=str(heads or ""), lead_ms=heads.lead_ms if heads else 0.0, score=round(score, 3))
+    atomic_write(path, (FILE_HEADER + yaml.safe_dump(found.model_dump(), sort_keys=False)).encode())
     return path

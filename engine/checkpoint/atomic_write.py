@@ -1,16 +1,16 @@
-"""A file that is whole at every moment: the old one until the new one is there."""
+"""Atomic file replacement: readers see the old content or the new content, never a part of it."""
 
 import os
 import tempfile
 from pathlib import Path
 
 
-def write_whole(path: Path, data: bytes, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
-    """Through a temporary file and a rename. A kill leaves the old file or the new one, and perhaps a `.part` too.
+def atomic_write(path: Path, data: bytes, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
+    """Write to a temporary file, sync it to disk, then rename it to `path`.
 
-    `owner`: the user and group whom the new one belongs to; only root can give a file away.
-
-    The new one has reached the disk before it takes the name, so losing power leaves no empty file either.
+    `owner`: user and group of the new file; only root can set it. If the process is killed, `path` has its old or its
+    new content, and a `.part` file may remain. The sync before the rename means that a power failure cannot leave an
+    empty file. Raises `OSError`.
     """
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
         try:
@@ -20,7 +20,7 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644, owner: tuple[int, in
             part.close()
             if owner is not None:
                 os.chown(part.name, *owner)
-            os.chmod(part.name, mode)  # not private like a temporary one, unless that is asked for
+            os.chmod(part.name, mode)  # temporary files are created with mode 0600
             os.replace(part.name, path)
         except BaseException:
             os.unlink(part.name)

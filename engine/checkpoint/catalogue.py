@@ -1,4 +1,4 @@
-"""What Kyutai publishes: the variants of Pocket TTS and their voices. Facts from `catalogue.yaml`; asks nobody."""
+"""The published Pocket TTS variants and their voices, read from `catalogue.yaml`. No network access."""
 
 import difflib
 from functools import cache
@@ -13,109 +13,111 @@ from sayline_tts.engine.errors import UnknownVariant, UnknownVoice
 
 
 def variant_names() -> tuple[str, ...]:
-    return tuple(_facts()["variants"])
+    return tuple(_catalogue()["variants"])
 
 
-def variant_name(name: str) -> str:
-    """The published name behind a name or an alias. Raises `UnknownVariant`, which suggests and lists names."""
-    facts = _facts()
-    published = str(facts["aliases"].get(name, name))
-    if published in facts["variants"]:
+def resolve_variant(name: str) -> str:
+    """The published name for a name or an alias. Raises `UnknownVariant`, which suggests and lists names."""
+    catalogue = _catalogue()
+    published = str(catalogue["aliases"].get(name, name))
+    if published in catalogue["variants"]:
         return published
-    known = ["auto", "embedded", *facts["variants"], *facts["aliases"]]
+    known = ["auto", "embedded", *catalogue["variants"], *catalogue["aliases"]]
     near = difflib.get_close_matches(name, known, n=3)
     guess = f"did you mean {' or '.join(near)}? " if near else ""
     raise UnknownVariant(f"no variant {name!r}; {guess}There are: {', '.join(known)}")
 
 
 def variant_config(name: str) -> Config:
-    """The whole config of a published variant, its files as `hf://` sources."""
-    return _config(variant_name(name))
+    """The complete config of a published variant; its files are `hf://` sources."""
+    return _config(resolve_variant(name))
 
 
 def alignment_heads(variant: str) -> AlignmentHeads | None:
-    """Of a published variant, where they are known."""
-    heads = _facts()["alignment_heads"].get(variant_name(variant))
+    """The alignment heads of a published variant, or None if the catalogue lists none."""
+    heads = _catalogue()["alignment_heads"].get(resolve_variant(variant))
     return AlignmentHeads.parse(heads) if heads else None
 
 
 def voice_names() -> tuple[str, ...]:
-    return tuple(_facts()["voices"])
+    return tuple(_catalogue()["voices"])
 
 
 def voice_origin(voice: str) -> str:
     """The recording a published voice was made from, for a model that can clone."""
-    return "hf://" + _full(_facts()["voices"][_known(voice)])
+    return "hf://" + _with_full_revision(_catalogue()["voices"][_checked_voice(voice)])
 
 
 def voice_state(variant: str, voice: str) -> str:
-    """A published voice as the state of one variant; no other variant can use it."""
-    template = _full(_facts()["voice_state"])
-    return "hf://" + template.format(variant=variant_name(variant), voice=_known(voice))
+    """The source of a published voice's state file for one variant; other variants cannot use it."""
+    template = _with_full_revision(_catalogue()["voice_state"])
+    return "hf://" + template.format(variant=resolve_variant(variant), voice=_checked_voice(voice))
 
 
 def default_voice(variant: str) -> str:
-    """Whom a variant speaks as when nobody says: a voice of its language."""
-    language = variant_name(variant).partition("_")[0]
-    return str(_facts()["default_voices"][language])
+    """The voice that a variant uses unless a request names one; it depends on the variant's language."""
+    language = resolve_variant(variant).partition("_")[0]
+    return str(_catalogue()["default_voices"][language])
 
 
 @cache
-def _facts() -> dict[str, Any]:
-    facts: dict[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-    return facts
+def _catalogue() -> dict[str, Any]:
+    catalogue: dict[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    return catalogue
 
 
 @cache
 def _config(variant: str) -> Config:
-    facts = _facts()
-    own = dict(facts["variants"][variant])
-    shape, text, weights, tokenizer = (own.pop(key) for key in ("shape", "text", "weights", "tokenizer"))
-    built = _merged(_shape(shape), _text(text))
-    built = _merged(built, own)
-    with_cloning, without_cloning = facts["repositories"].values()
-    weights_file = facts["weights_file"].format(variant=variant)
+    catalogue = _catalogue()
+    overrides = dict(catalogue["variants"][variant])
+    shape, text, weights, tokenizer = (overrides.pop(key) for key in ("shape", "text", "weights", "tokenizer"))
+    config = _deep_merge(_shape_config(shape), _text_rules(text))
+    config = _deep_merge(config, overrides)
+    with_cloning, without_cloning = catalogue["repositories"].values()
+    weights_file = catalogue["weights_file"].format(variant=variant)
     with_revision, without_revision = weights.split()
-    table = built["flow_lm"]["lookup_table"]
+    table = config["flow_lm"]["lookup_table"]
     if "@" not in tokenizer:
-        tokenizer = facts["tokenizer_files"][table["tokenizer"]].format(variant=variant) + f"@{tokenizer}"
-    table["tokenizer_path"] = _full(f"hf://{without_cloning}/{tokenizer}")
-    built["weights_path"] = _full(f"hf://{with_cloning}/{weights_file}@{with_revision}")
-    built["weights_path_without_voice_cloning"] = _full(f"hf://{without_cloning}/{weights_file}@{without_revision}")
-    return Config.model_validate(built)
+        tokenizer = catalogue["tokenizer_files"][table["tokenizer"]].format(variant=variant) + f"@{tokenizer}"
+    table["tokenizer_path"] = _with_full_revision(f"hf://{without_cloning}/{tokenizer}")
+    config["weights_path"] = _with_full_revision(f"hf://{with_cloning}/{weights_file}@{with_revision}")
+    config["weights_path_without_voice_cloning"] = _with_full_revision(
+        f"hf://{without_cloning}/{weights_file}@{without_revision}"
+    )
+    return Config.model_validate(config)
 
 
-def _shape(name: str) -> dict[str, Any]:
-    shape = dict(_facts()["shapes"][name])
-    foundation = shape.pop("like", None)
-    return _merged(_shape(foundation), shape) if foundation else shape
+def _shape_config(name: str) -> dict[str, Any]:
+    shape = dict(_catalogue()["shapes"][name])
+    base = shape.pop("like", None)
+    return _deep_merge(_shape_config(base), shape) if base else shape
 
 
-def _text(name: str) -> dict[str, Any]:
-    rules = dict(_facts()["texts"][name])
+def _text_rules(name: str) -> dict[str, Any]:
+    rules = dict(_catalogue()["texts"][name])
     replacements = rules.pop("replace")
     return rules | {"replace_characters": {old: new for new, olds in replacements.items() for old in olds}}
 
 
-def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` laid on `under`, mapping by mapping; neither is changed."""
-    both = under | over
-    for key in under.keys() & over.keys():
-        if isinstance(under[key], dict):
-            both[key] = _merged(under[key], over[key])
-    return both
+def _deep_merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
+    """Merge nested mappings into a new one; `override` wins."""
+    merged = base | override
+    for key in base.keys() & override.keys():
+        if isinstance(base[key], dict):
+            merged[key] = _deep_merge(base[key], override[key])
+    return merged
 
 
-def _full(source: str) -> str:
-    """A source with its revision, if it has one, written out."""
+def _with_full_revision(source: str) -> str:
+    """Expand the abbreviated revision of a source, if it has one."""
     path, at, short = source.partition("@")
     if not at:
         return source
-    (revision,) = (full for full in _facts()["revisions"] if full.startswith(short))
+    (revision,) = (full for full in _catalogue()["revisions"] if full.startswith(short))
     return f"{path}@{revision}"
 
 
-def _known(voice: str) -> str:
-    if voice not in _facts()["voices"]:
+def _checked_voice(voice: str) -> str:
+    if voice not in _catalogue()["voices"]:
         raise UnknownVoice(f"no published voice {voice!r}; there are: {', '.join(voice_names())}")
     return voice

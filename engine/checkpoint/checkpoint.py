@@ -1,6 +1,6 @@
-"""Find a checkpoint: embedded, published, or one's own. Knows nothing of what is in its files.
+"""Locate a checkpoint: the embedded one, a published variant, or a model given by its config.
 
-`auto` prefers Kyutai's English model, but never lets a hub that is slow or away keep anyone from speaking.
+`auto` prefers Kyutai's English model and falls back to the embedded one if the hub is slow or unreachable.
 """
 
 import threading
@@ -13,19 +13,20 @@ from huggingface_hub import constants
 from sayline_tts.engine.checkpoint import catalogue
 from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads, read_heads
 from sayline_tts.engine.checkpoint.config import Config, load_config
-from sayline_tts.engine.checkpoint.resource import beside, cached, fetch, is_remote
+from sayline_tts.engine.checkpoint.resource import cached_copy, fetch, is_remote, resolve_relative
 from sayline_tts.engine.errors import CheckpointError, HubError, HubGated, InputError, UnknownVoice
 
 EMBEDDED = Path(__file__).parent / "embedded"
 EMBEDDED_VOICE = "clara"
-PREFERRED = "english"
-HUB_PATIENCE_S = 3.0
-KYUTAI = f"`--variant {PREFERRED}` takes Kyutai's English model"
+EMBEDDED_HINT = "`--variant embedded` selects the small one"
+DEFAULT_VARIANT = "english"
+HUB_TIMEOUT_S = 3.0
+DEFAULT_VARIANT_HINT = f"`--variant {DEFAULT_VARIANT}` selects Kyutai's English model"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model's files on this machine, and why it is this one that speaks (`reason`, for people)."""
+    """A model's local files, and why this model was chosen (`reason`, a message for the user)."""
 
     name: str
     config: Config
@@ -33,12 +34,12 @@ class Checkpoint:
     tokenizer: Path
     can_clone: bool
     reason: str
-    voice_folder: Path | None = None  # None: the published voices, on the hub
-    known_heads: AlignmentHeads | None = None
+    voice_folder: Path | None = None  # None: the published voices on the hub
+    known_heads: AlignmentHeads | None = None  # from the catalogue
 
     @cached_property
     def heads(self) -> AlignmentHeads | None:
-        """That say which word is being spoken. Raises `CheckpointError` for a file of them that cannot be used."""
+        """The alignment heads. Raises `CheckpointError` if the alignment file cannot be used."""
         return read_heads(self.weights, self.config.flow_lm.transformer) or self.known_heads
 
     def voices(self) -> tuple[str, ...]:
@@ -47,7 +48,7 @@ class Checkpoint:
         return tuple(sorted(file.stem for file in self.voice_folder.glob("*.safetensors")))
 
     def voice_source(self, name: str) -> str:
-        """What `fetch` takes for the state of a voice. Raises `UnknownVoice`, which lists those there are."""
+        """The source of a voice's state file, for `fetch`. Raises `UnknownVoice`, which lists the known voices."""
         if name not in self.voices():
             known = ", ".join(self.voices()) or "none; give an audio or .safetensors file instead"
             raise UnknownVoice(f"no voice {name!r} for the model {self.name}; there are: {known}")
@@ -57,7 +58,7 @@ class Checkpoint:
 
     @property
     def default_voice(self) -> str:
-        """Empty when the model has no voices of its own."""
+        """The voice used unless a request names one; "" if the model has no voices."""
         if self.voice_folder is None:
             return catalogue.default_voice(self.name)
         if self.voice_folder.parent == EMBEDDED:
@@ -66,123 +67,126 @@ class Checkpoint:
 
 
 def find_checkpoint(variant: str = "auto", config: str | Path | None = None) -> Checkpoint:
-    """The checkpoint of a published variant, `embedded`, `auto`, or the one that a config's path or URL names.
+    """Locate the checkpoint of a published variant, `embedded`, `auto`, or of a config given by path or URL.
 
-    Raises `UnknownVariant`, `HubGated`, `HubError`, `ConfigError`, `CheckpointError`; under `auto` none of them.
+    Downloads what is missing. Raises `UnknownVariant`, `HubGated`, `HubError`, `ConfigError`, `CheckpointError`; with
+    `auto` none of them.
     """
     if config is not None:
         if variant != "auto":
             raise InputError(f"give either the variant {variant!r} or the config {str(config)!r}, not both")
-        return _own(str(config))
+        return _from_config(str(config))
     if variant == "auto":
-        return _preferred()
+        return _auto()
     if variant == "embedded":
-        return _embedded(f"as asked; {KYUTAI}")
+        return _embedded(f"as requested; {DEFAULT_VARIANT_HINT}")
     try:
-        return _published(catalogue.variant_name(variant))
+        return _published(catalogue.resolve_variant(variant))
     except HubError as error:
-        raise type(error)(f"{error}; or take `--variant embedded`, which needs no hub") from error
+        raise type(error)(f"{error}; or use `--variant embedded`, which needs no hub") from error
 
 
-def _own(source: str) -> Checkpoint:
+def _from_config(source: str) -> Checkpoint:
     path = fetch(source) if is_remote(source) else Path(source).expanduser()
     config = load_config(path)
-    weights, obstacle = _weights(config, source)
+    weights, obstacle = _find_weights(config, source)
     return Checkpoint(
         name=Path(source.partition("@")[0]).stem,
         config=config,
         weights=weights,
-        tokenizer=fetch(beside(source, config.flow_lm.lookup_table.tokenizer_path)),
+        tokenizer=fetch(resolve_relative(source, config.flow_lm.lookup_table.tokenizer_path)),
         can_clone=not obstacle,
-        reason=f"the model of {source}, as asked" + _cloning(obstacle),
+        reason=f"the model of {source}, as requested" + _cloning_note(obstacle),
         voice_folder=path.parent / "voices",
     )
 
 
 def _embedded(why: str) -> Checkpoint:
-    own = _own(str(EMBEDDED / "config.yaml"))
-    return replace(own, name="embedded", reason=f"the small voice that comes with Sayline, {why}")
+    checkpoint = _from_config(str(EMBEDDED / "config.yaml"))
+    return replace(checkpoint, name="embedded", reason=f"the small voice that comes with Sayline, {why}")
 
 
 def _published(name: str) -> Checkpoint:
     config = catalogue.variant_config(name)
-    # The tokenizer first: it is small, so whatever is wrong with the hub shows at once.
+    # The tokenizer first: it is small, so a problem with the hub shows at once.
     tokenizer = fetch(config.flow_lm.lookup_table.tokenizer_path)
-    weights, obstacle = _weights(config, "")
-    reason = f"Kyutai's {name}{_cloning(obstacle)}"
+    weights, obstacle = _find_weights(config, "")
+    reason = f"Kyutai's {name}{_cloning_note(obstacle)}"
     heads = catalogue.alignment_heads(name)
     return Checkpoint(name, config, weights, tokenizer, can_clone=not obstacle, reason=reason, known_heads=heads)
 
 
-def _weights(config: Config, near: str) -> tuple[Path, str]:
-    """The weights, and what keeps us from those that can clone voices (nothing: "")."""
+def _find_weights(config: Config, source: str) -> tuple[Path, str]:
+    """The weights, and why they are not those that can clone voices ("" if they are).
+
+    `source`: the config's own source, which relative paths are resolved against.
+    """
     full, plain = config.weights_path, config.weights_path_without_voice_cloning
     if full is None:
         if plain is None:
             raise CheckpointError("the config names no weights; set weights_path in it")
-        return fetch(beside(near, plain)), "its config names no weights that can"
+        return fetch(resolve_relative(source, plain)), "its config names no weights that can clone"
     try:
-        return fetch(beside(near, full)), ""
+        return fetch(resolve_relative(source, full)), ""
     except HubError as error:
-        if plain is None or not (isinstance(error, HubGated) or cached(beside(near, plain))):
+        if plain is None or not (isinstance(error, HubGated) or cached_copy(resolve_relative(source, plain))):
             raise
-        return fetch(beside(near, plain)), str(error)
+        return fetch(resolve_relative(source, plain)), str(error)
 
 
-def _cloning(obstacle: str) -> str:
+def _cloning_note(obstacle: str) -> str:
     return f", without voice cloning: {obstacle}" if obstacle else ""
 
 
-def _preferred() -> Checkpoint:
-    config = catalogue.variant_config(PREFERRED)
-    held = _held(config)
-    if held is not None:
-        return held
-    obstacle = hub_obstacle(config)
+def _auto() -> Checkpoint:
+    config = catalogue.variant_config(DEFAULT_VARIANT)
+    if (cached := _cached_default(config)) is not None:
+        return cached
+    obstacle = hub_unavailable_reason(config)
     if not obstacle:
         try:
-            found = _published(PREFERRED)
-            return replace(found, reason=f"{found.reason}; `--variant embedded` takes the small one")
+            found = _published(DEFAULT_VARIANT)
+            return replace(found, reason=f"{found.reason}; {EMBEDDED_HINT}")
         except HubError as error:
             obstacle = str(error)
-    return _embedded(f"because Kyutai's cannot be had: {obstacle}. {KYUTAI} once that is mended")
+    return _embedded(f"because Kyutai's is unavailable: {obstacle}. {DEFAULT_VARIANT_HINT} once that is fixed")
 
 
-def _held(config: Config) -> Checkpoint | None:
-    """The preferred model, if all its files are in the cache already."""
-    full = cached(config.weights_path or "")
-    weights = full or cached(config.weights_path_without_voice_cloning or "")
-    tokenizer = cached(config.flow_lm.lookup_table.tokenizer_path)
+def _cached_default(config: Config) -> Checkpoint | None:
+    """The default variant, if all its files are in the cache."""
+    full = cached_copy(config.weights_path or "")
+    weights = full or cached_copy(config.weights_path_without_voice_cloning or "")
+    tokenizer = cached_copy(config.flow_lm.lookup_table.tokenizer_path)
     if weights is None or tokenizer is None:
         return None
-    obstacle = "" if full else f"those weights are not in the cache; `--variant {PREFERRED}` asks the hub for them"
-    reason = f"Kyutai's {PREFERRED}, found in the cache{_cloning(obstacle)}; `--variant embedded` takes the small one"
-    heads = catalogue.alignment_heads(PREFERRED)
+    obstacle = "" if full else f"those weights are not in the cache; `--variant {DEFAULT_VARIANT}` requests them"
+    reason = f"Kyutai's {DEFAULT_VARIANT}, found in the cache{_cloning_note(obstacle)}; {EMBEDDED_HINT}"
+    heads = catalogue.alignment_heads(DEFAULT_VARIANT)
     return Checkpoint(
-        PREFERRED, config, weights, tokenizer, can_clone=full is not None, reason=reason, known_heads=heads
+        DEFAULT_VARIANT, config, weights, tokenizer, can_clone=full is not None, reason=reason, known_heads=heads
     )
 
 
-def hub_obstacle(config: Config) -> str:
-    """What stands between us and the preferred model; "" when the hub offers it."""
+def hub_unavailable_reason(config: Config) -> str:
+    """Why the default variant cannot be downloaded now; "" if the hub offers it."""
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set and it is not in the cache"
-    answers: list[str] = []
-    # In a thread, because looking up the hub's address has no time limit of its own.
-    asking = threading.Thread(target=lambda: answers.append(_ask(config)), daemon=True, name="ask-hub")
-    asking.start()
-    asking.join(HUB_PATIENCE_S)
-    return answers[0] if answers else f"{constants.ENDPOINT} did not answer within {HUB_PATIENCE_S:.0f} s"
+    results: list[str] = []
+    # In a thread, because resolving the hub's host name has no timeout.
+    check = threading.Thread(target=lambda: results.append(_hub_access_error(config)), daemon=True, name="check-hub")
+    check.start()
+    check.join(HUB_TIMEOUT_S)
+    return results[0] if results else f"{constants.ENDPOINT} did not answer within {HUB_TIMEOUT_S:.0f} s"
 
 
-def _ask(config: Config) -> str:
+def _hub_access_error(config: Config) -> str:
     from sayline_tts.engine.checkpoint.hub import HubFile
 
     sources = [config.weights_path, config.weights_path_without_voice_cloning]
     files = [HubFile.parse(source) for source in sources if source]
     for file in files:
         try:
-            file.ask()
+            file.check_access()
         except HubGated as error:
             obstacle = str(error)
         except HubError as error:

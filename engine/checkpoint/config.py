@@ -1,6 +1,7 @@
-"""The shape of a model, read from YAML in the published Pocket TTS format. Knows nothing of weights or tensors.
+"""Model configuration, read from YAML in the published Pocket TTS format.
 
-Strict: an unknown or missing key is a `ConfigError` that names it, so a typo never becomes a silently different model.
+Parsing is strict: an unknown or missing key is a `ConfigError` that names it, so a typo cannot silently change the
+model.
 """
 
 from pathlib import Path
@@ -12,19 +13,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from sayline_tts.engine.errors import ConfigError
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class FlowConfig(Strict):
-    """The head that turns noise into one latent."""
+class FlowConfig(StrictModel):
+    """The flow head, which turns noise into one latent."""
 
     dim: int
     depth: int
     type: Literal["lsd", "flow_matching", "drifting", "pointwise"] = "lsd"
 
 
-class FlowLMTransformerConfig(Strict):
+class FlowLMTransformerConfig(StrictModel):
     hidden_scale: int
     max_period: float
     d_model: int
@@ -35,7 +36,7 @@ class FlowLMTransformerConfig(Strict):
     dim_feedforward: int | None = None
 
     @model_validator(mode="after")
-    def _heads_divide(self) -> Self:
+    def _heads_divide_width(self) -> Self:
         _check_heads(self.attention_dim, self.num_heads, self.kv_heads)
         return self
 
@@ -56,8 +57,8 @@ class FlowLMTransformerConfig(Strict):
         return self.dim_feedforward or self.d_model * self.hidden_scale
 
 
-class LookupTableConfig(Strict):
-    """Text embedding; `rank` makes the table low-rank."""
+class LookupTableConfig(StrictModel):
+    """Text embedding table; `rank` factors it into two low-rank matrices."""
 
     dim: int
     n_bins: int
@@ -66,7 +67,7 @@ class LookupTableConfig(Strict):
     rank: int | None = None
 
 
-class FlowLMConfig(Strict):
+class FlowLMConfig(StrictModel):
     dtype: str
     flow: FlowConfig
     transformer: FlowLMTransformerConfig
@@ -76,11 +77,11 @@ class FlowLMConfig(Strict):
 
     @property
     def output_dim(self) -> int:
-        """Width of what the flow head and the end-of-speech head read."""
+        """Width of the input of the flow head and of the end-of-speech head."""
         return self.z_dim or self.transformer.d_model
 
 
-class SEANetConfig(Strict):
+class SEANetConfig(StrictModel):
     dimension: int
     channels: Literal[1]
     n_filters: int
@@ -94,7 +95,7 @@ class SEANetConfig(Strict):
     compress: int
 
 
-class MimiTransformerConfig(Strict):
+class MimiTransformerConfig(StrictModel):
     d_model: int
     input_dimension: int
     output_dimensions: tuple[int]
@@ -106,7 +107,7 @@ class MimiTransformerConfig(Strict):
     max_period: float = 10000.0
 
     @model_validator(mode="after")
-    def _heads_divide(self) -> Self:
+    def _heads_divide_width(self) -> Self:
         _check_heads(self.d_model, self.num_heads, self.num_heads)
         return self
 
@@ -115,12 +116,12 @@ class MimiTransformerConfig(Strict):
         return self.d_model // self.num_heads
 
 
-class QuantizerConfig(Strict):
+class QuantizerConfig(StrictModel):
     dimension: int
     output_dimension: int
 
 
-class MimiConfig(Strict):
+class MimiConfig(StrictModel):
     dtype: str
     sample_rate: int
     channels: Literal[1]
@@ -139,7 +140,7 @@ class MimiConfig(Strict):
 
     @property
     def voice_dim(self) -> int:
-        """Width of the latents that a voice recording is encoded to."""
+        """Width of the latents that the encoder makes from a voice recording."""
         return self.inner_dim or self.seanet.dimension
 
     @property
@@ -151,8 +152,8 @@ class MimiConfig(Strict):
         return self.decoder_transformer or self.transformer
 
 
-class Config(Strict):
-    """One model: its shape, where its weights are, and how its text must be written."""
+class Config(StrictModel):
+    """One model: its dimensions, the sources of its files, and its text rules."""
 
     flow_lm: FlowLMConfig
     mimi: MimiConfig
@@ -169,15 +170,15 @@ class Config(Strict):
 
 
 def load_config(path: Path) -> Config:
-    """Read one model's YAML. Raises `ConfigError` naming every key that is missing, unknown or of the wrong type."""
+    """Read a model's YAML file. Raises `ConfigError` naming every missing, unknown or mistyped key."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such config file; check the path") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from None
+        raise ConfigError(f"{path}: cannot be read as YAML ({error}); fix the file") from None
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}: a config is a YAML mapping, this is {type(data).__name__}")
+        raise ConfigError(f"{path}: a config must be a YAML mapping, but this is {type(data).__name__}")
     try:
         return Config.model_validate(data)
     except ValidationError as error:
@@ -187,4 +188,6 @@ def load_config(path: Path) -> Config:
 
 def _check_heads(attention_dim: int, heads: int, kv_heads: int) -> None:
     if heads < 1 or kv_heads < 1 or attention_dim % heads or heads % kv_heads or attention_dim // heads % 2:
-        raise ValueError(f"{attention_dim} wide attention cannot have {heads} heads over {kv_heads} key/value heads")
+        raise ValueError(
+            f"an attention width of {attention_dim} does not fit {heads} heads over {kv_heads} key/value heads"
+        )

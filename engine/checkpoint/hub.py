@@ -1,7 +1,7 @@
-"""One file of the Hugging Face hub: its name, its copy on this machine, and getting it.
+"""A file on the Hugging Face hub: its name, its cached copy, and downloading it.
 
-Loading the hub's library takes as long as all the engine's own modules, and weights that lie on this machine need
-nothing of it. So this module is imported only where a file of the hub was named.
+Importing the hub's library takes as long as importing all modules of the engine, and local weights do not need it.
+This module is therefore imported only when a source names a file on the hub.
 """
 
 import re
@@ -23,12 +23,12 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from sayline_tts.engine.errors import HubError, HubGated, InputError
 
-ANSWER_S = 10.0
+TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
 class HubFile:
-    """One file in a repository of the Hugging Face hub."""
+    """One file of a repository on the Hugging Face hub."""
 
     repo: str
     path: str
@@ -36,40 +36,42 @@ class HubFile:
 
     @classmethod
     def parse(cls, source: str) -> Self:
+        """Parse `hf://owner/repository/path@revision`. Raises `InputError`."""
         name, _, revision = source.removeprefix("hf://").partition("@")
         owner, _, rest = name.partition("/")
         repo, _, path = rest.partition("/")
         try:
             validate_repo_id(f"{owner}/{repo}")
             if {"", ".", ".."} & {*path.split("/"), *(revision or "main").split("/")}:
-                raise ValueError("a part of the path is missing or not a name")
+                raise ValueError("a part of the path is missing, . or ..")
         except ValueError as error:
-            shape = "hf://owner/repository/path/to/file@revision"
-            raise InputError(f"{source}: write it as {shape} ({error})") from error
+            form = "hf://owner/repository/path/to/file@revision"
+            raise InputError(f"{source} is not a file on the hub ({error}); write it as {form}") from error
         return cls(f"{owner}/{repo}", path, revision or None)
 
     @property
     def pinned(self) -> bool:
-        """A commit never changes, so a copy of it never needs asking about."""
+        """Whether the revision is a commit, which never changes: its cached copy need not be revalidated."""
         return re.fullmatch("[0-9a-f]{40}", self.revision or "") is not None
 
     @property
     def url(self) -> str:
         return hf_hub_url(self.repo, self.path, revision=self.revision)
 
-    def cached(self) -> Path | None:
+    def cached_copy(self) -> Path | None:
         found = try_to_load_from_cache(self.repo, self.path, revision=self.revision)
         return Path(found) if isinstance(found, str) else None
 
-    def ask(self) -> None:
-        """Raises `HubGated` or another `HubError` unless the hub would let us have this file now."""
-        with _explained(self):
-            get_hf_file_metadata(self.url, timeout=ANSWER_S)
+    def check_access(self) -> None:
+        """Raise `HubGated` or another `HubError` if the hub does not serve this file now."""
+        with _translated_errors(self):
+            get_hf_file_metadata(self.url, timeout=TIMEOUT_S)
 
     def download(self) -> Path:
-        # Asked first: the library by itself goes on trying a hub that is down for half a minute or more.
-        self.ask()
-        with _explained(self):
+        """Download into the hub library's cache, unless it is there. Raises `HubError`."""
+        # Checked first: the library alone retries a hub that is down for half a minute or longer.
+        self.check_access()
+        with _translated_errors(self):
             return Path(hf_hub_download(self.repo, self.path, revision=self.revision))
 
     def __str__(self) -> str:
@@ -77,27 +79,27 @@ class HubFile:
 
 
 @contextmanager
-def _explained(file: HubFile) -> Iterator[None]:
-    """Turns what the hub library raises into what a user can act on."""
+def _translated_errors(file: HubFile) -> Iterator[None]:
+    """Translate exceptions of the hub library into `HubError`, with a message that a user can act on."""
     if constants.HF_HUB_OFFLINE:
         raise HubError(f"{file}: not in the cache, and HF_HUB_OFFLINE is set; unset it to download")
     try:
         yield
     except HfHubHTTPError as error:
-        raise _refusal(file, error) from error
-    # Beside HTTP errors: broken-off or inconsistent files and full disks (OSError), malformed names
-    # (ValueError), and whatever hf_xet, which downloads large files, makes of the same (RuntimeError).
+        raise _http_error(file, error) from error
+    # Besides HTTP errors: interrupted or inconsistent downloads and full disks (OSError), malformed names
+    # (ValueError), and RuntimeError, which hf_xet, the downloader of large files, raises for all of these.
     except (HTTPError, OSError, ValueError, RuntimeError) as error:
         fault = str(error).strip() or type(error).__name__
-        why = f"cannot be had from {constants.ENDPOINT} ({fault}); check the connection and try again"
+        why = f"cannot be downloaded from {constants.ENDPOINT} ({fault}); check the connection and try again"
         raise HubError(f"{file}: {why}") from error
 
 
-def _refusal(file: HubFile, error: HfHubHTTPError) -> HubError:
+def _http_error(file: HubFile, error: HfHubHTTPError) -> HubError:
     match error.response.status_code:
         case 401 | 403 as status:
-            # The hub does not tell a stranger whether a closed repository exists.
-            closed = "is gated" if isinstance(error, GatedRepoError) else "is closed to you, or does not exist"
+            # The hub does not reveal to an unauthorized client whether a private repository exists.
+            closed = "is gated" if isinstance(error, GatedRepoError) else "is private or does not exist"
             return HubGated(
                 f"{file.repo} {closed} (the hub answered {status}): accept its terms at "
                 f"{constants.ENDPOINT}/{file.repo}, run `hf auth login`, and try again"

@@ -1,6 +1,6 @@
-"""Where a file is, as people write it: `hf://owner/repo/path@revision`, `https://…` or a path; and fetching it.
+"""Resources: files named by `hf://owner/repo/path@revision`, by `https://…` or by a local path; and fetching them.
 
-Knows nothing of models: configs, weights, tokenizers and voices all come through here.
+Configs, weights, tokenizers and voices are all fetched through this module.
 """
 
 import hashlib
@@ -18,35 +18,36 @@ from tqdm import tqdm
 
 from sayline_tts.engine.errors import CheckpointError, HubError, InputError
 
-ANSWER_S = 10.0
-PIECE_BYTES = 1 << 20
-LARGEST_DOWNLOAD_BYTES = 8 << 30
+TIMEOUT_S = 10.0
+CHUNK_BYTES = 1 << 20
+MAX_DOWNLOAD_BYTES = 8 << 30
 
 
 def fetch(source: str, folder: Path | None = None) -> Path:
-    """The file on this machine, downloaded with a progress bar unless it is in the cache.
+    """Return the local path of a resource; download it, with a progress bar, unless it is in the cache.
 
-    A relative path counts from `folder`. Raises `HubGated`, `HubError`, or `CheckpointError` for a missing path.
+    A relative path is resolved against `folder`. Raises `HubGated`, `HubError`, `InputError` for an unknown scheme, or
+    `CheckpointError` for a path that does not exist.
     """
     if source.startswith("hf://"):
         return _from_hub(source)
     if source.startswith(("https://", "http://")):
         return _from_web(source)
     if is_remote(source):
-        raise InputError(f"{source}: only hf://, https://, http:// and paths on this machine can be read")
+        raise InputError(f"{source}: unknown scheme; use hf://, https://, http:// or a local path")
     path = (folder or Path()) / Path(source).expanduser()
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; check the path")
     return path
 
 
-def cached(source: str) -> Path | None:
-    """The copy on this machine, if there is one. Never asks anyone."""
+def cached_copy(source: str) -> Path | None:
+    """The local copy of a resource, or None. Makes no network request."""
     if source.startswith("hf://"):
-        from sayline_tts.engine.checkpoint.hub import HubFile  # here, for what it takes to load
+        from sayline_tts.engine.checkpoint.hub import HubFile  # imported late: it loads slowly
 
-        return HubFile.parse(source).cached()
-    path = _web_copy(source) if is_remote(source) else Path(source).expanduser()
+        return HubFile.parse(source).cached_copy()
+    path = _web_cache_path(source) if is_remote(source) else Path(source).expanduser()
     return path if path.is_file() else None
 
 
@@ -54,8 +55,8 @@ def is_remote(source: str) -> bool:
     return "://" in source
 
 
-def beside(source: str, name: str) -> str:
-    """What `name` means inside the file at `source`: a relative path counts from that file's own place."""
+def resolve_relative(source: str, name: str) -> str:
+    """Resolve `name`, as written inside the file `source`: a relative path is relative to that file."""
     if is_remote(name) or Path(name).is_absolute():
         return name
     if source.startswith("hf://"):
@@ -70,7 +71,7 @@ def _from_hub(source: str) -> Path:
     from sayline_tts.engine.checkpoint.hub import HubFile
 
     file = HubFile.parse(source)
-    copy = file.cached()
+    copy = file.cached_copy()
     if copy is not None and (file.pinned or constants.HF_HUB_OFFLINE):
         return copy
     try:
@@ -81,11 +82,11 @@ def _from_hub(source: str) -> Path:
         return copy
 
 
-def _web_copy(url: str) -> Path:
+def _web_cache_path(url: str) -> Path:
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    # The ending is kept because it tells a voice's state from audio.
-    ending = re.search(r"\.\w{1,16}$", _file_name(url))
-    return home / "sayline" / (hashlib.sha256(url.encode()).hexdigest() + (ending[0] if ending else ""))
+    # The suffix is kept because it distinguishes voice files from audio files.
+    suffix = re.search(r"\.\w{1,16}$", _file_name(url))
+    return home / "sayline" / (hashlib.sha256(url.encode()).hexdigest() + (suffix[0] if suffix else ""))
 
 
 def _file_name(url: str) -> str:
@@ -93,7 +94,7 @@ def _file_name(url: str) -> str:
 
 
 def _from_web(url: str) -> Path:
-    copy = _web_copy(url)
+    copy = _web_cache_path(url)
     if copy.is_file():
         return copy
     if constants.HF_HUB_OFFLINE:
@@ -116,17 +117,17 @@ def _download(url: str, to: IO[bytes]) -> None:
     from huggingface_hub.utils import are_progress_bars_disabled  # type: ignore[attr-defined]
 
     request = Request(url, headers={"User-Agent": "sayline"})
-    with urlopen(request, timeout=ANSWER_S) as answer:
-        size_bytes = int(answer.headers.get("Content-Length") or 0)
-        done_bytes = 0
-        # As the hub library does it: no bar when bars are switched off, nor (None) where nobody watches a terminal.
-        name, quiet = _file_name(url), are_progress_bars_disabled() or None
-        with tqdm(total=size_bytes or None, unit="B", unit_scale=True, desc=name, disable=quiet) as bar:
-            while piece := answer.read(PIECE_BYTES):
-                to.write(piece)
-                bar.update(len(piece))
-                done_bytes += len(piece)
-                if done_bytes > LARGEST_DOWNLOAD_BYTES:
-                    raise OSError(f"larger than {LARGEST_DOWNLOAD_BYTES >> 30} GiB")
-    if size_bytes and done_bytes != size_bytes:
-        raise OSError(f"broken off after {done_bytes} of {size_bytes} bytes")
+    with urlopen(request, timeout=TIMEOUT_S) as response:
+        size_bytes = int(response.headers.get("Content-Length") or 0)
+        received_bytes = 0
+        # Same rule as the hub library's: no bar if bars are disabled, nor (None) if stderr is not a terminal.
+        name, disable = _file_name(url), are_progress_bars_disabled() or None
+        with tqdm(total=size_bytes or None, unit="B", unit_scale=True, desc=name, disable=disable) as bar:
+            while chunk := response.read(CHUNK_BYTES):
+                to.write(chunk)
+                bar.update(len(chunk))
+                received_bytes += len(chunk)
+                if received_bytes > MAX_DOWNLOAD_BYTES:
+                    raise OSError(f"larger than {MAX_DOWNLOAD_BYTES >> 30} GiB")
+    if size_bytes and received_bytes != size_bytes:
+        raise OSError(f"interrupted after {received_bytes} of {size_bytes} bytes")

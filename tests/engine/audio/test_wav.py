@@ -14,7 +14,7 @@ from sayline_tts.engine.audio.wav import WavWriter
 FRAME = np.linspace(-0.5, 0.5, 1920, dtype=np.float32)
 
 
-def test_a_file_holds_what_was_written_and_its_true_length(tmp_path: Path) -> None:
+def test_closed_file_has_the_samples_and_true_length(tmp_path: Path) -> None:
     path = tmp_path / "out.wav"
     with WavWriter(path) as writer:
         for _ in range(10):
@@ -27,7 +27,7 @@ def test_a_file_holds_what_was_written_and_its_true_length(tmp_path: Path) -> No
     assert np.abs(read_audio(path) - np.tile(FRAME, 10)).max() <= 0.5 / 32768
 
 
-def test_what_is_written_is_read_back_bit_by_bit(tmp_path: Path) -> None:
+def test_written_samples_are_read_back_exactly(tmp_path: Path) -> None:
     exact = (np.arange(-32768, 32768) / 32768).astype(np.float32)
     with WavWriter(tmp_path / "all.wav") as writer:
         writer.write(exact)
@@ -48,7 +48,7 @@ def test_halves_are_rounded_to_even() -> None:
     assert np.frombuffer(stream.getvalue()[44:], "<i2").tolist() == [0, 2, 2, 0, -2]
 
 
-def test_a_stream_is_left_open_at_its_end_after_what_it_held_before() -> None:
+def test_stream_is_left_open_and_earlier_content_is_kept() -> None:
     stream = io.BytesIO()
     stream.write(b"before")
     with WavWriter(stream, 8_000) as writer:
@@ -58,7 +58,7 @@ def test_a_stream_is_left_open_at_its_end_after_what_it_held_before() -> None:
         assert (file.getframerate(), file.getnframes()) == (8_000, 1920)
 
 
-def test_closing_twice_does_nothing_more(tmp_path: Path) -> None:
+def test_closing_twice_is_harmless(tmp_path: Path) -> None:
     stream = io.BytesIO()
     for writer in (WavWriter(stream), WavWriter(tmp_path / "out.wav")):
         writer.write(FRAME)
@@ -67,17 +67,17 @@ def test_closing_twice_does_nothing_more(tmp_path: Path) -> None:
     assert len(stream.getvalue()) == 44 + 2 * 1920
 
 
-def test_a_pipe_gets_every_frame_at_once_and_plays() -> None:
+def test_pipe_receives_each_frame_at_once() -> None:
     reader, sink = os.pipe()
     with open(reader, "rb", buffering=0) as received, open(sink, "wb") as stream:
         with WavWriter(stream) as writer:
             writer.write(FRAME)
-            assert len(received.read(65_536)) == 44 + 2 * 1920  # before anything was closed
+            assert len(received.read(65_536)) == 44 + 2 * 1920  # before the writer is closed
             writer.write(FRAME)
         assert not stream.closed
 
 
-def test_a_pipe_that_ended_is_read_to_its_end() -> None:
+def test_audio_from_a_pipe_is_complete() -> None:
     script = (
         "import sys, numpy as np; from sayline_tts.engine.audio.wav import WavWriter\n"
         "with WavWriter(sys.stdout.buffer) as writer: writer.write(np.full(24_000, 0.25))"
@@ -87,7 +87,7 @@ def test_a_pipe_that_ended_is_read_to_its_end() -> None:
     assert read_audio(run.stdout).tolist() == [0.25] * 24_000
 
 
-def test_a_file_whose_writer_was_killed_still_plays(tmp_path: Path) -> None:
+def test_file_of_a_killed_writer_still_plays(tmp_path: Path) -> None:
     script = (
         "import os, sys, pathlib, numpy as np; from sayline_tts.engine.audio.wav import WavWriter\n"
         "writer = WavWriter(pathlib.Path(sys.argv[1]))\n"
@@ -98,10 +98,10 @@ def test_a_file_whose_writer_was_killed_still_plays(tmp_path: Path) -> None:
     run = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
     assert run.returncode == -9
     assert read_audio(path).tolist() == [0.25] * 19_200
-    with wave.open(str(path)) as file:  # readers that believe the header ask for as much as there is
+    with wave.open(str(path)) as file:  # readers that trust the header request more than there is
         assert len(file.readframes(file.getnframes())) == 2 * 19_200
 
 
-def test_a_failing_disk_is_the_callers_to_hear_of(tmp_path: Path) -> None:
+def test_os_errors_are_raised(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         WavWriter(tmp_path / "no folder" / "out.wav")

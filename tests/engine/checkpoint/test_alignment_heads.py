@@ -1,4 +1,4 @@
-"""engine/checkpoint/alignment_heads.py: what is known of a checkpoint's heads, from its file or the catalogue."""
+"""Alignment heads: parsing, the file next to the weights, and the catalogue."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sayline_tts.engine.checkpoint import catalogue
-from sayline_tts.engine.checkpoint.alignment_heads import FILE, AlignmentHeads, read_heads, write_heads
+from sayline_tts.engine.checkpoint.alignment_heads import ALIGNMENT_FILE, AlignmentHeads, read_heads, write_heads
 from sayline_tts.engine.checkpoint.checkpoint import Checkpoint
 from sayline_tts.engine.errors import CheckpointError
 from sayline_tts.engine.models.model import Model
@@ -14,14 +14,14 @@ from sayline_tts.engine.models.model import Model
 HEADS = AlignmentHeads(((3, 8), (2, 0), (3, 1)), lead_ms=12.5)
 
 
-def test_heads_are_written_as_layer_and_head() -> None:
+def test_heads_parse_and_format_as_layer_dot_head() -> None:
     assert AlignmentHeads.parse("3.8 2.0 3.1", 12.5) == HEADS
     assert str(HEADS) == "3.8 2.0 3.1"
     assert HEADS.by_layer == {3: (8, 1), 2: (0,)}
 
 
 @pytest.mark.parametrize("text", ["", "3", "3.8.1", "a.b"])
-def test_what_names_no_head_is_refused(text: str) -> None:
+def test_malformed_heads_are_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r"layer\.head|invalid literal"):
         AlignmentHeads.parse(text)
 
@@ -31,28 +31,28 @@ def checkpoint(model: Model, tmp_path: Path) -> Checkpoint:
     return replace(model.checkpoint, weights=tmp_path / "model.safetensors", known_heads=None)
 
 
-def test_what_was_found_lies_beside_the_weights(checkpoint: Checkpoint) -> None:
+def test_written_heads_are_read_back(checkpoint: Checkpoint) -> None:
     assert checkpoint.heads is None
-    found = AlignmentHeads(((3, 1), (0, 0)), 7.0)
-    write_heads(checkpoint.weights, found, 0.91)
-    assert read_heads(checkpoint.weights, checkpoint.config.flow_lm.transformer) == found
-    assert "score: 0.91" in checkpoint.weights.with_name(FILE).read_text()
+    heads = AlignmentHeads(((3, 1), (0, 0)), 7.0)
+    write_heads(checkpoint.weights, heads, 0.91)
+    assert read_heads(checkpoint.weights, checkpoint.config.flow_lm.transformer) == heads
+    assert "score: 0.91" in checkpoint.weights.with_name(ALIGNMENT_FILE).read_text()
 
 
-def test_finding_none_that_can_be_trusted_is_kept_too(checkpoint: Checkpoint) -> None:
+def test_file_without_heads_falls_back_to_the_catalogue(checkpoint: Checkpoint) -> None:
     write_heads(checkpoint.weights, None, 0.2)
-    assert replace(checkpoint, known_heads=HEADS).heads == HEADS  # what others found still counts
+    assert replace(checkpoint, known_heads=HEADS).heads == HEADS  # those of the catalogue
     assert checkpoint.heads is None
 
 
 @pytest.mark.parametrize("text", ["heads: '9.0'", "heads: '0.99'", "heads: x", "eyes: '0.0'", "- 1", ": :"])
-def test_a_file_that_cannot_be_used_says_what_to_do(checkpoint: Checkpoint, text: str) -> None:
-    checkpoint.weights.with_name(FILE).write_text(text)
+def test_invalid_alignment_file_suggests_calibrate(checkpoint: Checkpoint, text: str) -> None:
+    checkpoint.weights.with_name(ALIGNMENT_FILE).write_text(text)
     with pytest.raises(CheckpointError, match="sayline calibrate"):
         _ = checkpoint.heads
 
 
-def test_heads_of_published_variants_are_heads_that_they_have() -> None:
+def test_catalogue_heads_exist_in_their_models() -> None:
     known = [name for name in catalogue.variant_names() if catalogue.alignment_heads(name)]
     assert len(known) >= 16
     for name in known:

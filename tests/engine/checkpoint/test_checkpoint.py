@@ -1,4 +1,4 @@
-"""engine/checkpoint/checkpoint.py: which checkpoint speaks, and why."""
+"""Locating a checkpoint: embedded, published, from a config, and what `auto` falls back to."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from sayline_tts.engine.checkpoint.checkpoint import EMBEDDED, Checkpoint, find_
 from sayline_tts.engine.checkpoint.hub import HubFile
 from sayline_tts.engine.checkpoint.safetensors_reader import read_tensors
 from sayline_tts.engine.errors import CheckpointError, ConfigError, InputError, UnknownVariant, UnknownVoice
-from tests.engine.hub import Asker, Hub, running_hub
+from tests.engine.checkpoint.fake_hub import FakeHub, HubProcess, running_hub
 
 GATED, OPEN = "kyutai/pocket-tts", "kyutai/pocket-tts-without-voice-cloning"
 NOWHERE = "http://127.0.0.1:9"
@@ -23,188 +23,188 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def one_hub() -> Iterator[Hub]:
+def module_hub() -> Iterator[FakeHub]:
     with running_hub() as hub:
         yield hub
 
 
 @pytest.fixture(scope="module")
-def asker(one_hub: Hub, home: Path) -> Iterator[Asker]:
-    with Asker(one_hub.url, home) as asker:
-        yield asker
+def online(module_hub: FakeHub, home: Path) -> Iterator[HubProcess]:
+    with HubProcess(module_hub.url, home) as online:
+        yield online
 
 
 @pytest.fixture(scope="module")
-def offline(one_hub: Hub, home: Path) -> Iterator[Asker]:
-    with Asker(one_hub.url, home, offline=True) as asker:
-        yield asker
+def offline(module_hub: FakeHub, home: Path) -> Iterator[HubProcess]:
+    with HubProcess(module_hub.url, home, offline=True) as online:
+        yield online
 
 
 @pytest.fixture
-def hub(one_hub: Hub, home: Path) -> Hub:
-    """A hub that has two variants, and an empty cache."""
-    one_hub.reset()
+def hub(module_hub: FakeHub, home: Path) -> FakeHub:
+    """A hub with two variants, and an empty cache."""
+    module_hub.reset()
     shutil.rmtree(home / "hub", ignore_errors=True)
     for variant in ("english", "german"):
         config = variant_config(variant)
         tokenizer = config.flow_lm.lookup_table.tokenizer_path
         for source in (config.weights_path, config.weights_path_without_voice_cloning, tokenizer):
             file = HubFile.parse(source or "")
-            one_hub.files[f"/{file.repo}/{file.path}"] = f"stand-in for {file}".encode()
-    return one_hub
+            module_hub.files[f"/{file.repo}/{file.path}"] = f"stand-in for {file}".encode()
+    return module_hub
 
 
 def _is_from(repo: str, weights: str) -> bool:
     return f"stand-in for hf://{repo}/" in Path(weights).read_text()
 
 
-def test_a_published_variant_is_downloaded_with_voice_cloning(hub: Hub, asker: Asker) -> None:
-    found = asker.ask("find", "german")
+def test_published_variant_is_downloaded_with_voice_cloning(hub: FakeHub, online: HubProcess) -> None:
+    found = online.call("find", "german")
     assert (found["name"], found["can_clone"], found["reason"]) == ("german", True, "Kyutai's german")
     assert _is_from(GATED, found["weights"])
     assert found["tokenizer"].endswith("tokenizer.json")
 
 
-def test_a_variant_in_the_cache_needs_no_hub(hub: Hub, asker: Asker, offline: Asker) -> None:
-    online = asker.ask("find", "german")
-    asked = list(hub.asked)
-    assert asker.ask("find", "german") == online
-    assert offline.ask("find", "german") == online
-    assert hub.asked == asked
+def test_cached_variant_sends_no_request(hub: FakeHub, online: HubProcess, offline: HubProcess) -> None:
+    downloaded = online.call("find", "german")
+    requests = list(hub.requests)
+    assert online.call("find", "german") == downloaded
+    assert offline.call("find", "german") == downloaded
+    assert hub.requests == requests
 
 
-def test_offline_without_a_cache_a_variant_says_how_to_get_it(hub: Hub, offline: Asker) -> None:
-    answer = offline.ask("find", "german")
+def test_uncached_variant_offline_is_an_error_with_a_remedy(hub: FakeHub, offline: HubProcess) -> None:
+    answer = offline.call("find", "german")
     assert answer["error"] == "HubError"
     assert "HF_HUB_OFFLINE is set; unset it to download" in answer["text"]
-    assert hub.asked == []
+    assert hub.requests == []
 
 
-def test_a_gated_variant_speaks_without_voice_cloning_and_says_why(hub: Hub, asker: Asker) -> None:
+def test_gated_variant_falls_back_to_weights_without_cloning(hub: FakeHub, online: HubProcess) -> None:
     hub.gated = {GATED}
-    found = asker.ask("find", "german")
+    found = online.call("find", "german")
     assert not found["can_clone"]
     assert _is_from(OPEN, found["weights"])
     assert "without voice cloning: kyutai/pocket-tts is gated" in found["reason"]
     assert f"accept its terms at {hub.url}/{GATED}, run `hf auth login`" in found["reason"]
 
 
-def test_weights_without_cloning_in_the_cache_serve_while_the_hub_is_away(
-    hub: Hub, asker: Asker, offline: Asker
-) -> None:
+def test_cached_weights_without_cloning_are_used_offline(hub: FakeHub, online: HubProcess, offline: HubProcess) -> None:
     hub.gated = {GATED}
-    before = asker.ask("find", "german")
-    found = offline.ask("find", "german")
+    before = online.call("find", "german")
+    found = offline.call("find", "german")
     assert found["weights"] == before["weights"]
     assert not found["can_clone"]
     assert "HF_HUB_OFFLINE" in found["reason"]
 
 
-def test_a_variant_whose_every_repository_is_gated_names_the_way_in(hub: Hub, asker: Asker) -> None:
+def test_fully_gated_variant_error_explains_access(hub: FakeHub, online: HubProcess) -> None:
     hub.gated = {GATED, OPEN}
-    answer = asker.ask("find", "german")
+    answer = online.call("find", "german")
     assert answer["error"] == "HubGated"
     assert "accept its terms" in answer["text"]
     assert "`hf auth login`" in answer["text"]
-    assert "or take `--variant embedded`, which needs no hub" in answer["text"]
+    assert "or use `--variant embedded`, which needs no hub" in answer["text"]
 
 
-def test_a_variant_the_hub_has_lost_is_an_error(hub: Hub, asker: Asker) -> None:
-    answer = asker.ask("find", "french")
+def test_variant_missing_on_the_hub_is_an_error(hub: FakeHub, online: HubProcess) -> None:
+    answer = online.call("find", "french")
     assert answer["error"] == "HubError"
     assert "no such file (404)" in answer["text"]
 
 
-def test_a_variant_whose_download_breaks_off_is_an_error(hub: Hub, asker: Asker) -> None:
-    hub.mood = "broken"
-    answer = asker.ask("find", "german")
+def test_interrupted_download_is_an_error(hub: FakeHub, online: HubProcess) -> None:
+    hub.mode = "truncated"
+    answer = online.call("find", "german")
     assert answer["error"] == "HubError"
     assert "check the connection and try again" in answer["text"]
 
 
-def test_with_no_hub_a_variant_is_an_error_and_auto_speaks_anyway(tmp_path: Path) -> None:
-    with Asker(NOWHERE, tmp_path) as asker:
-        answer = asker.ask("find", "german")
+def test_unreachable_hub_fails_a_variant_but_not_auto(tmp_path: Path) -> None:
+    with HubProcess(NOWHERE, tmp_path) as online:
+        answer = online.call("find", "german")
         assert answer["error"] == "HubError"
-        assert f"cannot be had from {NOWHERE}" in answer["text"]
-        assert "or take `--variant embedded`, which needs no hub" in answer["text"]
-        found = asker.ask("find", "auto")
+        assert f"cannot be downloaded from {NOWHERE}" in answer["text"]
+        assert "or use `--variant embedded`, which needs no hub" in answer["text"]
+        found = online.call("find", "auto")
         assert found["name"] == "embedded"
-        assert f"cannot be had from {NOWHERE}" in found["reason"]
+        assert f"cannot be downloaded from {NOWHERE}" in found["reason"]
         assert "--variant embedded" not in found["reason"]
 
 
-def test_auto_takes_the_english_model_of_a_hub_that_answers(hub: Hub, asker: Asker) -> None:
-    found = asker.ask("find", "auto")
+def test_auto_downloads_the_english_model(hub: FakeHub, online: HubProcess) -> None:
+    found = online.call("find", "auto")
     assert (found["name"], found["can_clone"]) == ("english", True)
-    assert "`--variant embedded` takes the small one" in found["reason"]
+    assert "`--variant embedded` selects the small one" in found["reason"]
 
 
-def test_auto_takes_the_english_model_without_cloning_when_that_is_gated(hub: Hub, asker: Asker) -> None:
+def test_auto_uses_weights_without_cloning_if_gated(hub: FakeHub, online: HubProcess) -> None:
     hub.gated = {GATED}
-    found = asker.ask("find", "auto")
+    found = online.call("find", "auto")
     assert (found["name"], found["can_clone"]) == ("english", False)
     assert "kyutai/pocket-tts is gated" in found["reason"]
 
 
-def test_auto_takes_the_english_model_in_the_cache_without_asking(hub: Hub, asker: Asker, offline: Asker) -> None:
-    asker.ask("find", "english")
-    hub.asked.clear()
-    for each in (asker, offline):
-        found = each.ask("find", "auto")
+def test_auto_uses_the_cached_english_model_without_a_request(
+    hub: FakeHub, online: HubProcess, offline: HubProcess
+) -> None:
+    online.call("find", "english")
+    hub.requests.clear()
+    for each in (online, offline):
+        found = each.call("find", "auto")
         assert (found["name"], found["can_clone"]) == ("english", True)
         assert "found in the cache" in found["reason"]
-    assert hub.asked == []
+    assert hub.requests == []
 
 
-def test_auto_takes_what_the_cache_has_without_cloning_and_says_how_to_get_it(hub: Hub, asker: Asker) -> None:
+def test_auto_uses_cached_weights_without_cloning_and_explains_it(hub: FakeHub, online: HubProcess) -> None:
     hub.gated = {GATED}
-    asker.ask("find", "english")
-    found = asker.ask("find", "auto")
+    online.call("find", "english")
+    found = online.call("find", "auto")
     assert (found["name"], found["can_clone"]) == ("english", False)
-    assert "`--variant english` asks the hub for them" in found["reason"]
+    assert "`--variant english` requests them" in found["reason"]
 
 
-def test_auto_does_not_wait_for_a_hub_that_never_answers(hub: Hub, asker: Asker) -> None:
-    hub.mood = "silent"
-    asker.ask("wait at most", 0.2)
-    found = asker.ask("find", "auto")
-    asker.ask("wait at most", 60.0)
+def test_auto_times_out_on_an_unresponsive_hub(hub: FakeHub, online: HubProcess) -> None:
+    hub.mode = "unresponsive"
+    online.call("set timeout", 0.2)
+    found = online.call("find", "auto")
+    online.call("set timeout", 60.0)
     assert found["name"] == "embedded"
     assert f"{hub.url} did not answer within" in found["reason"]
-    assert "`--variant english` takes Kyutai's English model once that is mended" in found["reason"]
+    assert "`--variant english` selects Kyutai's English model once that is fixed" in found["reason"]
 
 
-def test_auto_speaks_as_the_embedded_voice_when_everything_is_gated(hub: Hub, asker: Asker) -> None:
+def test_auto_uses_the_embedded_model_if_everything_is_gated(hub: FakeHub, online: HubProcess) -> None:
     hub.gated = {GATED, OPEN}
-    found = asker.ask("find", "auto")
+    found = online.call("find", "auto")
     assert found["name"] == "embedded"
     assert f"{OPEN} is gated" in found["reason"]
 
 
-def test_auto_speaks_as_the_embedded_voice_when_the_download_breaks_off(hub: Hub, asker: Asker) -> None:
-    hub.mood = "broken"
-    found = asker.ask("find", "auto")
+def test_auto_uses_the_embedded_model_if_the_download_is_interrupted(hub: FakeHub, online: HubProcess) -> None:
+    hub.mode = "truncated"
+    found = online.call("find", "auto")
     assert found["name"] == "embedded"
-    assert "cannot be had from" in found["reason"]
+    assert "cannot be downloaded from" in found["reason"]
 
 
-def test_auto_offline_without_a_cache_is_the_embedded_voice(hub: Hub, offline: Asker) -> None:
-    found = offline.ask("find", "auto")
+def test_auto_uses_the_embedded_model_offline_without_a_cache(hub: FakeHub, offline: HubProcess) -> None:
+    found = offline.call("find", "auto")
     assert found["name"] == "embedded"
     assert "HF_HUB_OFFLINE is set and it is not in the cache" in found["reason"]
-    assert hub.asked == []
+    assert hub.requests == []
 
 
-def test_a_config_on_the_hub_brings_its_neighbours(hub: Hub, asker: Asker) -> None:
+def test_relative_paths_in_a_hub_config_resolve_on_the_hub(hub: FakeHub, online: HubProcess) -> None:
     for file in ("config.yaml", "model.safetensors", "tokenizer.model"):
         hub.files[f"/someone/voice/deep/{file}"] = (EMBEDDED / file).read_bytes()
-    found = asker.ask("find", "auto", "hf://someone/voice/deep/config.yaml@v1")
+    found = online.call("find", "auto", "hf://someone/voice/deep/config.yaml@v1")
     assert (found["name"], found["can_clone"]) == ("config", True)
     assert Path(found["weights"]).parts[-2:] == ("deep", "model.safetensors")
 
 
-def test_the_embedded_checkpoint_has_all_its_files_and_three_voices() -> None:
+def test_embedded_checkpoint_is_complete() -> None:
     found = find_checkpoint("embedded")
     assert (found.name, found.can_clone, found.voices()) == ("embedded", True, ("angus", "clara", "fiona", "ross"))
     assert found.default_voice == "clara"
@@ -214,17 +214,17 @@ def test_the_embedded_checkpoint_has_all_its_files_and_three_voices() -> None:
         "transformer.layers.0.self_attn/cache" in read_tensors(Path(found.voice_source(voice)))
         for voice in found.voices()
     )
-    assert "comes with Sayline, as asked; `--variant english` takes" in found.reason
+    assert "comes with Sayline, as requested; `--variant english` selects" in found.reason
 
 
-def test_an_unknown_voice_is_told_the_names() -> None:
+def test_unknown_voice_error_lists_names() -> None:
     with pytest.raises(
         UnknownVoice, match="no voice 'bob' for the model embedded; there are: angus, clara, fiona, ross"
     ):
         find_checkpoint("embedded").voice_source("bob")
 
 
-def test_a_published_checkpoint_has_the_catalogues_voices() -> None:
+def test_published_checkpoint_has_the_voices_of_the_catalogue() -> None:
     nothing = Path()
     found = Checkpoint("french_24l", variant_config("french_24l"), nothing, nothing, True, "")
     assert found.voices() == voice_names()
@@ -234,17 +234,17 @@ def test_a_published_checkpoint_has_the_catalogues_voices() -> None:
         found.voice_source("clara")
 
 
-def test_an_unknown_variant_is_refused() -> None:
+def test_unknown_variant_is_rejected() -> None:
     with pytest.raises(UnknownVariant, match="did you mean embedded"):
         find_checkpoint("embeded")
 
 
-def test_a_variant_and_a_config_together_are_refused() -> None:
+def test_variant_together_with_config_is_rejected() -> None:
     with pytest.raises(InputError, match=r"either the variant 'german' or the config 'a\.yaml', not both"):
         find_checkpoint("german", "a.yaml")
 
 
-def _own_model(folder: Path, **replaced: str | None) -> Path:
+def _custom_model(folder: Path, **replaced: str | None) -> Path:
     config = (EMBEDDED / "config.yaml").read_text(encoding="utf-8")
     for key, value in replaced.items():
         line = f"{key}: {value}\n" if value else ""
@@ -255,15 +255,15 @@ def _own_model(folder: Path, **replaced: str | None) -> Path:
     return folder / "mine.yaml"
 
 
-def test_paths_in_a_config_count_from_its_folder(tmp_path: Path) -> None:
-    found = find_checkpoint(config=_own_model(tmp_path))
+def test_relative_paths_in_a_config_resolve_against_its_folder(tmp_path: Path) -> None:
+    found = find_checkpoint(config=_custom_model(tmp_path))
     assert (found.name, found.weights) == ("mine", tmp_path / "model.safetensors")
     assert found.tokenizer == tmp_path / "tokenizer.model"
-    assert found.reason == f"the model of {tmp_path / 'mine.yaml'}, as asked"
+    assert found.reason == f"the model of {tmp_path / 'mine.yaml'}, as requested"
 
 
-def test_ones_own_model_has_the_voices_beside_it_or_none(tmp_path: Path) -> None:
-    found = find_checkpoint(config=_own_model(tmp_path))
+def test_custom_model_has_the_voices_next_to_it(tmp_path: Path) -> None:
+    found = find_checkpoint(config=_custom_model(tmp_path))
     assert (found.voices(), found.default_voice) == ((), "")
     with pytest.raises(UnknownVoice, match="there are: none; give an audio"):
         found.voice_source("anna")
@@ -274,23 +274,23 @@ def test_ones_own_model_has_the_voices_beside_it_or_none(tmp_path: Path) -> None
     assert found.voice_source("anna") == str(tmp_path / "voices" / "anna.safetensors")
 
 
-def test_ones_own_model_may_have_only_weights_that_cannot_clone(tmp_path: Path) -> None:
-    found = find_checkpoint(config=_own_model(tmp_path, weights_path=None))
+def test_custom_model_may_lack_cloning_weights(tmp_path: Path) -> None:
+    found = find_checkpoint(config=_custom_model(tmp_path, weights_path=None))
     assert not found.can_clone
-    assert "names no weights that can" in found.reason
+    assert "names no weights that can clone" in found.reason
 
 
-def test_a_config_without_weights_is_refused(tmp_path: Path) -> None:
-    config = _own_model(tmp_path, weights_path=None, weights_path_without_voice_cloning=None)
+def test_config_without_weights_is_rejected(tmp_path: Path) -> None:
+    config = _custom_model(tmp_path, weights_path=None, weights_path_without_voice_cloning=None)
     with pytest.raises(CheckpointError, match="names no weights; set weights_path"):
         find_checkpoint(config=config)
 
 
-def test_a_config_that_names_missing_weights_is_refused(tmp_path: Path) -> None:
+def test_config_with_missing_weights_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"none\.safetensors: no such file"):
-        find_checkpoint(config=_own_model(tmp_path, weights_path="none.safetensors"))
+        find_checkpoint(config=_custom_model(tmp_path, weights_path="none.safetensors"))
 
 
-def test_a_missing_config_is_refused(tmp_path: Path) -> None:
+def test_missing_config_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.yaml: no such config file"):
         find_checkpoint(config=tmp_path / "none.yaml")

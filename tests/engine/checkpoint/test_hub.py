@@ -1,4 +1,4 @@
-"""engine/checkpoint/hub.py: how files of the hub are named. What comes of asking for them: test_source.py."""
+"""Names of files on the hub. Downloads are tested with resources."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from sayline_tts.engine.checkpoint.resource import fetch
 from sayline_tts.engine.errors import InputError
 
 
-def test_a_hub_source_has_repository_path_and_revision() -> None:
+def test_hub_source_parses_and_formats() -> None:
     assert HubFile.parse("hf://kyutai/voices/a/b.wav@main") == HubFile("kyutai/voices", "a/b.wav", "main")
     assert HubFile.parse("hf://kyutai/voices/b.wav") == HubFile("kyutai/voices", "b.wav", None)
     assert str(HubFile("kyutai/voices", "a/b.wav", "main")) == "hf://kyutai/voices/a/b.wav@main"
@@ -26,10 +26,10 @@ def test_a_hub_source_has_repository_path_and_revision() -> None:
         "hf://kyutai/voices/a.wav@../../main",
     ],
 )
-def test_a_malformed_hub_source_is_refused(text: str) -> None:
+def test_malformed_hub_source_is_rejected(text: str) -> None:
     with pytest.raises(InputError, match="write it as hf://"):
         fetch(text)
 
 
-def test_a_hub_file_has_an_address() -> None:
+def test_hub_file_has_a_url() -> None:
     assert HubFile.parse("hf://kyutai/voices/a/b.wav@main").url.endswith("/kyutai/voices/resolve/main/a/b.wav")

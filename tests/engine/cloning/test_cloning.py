@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sayline_tts.engine.checkpoint.checkpoint import EMBEDDED
-from sayline_tts.engine.cloning.cloning import clone, hear, is_voice_file
+from sayline_tts.engine.cloning.cloning import clone_voice, is_voice_file, read_recording
 from sayline_tts.engine.errors import VoiceError
 from sayline_tts.engine.models.model import Model
 from tests.engine.sounds import encode, speech, wav
@@ -20,11 +20,11 @@ from tests.fuzz import FUZZ, fuzz
 
 CLARA = EMBEDDED / "voices" / "clara.safetensors"
 with safetensors.safe_open(CLARA, "pt") as file:
-    POSITIONS = file.get_slice("transformer.layers.0.self_attn/cache").get_shape()[2]  # of it
+    POSITIONS = file.get_slice("transformer.layers.0.self_attn/cache").get_shape()[2]
 
 
 def browser_recording(seconds: float) -> bytes:
-    """As a browser's recorder writes it: a stream that nobody went back in, so it has no length and no index."""
+    """A recording as a browser writes it: an unseekable stream, so it has no length and no index."""
 
     class Stream(io.RawIOBase):
         def __init__(self) -> None:
@@ -49,17 +49,17 @@ def browser_recording(seconds: float) -> bytes:
     return bytes(stream.data)
 
 
-def test_a_recording_becomes_a_voice_that_fits_the_model(model: Model) -> None:
-    made = clone(model, wav(speech(6)), "me.wav")
+def test_recording_is_cloned_to_a_voice_of_the_model(model: Model) -> None:
+    made = clone_voice(model, wav(speech(6)), "me.wav")
     shape = model.config.flow_lm.transformer
     assert made.voice.keys.shape[:2] == (shape.num_layers, shape.kv_heads)
     assert made.voice.keys.shape[3] == shape.head_dim
     assert made.duration_s == pytest.approx(6, abs=0.2)
-    assert {each.code for each in made.advice} <= {"low_bandwidth", "noisy"}
+    assert {each.code for each in made.issues} <= {"low_bandwidth", "noisy"}
 
 
-def test_what_a_browsers_recorder_makes_is_heard() -> None:
-    recording = hear(browser_recording(6), "the file")
+def test_browser_recording_is_decoded() -> None:
+    recording = read_recording(browser_recording(6), "the file")
     assert recording.seconds == pytest.approx(6, abs=0.2)
     assert recording.rate_hz == 48_000
 
@@ -78,53 +78,55 @@ def test_what_a_browsers_recorder_makes_is_heard() -> None:
         ("pcm_mulaw", "wav", 8_000),
     ],
 )
-def test_every_common_format_is_heard(codec: str, container: str, rate_hz: int) -> None:
+def test_common_formats_are_decoded(codec: str, container: str, rate_hz: int) -> None:
     data = encode(speech(4, rate_hz), codec, container, rate_hz)
     assert not is_voice_file(data)
-    assert hear(data, "me").seconds == pytest.approx(4, abs=0.3)
+    assert read_recording(data, "me").seconds == pytest.approx(4, abs=0.3)
 
 
-def test_the_rate_of_the_model_is_what_is_encoded(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[int] = []
+def test_recording_is_resampled_to_the_rate_of_the_model(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded_lengths: list[int] = []
 
     def encode_voice(_: Model, audio: np.ndarray) -> None:
-        heard.append(len(audio))
+        encoded_lengths.append(len(audio))
 
     monkeypatch.setattr(Model, "encode_voice", encode_voice)
-    clone(model, wav(speech(4, 48_000), 48_000), "me")
-    assert heard == [pytest.approx(4 * model.sample_rate_hz, rel=0.05)]
+    clone_voice(model, wav(speech(4, 48_000), 48_000), "me")
+    assert encoded_lengths == [pytest.approx(4 * model.sample_rate_hz, rel=0.05)]
 
 
-def test_only_30_s_are_used_and_that_is_told() -> None:
-    recording = hear(encode(speech(45), "flac", "flac"), "me")
-    assert recording.is_cut_off
+def test_recording_is_truncated_to_30_s() -> None:
+    recording = read_recording(encode(speech(45), "flac", "flac"), "me")
+    assert recording.is_truncated
     assert recording.seconds <= 30
 
 
-def test_silence_with_a_click_is_no_voice() -> None:
+def test_click_in_silence_is_rejected() -> None:
     sound = np.zeros(5 * 24_000, np.float32)
     sound[60_000] = 0.5
-    with pytest.raises(VoiceError, match=r"me\.wav has only 0\.42 s that are not silent; give 5 to 30 s"):
-        hear(wav(sound), "me.wav")
+    with pytest.raises(VoiceError, match=r"me\.wav has only 0\.42 s of sound; give 5 to 30 s"):
+        read_recording(wav(sound), "me.wav")
 
 
-def test_weights_that_cannot_clone_say_so(model: Model) -> None:
-    deaf = replace(model, checkpoint=replace(model.checkpoint, can_clone=False))
+def test_weights_without_cloning_are_rejected(model: Model) -> None:
+    without_cloning = replace(model, checkpoint=replace(model.checkpoint, can_clone=False))
     with pytest.raises(VoiceError, match="cannot clone a voice"):
-        clone(deaf, wav(speech()), "me")
-    assert clone(deaf, CLARA.read_bytes(), "me").voice.positions == POSITIONS  # a voice file needs no cloning
+        clone_voice(without_cloning, wav(speech()), "me")
+    assert (
+        clone_voice(without_cloning, CLARA.read_bytes(), "me").voice.positions == POSITIONS
+    )  # a voice file needs no cloning
 
 
 # Voice files
 
 
-def test_a_voice_file_is_taken_as_it_is(model: Model) -> None:
-    made = clone(model, CLARA.read_bytes(), "clara")
+def test_voice_file_is_loaded_unchanged(model: Model) -> None:
+    made = clone_voice(model, CLARA.read_bytes(), "clara")
     own = model.load_voice("clara")
     assert torch.equal(made.voice.keys, own.keys)
     assert torch.equal(made.voice.values, own.values)
     assert made.duration_s == pytest.approx(POSITIONS / 12.5)
-    assert made.advice == ()
+    assert made.issues == ()
     assert made.voice.to_bytes() == own.to_bytes()
 
 
@@ -132,7 +134,7 @@ def tensors_of(path: Path) -> dict[str, torch.Tensor]:
     return safetensors.torch.load(path.read_bytes())
 
 
-def test_a_voice_longer_than_30_s_would_slow_down_everybody(model: Model) -> None:
+def test_voice_file_longer_than_30_s_is_rejected(model: Model) -> None:
     tensors = tensors_of(CLARA)
     for name, tensor in tensors.items():
         if name.endswith("/cache"):
@@ -140,32 +142,32 @@ def test_a_voice_longer_than_30_s_would_slow_down_everybody(model: Model) -> Non
         if name.endswith("/offset"):
             tensors[name] = torch.tensor([11 * POSITIONS])
     with pytest.raises(VoiceError, match=f"me: {11 * POSITIONS} positions long, 383 are allowed"):
-        clone(model, safetensors.torch.save(tensors), "me")
+        clone_voice(model, safetensors.torch.save(tensors), "me")
 
 
 @pytest.mark.parametrize("value", [1e30, -1e30, 2e4, torch.inf, torch.nan])
-def test_numbers_that_would_poison_a_slot_are_refused(model: Model, value: float) -> None:
+def test_non_finite_or_huge_values_are_rejected(model: Model, value: float) -> None:
     tensors = tensors_of(CLARA)
     tensors["transformer.layers.2.self_attn/cache"][1, 0, 3, 1, 5] = value
     with pytest.raises(VoiceError, match="not finite, or far too large"):
-        clone(model, safetensors.torch.save(tensors), "me")
+        clone_voice(model, safetensors.torch.save(tensors), "me")
 
 
 @pytest.mark.parametrize("offset", [torch.tensor([torch.nan]), torch.tensor([True]), torch.tensor([1 + 1j])])
-def test_a_length_that_is_no_whole_number_is_refused(model: Model, offset: torch.Tensor) -> None:
+def test_non_integer_length_is_rejected(model: Model, offset: torch.Tensor) -> None:
     tensors = tensors_of(CLARA)
     tensors["transformer.layers.0.self_attn/offset"] = offset
     with pytest.raises(VoiceError, match="does not say how long it is"):
-        clone(model, safetensors.torch.save(tensors), "me")
+        clone_voice(model, safetensors.torch.save(tensors), "me")
 
 
-def test_integers_are_no_voice(model: Model) -> None:
+def test_integer_cache_is_rejected(model: Model) -> None:
     tensors = {name: tensor.to(torch.int32) for name, tensor in tensors_of(CLARA).items()}
     with pytest.raises(VoiceError, match="me: not a voice: layer 0 holds I32"):
-        clone(model, safetensors.torch.save(tensors), "me")
+        clone_voice(model, safetensors.torch.save(tensors), "me")
 
 
-def announced(*tensors: str, data_bytes: int = 0, header_bytes: int = 0) -> bytes:
+def header_only(*tensors: str, data_bytes: int = 0, header_bytes: int = 0) -> bytes:
     header = ("{" + ",".join(tensors) + "}").encode().ljust(header_bytes)
     return struct.pack("<Q", len(header)) + header + bytes(data_bytes)
 
@@ -176,48 +178,48 @@ LAYER = '"transformer.layers.0.self_attn/cache":{"dtype":"F32","shape":%s,"data_
 @pytest.mark.parametrize(
     ("data", "fault"),
     [
-        (announced(LAYER % ("[2,1,99999999,4,64]", "[0,204799997952]")), "not what its header announces|not a usable"),
-        (announced(LAYER % ("[2,1,99999999,4,64]", "[0,16]"), data_bytes=16), "not a usable"),
-        (announced(LAYER % ("[2,1,0,4,64]", "[0,0]")), "layer 1 is missing"),
-        (announced(LAYER % ("[2,1,4]", "[0,32]"), data_bytes=32), "layer 0 is .2, 1, 4., this model needs"),
-        (announced('"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}', data_bytes=16), "layer 0 is missing"),
-        (announced(header_bytes=300_000), "its header takes 300000 bytes, more than a voice has"),
-        (announced(), "layer 0 is missing"),
+        (header_only(LAYER % ("[2,1,99999999,4,64]", "[0,204799997952]")), "does not match its header|not a usable"),
+        (header_only(LAYER % ("[2,1,99999999,4,64]", "[0,16]"), data_bytes=16), "not a usable"),
+        (header_only(LAYER % ("[2,1,0,4,64]", "[0,0]")), "layer 1 is missing"),
+        (header_only(LAYER % ("[2,1,4]", "[0,32]"), data_bytes=32), "layer 0 is .2, 1, 4., this model needs"),
+        (header_only('"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}', data_bytes=16), "layer 0 is missing"),
+        (header_only(header_bytes=300_000), "its header takes 300000 bytes, more than a voice has"),
+        (header_only(), "layer 0 is missing"),
         (struct.pack("<Q", 12) + b"{never ends ", "not a safetensors file"),
     ],
 )
-def test_a_header_is_checked_before_anything_is_read(model: Model, data: bytes, fault: str) -> None:
+def test_header_is_checked_before_tensors_are_read(model: Model, data: bytes, fault: str) -> None:
     assert is_voice_file(data)
-    with pytest.raises(VoiceError, match=fault) as told:
-        clone(model, data, "your file")
-    assert str(told.value).startswith("your file: ")
-    assert "/tmp" not in str(told.value)
+    with pytest.raises(VoiceError, match=fault) as error:
+        clone_voice(model, data, "your file")
+    assert str(error.value).startswith("your file: ")
+    assert "/tmp" not in str(error.value)
 
 
-def test_nothing_is_read_of_a_file_that_does_not_fit(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_tensor_is_read_from_an_unsuitable_file(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     tensors = tensors_of(CLARA)
     del tensors["transformer.layers.5.self_attn/cache"]
     data = safetensors.torch.save(tensors)
 
     def read(tensor: torch.Tensor) -> torch.Tensor:
-        raise AssertionError("room was made for a tensor")
+        raise AssertionError("a tensor was allocated")
 
     monkeypatch.setattr("sayline_tts.engine.checkpoint.safetensors_reader._float32", read)
     with pytest.raises(VoiceError, match="layer 5 is missing"):
-        clone(model, data, "me")
+        clone_voice(model, data, "me")
 
 
-def test_tensors_that_no_voice_has_are_not_read(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_tensors_are_not_read(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     data = safetensors.torch.save({**tensors_of(CLARA), "more": torch.zeros(1000)})
-    assert clone(model, data, "me").voice.positions == POSITIONS
+    assert clone_voice(model, data, "me").voice.positions == POSITIONS
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\0" * 8 + b"{"[:0], wav(speech()), struct.pack("<Q", 99) + b"{}"])
-def test_what_is_no_voice_file_is_not_taken_for_one(data: bytes) -> None:
+def test_other_data_is_not_taken_for_a_voice_file(data: bytes) -> None:
     assert not is_voice_file(data)
 
 
-# Anything at all
+# Fuzzing
 
 SEEDS = [
     wav(speech(1)),
@@ -226,7 +228,7 @@ SEEDS = [
     encode(speech(1), "libmp3lame", "mp3"),
     encode(speech(1, 44_100), "aac", "ipod", 44_100),
     CLARA.read_bytes(),
-    announced(LAYER % ("[2,1,1,4,64]", "[0,2048]"), data_bytes=2048),
+    header_only(LAYER % ("[2,1,1,4,64]", "[0,2048]"), data_bytes=2048),
 ]
 
 
@@ -238,7 +240,7 @@ SEEDS = [
 )
 @fuzz
 @settings(max_examples=150 * FUZZ, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_whatever_is_sent_is_a_voice_or_refused_in_words(
+def test_mutated_input_is_cloned_or_rejected_with_a_message(
     model: Model,
     seed: bytes,
     cuts: tuple[float, float],
@@ -252,7 +254,7 @@ def test_whatever_is_sent_is_a_voice_or_refused_in_words(
     start, end = sorted(int(cut * len(data)) for cut in cuts) if not in_header else (0, len(data))
     refusal, made = "", None
     try:
-        made = clone(model, bytes(data[start:end]), "me")
+        made = clone_voice(model, bytes(data[start:end]), "me")
     except VoiceError as error:
         refusal = str(error)
     assert len(refusal) < 1000

@@ -1,7 +1,7 @@
-"""A stand-in for the Hugging Face hub, and a process that asks it.
+"""A fake Hugging Face hub, and a process that sends requests to it.
 
-The hub library reads `HF_ENDPOINT`, `HF_HOME` and `HF_HUB_OFFLINE` when it is imported, so what is tested here
-runs in a process of its own (`python -m tests.engine.hub`): one JSON call per line in, one answer per line out.
+The hub library reads `HF_ENDPOINT`, `HF_HOME` and `HF_HUB_OFFLINE` when it is imported, so the tested code runs in a
+separate process (`python -m tests.engine.checkpoint.fake_hub`): one JSON call per line in, one result per line out.
 """
 
 import hashlib
@@ -17,23 +17,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMIT = "c" * 40
 
 
-class Hub:
-    """Serves `files` by URL path; a repository's file is at `/owner/repo/path` whatever the revision.
+class FakeHub:
+    """Serve `files` by URL path; a repository's file is at `/owner/repo/path`, whatever the revision.
 
-    `mood` may change at any time: `well`, `silent` (takes the request, never answers), `broken` (half of each body),
-    `ill` (500). Repositories in `gated` are refused with `refusal`: a status and the hub's word for it.
+    `mode` may change at any time: `ok`, `unresponsive` (accepts requests, never answers), `truncated` (sends half of
+    each body), `failing` (status 500). Repositories in `gated` are refused with `refusal`: a status and an error code.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
-        self.mood = "well"
+        self.mode = "ok"
         self.gated: set[str] = set()
         self.refusal = (401, "GatedRepo")
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.closing = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"hub": self}))
         self._server.daemon_threads = True
@@ -47,8 +47,8 @@ class Hub:
     def reset(self) -> None:
         self.files.clear()
         self.gated.clear()
-        self.asked.clear()
-        self.mood, self.refusal = "well", (401, "GatedRepo")
+        self.requests.clear()
+        self.mode, self.refusal = "ok", (401, "GatedRepo")
 
     def close(self) -> None:
         self.closing.set()
@@ -58,7 +58,7 @@ class Hub:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    hub: Hub
+    hub: FakeHub
 
     def do_HEAD(self) -> None:
         self._answer(with_body=False)
@@ -67,17 +67,17 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_body=True)
 
     def log_message(self, *_: object) -> None:
-        """Silence: the tests read `hub.asked`."""
+        """Log nothing: the tests read `hub.requests`."""
 
     def _answer(self, with_body: bool) -> None:
         hub = self.hub
         before, _, after = self.path.partition("/resolve/")
         revision, _, name = after.partition("/")
-        hub.asked.append(f"{self.command} {before}/{name}" if after else f"{self.command} {self.path}")
+        hub.requests.append(f"{self.command} {before}/{name}" if after else f"{self.command} {self.path}")
         data = hub.files.get(f"{before}/{name}" if after else self.path)
-        if hub.mood == "silent":
+        if hub.mode == "unresponsive":
             hub.closing.wait()
-        elif hub.mood == "ill":
+        elif hub.mode == "failing":
             self._refuse(500)
         elif before.removeprefix("/") in hub.gated:
             self._refuse(*hub.refusal)
@@ -99,17 +99,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if with_body:
-            self.wfile.write(data[: len(data) // 2] if self.hub.mood == "broken" else data)
+            self.wfile.write(data[: len(data) // 2] if self.hub.mode == "truncated" else data)
 
 
-class Asker:
-    """The process in which `sayline_tts.engine.checkpoint.resource` and `sayline_tts.engine.checkpoint.checkpoint` meet a hub."""
+class HubProcess:
+    """A process that calls `find_checkpoint` and `fetch` against a hub."""
 
     def __init__(self, endpoint: str, home: Path, offline: bool = False) -> None:
         env = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "XDG_"))}
         env |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_OFFLINE": str(int(offline))}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.engine.hub"],
+            [sys.executable, "-m", "tests.engine.checkpoint.fake_hub"],
             cwd=ROOT,
             env=env | {"no_proxy": "127.0.0.1", "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
@@ -118,8 +118,8 @@ class Asker:
             text=True,
         )
 
-    def ask(self, call: str, *args: object) -> dict[str, Any]:
-        """What the call gave: a checkpoint's fields or {"path"}; or {"error", "text"}."""
+    def call(self, call: str, *args: object) -> dict[str, Any]:
+        """The result of a call: a checkpoint's fields, {"path"}, or {"error", "text"}."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps([call, *args]) + "\n")
@@ -135,8 +135,8 @@ class Asker:
 
 
 @contextmanager
-def running_hub() -> Iterator[Hub]:
-    hub = Hub()
+def running_hub() -> Iterator[FakeHub]:
+    hub = FakeHub()
     try:
         yield hub
     finally:
@@ -147,13 +147,13 @@ def _serve_calls() -> None:
     from sayline_tts.engine.checkpoint import checkpoint, resource
     from sayline_tts.engine.errors import InputError
 
-    checkpoint.HUB_PATIENCE_S = 60.0  # a busy machine must not look like a silent hub
-    time.sleep = lambda _: None  # the hub library naps between its tries
+    checkpoint.HUB_TIMEOUT_S = 60.0  # a busy machine must not look like an unresponsive hub
+    time.sleep = lambda _: None  # the hub library sleeps between retries
     for line in sys.stdin:
         call, *args = json.loads(line)
         try:
-            if call == "wait at most":
-                (checkpoint.HUB_PATIENCE_S,) = args
+            if call == "set timeout":
+                (checkpoint.HUB_TIMEOUT_S,) = args
                 print("{}", flush=True)
             elif call == "find":
                 found = checkpoint.find_checkpoint(*args)
