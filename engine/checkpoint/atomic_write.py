@@ -2,19 +2,23 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 
-def atomic_write(path: Path, data: bytes, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
-    """Write to a temporary file, sync it to disk, then rename it to `path`.
+@contextmanager
+def atomic_file(path: Path, mode: int = 0o644, owner: tuple[int, int] | None = None) -> Iterator[IO[bytes]]:
+    """A binary file to write to, which replaces `path` when the block ends without an exception.
 
-    `owner`: user and group of the new file; only root can set it. If the process is killed, `path` has its old or its
-    new content, and a `.part` file may remain. The sync before the rename means that a power failure cannot leave an
-    empty file. Raises `OSError`.
+    It is a temporary file in the same folder; it is synced to disk, then renamed. If the process is killed, `path` has
+    its old or its new content, and a `.part` file may remain. The sync before the rename means that a power failure
+    cannot leave an empty file. `owner`: user and group of the new file; only root can set it. Raises `OSError`.
     """
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
         try:
-            part.write(data)
+            yield part
             part.flush()
             os.fsync(part.fileno())
             part.close()
@@ -25,3 +29,9 @@ def atomic_write(path: Path, data: bytes, mode: int = 0o644, owner: tuple[int, i
         except BaseException:
             os.unlink(part.name)
             raise
+
+
+def atomic_write(path: Path, data: bytes, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
+    """Replace the content of `path` atomically. Raises `OSError`."""
+    with atomic_file(path, mode, owner) as file:
+        file.write(data)

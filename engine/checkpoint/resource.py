@@ -7,7 +7,6 @@ import hashlib
 import http.client
 import os
 import re
-import tempfile
 from pathlib import Path
 from typing import IO
 from urllib.parse import urljoin
@@ -16,6 +15,7 @@ from urllib.request import Request, urlopen
 from huggingface_hub import constants
 from tqdm import tqdm
 
+from sayline_tts.engine.checkpoint.atomic_write import atomic_file
 from sayline_tts.engine.errors import CheckpointError, HubError, InputError
 
 TIMEOUT_S = 10.0
@@ -101,13 +101,8 @@ def _from_web(url: str) -> Path:
         raise HubError(f"{url}: not in the cache, and HF_HUB_OFFLINE is set; unset it to download")
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=copy.parent, suffix=".part", delete=False) as part:
-            try:
-                _download(url, part)
-                part.close()
-                os.replace(part.name, copy)
-            finally:
-                Path(part.name).unlink(missing_ok=True)
+        with atomic_file(copy) as part:
+            _download(url, part)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise HubError(f"{url}: cannot be downloaded ({error}); check the address and try again") from error
     return copy

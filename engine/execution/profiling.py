@@ -8,7 +8,6 @@ import math
 import os
 import platform
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from typing import Any
 
 import torch
 
+from sayline_tts.engine.checkpoint.atomic_write import atomic_write
 from sayline_tts.engine.device import usable_cores
 from sayline_tts.engine.execution.decode_queue import FrameJob
 from sayline_tts.engine.execution.model_runner import BatchOutput, ModelRunner, decode_threads
@@ -250,13 +250,11 @@ def _curve(points: Any) -> CostCurve:
 
 
 def _write(path: Path, key: dict[str, Any], costs: CostModel) -> None:
-    """Write the costs through a temporary file, so that no reader sees half of it. Failure is logged only."""
+    """Write the costs atomically. A failure is only logged."""
     data = {"key": key, "costs": {name: getattr(costs, name).points for name in _curve_names()}}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as part:
-            json.dump(data, part)
-        os.replace(part.name, path)
+        atomic_write(path, json.dumps(data).encode())
     except OSError as error:
         log.warning("could not cache the step costs, they will be profiled again at the next start: %s", error)
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from training.data.files import atomic_write, save_array, save_arrays
+from sayline_tts.engine.checkpoint.atomic_write import atomic_write
+from training.data.arrays import save_array, save_arrays
 from training.data.phones import PHONES
 
 FRAME_SAMPLES = 1920

@@ -13,9 +13,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from sayline_tts.engine.checkpoint.atomic_write import atomic_write
 from training.codec.network import Decoder, Encoder
 from training.codec.train_decoder import CONFIG_FILE, read_codec_config
-from training.data.files import atomic_write
 from training.export import load_checkpoint
 
 

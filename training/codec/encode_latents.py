@@ -16,9 +16,10 @@ from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
 
+from sayline_tts.engine.checkpoint.atomic_write import atomic_write
 from training.codec.spectral_autoencoder import LATENT_DIM, PAST_PATCHES, SpectralAutoencoder
+from training.data.arrays import save_arrays
 from training.data.clips import FRAME_SAMPLES, Shard, shards_of, voices_of
-from training.data.files import atomic_write, save_arrays
 from training.data.spectra import silent_patches
 
 

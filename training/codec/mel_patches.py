@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from training.data.arrays import save_array
 from training.data.clips import Shard, shards_of
-from training.data.files import save_array
 from training.data.spectra import FRAME_SAMPLES, PATCH_SIZE, compute_patches
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from training.data.files import atomic_write, save_array, save_arrays
+from sayline_tts.engine.checkpoint.atomic_write import atomic_write
+from training.data.arrays import save_array, save_arrays
 from training.data.phones import PHONES
 from training.data.speakers import HELD_OUT, SPEAKERS, SynthesizedClip, augmented_speaker, find_speaker
 

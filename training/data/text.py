@@ -14,11 +14,11 @@ from pathlib import Path
 
 from wordfreq import top_n_list, zipf_frequency
 
+from sayline_tts.engine.checkpoint.atomic_write import atomic_write
 from sayline_tts.engine.text.chunk import TextChunk
 from sayline_tts.engine.text.model_text import TextRules, prepare
 from sayline_tts.engine.text.reader import Reader
 from training.data import text_phrases, text_sources
-from training.data.files import atomic_write
 
 SEED = 6
 COMMON_WORDS = 20_000

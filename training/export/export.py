@@ -14,10 +14,10 @@ import torch
 import yaml
 from torch import Tensor
 
+from sayline_tts.engine.checkpoint.atomic_write import atomic_write
 from sayline_tts.engine.checkpoint.checkpoint import find_checkpoint
 from sayline_tts.engine.models.model import Model
 from training.data.clips import voices_of
-from training.data.files import atomic_write
 from training.data.tokenizer import SubwordTokenizer
 from training.flow_lm.auxiliary_heads import ALIGNMENT_LAYERS
 from training.flow_lm.examples import Example, read_examples, read_sentences

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sayline_tts.engine.audio.recording import read_audio
+from sayline_tts.engine.checkpoint.atomic_write import atomic_write
 from sayline_tts.engine.checkpoint.checkpoint import find_checkpoint
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.text.model_text import prepare
-from training.data.files import atomic_write
 from training.data.tokenizer import SubwordTokenizer
 from training.evaluation.measures import speech_span
 from training.export import load_checkpoint

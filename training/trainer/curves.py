@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from sayline_tts.engine.checkpoint.atomic_write import atomic_write
 from training import svg
-from training.data.files import atomic_write
 
 WIDTH, HEIGHT, COLUMNS = 300, 170, 3  # of a panel; panels per row
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 30, 24

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
-from training.data.files import atomic_write_with
+from sayline_tts.engine.checkpoint.atomic_write import atomic_file
 
 CHECKPOINT_S = 300.0
 REPORT_STEPS = 50
@@ -70,5 +70,6 @@ class TrainingRun:
 
     def save(self) -> None:
         state = {"step": self.step} | {name: part.state_dict() for name, part in self._parts.items()}
-        atomic_write_with(self.path, lambda file: torch.save(state, file))
+        with atomic_file(self.path) as file:
+            torch.save(state, file)
         self._saved_s = time.monotonic()

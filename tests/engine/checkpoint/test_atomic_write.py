@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sayline_tts.engine.checkpoint.atomic_write import atomic_write
+from sayline_tts.engine.checkpoint.atomic_write import atomic_file, atomic_write
 
 
 def test_file_is_created_and_replaced(tmp_path: Path) -> None:
@@ -39,5 +39,19 @@ def test_failed_write_keeps_the_old_file_and_removes_the_temporary_one(
     monkeypatch.setattr(os, step, fail)
     with pytest.raises(OSError, match="full"):
         atomic_write(tmp_path / "file", b"new")
+    assert os.listdir(tmp_path) == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_exception_while_writing_keeps_the_old_file(tmp_path: Path) -> None:
+    atomic_write(tmp_path / "file", b"old")
+
+    def write_half() -> None:
+        with atomic_file(tmp_path / "file") as file:
+            file.write(b"half")
+            raise RuntimeError("interrupted")
+
+    with pytest.raises(RuntimeError, match="interrupted"):
+        write_half()
     assert os.listdir(tmp_path) == ["file"]
     assert (tmp_path / "file").read_bytes() == b"old"

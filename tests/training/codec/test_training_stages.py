@@ -19,8 +19,8 @@ from training.codec import (
     train_spectral_autoencoder,
 )
 from training.codec.crops import CodecCrops
+from training.data.arrays import save_array
 from training.data.clips import shards_of
-from training.data.files import save_array
 
 STEPS = 2
 

@@ -10,7 +10,7 @@ import torch
 
 from sayline_tts.engine.checkpoint.checkpoint import EMBEDDED
 from tests.training.speech_folder import FRAMES, make
-from training.data.files import save_arrays
+from training.data.arrays import save_arrays
 from training.data.phones import PHONES
 from training.export import load_checkpoint
 from training.flow_lm import train

@@ -1,13 +1,9 @@
-"""Learning rate schedule, weight averaging, and atomic files."""
+"""Learning rate schedule and weight averaging."""
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from training.data.files import atomic_write, atomic_write_with, save_array, save_arrays
 from training.trainer.schedule import MIN_RATE_RATIO, WARMUP_STEPS, set_learning_rate
 from training.trainer.weight_averaging import AveragedWeights
 
@@ -37,17 +33,3 @@ def test_weight_average_follows_slowly() -> None:
         layer.weight += 1
     average.update(layer, 1_000_000)
     assert average.network.weight.item() == pytest.approx(before + 0.001, abs=1e-5)
-
-
-def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
-    atomic_write(tmp_path / "a", b"old")
-    with pytest.raises(ZeroDivisionError):
-        atomic_write_with(tmp_path / "a", lambda file: file.write(b"half") // 0)
-    assert (tmp_path / "a").read_bytes() == b"old"
-
-
-def test_arrays_are_read_back(tmp_path: Path) -> None:
-    save_array(tmp_path / "a.npy", np.arange(3))
-    save_arrays(tmp_path / "b.npz", {"x": np.arange(2)})
-    assert np.load(tmp_path / "a.npy").tolist() == [0, 1, 2]
-    assert np.load(tmp_path / "b.npz")["x"].tolist() == [0, 1]
