@@ -1,4 +1,4 @@
-"""The reference implementation beside ours, on one random checkpoint of any published shape."""
+"""The reference implementation and this one on the same random checkpoint of any published shape."""
 
 import copy
 import random
@@ -19,18 +19,18 @@ from torch import Tensor
 
 from sayline_tts.engine.checkpoint.catalogue import variant_config, variant_names
 from sayline_tts.engine.checkpoint.checkpoint import EMBEDDED
-from sayline_tts.engine.execution.model_runner import Output
+from sayline_tts.engine.execution.model_runner import BatchOutput
 from sayline_tts.engine.scheduling.scheduler import Batch
 from sayline_tts.engine.tts_model import TTSModel, VoiceState
 from tests.engine.vocabularies import write_as_json
 
 SYLLABLES = [a + b for a in "bdfghklmnprstvw" for b in "aeiou"] + ["the", "and", "ing", "er", "on", "st"]
-NEVER, AT_ONCE = 1e9, -1e9  # end-of-speech thresholds
+NEVER, ALWAYS = 1e9, -1e9  # end-of-speech thresholds
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What decides about a model's arithmetic; many published variants share one."""
+    """What determines a model's arithmetic; many published variants share one."""
 
     variant: str
     changes: tuple[tuple[str, Any], ...] = ()
@@ -40,7 +40,7 @@ class Shape:
 
 
 def published_shapes() -> list[Shape]:
-    """One for each arithmetic among the published variants; those of 24 layers are cut to 3."""
+    """Return one shape for each arithmetic among the published variants, 24 layers reduced to 3."""
     shapes: dict[str, Shape] = {}
     for name in sorted(variant_names(), key=lambda name: (not name.startswith("english"), name)):
         deep = variant_config(name).flow_lm.transformer.num_layers > 8
@@ -58,7 +58,7 @@ def arithmetic(variant: str) -> str:
 
 
 def write_checkpoint(shape: Shape, folder: Path, tokenizer: Path) -> Path:
-    """Random weights of this shape in the published format. Returns the path of the config."""
+    """Write random weights of this shape in the published format. Returns the path of the config."""
     data = yaml.safe_load((CONFIGS_DIR / f"{shape.variant}.yaml").read_text())
     for key, value in shape.changes:
         place = data["flow_lm"]
@@ -81,7 +81,7 @@ def write_checkpoint(shape: Shape, folder: Path, tokenizer: Path) -> Path:
 
 
 def write_embedded_config(folder: Path, **changes: object) -> Path:
-    """The embedded checkpoint's config, its files found by absolute paths; `a__b=1` changes key b inside a."""
+    """Write the embedded checkpoint's config with absolute paths; `a__b=1` changes key b inside a."""
     config = yaml.safe_load((EMBEDDED / "config.yaml").read_text())
     config["weights_path"] = config["weights_path_without_voice_cloning"] = str(EMBEDDED / "model.safetensors")
     config["flow_lm"]["lookup_table"]["tokenizer_path"] = str(EMBEDDED / "tokenizer.model")
@@ -96,7 +96,7 @@ def write_embedded_config(folder: Path, **changes: object) -> Path:
 
 
 def write_tokenizer(folder: Path) -> Path:
-    """4,000 pieces as the published models have, in both formats. Returns the `.model`."""
+    """Write a tokenizer of 4,000 pieces, as the published models have, in both formats. Returns the `.model`."""
     rng = random.Random(0)
     words = ["".join(rng.choices(SYLLABLES, k=rng.randint(1, 4))) for _ in range(12000)]
     marks = [".", "!", "?", ", so."]
@@ -114,8 +114,8 @@ def write_tokenizer(folder: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Speech:
-    """What one of both made of a text."""
+class Synthesis:
+    """What one implementation made of a text."""
 
     latents: list[Tensor]  # one [frames, dim] for each segment, on the codec's scale
     pcm: Tensor  # [samples]
@@ -126,7 +126,7 @@ class Speech:
 
 
 class Pair:
-    """Both implementations on one checkpoint, at temperature 0 unless told otherwise."""
+    """Both implementations on one checkpoint, at temperature 0."""
 
     def __init__(self, config: Path) -> None:
         self.config = config
@@ -146,61 +146,63 @@ class Pair:
             self._ours[key] = TTSModel(made._model, sampling[0], decode_steps, None, eos_threshold)
         return self._ours[key]
 
-    def reference_says(self, state: Any, text: str, decode_steps: int = 1, eos_threshold: float = NEVER,
-                       **more: Any) -> Speech:  # fmt: skip
+    def reference_speech(self, state: Any, text: str, decode_steps: int = 1, eos_threshold: float = NEVER,
+                       **more: Any) -> Synthesis:  # fmt: skip
         model = self.reference
         model.sampler_decode_steps, model.eos_threshold = decode_steps, eos_threshold
         segments: dict[int, list[Tensor]] = {}
-        kept_alive = []  # so that no two codec states get one id
+        kept_alive = []  # so that no two codec states have the same id
         decode = model.mimi.decode_from_latent
 
-        def listen(latents: Tensor, state: Any) -> Tensor:
+        def record(latents: Tensor, state: Any) -> Tensor:
             kept_alive.append(state)
             segments.setdefault(id(state), []).append(latents[0].clone())
             pcm: Tensor = decode(latents, state)
             return pcm
 
-        model.mimi.decode_from_latent = listen
+        model.mimi.decode_from_latent = record
         try:
             pcm = model.generate_audio(state, text, **more)
         finally:
             del model.mimi.decode_from_latent
-        return Speech([torch.cat(parts) for parts in segments.values()], pcm)
+        return Synthesis([torch.cat(parts) for parts in segments.values()], pcm)
 
-    def ours_says(self, state: VoiceState, text: str, decode_steps: int = 1, eos_threshold: float = NEVER,
-                  **more: Any) -> Speech:  # fmt: skip
-        return speech_of(self.ours(decode_steps, eos_threshold), state, text, **more)
+    def own_speech(self, state: VoiceState, text: str, decode_steps: int = 1, eos_threshold: float = NEVER,
+                  **more: Any) -> Synthesis:  # fmt: skip
+        return synthesize(self.ours(decode_steps, eos_threshold), state, text, **more)
 
 
-def speech_of(model: TTSModel, state: VoiceState, text: str, past: list[Tensor] | None = None, **more: Any) -> Speech:
-    """`past`: what each segment's next frame is to follow, whatever was made of it here."""
+def synthesize(
+    model: TTSModel, state: VoiceState, text: str, past: list[Tensor] | None = None, **more: Any
+) -> Synthesis:
+    """Speak and record the latents. `past`: latents that replace those made here as the input of the next frame."""
     flow_lm = model._model.flow_lm
     segments: list[list[Tensor]] = []
     run = model._engine.run
 
-    def listen(batch: Batch) -> Output:
+    def record(batch: Batch) -> BatchOutput:
         output = run(batch)
-        if batch.rows[0].join is not None:
+        if batch.rows[0].prefill is not None:
             segments.append([])
         if output.kept:
             if past is not None:
-                led = past[len(segments) - 1][len(segments[-1])]
+                forced = past[len(segments) - 1][len(segments[-1])]
                 with torch.inference_mode():
-                    model._engine._runner._flow.latents[0] = (led - flow_lm.emb_mean) / flow_lm.emb_std
+                    model._engine._runner._flow.latents[0] = (forced - flow_lm.emb_mean) / flow_lm.emb_std
             segments[-1].append(flow_lm.denormalize(output.latents[0]))
         return output
 
-    model._engine.run = listen  # type: ignore[method-assign]
+    model._engine.run = record  # type: ignore[method-assign]
     try:
         pcm = model.generate_audio(state, text, **more)
     finally:
         del model._engine.run
-    return Speech([torch.stack(parts) for parts in segments], pcm)
+    return Synthesis([torch.stack(parts) for parts in segments], pcm)
 
 
 @contextmanager
 def pair_of(shape: Shape, folder: Path, tokenizer: Path) -> Iterator[Pair]:
-    """The checkpoints are large: gone when the tests of one shape are through."""
+    """Yield a pair, and delete its checkpoint afterwards: they are large."""
     folder.mkdir()
     try:
         yield Pair(write_checkpoint(shape, folder, tokenizer))
@@ -209,7 +211,7 @@ def pair_of(shape: Shape, folder: Path, tokenizer: Path) -> Iterator[Pair]:
 
 
 def some_audio(seconds: float, seed: int = 0) -> Tensor:
-    """Something with the slope of speech, `[1, samples]` at 24 kHz, peak 0.5."""
+    """Return noise with a spectrum like speech, `[1, samples]` at 24 kHz, peak 0.5."""
     noise = torch.randn(int(24000 * seconds), generator=torch.Generator().manual_seed(seed)).numpy()
     from scipy.signal import butter, lfilter
 

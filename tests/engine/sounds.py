@@ -1,4 +1,4 @@
-"""Sounds for tests, and the bytes of audio files that hold them."""
+"""Audio samples for tests, and audio files that contain them."""
 
 import io
 import struct
@@ -15,20 +15,20 @@ LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 
 
 def tone(seconds: float = 2.0, rate_hz: int = 24_000, hz: float = 440.0, peak: float = 0.3) -> Samples:
-    """`[samples]`"""
+    """Return a sine as `[samples]`."""
     angle = 2 * np.pi * hz * np.arange(round(seconds * rate_hz)) / rate_hz
     return np.asarray(peak * np.sin(angle), np.float32)
 
 
 def speech(seconds: float = 2.0, rate_hz: int = 24_000, seed: int = 0) -> Samples:
-    """`[samples]` of noise in syllables, rounded to 16 bits."""
+    """Return noise with the rhythm of syllables as `[samples]`, rounded to 16 bits."""
     noise = np.random.default_rng(seed).normal(0, 0.1, round(seconds * rate_hz))
     syllables = np.sin(2 * np.pi * 3 * np.arange(len(noise)) / rate_hz) ** 2
     return np.asarray(np.rint(np.clip(noise * syllables, -1, 1) * 32767) / 32768, np.float32)
 
 
 def wav(samples: npt.NDArray[Any], rate_hz: int = 24_000) -> bytes:
-    """A plain 16-bit WAV of `[samples]` or `[channels, samples]`: 44 bytes of header, then the samples."""
+    """Return a plain 16-bit WAV of `[samples]` or `[channels, samples]`: 44 bytes of header, then the samples."""
     samples = np.atleast_2d(samples)
     file = io.BytesIO()
     with wave.open(file, "wb") as output:
@@ -38,7 +38,7 @@ def wav(samples: npt.NDArray[Any], rate_hz: int = 24_000) -> bytes:
 
 
 def encode(samples: npt.NDArray[Any], codec: str, container: str, rate_hz: int = 24_000) -> bytes:
-    """A file of `[samples]` or `[channels, samples]`, made by FFmpeg."""
+    """Return a file of `[samples]` or `[channels, samples]`, encoded by FFmpeg."""
     samples = np.atleast_2d(samples).astype(np.float32)
     layout = LAYOUTS[len(samples)]
     file = io.BytesIO()
@@ -59,7 +59,7 @@ def encode(samples: npt.NDArray[Any], codec: str, container: str, rate_hz: int =
 
 
 def png(side: int) -> bytes:
-    """A black picture, small as a file and `3 * side * side` bytes in memory."""
+    """Return a black PNG image, small as a file and `3 * side * side` bytes when decoded."""
     deflate = zlib.compressobj(1)
     row = bytes(1 + 3 * side)
     pixels = b"".join([*(deflate.compress(row) for _ in range(side)), deflate.flush()])
@@ -71,7 +71,7 @@ def png(side: int) -> bytes:
 
 
 def with_id3(mp3: bytes, frame_id: bytes, body: bytes) -> bytes:
-    """An MP3 with one tag in front."""
+    """Return an MP3 file with one ID3 tag in front."""
 
     def size(count: int) -> bytes:
         return bytes(count >> shift & 127 for shift in (21, 14, 7, 0))

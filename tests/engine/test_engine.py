@@ -1,4 +1,4 @@
-"""engine/engine.py with the embedded model: rows do not know of each other, slots do not remember."""
+"""The engine with the embedded model: rows are independent of each other, and slots keep nothing."""
 
 import threading
 from dataclasses import replace
@@ -11,7 +11,7 @@ import torch
 
 from sayline_tts.engine.engine import Engine, Event, FrameSpoken, SegmentSpoken, SilenceSpoken, UtteranceEnded
 from sayline_tts.engine.errors import Full
-from sayline_tts.engine.execution.decode_queue import Dropped
+from sayline_tts.engine.execution.decode_queue import FrameDropped
 from sayline_tts.engine.execution.decoder import LocalDecoder
 from sayline_tts.engine.models.mimi import MimiState
 from sayline_tts.engine.models.model import Model
@@ -22,7 +22,7 @@ from sayline_tts.engine.segment import Sampling, Segment, Silence
 from sayline_tts.engine.text.chunk import Word
 from sayline_tts.engine.timing.word_time_estimator import WordTime
 
-TOLERANCE = 2e-4  # of PCM: sums come in another order in another batch
+TOLERANCE = 2e-4  # of PCM: another batch sums in another order
 TEXTS = ["Hello there.", "It is a fine day, is it not?", "Yes.", "One more thing before we go home tonight."]
 
 
@@ -32,7 +32,7 @@ def voices(model: Model) -> list[Voice]:
 
 
 def utterance(model: Model, voice: Voice, text: str | list[str], seed: int = 0, **more: float) -> Utterance:
-    """Of one text, or of several, each in segments of its own."""
+    """An utterance of one text, or of several in segments of their own."""
     sampling = Sampling(temperature=0.3, noise_clamp=None, eos_threshold=-1.0, decode_steps=1, seed=seed)
     made = Utterance(voice, sampling, **more)  # type: ignore[arg-type]
     for part in [text] if isinstance(text, str) else text:
@@ -43,21 +43,21 @@ def utterance(model: Model, voice: Voice, text: str | list[str], seed: int = 0, 
 
 
 def step(engine: Engine) -> list[Event]:
-    """Waits where only the codec is behind."""
+    """Make one step; wait if only the codec is behind."""
     progress = threading.Event()
     engine.on_progress = progress.set
-    while not (batch := engine.schedule()) and engine.held:
+    while not (batch := engine.schedule()) and engine.throttled:
         assert progress.wait(30)
         progress.clear()
     return engine.commit(batch, engine.run(batch) if batch else None)
 
 
-class HeldCodec:
-    """Begins a frame of this engine, and goes on when it may. Others of the same model may be at their last."""
+class BlockedCodec:
+    """Blocks the codec of one engine at its next frame, until `may_continue`. Other engines of the model continue."""
 
     def __init__(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.begun, self.may_go_on = threading.Event(), threading.Event()
-        decoder = engine._runner.codec._decoders[0]
+        self.begun, self.may_continue = threading.Event(), threading.Event()
+        decoder = engine._runner.decode_queue._decoders[0]
         assert isinstance(decoder, LocalDecoder)
         self._state, self._decode = decoder._state, engine.model.mimi.decode
         monkeypatch.setattr(engine.model.mimi, "decode", self._wait)
@@ -65,17 +65,17 @@ class HeldCodec:
     def _wait(self, latents: torch.Tensor, state: MimiState, slots: torch.Tensor) -> torch.Tensor:
         if state is self._state:
             self.begun.set()
-            assert self.may_go_on.wait(30)
+            assert self.may_continue.wait(30)
         return self._decode(latents, state, slots)
 
 
 def speak(engine: Engine, *utterances: Utterance, steps_between: int = 0) -> dict[Utterance, np.ndarray]:
-    """Add one after the other, some steps apart, and run until all of them have ended."""
+    """Add one after the other, some steps apart, and run until all have ended. Returns the PCM of each."""
     frames: dict[Utterance, list[np.ndarray]] = {each: [] for each in utterances}
-    coming, left = list(utterances), set(utterances)
+    to_add, left = list(utterances), set(utterances)
     for turn in range(3000):
-        while coming and turn >= steps_between * (len(utterances) - len(coming)):
-            engine.add(coming.pop(0))
+        while to_add and turn >= steps_between * (len(utterances) - len(to_add)):
+            engine.add(to_add.pop(0))
         for event in step(engine):
             match event:
                 case FrameSpoken():
@@ -84,7 +84,7 @@ def speak(engine: Engine, *utterances: Utterance, steps_between: int = 0) -> dic
                     left.discard(event.utterance)
         if not left:
             return {each: np.concatenate(parts) if parts else np.zeros(0) for each, parts in frames.items()}
-    raise AssertionError("somebody never ends")
+    raise AssertionError("an utterance never ends")
 
 
 def alone(model: Model, voice: Voice, text: str, seed: int) -> np.ndarray:
@@ -97,42 +97,42 @@ def assert_same(a: np.ndarray, b: np.ndarray) -> None:
     np.testing.assert_allclose(a, b, atol=TOLERANCE)
 
 
-def test_batched_equals_alone_at_different_places_and_with_different_voices(model: Model, voices: list[Voice]) -> None:
+def test_batched_equals_alone_in_different_slots_and_with_different_voices(model: Model, voices: list[Voice]) -> None:
     cases = [(voices[i % len(voices)], text, i) for i, text in enumerate(TEXTS)]
     together = [utterance(model, *case) for case in cases]
-    heard = speak(Engine(model, 8), *together, steps_between=3)
+    pcm = speak(Engine(model, 8), *together, steps_between=3)
     for each, case in zip(together, cases, strict=True):
-        assert_same(heard[each], alone(model, *case))
+        assert_same(pcm[each], alone(model, *case))
 
 
-def test_a_reused_slot_equals_a_fresh_one(model: Model, voices: list[Voice]) -> None:
+def test_reused_slot_equals_a_fresh_one(model: Model, voices: list[Voice]) -> None:
     engine = Engine(model, 1)
     for seed in range(3):
         again = utterance(model, voices[seed % 2], TEXTS[seed], seed)
         assert_same(speak(engine, again)[again], alone(model, voices[seed % 2], TEXTS[seed], seed))
 
 
-def test_a_slot_left_in_the_middle_of_speech_equals_a_fresh_one(model: Model, voices: list[Voice]) -> None:
+def test_slot_of_a_cancelled_utterance_equals_a_fresh_one(model: Model, voices: list[Voice]) -> None:
     engine = Engine(model, 1)
-    loud = utterance(model, voices[0], TEXTS[3], 9)
-    engine.add(loud)
+    cancelled = utterance(model, voices[0], TEXTS[3], 9)
+    engine.add(cancelled)
     for _ in range(12):
         step(engine)
-    engine.cancel(loud)
-    engine.cancel(loud)
+    engine.cancel(cancelled)
+    engine.cancel(cancelled)
     assert [type(event) for event in step(engine)] == [UtteranceEnded]
     after = utterance(model, voices[0], TEXTS[0], 1)
     assert_same(speak(engine, after)[after], alone(model, voices[0], TEXTS[0], 1))
 
 
-def test_the_seed_fixes_the_noise_and_another_seed_sounds_different(model: Model, voices: list[Voice]) -> None:
+def test_seed_fixes_the_noise(model: Model, voices: list[Voice]) -> None:
     first, again, other = (alone(model, voices[0], TEXTS[1], seed) for seed in (5, 5, 6))
     np.testing.assert_array_equal(first, again)
     assert len(other) != len(first) or np.abs(other - first).max() > 0.01
 
 
-def test_the_codec_runs_on_across_segments_without_a_click(model: Model, voices: list[Voice]) -> None:
-    """A fresh codec steps from digital silence to its own at a segment's first sample; one that runs on does not."""
+def test_codec_state_continues_across_segments_without_a_click(model: Model, voices: list[Voice]) -> None:
+    """A codec that is reset steps from digital silence to its own at the first sample of a segment."""
     engine = Engine(model, 1)
     both = utterance(model, voices[0], [TEXTS[0], TEXTS[1]])
     engine.add(both)
@@ -153,7 +153,7 @@ def test_the_codec_runs_on_across_segments_without_a_click(model: Model, voices:
     assert step_at_seam <= np.quantile(nearby, 0.99)
 
 
-def test_segments_say_exactly_when_they_were_spoken(model: Model, voices: list[Voice]) -> None:
+def test_segments_report_exactly_when_they_were_spoken(model: Model, voices: list[Voice]) -> None:
     engine = Engine(model, 1)
     spoken = utterance(model, voices[0], [TEXTS[0], TEXTS[2]])
     engine.add(spoken)
@@ -168,23 +168,23 @@ def test_segments_say_exactly_when_they_were_spoken(model: Model, voices: list[V
     assert isinstance(events[-1], UtteranceEnded)
 
 
-def test_who_is_far_enough_ahead_sits_out_and_costs_nothing(model: Model, voices: list[Voice]) -> None:
+def test_utterance_at_its_max_lead_is_paused(model: Model, voices: list[Voice]) -> None:
     engine = Engine(model, 2)
-    heard_ms = 0.0
-    ahead = utterance(model, voices[0], TEXTS[3], played_ms=lambda: heard_ms, max_lead_ms=240.0)  # type: ignore[arg-type]
+    played_ms = 0.0
+    ahead = utterance(model, voices[0], TEXTS[3], played_ms=lambda: played_ms, max_lead_ms=240.0)  # type: ignore[arg-type]
     engine.add(ahead)
     for _ in range(10):
         step(engine)
     assert ahead.produced_ms == 240
     assert not engine.schedule()
-    heard_ms = 80.0
-    assert not engine.schedule(), "160 ms are enough for who never has more than 240"
+    played_ms = 80.0
+    assert not engine.schedule(), "160 ms are above the low-water mark of 120"
     assert engine.next_due_s() == pytest.approx(0.04)
-    heard_ms = 120.0
+    played_ms = 120.0
     assert engine.schedule()
 
 
-def test_those_over_the_number_of_slots_wait_their_turn(model: Model, voices: list[Voice]) -> None:
+def test_utterances_beyond_the_slots_queue_in_order(model: Model, voices: list[Voice]) -> None:
     engine = Engine(model, 1, max_waiting=1)
     first, second, third = (utterance(model, voices[0], "Yes.", seed) for seed in range(3))
     engine.add(first)
@@ -193,14 +193,14 @@ def test_those_over_the_number_of_slots_wait_their_turn(model: Model, voices: li
     with pytest.raises(Full, match="try again") as full:
         engine.add(third)
     assert full.value.retry_after_ms > 0
-    assert (engine.place(first), engine.place(second)) == (None, 1)
+    assert (engine.queue_position(first), engine.queue_position(second)) == (None, 1)
     while not second.over:
         step(engine)
         assert second.status is Status.WAITING or first.over
     assert first.status is second.status is Status.FINISHED
 
 
-def test_who_is_cancelled_while_waiting_ends_once_and_never_had_a_slot(model: Model, voices: list[Voice]) -> None:
+def test_utterance_cancelled_in_the_queue_ends_once_without_a_slot(model: Model, voices: list[Voice]) -> None:
     engine = Engine(model, 1, max_waiting=1)
     speaking, waiting = (utterance(model, voices[0], "Yes.", seed) for seed in range(2))
     engine.add(speaking)
@@ -212,69 +212,69 @@ def test_who_is_cancelled_while_waiting_ends_once_and_never_had_a_slot(model: Mo
     ]
 
 
-def test_what_a_cancelled_utterance_had_in_the_codec_is_dropped(
+def test_waiting_frames_of_a_cancelled_utterance_are_dropped(
     model: Model, voices: list[Voice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    codec = HeldCodec(engine := Engine(model, 1), monkeypatch)
-    gone = utterance(model, voices[0], TEXTS[3])
-    engine.add(gone)
+    codec = BlockedCodec(engine := Engine(model, 1), monkeypatch)
+    cancelled = utterance(model, voices[0], TEXTS[3])
+    engine.add(cancelled)
     (first,) = step(engine)
     assert codec.begun.wait(30)
     (second,) = step(engine)
-    engine.cancel(gone)
+    engine.cancel(cancelled)
     engine.commit(Batch(()), None)
     assert isinstance(first, FrameSpoken)
     assert isinstance(second, FrameSpoken)
-    codec.may_go_on.set()
+    codec.may_continue.set()
     assert len(first.pcm) == model.frame_samples
-    with pytest.raises(Dropped):
-        second.sound.result(30)
+    with pytest.raises(FrameDropped):
+        second.audio.result(30)
     monkeypatch.undo()
     after = utterance(model, voices[0], TEXTS[0], 1)
     assert_same(speak(engine, after)[after], alone(model, voices[0], TEXTS[0], 1))
 
 
-def test_who_had_the_slot_before_a_cancelled_one_is_heard_to_his_end(
+def test_previous_utterance_of_a_cancelled_ones_slot_is_decoded_to_its_end(
     model: Model, voices: list[Voice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    codec = HeldCodec(engine := Engine(model, 1, max_waiting=1), monkeypatch)
-    before, gone = (Utterance(voices[0], Sampling(0.3, None, float("inf"), 1, seed)) for seed in range(2))
-    for each in (before, gone):
+    codec = BlockedCodec(engine := Engine(model, 1, max_waiting=1), monkeypatch)
+    before, cancelled = (Utterance(voices[0], Sampling(0.3, None, float("inf"), 1, seed)) for seed in range(2))
+    for each in (before, cancelled):
         each.add(Segment("", (1, 2), 2, 0))
         each.end()
         engine.add(each)
     events: list[Event] = []
-    while not gone.produced_ms:
+    while not cancelled.produced_ms:
         events += step(engine)
-    assert before.over, "and its slot is another's, while it waits for the codec"
-    engine.cancel(gone)
+    assert before.over, "its slot is reassigned while its frames wait for the codec"
+    engine.cancel(cancelled)
     engine.commit(Batch(()), None)
-    codec.may_go_on.set()
+    codec.may_continue.set()
     frames = [event for event in events if isinstance(event, FrameSpoken) and event.utterance is before]
     assert [len(frame.pcm) for frame in frames] == [model.frame_samples] * 2
 
 
-def test_real_steps_correct_what_steps_are_thought_to_cost(model: Model, voices: list[Voice]) -> None:
+def test_real_steps_correct_the_cost_model(model: Model, voices: list[Voice]) -> None:
     engine = Engine(model, 1)
-    before = engine._costs.flow(1), engine._costs.join(40), engine._costs.group(1)
+    before = engine._costs.flow_lm(1), engine._costs.prefill(40), engine._costs.codec(1)
     speak(engine, utterance(model, voices[0], TEXTS[0]))
     step(engine)
-    after = engine._costs.flow(1), engine._costs.join(40), engine._costs.group(1)
+    after = engine._costs.flow_lm(1), engine._costs.prefill(40), engine._costs.codec(1)
     assert all(now != then for now, then in zip(after, before, strict=True))
 
 
-def test_a_step_that_fails_ends_its_own_utterances_only(model: Model, voices: list[Voice]) -> None:
+def test_failed_step_ends_its_own_utterances_only(model: Model, voices: list[Voice]) -> None:
     engine = Engine(model, 2)
-    unlucky = utterance(model, voices[0], TEXTS[0])
-    engine.add(unlucky)
+    failing = utterance(model, voices[0], TEXTS[0])
+    engine.add(failing)
     batch = engine.schedule()
     later = utterance(model, voices[0], TEXTS[0], 3)
-    assert [event.utterance for event in engine.fail(batch)] == [unlucky]
-    assert unlucky.status is Status.FAILED
+    assert [event.utterance for event in engine.fail(batch)] == [failing]
+    assert failing.status is Status.FAILED
     assert_same(speak(engine, later)[later], alone(model, voices[0], TEXTS[0], 3))
 
 
-def test_an_utterance_that_ends_without_text_finishes_at_once(model: Model, voices: list[Voice]) -> None:
+def test_utterance_without_text_finishes_at_once(model: Model, voices: list[Voice]) -> None:
     engine = Engine(model, 1)
     silent = Utterance(voices[0], Sampling(0.3, None, -1.0, 1, 0))
     engine.add(silent)
@@ -284,7 +284,7 @@ def test_an_utterance_that_ends_without_text_finishes_at_once(model: Model, voic
     assert event == UtteranceEnded(silent, Status.FINISHED, 0)
 
 
-def test_text_may_come_while_it_speaks_and_the_slot_is_kept_between(model: Model, voices: list[Voice]) -> None:
+def test_slot_is_kept_while_an_open_utterance_has_no_text(model: Model, voices: list[Voice]) -> None:
     engine = Engine(model, 1)
     live = Utterance(voices[0], Sampling(0.3, None, -1.0, 1, 0))
     engine.add(live)
@@ -302,8 +302,8 @@ def test_text_may_come_while_it_speaks_and_the_slot_is_kept_between(model: Model
 
 
 @pytest.mark.parametrize("after_eos", [0, 1, 7])
-def test_frames_after_the_end_of_speech_are_counted(model: Model, voices: list[Voice], after_eos: int) -> None:
-    """End of speech at once: the sixth frame is the first that may end it."""
+def test_frames_after_the_end_of_speech_are_made(model: Model, voices: list[Voice], after_eos: int) -> None:
+    """With a threshold that ends speech as early as possible: after six frames."""
     engine = Engine(model, 1)
     brief = Utterance(voices[0], Sampling(0.0, None, -1e9, 1, 0))
     brief.add(model.segment("Yes.", after_eos))
@@ -311,7 +311,7 @@ def test_frames_after_the_end_of_speech_are_counted(model: Model, voices: list[V
     assert len(speak(engine, brief)[brief]) == (6 + after_eos) * model.frame_samples
 
 
-def test_rows_of_different_decode_steps_share_a_batch(model: Model, voices: list[Voice]) -> None:
+def test_rows_with_different_decode_steps_share_a_batch(model: Model, voices: list[Voice]) -> None:
     engine = Engine(model, 3)
     mixed = []
     for steps in (1, 4, 1):
@@ -319,14 +319,14 @@ def test_rows_of_different_decode_steps_share_a_batch(model: Model, voices: list
         each.add(model.segment("Yes."))
         each.end()
         mixed.append(each)
-    heard = speak(engine, *mixed)
-    assert_same(heard[mixed[0]], heard[mixed[2]])
-    n = min(len(heard[mixed[0]]), len(heard[mixed[1]]))
-    assert np.abs(heard[mixed[0]][:n] - heard[mixed[1]][:n]).max() > 0.01
+    pcm = speak(engine, *mixed)
+    assert_same(pcm[mixed[0]], pcm[mixed[2]])
+    n = min(len(pcm[mixed[0]]), len(pcm[mixed[1]]))
+    assert np.abs(pcm[mixed[0]][:n] - pcm[mixed[1]][:n]).max() > 0.01
 
 
 def with_pauses(model: Model, voice: Voice, *parts: str | int, seed: int = 0, **more: Any) -> Utterance:
-    """A text is a segment, a number a pause of so many frames."""
+    """An utterance in which a text is a segment, and a number a pause of so many frames."""
     made = Utterance(voice, Sampling(0.3, None, -1.0, 1, seed), **more)
     for part in parts:
         made.add(Silence(part) if isinstance(part, int) else model.segment(part))
@@ -334,8 +334,8 @@ def with_pauses(model: Model, voice: Voice, *parts: str | int, seed: int = 0, **
     return made
 
 
-def told(engine: Engine, utterance: Utterance) -> list[str | int]:
-    """Texts, and lengths of pauses, in the order in which they ended; `speak` has no eye for them."""
+def reported_parts(engine: Engine, utterance: Utterance) -> list[str | int]:
+    """Texts and lengths of pauses, in the order of their events."""
     parts: list[str | int] = []
     engine.add(utterance)
     while not utterance.over:
@@ -348,33 +348,33 @@ def told(engine: Engine, utterance: Utterance) -> list[str | int]:
     return parts
 
 
-def test_pauses_are_zeros_of_exactly_their_length_wherever_they_stand(model: Model, voices: list[Voice]) -> None:
+def test_pauses_are_zeros_of_exactly_their_length(model: Model, voices: list[Voice]) -> None:
     parts: list[str | int] = [3, 4, TEXTS[0], 7, TEXTS[2], 1, 2]
     speech = with_pauses(model, voices[0], TEXTS[0], TEXTS[2])
     whole = with_pauses(model, voices[0], *parts)
-    heard = speak(Engine(model, 2), whole, speech)
-    first, second = np.split(heard[speech], [len(alone(model, voices[0], TEXTS[0], 0))])
+    pcm = speak(Engine(model, 2), whole, speech)
+    first, second = np.split(pcm[speech], [len(alone(model, voices[0], TEXTS[0], 0))])
     pause = np.zeros(7 * model.frame_samples)
-    assert_same(heard[whole], np.concatenate([pause, first, pause, second, pause[: 3 * model.frame_samples]]))
-    assert np.count_nonzero(heard[whole] == 0) >= 17 * model.frame_samples
-    assert told(Engine(model, 1), with_pauses(model, voices[0], *parts)) == parts
+    assert_same(pcm[whole], np.concatenate([pause, first, pause, second, pause[: 3 * model.frame_samples]]))
+    assert np.count_nonzero(pcm[whole] == 0) >= 17 * model.frame_samples
+    assert reported_parts(Engine(model, 1), with_pauses(model, voices[0], *parts)) == parts
 
 
-def test_a_pause_costs_no_step_and_no_decoding(
+def test_pause_takes_no_step_and_no_decoding(
     model: Model, voices: list[Voice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = Engine(model, 1)
     monkeypatch.setattr(engine._runner, "run", lambda batch: pytest.fail("a step"))
-    monkeypatch.setattr(engine._runner.codec, "put", lambda *_: pytest.fail("a frame for the codec"))
+    monkeypatch.setattr(engine._runner.decode_queue, "put", lambda *_: pytest.fail("a frame for the codec"))
     quiet = with_pauses(model, voices[0], 20, 30)
-    heard = speak(engine, quiet)
-    assert heard[quiet].shape == (50 * model.frame_samples,)
-    assert not heard[quiet].any()
+    pcm = speak(engine, quiet)
+    assert pcm[quiet].shape == (50 * model.frame_samples,)
+    assert not pcm[quiet].any()
     assert quiet.status is Status.FINISHED
 
 
 def test_there_is_no_click_at_a_pause(model: Model, voices: list[Voice]) -> None:
-    """Speech ends in a tail that has died away, and the next segment begins as softly."""
+    """The tail of speech has decayed before a pause, and the next segment begins as softly."""
     for voice in voices:
         whole = with_pauses(model, voice, TEXTS[1], 5, TEXTS[3])
         sound = speak(Engine(model, 1), whole)[whole]
@@ -384,32 +384,32 @@ def test_there_is_no_click_at_a_pause(model: Model, voices: list[Voice]) -> None
         assert abs(sound[end]) < 0.002
 
 
-def test_a_pause_is_made_as_its_listener_needs_it(model: Model, voices: list[Voice]) -> None:
-    engine, heard_ms = Engine(model, 1), 0.0
-    quiet = with_pauses(model, voices[0], 9, played_ms=lambda: heard_ms, max_lead_ms=240.0)
+def test_pause_is_made_as_playback_proceeds(model: Model, voices: list[Voice]) -> None:
+    engine, played_ms = Engine(model, 1), 0.0
+    quiet = with_pauses(model, voices[0], 9, played_ms=lambda: played_ms, max_lead_ms=240.0)
     engine.add(quiet)
     assert [type(event) for event in step(engine)] == [FrameSpoken] * 3
     assert step(engine) == []
     assert engine.next_due_s() == pytest.approx(0.12)
-    heard_ms = 160.0
+    played_ms = 160.0
     assert [type(event) for event in step(engine)] == [FrameSpoken] * 2
-    heard_ms = 640.0
+    played_ms = 640.0
     events = step(engine)
     assert [type(event) for event in events] == [FrameSpoken] * 4 + [SilenceSpoken, UtteranceEnded]
 
 
-def test_who_is_cancelled_in_a_pause_hears_no_more_of_it(model: Model, voices: list[Voice]) -> None:
+def test_utterance_cancelled_in_a_pause_makes_no_more_of_it(model: Model, voices: list[Voice]) -> None:
     engine = Engine(model, 1)
-    gone = with_pauses(model, voices[0], 9, TEXTS[0], played_ms=lambda: 0.0, max_lead_ms=240.0)
-    engine.add(gone)
+    cancelled = with_pauses(model, voices[0], 9, TEXTS[0], played_ms=lambda: 0.0, max_lead_ms=240.0)
+    engine.add(cancelled)
     step(engine)
-    engine.cancel(gone)
-    assert step(engine) == [UtteranceEnded(gone, Status.CANCELLED, 0)]
+    engine.cancel(cancelled)
+    assert step(engine) == [UtteranceEnded(cancelled, Status.CANCELLED, 0)]
     after = utterance(model, voices[0], TEXTS[0], 1)
     assert_same(speak(engine, after)[after], alone(model, voices[0], TEXTS[0], 1))
 
 
-def test_who_waits_for_a_slot_is_not_silent_yet(model: Model, voices: list[Voice]) -> None:
+def test_queued_utterance_makes_no_silence(model: Model, voices: list[Voice]) -> None:
     engine = Engine(model, 1, max_waiting=1)
     speaking, waiting = with_pauses(model, voices[0], "Yes."), with_pauses(model, voices[0], 2)
     engine.add(speaking)
@@ -422,10 +422,10 @@ def test_who_waits_for_a_slot_is_not_silent_yet(model: Model, voices: list[Voice
     ].index(SegmentSpoken)
 
 
-def test_a_pause_does_not_pass_the_speech_before_it_that_the_codec_still_has(
+def test_pause_does_not_overtake_speech_that_is_still_being_decoded(
     model: Model, voices: list[Voice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    codec = HeldCodec(engine := Engine(model, 1), monkeypatch)
+    codec = BlockedCodec(engine := Engine(model, 1), monkeypatch)
     segment = replace(model.segment(TEXTS[0]), max_frames=1)
     both = Utterance(voices[0], Sampling(0.3, None, -1.0, 1, 0))
     both.add(segment)
@@ -436,27 +436,27 @@ def test_a_pause_does_not_pass_the_speech_before_it_that_the_codec_still_has(
     assert codec.begun.wait(30)
     assert isinstance(speech, FrameSpoken)
     assert isinstance(pause, FrameSpoken)
-    assert not pause.sound.done()
-    codec.may_go_on.set()
+    assert not pause.audio.done()
+    codec.may_continue.set()
     assert not pause.pcm.any()
-    assert speech.sound.done()
+    assert speech.audio.done()
     assert speech.pcm.any()
 
 
 @pytest.mark.parametrize(("heads", "static"), [(True, False), (True, True), (False, False)])
-def test_words_are_told_before_the_frame_in_which_they_begin_and_end_in_their_segment(
+def test_words_are_reported_with_the_frame_in_which_they_begin_and_end_in_their_segment(
     model: Model, voices: list[Voice], monkeypatch: pytest.MonkeyPatch, heads: bool, static: bool
 ) -> None:
     if not heads:
         monkeypatch.setattr(Model, "heads", None)
     if static:  # as on an accelerator
-        monkeypatch.setattr("sayline_tts.engine.execution.model_runner.wants_static", lambda device: True)
+        monkeypatch.setattr("sayline_tts.engine.execution.model_runner.uses_static_shapes", lambda device: True)
     engine = Engine(model, 1)
     spoken = Utterance(voices[0], Sampling(0.3, None, -1.0, 1, 0))
-    wanted: list[Segment] = []
+    segments: list[Segment] = []
     for text in (TEXTS[3], TEXTS[1]):
-        wanted.append(model.segment(text, words=[Word(each, 0, 0, each) for each in text.split()]))
-        spoken.add(wanted[-1])
+        segments.append(model.segment(text, words=[Word(each, 0, 0, each) for each in text.split()]))
+        spoken.add(segments[-1])
         spoken.add(Silence(3))
     spoken.end()
     engine.add(spoken)
@@ -466,26 +466,26 @@ def test_words_are_told_before_the_frame_in_which_they_begin_and_end_in_their_se
             match event:
                 case FrameSpoken(words=words):
                     for time in words(event.pcm):
-                        told_ms = time.start_ms if time.estimated or not time.over else time.end_ms
-                        assert told_ms >= made_ms - 1e-6
-                        tell(times, time)
+                        reported_ms = time.start_ms if time.estimated or not time.final else time.end_ms
+                        assert reported_ms >= made_ms - 1e-6
+                        record(times, time)
                     made_ms += model.frame_ms
                 case SegmentSpoken(start_ms=start_ms, end_ms=end_ms, words=words):
                     for time in words(None):
-                        tell(times, time)
+                        record(times, time)
                     bounds += [(start_ms, end_ms)] * (len(times) - len(bounds))
-    assert [time.word for time in times] == [word for segment in wanted for word in segment.words]
+    assert [time.word for time in times] == [word for segment in segments for word in segment.words]
     assert all(start_ms <= time.start_ms <= time.end_ms <= end_ms + 1e-6
                for time, (start_ms, end_ms) in zip(times, bounds, strict=True))  # fmt: skip
     assert all(a.end_ms <= b.start_ms + 1e-6 for a, b in pairwise(times))
-    assert all(time.over and time.estimated is not heads for time in times)
-    assert not engine._words._clocks
-    assert not engine._words._tellers
+    assert all(time.final and time.estimated is not heads for time in times)
+    assert not engine._words._estimators
+    assert not engine._words._aligners
     assert not engine._relays
 
 
-def tell(times: list[WordTime], time: WordTime) -> None:
-    """The next word, or the last one again, which is over now."""
+def record(times: list[WordTime], time: WordTime) -> None:
+    """Append the next word, or replace the last one by its final time."""
     if times and times[-1].word is time.word:
         times.pop()
     times.append(time)

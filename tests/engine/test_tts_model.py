@@ -1,4 +1,4 @@
-"""engine/tts_model.py: the plain API, with the embedded voice."""
+"""The Python API with the embedded model."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sayline_tts.engine.errors import InputError, TextError, UnknownVoice, VoiceError
-from sayline_tts.engine.execution.model_runner import Output
+from sayline_tts.engine.execution.model_runner import BatchOutput
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.scheduling.scheduler import Batch
 from sayline_tts.engine.tts_model import TTSModel, VoiceState, export_model_state
@@ -26,14 +26,14 @@ def state(tts: TTSModel) -> VoiceState:
     return tts.get_state_for_voice("clara")
 
 
-def test_it_says_what_it_is(tts: TTSModel) -> None:
+def test_model_describes_itself(tts: TTSModel) -> None:
     assert tts.sample_rate == 24000
     assert tts.device == torch.device("cpu")
     assert tts.default_voice in tts.voices
     assert "comes with Sayline" in tts.reason
 
 
-def test_the_stream_joined_is_the_whole(tts: TTSModel, state: VoiceState) -> None:
+def test_concatenated_stream_equals_generate_audio(tts: TTSModel, state: VoiceState) -> None:
     frames = list(tts.generate_audio_stream(state, "Hello there. This is one. And another one.", seed=4))
     assert {frame.shape for frame in frames} == {(1920,)}
     whole = tts.generate_audio(state, "Hello there. This is one. And another one.", seed=4)
@@ -41,7 +41,7 @@ def test_the_stream_joined_is_the_whole(tts: TTSModel, state: VoiceState) -> Non
     assert whole.abs().max() > 0.01
 
 
-def test_the_first_frame_comes_before_the_rest_is_made(tts: TTSModel, state: VoiceState) -> None:
+def test_first_frame_is_yielded_before_the_second_is_made(tts: TTSModel, state: VoiceState) -> None:
     stream = tts.generate_audio_stream(state, "Hello there, this is a longer sentence than the others.")
     next(stream)
     (utterance,) = tts._jobs
@@ -49,7 +49,7 @@ def test_the_first_frame_comes_before_the_rest_is_made(tts: TTSModel, state: Voi
     stream.close()  # type: ignore[attr-defined]
 
 
-def test_closing_a_stream_frees_its_slot(tts: TTSModel, state: VoiceState) -> None:
+def test_closing_the_iterator_frees_its_slot(tts: TTSModel, state: VoiceState) -> None:
     stream = tts.generate_audio_stream(state, "Hello there, this is a longer sentence than the others.")
     next(stream)
     stream.close()  # type: ignore[attr-defined]
@@ -57,7 +57,7 @@ def test_closing_a_stream_frees_its_slot(tts: TTSModel, state: VoiceState) -> No
     assert not tts._engine._scheduler.running
 
 
-def test_threads_that_generate_at_once_hear_what_they_would_alone(tts: TTSModel) -> None:
+def test_concurrent_threads_get_the_same_audio_as_alone(tts: TTSModel) -> None:
     cases = [("clara", "Hello there.", 1), ("angus", "What a fine day it is.", 2), ("ross", "Yes. No. Perhaps.", 3)]
 
     def speak(case: tuple[str, str, int]) -> torch.Tensor:
@@ -67,20 +67,20 @@ def test_threads_that_generate_at_once_hear_what_they_would_alone(tts: TTSModel)
     alone = [speak(case) for case in cases]
     with ThreadPoolExecutor(6) as pool:
         together = list(pool.map(speak, cases * 2))
-    for index, heard in enumerate(together):
-        torch.testing.assert_close(heard, alone[index % len(cases)], atol=2e-4, rtol=0)
+    for index, audio in enumerate(together):
+        torch.testing.assert_close(audio, alone[index % len(cases)], atol=2e-4, rtol=0)
 
 
-def test_a_slow_consumer_does_not_keep_a_fast_one_waiting(tts: TTSModel, state: VoiceState) -> None:
+def test_slow_consumer_does_not_delay_a_fast_one(tts: TTSModel, state: VoiceState) -> None:
     slow = tts.generate_audio_stream(state, "Hello there, this is a rather long sentence for a slow consumer.")
     next(slow)
-    (dawdler,) = tts._jobs
+    (slow_utterance,) = tts._jobs
     tts.generate_audio(state, "This is said meanwhile, from beginning to end, by somebody else. " * 3)
-    assert dawdler.lead_ms <= 2000, "bounded, whatever the others need"
+    assert slow_utterance.lead_ms <= 2000, "bounded, however many steps others need"
     assert len(list(slow)) > 10
 
 
-def test_a_step_that_fails_is_raised_and_the_next_text_is_spoken(
+def test_failed_step_is_raised_and_the_next_text_is_spoken(
     tts: TTSModel, state: VoiceState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(batch: Any) -> None:
@@ -94,7 +94,7 @@ def test_a_step_that_fails_is_raised_and_the_next_text_is_spoken(
     assert tts.generate_audio(state, "Hello.").numel() > 0
 
 
-def test_a_frame_that_cannot_be_decoded_is_raised_and_the_next_text_is_spoken(
+def test_failed_decoding_is_raised_and_the_next_text_is_spoken(
     tts: TTSModel, state: VoiceState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any) -> None:
@@ -102,37 +102,37 @@ def test_a_frame_that_cannot_be_decoded_is_raised_and_the_next_text_is_spoken(
 
     whole = tts.generate_audio(state, "Hello.", seed=1)
     with monkeypatch.context() as patched:
-        patched.setattr(tts._engine._runner.codec._decoders[0], "decode", broken)
+        patched.setattr(tts._engine._runner.decode_queue._decoders[0], "decode", broken)
         with pytest.raises(MemoryError, match="no more"):
             tts.generate_audio(state, "Hello there.")
     assert not tts._jobs
     torch.testing.assert_close(tts.generate_audio(state, "Hello.", seed=1), whole)
 
 
-def test_the_next_latent_is_made_while_a_frame_is_decoded(
+def test_next_latent_is_made_while_a_frame_is_decoded(
     tts: TTSModel, state: VoiceState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second frame's codec waits until the third latent is being made."""
-    run, decoder = tts._engine.run, tts._engine._runner.codec._decoders[0]
+    """Decoding of the second frame blocks until the third step has started."""
+    run, decoder = tts._engine.run, tts._engine._runner.decode_queue._decoders[0]
     decode = decoder.decode
     steps, third = [0], threading.Event()
 
-    def counted(batch: Batch) -> Output:
+    def counted(batch: Batch) -> BatchOutput:
         steps[0] += 1
         if steps[0] == 3:
             third.set()
         return run(batch)
 
-    def patient(*args: Any) -> Any:
-        assert steps[0] < 2 or third.wait(30), "nobody went on"
+    def blocking(*args: Any) -> Any:
+        assert steps[0] < 2 or third.wait(30), "no step was made meanwhile"
         return decode(*args)
 
     monkeypatch.setattr(tts._engine, "run", counted)
-    monkeypatch.setattr(decoder, "decode", patient)
+    monkeypatch.setattr(decoder, "decode", blocking)
     assert len(list(tts.generate_audio_stream(state, "Hello there."))) > 3
 
 
-def test_copy_state_keeps_the_voice_and_its_opposite_goes_on_from_what_was_said(tts: TTSModel) -> None:
+def test_copy_state_false_continues_from_what_was_spoken(tts: TTSModel) -> None:
     state = tts.get_state_for_voice("clara")
     before = state.voice
     tts.generate_audio(state, "Hello.")
@@ -143,17 +143,17 @@ def test_copy_state_keeps_the_voice_and_its_opposite_goes_on_from_what_was_said(
 
 
 @pytest.mark.parametrize("text", ["", "  \n\t ", "\x00\x01", "\ud800", "🎉🎊", "\u200b"])
-def test_a_text_without_words_is_refused_at_once(tts: TTSModel, state: VoiceState, text: str) -> None:
+def test_text_without_words_is_rejected_at_once(tts: TTSModel, state: VoiceState, text: str) -> None:
     with pytest.raises(TextError, match=r"empty|blank|nothing"):
         tts.generate_audio_stream(state, text)
 
 
-def test_what_cannot_be_spoken_is_left_out_of_what_can(tts: TTSModel, state: VoiceState) -> None:
+def test_unspeakable_characters_are_left_out(tts: TTSModel, state: VoiceState) -> None:
     clean = tts.generate_audio(state, "Hello there.", seed=1)
     torch.testing.assert_close(tts.generate_audio(state, "Hello\x07 there.\ud800 🎉", seed=1), clean)
 
 
-def test_samples_a_file_and_an_exported_voice_say_the_same(tts: TTSModel, tmp_path: Path) -> None:
+def test_exported_voice_equals_the_voice_from_samples(tts: TTSModel, tmp_path: Path) -> None:
     audio = some_audio(1.5)
     from_samples = tts.get_state_for_audio_prompt(audio)
     export_model_state(from_samples, tmp_path / "mine.safetensors")
@@ -162,19 +162,19 @@ def test_samples_a_file_and_an_exported_voice_say_the_same(tts: TTSModel, tmp_pa
     torch.testing.assert_close(tts.generate_audio(from_file, "Yes.", seed=0), first)
 
 
-def test_an_unknown_voice_names_those_that_there_are(tts: TTSModel) -> None:
-    for ask in (tts.get_state_for_voice, tts.get_state_for_audio_prompt):
+def test_unknown_voice_error_lists_the_voices(tts: TTSModel) -> None:
+    for get_state in (tts.get_state_for_voice, tts.get_state_for_audio_prompt):
         with pytest.raises(UnknownVoice, match=r"clara"):
-            ask("nobody")
+            get_state("nobody")
 
 
-def test_a_voice_of_bad_samples_is_refused(tts: TTSModel) -> None:
+def test_voice_from_unusable_samples_is_rejected(tts: TTSModel) -> None:
     for bad in (torch.zeros(1, 48000), torch.full((1, 48000), torch.nan), torch.zeros(0), torch.rand(8, 48000)):
         with pytest.raises(VoiceError):
             tts.get_state_for_audio_prompt(bad)
 
 
-def test_a_voice_of_ten_minutes_is_refused_or_cut(tts: TTSModel) -> None:
+def test_long_voice_recording_is_rejected_or_truncated(tts: TTSModel) -> None:
     long = some_audio(31.0)
     with pytest.raises(VoiceError, match="truncate"):
         tts.get_state_for_audio_prompt(long)
@@ -182,7 +182,7 @@ def test_a_voice_of_ten_minutes_is_refused_or_cut(tts: TTSModel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"temp": -1.0}, "temp"),
         ({"temp": float("nan")}, "temp"),
@@ -194,15 +194,15 @@ def test_a_voice_of_ten_minutes_is_refused_or_cut(tts: TTSModel) -> None:
         ({"config": "/nowhere/config.yaml"}, "nowhere"),
     ],
 )
-def test_options_that_cannot_be_are_refused_with_the_way_out(options: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_invalid_options_are_rejected_with_a_hint(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         TTSModel.load_model(**{"variant": "embedded"} | options if "config" not in options else options)
 
 
 def test_decode_steps_and_clamp_change_the_speech(model: Model) -> None:
     def speak(**options: Any) -> torch.Tensor:
-        usual: dict[str, Any] = {"temp": 0.3, "lsd_decode_steps": 1, "noise_clamp": None, "eos_threshold": 1e9}
-        tts = TTSModel(model, **usual | options)
+        defaults: dict[str, Any] = {"temp": 0.3, "lsd_decode_steps": 1, "noise_clamp": None, "eos_threshold": 1e9}
+        tts = TTSModel(model, **defaults | options)
         return tts.generate_audio(tts.get_state_for_voice("clara"), "Yes.", seed=0)
 
     plain = speak()

@@ -1,4 +1,4 @@
-"""Tokenizers for tests: the embedded voice's, a tiny one trained on the spot, and that one as a `tokenizer.json`."""
+"""Tokenizers for tests: the embedded model's, a tiny one trained on the spot, and that one as a `tokenizer.json`."""
 
 from io import BytesIO
 from pathlib import Path
@@ -21,7 +21,7 @@ SENTENCES = (
 
 
 def write_tiny_model(path: Path) -> int:
-    """A SentencePiece model with bytes for what it does not know. Returns how many tokens it has."""
+    """Train a SentencePiece model with byte fallback. Returns the number of its tokens."""
     model = BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(SENTENCES * 3),
@@ -36,7 +36,7 @@ def write_tiny_model(path: Path) -> int:
 
 
 def write_as_json(model: Path, path: Path) -> None:
-    """The same pieces and scores as a HuggingFace `tokenizer.json`."""
+    """Write the same pieces and scores as a Hugging Face `tokenizer.json`."""
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(model))
     ids = range(pieces.vocab_size())
     tokenizer = tokenizers.Tokenizer(
