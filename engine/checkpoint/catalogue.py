@@ -43,11 +43,6 @@ def voice_names() -> tuple[str, ...]:
     return tuple(_catalogue()["voices"])
 
 
-def voice_origin(voice: str) -> str:
-    """The recording a published voice was made from, for a model that can clone."""
-    return "hf://" + _with_full_revision(_catalogue()["voices"][_checked_voice(voice)])
-
-
 def voice_state(variant: str, voice: str) -> str:
     """The source of a published voice's state file for one variant; other variants cannot use it."""
     template = _with_full_revision(_catalogue()["voice_state"])

@@ -55,8 +55,8 @@ def test_unknown_variant_without_similar_name_gets_no_suggestion() -> None:
         catalogue.variant_config("zzzz")
 
 
-def test_the_voices_and_their_recordings_are_the_references() -> None:
-    assert {name: catalogue.voice_origin(name) for name in catalogue.voice_names()} == _ORIGINS_OF_PREDEFINED_VOICES
+def test_voice_names_equal_the_reference() -> None:
+    assert sorted(catalogue.voice_names()) == sorted(_ORIGINS_OF_PREDEFINED_VOICES)
 
 
 @pytest.mark.parametrize("variant", sorted(REFERENCE))
