@@ -29,7 +29,7 @@ ENGINE = {
     "models": {"cache", "kernels", "text", "audio", "checkpoint", "segment", "device"},
     "scheduling": {"models", "text", "segment"},
     "cuda": {"models", "cache", "checkpoint"},
-    "execution": {"scheduling", "cuda", "models", "cache", "segment", "device"},
+    "execution": {"scheduling", "cuda", "models", "cache", "checkpoint", "segment", "device"},
     "timing": {"scheduling", "models", "text", "checkpoint", "segment"},
     "cloning": {"models", "audio"},
 }
@@ -125,7 +125,7 @@ def test_engine_import_order_has_no_cycle() -> None:
 
 @pytest.mark.parametrize("folder", SERVER)
 def test_server_rooms_import_only_rooms_below_them(folder: str) -> None:
-    others = {f"{PACKAGE}.server.{each}" for each in (*SERVER, "app", "cli", "commands")}
+    others = {f"{PACKAGE}.server.{each}" for each in (*SERVER, "app", "cli", "commands", "lifecycle")}
     known = {f"{PACKAGE}.server.{each}" for each in SERVER[folder] | {folder}}
     wrong = {
         path.name: bad
@@ -137,6 +137,10 @@ def test_server_rooms_import_only_rooms_below_them(folder: str) -> None:
 
 def test_the_protocol_does_no_io() -> None:
     client = ROOT / "clients/python/sayline"
-    for path in (ROOT / "server/websocket/protocol.py", client / "messages.py", client / "wire.py"):
+    server = ROOT / "server/websocket"
+    for path in (
+        *(folder / name for folder in (server, client) for name in ("messages.py", "wire.py")),
+        server / "protocol.py",
+    ):
         top = {name.split(".")[0] for name in imported(path)}
         assert not top & {"asyncio", "socket", "aiohttp", "websockets", "logging", "time"}, path

@@ -21,9 +21,9 @@ from sayline_tts.engine.execution.profiling import cache_folder
 from sayline_tts.engine.kernels.precision import Precision
 from sayline_tts.server.access.auth import Authenticator
 from sayline_tts.server.access.tls import make_context
-from sayline_tts.server.app import bind
 from sayline_tts.server.audio.opus import OpusEncoder, find_libopus
 from sayline_tts.server.commands.resources import available_cores, free_memory_bytes
+from sayline_tts.server.lifecycle import bind
 from sayline_tts.server.settings import Settings
 
 GB = 2**30

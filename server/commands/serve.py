@@ -88,9 +88,7 @@ def _serve(**options: Any) -> None:
         from sayline_tts.server.settings import Settings
 
         settings = Settings.load(**options)
-        from sayline_tts.server.app import (  # slow, so after the settings are validated
-            serve as run,
-        )
+        from sayline_tts.server.lifecycle import serve as run  # slow, so after the settings are validated
 
         run(settings)
     finally:

@@ -20,9 +20,14 @@ from sayline_tts.server.app_state import AppState
 from sayline_tts.server.audio.formats import Encoder, new_encoder
 from sayline_tts.server.http.body import Body
 from sayline_tts.server.http.errors import RequestError
-from sayline_tts.server.http.requests import OpenAISpeechRequest, SpeechRequest, check_text, read_json
+from sayline_tts.server.http.requests import (
+    OpenAISpeechRequest,
+    SpeechRequest,
+    check_text,
+    read_json,
+    resolve_openai_voice,
+)
 from sayline_tts.server.http.speech import ShuttingDown, SpeechOptions, SpeechStream
-from sayline_tts.server.http.voice_names import resolve_openai_voice
 from sayline_tts.server.http.voices import DOWNLOAD_S, RECEIVE_S, VoiceUrlsOff, voice_creation_busy
 from sayline_tts.server.synthesis.text_feeder import TextOptions
 from sayline_tts.server.voices.upload import read_form

@@ -31,7 +31,7 @@ class Others(BaseSettings):
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """The settings of each started server."""
     settings: list[Settings] = []
-    monkeypatch.setitem(sys.modules, "sayline_tts.server.app", SimpleNamespace(serve=settings.append))
+    monkeypatch.setitem(sys.modules, "sayline_tts.server.lifecycle", SimpleNamespace(serve=settings.append))
     for name in os.environ:
         if name.startswith("SAYLINE_") or name == "PORT":
             monkeypatch.delenv(name)
@@ -112,7 +112,7 @@ def test_startup_error_is_one_line(sayline: Sayline, served: list[Settings], mon
     def fail(settings: Settings) -> None:
         raise InputError("port 8000 is in use; choose another")
 
-    monkeypatch.setitem(sys.modules, "sayline_tts.server.app", SimpleNamespace(serve=fail))
+    monkeypatch.setitem(sys.modules, "sayline_tts.server.lifecycle", SimpleNamespace(serve=fail))
     assert "port 8000 is in use" in usage_error(sayline("serve"))
 
 
@@ -121,7 +121,7 @@ def test_garbage_collection_is_off_while_loading(
 ) -> None:
     looked: list[bool] = []
     monkeypatch.setitem(
-        sys.modules, "sayline_tts.server.app", SimpleNamespace(serve=lambda _: looked.append(gc.isenabled()))
+        sys.modules, "sayline_tts.server.lifecycle", SimpleNamespace(serve=lambda _: looked.append(gc.isenabled()))
     )
     sayline("serve")
     assert looked == [False]

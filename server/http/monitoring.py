@@ -1,11 +1,13 @@
-"""Health checks for supervisors and load balancers. They need no API key."""
+"""Health checks for supervisors and load balancers, which need no API key, and metrics for Prometheus."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from sayline_tts.server.access import middleware
+from sayline_tts.server.metrics import GAUGES, Metrics
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,19 @@ class Health:
 
 
 HEALTH = web.AppKey("health", Health)
+METRICS = web.AppKey("metrics", Metrics)
 
 
-def add_routes(app: web.Application, health: Health) -> None:
-    app[HEALTH] = health
+def add_routes(
+    app: web.Application, health: Health, metrics: Metrics, sources: Mapping[str, Callable[[], float]]
+) -> None:
+    """`sources`: a function for each name in `metrics.GAUGES`, except `tasks`."""
+    all_sources = {"tasks": lambda: len(asyncio.all_tasks()), **sources}
+    assert all_sources.keys() == GAUGES.keys(), all_sources.keys() ^ GAUGES.keys()
+    metrics.set_gauge_sources(**all_sources)
+    app[HEALTH], app[METRICS] = health, metrics
     app.add_routes([web.get("/health", _health), web.get("/healthz", _healthz), web.get("/readyz", _readyz)])
+    app.router.add_get("/metrics", _metrics)
 
 
 @middleware.public
@@ -47,6 +57,11 @@ async def _readyz(request: web.Request) -> web.Response:
         return _json({"status": "failed"}, False)
     accepting = health.accepting()
     return _json({"status": "ready" if accepting else "stopping"}, accepting)
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    metrics = request.app[METRICS]
+    return web.Response(body=metrics.render(), headers={"Content-Type": metrics.content_type})
 
 
 def _json(report: Mapping[str, object], good: bool) -> web.Response:

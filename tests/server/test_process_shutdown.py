@@ -15,7 +15,7 @@ from tests.server.stream_client import StreamClient, connected_client
 # Seed 13 hangs in its step, seed 14 fails the engine's commit; other steps take 50 ms.
 SERVER = """
 import asyncio, sys, threading, time
-import sayline_tts.server.app as app
+from sayline_tts.server import app, lifecycle
 from sayline_tts.server.settings import Settings
 from tests.server.fakes import FakeEngine
 
@@ -34,10 +34,10 @@ def breaking(batch, output):
 
 engine.run, engine.commit = slow, breaking
 app.Engine = lambda *args, **kwargs: engine
-app._banner = lambda settings, made, port: f"port {port}"
+lifecycle._banner = lambda settings, made, port: f"port {port}"
 settings = Settings.load(port=0, watchdog_s=0.5, drain_s=float(sys.argv[1]))
-with app.bind(settings) as listener:
-    asyncio.run(app._serve(settings, engine.model, listener, None))
+with lifecycle.bind(settings) as listener:
+    asyncio.run(lifecycle._serve(settings, engine.model, listener, None))
 """
 
 
