@@ -58,8 +58,8 @@ class Flite:
             return samples, self._phones(utterance)
         finally:
             self._library.delete_utterance(utterance)
-            for name in self._names.values():
-                self._library.feat_remove(features, name)
+            for feature in self._names.values():
+                self._library.feat_remove(features, feature)
 
     def _phones(self, utterance: int) -> list[Phone]:
         library = self._library
