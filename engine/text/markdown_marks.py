@@ -7,6 +7,8 @@ it is text only between operands ("2*3") or letters ("snake_case").
 import re
 from collections.abc import Sequence
 
+from sayline_tts.engine.text.apostrophes import is_backtick_apostrophe
+
 _MARKDOWN = re.compile(r"[*_`~\[\]\\【]")
 _EDGE_MARKS = "*_`[]\\"
 _CITATION = re.compile(r"(?<=[\w.,;:!?)\"”])(?:\[\d{1,3}\]){1,5}(?=[^\w\s]{0,4}$)|【[^【】]{0,60}†[^【】]{0,60}】")
@@ -45,7 +47,7 @@ def _inner_marks(word: str, first: int, last: int) -> list[int]:
     return [
         i
         for i in range(first, last)
-        if word[i] in "`\\"
+        if (word[i] in "`\\" and not is_backtick_apostrophe(word, i))
         or (word[i] == "*" and not (_is_operand(word, i, -1) and _is_operand(word, i, +1)))
         or (word[i] in "[]" and "]" in (word[i], word[i - 1]))
         or (word[i : i + 2] == "~~" or word[i - 1 : i + 1] == "~~")

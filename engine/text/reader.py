@@ -39,7 +39,7 @@ class Reader:
     ) -> None:
         normalizer: Normalizer = normalizer_for(language) if clean_up else PassThrough()
         self._scanner = Scanner(markdown=clean_up)
-        self._tokenizer = WordTokenizer(markdown=clean_up)
+        self._tokenizer = WordTokenizer(markdown=clean_up, sentence_starts=normalizer.sentence_starts)
         self._segmenter = Segmenter(count_tokens, normalizer, max_tokens)
         self._phrase_segmenter = Segmenter(count_tokens, normalizer, _UNLIMITED)
 
@@ -120,12 +120,18 @@ class Reader:
             if token.kind is TokenKind.MARKUP:
                 self._tokenizer.push_markup(token.text)
                 continue
+            if token.kind is TokenKind.ENTITY:
+                yield from map(_line_end_or_word, self._tokenizer.push_entity(token.text, token.start))
+                continue
             if token.kind is TokenKind.TEXT or token.kind is TokenKind.LINE_END:
-                for word in self._tokenizer.push(token.text or "\n", token.start):
-                    yield _Line.END if word is None else word
+                yield from map(_line_end_or_word, self._tokenizer.push(token.text or "\n", token.start))
                 continue
             yield from self._tokenizer.push_space()
             if token.kind is TokenKind.PARAGRAPH_END:
                 yield from (_Line.END, _Line.END)
             elif token.duration_ms:
                 yield Pause(token.duration_ms, token.start)
+
+
+def _line_end_or_word(word: RawWord | None) -> RawWord | _Line:
+    return _Line.END if word is None else word

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from sayline_tts.engine.text.html_entities import decode_entity, is_entity_prefix
 from sayline_tts.engine.text.speech_tags import Layout, is_bracket_prefix, is_tag_prefix, parse_layout, parse_pause
 
 _MAX_BUFFERED_CHARS = 1000
@@ -18,6 +19,7 @@ _MAX_FENCE_CHARS = 100
 _MAX_OPEN_BRACKETS = 100
 # Characters that can end a state. The text before them is skipped.
 _IN_TEXT = re.compile(r"[<\[\]\n]")
+_IN_MARKDOWN_TEXT = re.compile(r"[<\[\]\n&]")
 _IN_TAG = re.compile(r"[<>\[\]\n]|[\s/]")
 _IN_TARGET = re.compile(r"[()\[\]<\n]")
 _TARGET = re.compile(r"\((?:[^\s()]|\([^\s()]*\))*(?:\s+(?:\"[^\"]*\"|'[^']*'))?\s*\)")
@@ -26,6 +28,7 @@ _PROSE_INFO_STRINGS = frozenset(("markdown", "md", "text", "txt", "plaintext", "
 
 class TokenKind(Enum):
     TEXT = auto()
+    ENTITY = auto()  # an HTML character reference
     MARKUP = auto()  # inside or next to a word, and not spoken
     LINE_END = auto()
     PARAGRAPH_END = auto()
@@ -45,6 +48,7 @@ class MarkupToken:
 class _State(Enum):
     LINE_START = auto()
     TEXT = auto()
+    ENTITY = auto()  # after "&"
     TAG = auto()  # after "<"
     BRACKET = auto()  # after "["
     AFTER_BRACKET = auto()  # after the "]" of an open bracket
@@ -62,6 +66,7 @@ class Scanner:
 
     def __init__(self, markdown: bool) -> None:
         self._markdown = markdown
+        self._stop = _IN_MARKDOWN_TEXT if markdown else _IN_TEXT
         self._offset = 0  # of the current character
         self._reset()
 
@@ -82,7 +87,9 @@ class Scanner:
 
     def flush(self) -> Iterator[MarkupToken]:
         """Return the buffered characters as text and start over. This also ends an unclosed code block."""
-        if self.buffered:
+        if self._state is _State.ENTITY:
+            yield from self._release_entity()
+        elif self.buffered:
             yield self._token(TokenKind.TEXT, self.buffered, -len(self.buffered))
         self._reset()
 
@@ -126,11 +133,13 @@ class Scanner:
         return 0, [token]
 
     def _in_text(self, text: str, i: int) -> tuple[int, list[MarkupToken]]:
-        found = _IN_TEXT.search(text, i)
+        found = self._stop.search(text, i)
         end = found.start() if found else len(text)
         if end > i:
             return end - i, [self._token(TokenKind.TEXT, text[i:end])]
         char = text[i]
+        if char == "&":
+            return self._buffer(char, _State.ENTITY)
         if char == "<":
             return self._buffer(char, _State.TAG)
         if char == "[":
@@ -142,6 +151,26 @@ class Scanner:
             self._open_brackets -= 1
             self._state = _State.AFTER_BRACKET
         return 1, [self._token(TokenKind.TEXT, char)]
+
+    def _in_entity(self, text: str, i: int) -> tuple[int, list[MarkupToken]]:
+        reference = self.buffered + text[i]
+        if is_entity_prefix(reference):
+            decoded = decode_entity(reference)
+            if decoded is None or decoded == "&":
+                return self._buffer(text[i], _State.ENTITY)
+            return 1, [self._complete(text[i], TokenKind.ENTITY)]
+        if decode_entity(reference) is not None:
+            return 1, [self._complete(text[i], TokenKind.ENTITY)]
+        return 0, self._release_entity()
+
+    def _release_entity(self) -> list[MarkupToken]:
+        """Return the buffered characters as a complete reference, if they start with one, and text."""
+        reference, _, rest = self.buffered.rpartition(";")
+        reference += ";" if reference else ""
+        tokens = [self._token(TokenKind.ENTITY, reference, -len(self.buffered))] if reference else []
+        self.buffered = rest
+        text = self._release()
+        return [*tokens, text] if rest else tokens
 
     def _in_tag(self, text: str, i: int) -> tuple[int, list[MarkupToken]]:
         if self.buffered == "<" and not (text[i].isalpha() or text[i] in "/!"):
@@ -251,6 +280,7 @@ _Step = Callable[[Scanner, str, int], tuple[int, list[MarkupToken]]]
 _STEPS: dict[_State, _Step] = {
     _State.LINE_START: Scanner._at_line_start,
     _State.TEXT: Scanner._in_text,
+    _State.ENTITY: Scanner._in_entity,
     _State.TAG: Scanner._in_tag,
     _State.BRACKET: Scanner._in_bracket,
     _State.AFTER_BRACKET: Scanner._after_bracket,

@@ -1,9 +1,12 @@
 """Tokenization of characters into words with offsets into the source text."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 from sayline_tts.engine.text import markdown_marks
+from sayline_tts.engine.text.apostrophes import replace_apostrophes
+from sayline_tts.engine.text.html_entities import decode_entity
 from sayline_tts.engine.text.model_text import clean, remove_control_characters
 from sayline_tts.engine.text.normalization.protocol import RawWord
 from sayline_tts.engine.text.sentence_boundary import CLOSING_PUNCTUATION
@@ -22,11 +25,13 @@ _MAX_MARKUP_CHARS = 1000  # inside one word
 class WordTokenizer:
     """Collects characters into words of bounded length; a longer word is returned in slices.
 
-    With `markdown`, inline Markdown is removed, and table cell delimiters are words of their own.
+    With `markdown`, inline Markdown is removed, and table cell delimiters are words of their own. `sentence_starts`
+    returns the indices in a word at which it is divided, because no space follows the end of a sentence.
     """
 
-    def __init__(self, markdown: bool) -> None:
+    def __init__(self, markdown: bool, sentence_starts: Callable[[str], Sequence[int]]) -> None:
         self._markdown = markdown
+        self._sentence_starts = sentence_starts
         self._max_chars = MAX_WORD_CHARS if markdown else MAX_VERBATIM_WORD_CHARS
         self.reset()
 
@@ -39,6 +44,7 @@ class WordTokenizer:
         self._start = 0
         self._chars: list[str] = []
         self._indices: list[int] = []  # of each character in the source text of the word
+        self._ends: list[int] = []
         self._written_chars = 0
 
     @property
@@ -64,19 +70,28 @@ class WordTokenizer:
         is_plain = text.isascii() and text.isprintable()
         for i, char in enumerate(text):
             readable = char if is_plain else remove_control_characters(char)
-            if not readable:
-                self.push_markup(char)
-            elif readable.isspace():
+            yield from self._push_characters(readable, char, start + i)
+
+    def push_entity(self, reference: str, start: int) -> Iterator[RawWord | None]:
+        """Add the characters of an HTML character reference, whose source text is the whole reference."""
+        yield from self._push_characters(remove_control_characters(decode_entity(reference) or ""), reference, start)
+
+    def _push_characters(self, readable: str, source: str, start: int) -> Iterator[RawWord | None]:
+        if not readable:
+            self.push_markup(source)
+        for char in readable:
+            if char.isspace():
                 yield from self.push_space()
-                if readable == "\n":
+                if char == "\n":
                     yield None
-            elif readable == _CELL_DELIMITER and self._markdown:
+            elif char == _CELL_DELIMITER and self._markdown:
                 yield from self.push_space()
-                self._append(char, start + i)
+                self._append(char, source, start)
                 yield from self.push_space()
             else:
-                yield from self._end_word_before(readable)
-                self._append(char, start + i)
+                yield from self._end_word_before(char)
+                self._append(char, source, start)
+            start, source = start + len(source), ""
 
     def push_markup(self, text: str) -> None:
         """Add markup to the source text of the current word, if there is one."""
@@ -91,9 +106,9 @@ class WordTokenizer:
     def end_word(self, is_complete: bool = True) -> Iterator[RawWord]:
         if not self._chars:
             return
-        word = self._raw_word(is_complete)
+        words = self._raw_words(is_complete)
         self._clear_word()
-        if word is not None:
+        for word in words:
             self._after_space = False
             yield word
 
@@ -105,39 +120,47 @@ class WordTokenizer:
         elif char not in _NEVER_STARTS_WORD and self.after_cjk_punctuation:
             yield from self.end_word()
 
-    def _append(self, char: str, offset: int) -> None:
+    def _append(self, char: str, source: str, offset: int) -> None:
         if not self._chars:
             self._start = offset
         self._chars.append(char)
         self._indices.append(self._written_chars)
-        self._written.append(char)
-        self._written_chars += 1
+        self._written.append(source)
+        self._written_chars += len(source)
+        self._ends.append(self._written_chars)
 
-    def _raw_word(self, is_complete: bool) -> RawWord | None:
+    def _raw_words(self, is_complete: bool) -> list[RawWord]:
+        """Return the current word, as several words if a sentence ends inside it."""
         word = "".join(self._chars)
         readable = self._readable_indices(word)
-        text = clean("".join(word[i] for i in readable))
-        if not text:
-            return None
-        start, stop = self._extent(word, readable)
-        written = "".join(self._written)[start:stop]
-        return RawWord(text, written, self._start + start, self._after_space, is_complete)
+        text = "".join(word[i] for i in readable)
+        if self._markdown:
+            text = replace_apostrophes(text)
+        starts = self._sentence_starts(text) if is_complete else ()
+        written, words = "".join(self._written), list[RawWord]()
+        for first, end in pairwise((0, *starts, len(text))):
+            if spoken := clean(text[first:end]):
+                start, stop = self._extent(word, readable[first:end], is_whole=not starts)
+                after_space = self._after_space or first > 0
+                part_is_complete = is_complete or end < len(text)
+                words.append(RawWord(spoken, written[start:stop], self._start + start, after_space, part_is_complete))
+        return words
 
-    def _extent(self, word: str, readable: Sequence[int]) -> tuple[int, int]:
+    def _extent(self, word: str, readable: Sequence[int], is_whole: bool) -> tuple[int, int]:
         """Return start and end of the word without markup around it: its letters and the punctuation next to them."""
-        if len(readable) == len(word) == self._written_chars or not self._markdown:
-            return 0, self._indices[-1] + 1
+        if is_whole and (len(readable) == len(word) == self._written_chars or not self._markdown):
+            return 0, self._ends[-1]
         letters = [i for i in readable if word[i].isalnum()] or readable
         first, last = letters[0], letters[-1]
-        start, stop = self._indices[first], self._indices[last] + 1
+        start, stop = self._indices[first], self._ends[last]
         for i in reversed(readable[: readable.index(first)]):
-            if self._indices[i] != start - 1:
+            if self._ends[i] != start:
                 break
-            start -= 1
+            start = self._indices[i]
         for i in readable[readable.index(last) + 1 :]:
             if self._indices[i] != stop:
                 break
-            stop += 1
+            stop = self._ends[i]
         return start, stop
 
     def _readable_indices(self, word: str) -> Sequence[int]:

@@ -11,6 +11,7 @@ _SMALL_ROMAN = re.compile(r"(?=.)X{0,3}(?:I[XV]|V?I{0,3})")
 _ROMAN = re.compile(r"M{0,3}(?:C[MD]|D?C{0,3})(?:X[CL]|L?X{0,3})(?:I[XV]|V?I{0,3})")
 _VOWELS = frozenset("AEIOUY")
 _MAX_INITIALISM_CHARS = 6
+_CONJUNCTIONS = frozenset(("&", "and", "und", "et", "y", "e", "en"))  # between titles
 _ALSO_WORDS = frozenset(("min.", "max.", "co.", "al.", "ms."))  # at the end of a sentence
 
 
@@ -23,6 +24,7 @@ class AbbreviationVerbalizer:
         self._ambiguous_initialisms = word_set(data.ambiguous_initialisms)
         self._acronyms = word_set(data.acronyms)
         self._all_caps_words = word_set(data.all_caps_words)
+        self._unambiguous_titles = word_set(data.unambiguous_titles)
         self._not_roman_numerals = word_set(data.not_roman_numerals)
 
     def verbalize(self, context: TokenContext) -> str | None:
@@ -58,6 +60,8 @@ class AbbreviationVerbalizer:
         before_name = context.next.core[:1].isupper()
         if key in data.titles and token.core[0].isupper() and (before_name or context.is_last):
             return data.titles[key]
+        if token.core.lower() in data.unmarked_titles and key == token.core.lower() and self._is_title(context):
+            return _match_case(data.unmarked_titles[key], token)
         spoken = data.abbreviations.get(key)
         if spoken is None and key.endswith("."):
             spoken = data.abbreviations.get(key[:-1])
@@ -67,6 +71,23 @@ class AbbreviationVerbalizer:
             return None
         is_name = key.endswith(".") and spoken[0].isupper() and " " not in spoken
         return None if is_name and not token.core[0].isupper() else _match_case(spoken, token)
+
+    def _is_title(self, context: TokenContext) -> bool:
+        """Return whether a title without a period has a name after it, or "and" and another title."""
+        core, after = context.core, context.next
+        if core in self._unambiguous_titles:
+            return True
+        if not context.adjoins_next:
+            return False
+        if after.core in _CONJUNCTIONS and not after.trailing:
+            following = context.following(2).core.lower()
+            return core[0].isupper() and not core.isupper() and following in self._data.unmarked_titles
+        if core.isupper():  # "MR BROWN", but "MR scan" and "MS DOS" are something else
+            is_name = after.core.isalpha() and after.core.isupper() and len(after.core) > 3
+            return is_name and len(core) > 1 and core not in self._data.units and not self._is_initialism(after.core)
+        is_possible = core[0].isupper() or core not in self._data.units
+        is_revision = core == "Rev" and len(after.core) == 1
+        return is_possible and not is_revision and after.core[:1].isupper()
 
     def _follows_name(self, context: TokenContext) -> bool:
         """Return True for "Main St." and "5th Ave", but not for "St. Mary"."""

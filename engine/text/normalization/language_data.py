@@ -56,8 +56,13 @@ class LanguageData:
     abbreviations: Mapping[str, str] = field(default_factory=dict)
     final_abbreviations: str = ""  # those that may end a sentence
     titles: Mapping[str, str] = field(default_factory=dict)
+    unmarked_titles: Mapping[str, str] = field(default_factory=dict)  # without a period, before a name
+    unambiguous_titles: str = ""  # those that are titles whatever follows, with their case
     street_suffixes: Mapping[str, str] = field(default_factory=dict)
     numbered_abbreviations: Mapping[str, str] = field(default_factory=dict)  # only before a number: "Fig. 3"
+    # Sentences
+    sentence_openers: str = ""  # in lower case; after a period, they start a sentence even without a space before them
+    nouns_are_capitalized: bool = False
     # Words in capitals
     initialisms: str = ""  # spelled, though they could be pronounced as words
     ambiguous_initialisms: str = ""
@@ -69,7 +74,6 @@ class LanguageData:
     emoticons: str = ""  # silent
     heart_emoticon: str = ""
     heart_subjects: str = ""  # words after which the heart is a verb
-    html_entities: Mapping[str, str] = field(default_factory=dict)
     top_level_domains: str = ""
     file_extensions: Mapping[str, str] = field(default_factory=dict)
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from sayline_tts.engine.text.normalization.abbreviations import AbbreviationVerbalizer
 from sayline_tts.engine.text.normalization.date_time import DateTimeVerbalizer
 from sayline_tts.engine.text.normalization.electronic_telephone import ElectronicVerbalizer
+from sayline_tts.engine.text.normalization.glued_sentences import GluedSentences
 from sayline_tts.engine.text.normalization.language_data import (
     LanguageData,
     available_languages,
@@ -44,7 +45,6 @@ _OPTIONAL_PLURAL = re.compile(r"(?<=\w)\(s\)")
 _MARKDOWN = re.compile(r"[*_`#|\[\]{}\\]")
 _DIGIT = re.compile(r"\d")
 _MAX_COMPOUND_PARTS = 5
-_HTML_ENTITY = re.compile(r"&#?\w{1,8};")
 _CLAUSE_PUNCTUATION = ".,;:!?…。！？、，；："
 _MAX_UNSPLITTABLE_CHARS = 40
 
@@ -86,6 +86,7 @@ class TextNormalizer:
         self._quantities = QuantityVerbalizer(data, self._number_words, parser)
         self._electronic = ElectronicVerbalizer(data, self._number_words)
         self._math = MathVerbalizer(data, self._number_words, parser, self._abbreviations)
+        self._glued_sentences = GluedSentences(data)
         self._cached_token = lru_cache(maxsize=4096)(self._token)
         self._emoticons = word_set(data.emoticons)
         self._final_abbreviations = word_set(data.final_abbreviations)
@@ -101,6 +102,7 @@ class TextNormalizer:
                 data.numbered_abbreviations,
                 data.street_suffixes,
                 data.titles,
+                data.unmarked_titles,
             )
             for key in part
         ) | word_set(f"{data.scale_words} {data.hour_words} am pm")
@@ -123,7 +125,8 @@ class TextNormalizer:
         return spoken
 
     def needs_right_context(self, text: str) -> bool:
-        return text[-1:].isdigit() or text[-1:] in "$€£#№§" or text in self._data.scales
+        is_before_number = text[-1:].isdigit() or text[-1:] in "$€£#№§" or text in self._data.scales
+        return is_before_number or text.lower() in self._data.unmarked_titles
 
     def is_abbreviation(self, text: str) -> bool:
         if self._is_english:
@@ -135,6 +138,9 @@ class TextNormalizer:
         key = token.abbreviation_key
         is_known = key in self._data.abbreviations or key in self._data.numbered_abbreviations
         return is_known and token.trailing == "." and key not in self._final_abbreviations
+
+    def sentence_starts(self, text: str) -> Sequence[int]:
+        return self._glued_sentences.starts(text)
 
     def is_block_marker(self, text: str) -> bool:
         return _BLOCK_MARKER.fullmatch(text) is not None
@@ -222,18 +228,14 @@ class TextNormalizer:
         return is_ordinal or self._abbreviations.owns_period(context)
 
     def _as_written(self, context: TokenContext) -> str:
-        """Return a token that no class covers, without its typography: dashes, optional plurals, HTML entities."""
+        """Return a token that no class covers, without its typography: dashes, optional plurals."""
         token = context.token
         text = token.text
         if self._abbreviations.owns_period(context):
             text = token.leading + token.core + token.trailing[1:]
         if text[0] in "-–—":
             text = text.lstrip("-–—")  # a command-line option
-        text = _OPTIONAL_PLURAL.sub("s", _INNER_DASH.sub(", ", text))
-        if _HTML_ENTITY.search(text):
-            for entity, meaning in self._data.html_entities.items():
-                text = text.replace(entity, meaning)
-        return text
+        return _OPTIONAL_PLURAL.sub("s", _INNER_DASH.sub(", ", text))
 
     def _without_symbols(self, text: str) -> str:
         """Verbalize or remove the digits and symbols that are left."""

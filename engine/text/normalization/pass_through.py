@@ -21,6 +21,9 @@ class PassThrough:
     def is_abbreviation(self, text: str) -> bool:
         return False
 
+    def sentence_starts(self, text: str) -> Sequence[int]:
+        return ()
+
     def is_block_marker(self, text: str) -> bool:
         return _BLOCK_MARKER.fullmatch(text) is not None
 

@@ -33,6 +33,9 @@ class Normalizer(Protocol):
     def is_abbreviation(self, text: str) -> bool:
         """Return whether the period of this word never ends a sentence."""
 
+    def sentence_starts(self, text: str) -> Sequence[int]:
+        """Return the indices inside a word at which a sentence starts, because a space is missing: "it.It"."""
+
     def is_block_marker(self, text: str) -> bool:
         """Return whether this word at the start of a line marks a list item, a heading or a thematic break."""
 

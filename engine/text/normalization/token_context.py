@@ -67,7 +67,10 @@ class TokenContext:
 
     @property
     def next(self) -> Token:
-        return self.tokens[self.index + 1] if self.index + 1 < len(self.tokens) else _NO_TOKEN
+        return self.following(1)
+
+    def following(self, distance: int) -> Token:
+        return self.tokens[self.index + distance] if self.index + distance < len(self.tokens) else _NO_TOKEN
 
     def window(self, distance: int) -> Sequence[Token]:
         """Return the tokens at most `distance` tokens away."""

@@ -108,6 +108,12 @@ def test_phrase_is_divided_by_pauses_only(text: str, clean_up: bool) -> None:
         "12:30 ",
         "(",
         "👍",
+        "&",
+        "&amp;",
+        "&#39;",
+        "a.B",
+        "it.It",
+        "`a",
     ],
 )
 @pytest.mark.parametrize("clean_up", [True, False])

@@ -18,7 +18,23 @@ def test_tokens_cover_the_text_in_order(text: str, markdown: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "opening", ["<b ", "<!-- ", "[pause:", "[^", "[x](", "[x](((", "```", "~~~ py", "> ", "<" * 9, "[" * 9, "[x](a "]
+    "opening",
+    [
+        "<b ",
+        "<!-- ",
+        "[pause:",
+        "[^",
+        "[x](",
+        "[x](((",
+        "```",
+        "~~~ py",
+        "> ",
+        "<" * 9,
+        "[" * 9,
+        "[x](a ",
+        "&#",
+        "&amp;" * 9,
+    ],
 )
 def test_buffered_markup_is_bounded(opening: str) -> None:
     scanner = Scanner(markdown=True)

@@ -1,0 +1,190 @@
+"""Tables of written texts and how they are read, by kind and language. `docs/reading.md` shows them.
+
+A row is a written text and its spoken form; " | " separates the chunks, and so the pauses. Each table has rows whose
+text is changed, and rows with similar text that stays as it is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Rows = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    title: str
+    changed: dict[str, Rows]  # by language
+    kept: dict[str, Rows]
+
+
+KINDS = (
+    Kind(
+        "Titles without a period",
+        {
+            "en": (
+                ("Mr Brown is here.", "Mister Brown is here."),
+                ("Mrs Green called.", "Missus Green called."),
+                ("Ms Hall and Dr Jones", "Miz Hall and Doctor Jones"),
+                ("Prof Hill teaches.", "Professor Hill teaches."),
+                ("Mr and Mrs Brown", "Mister and Missus Brown"),
+                ("Dr & Mrs Jones", "Doctor and Missus Jones"),
+                ("Dr J. Smith", "Doctor J Smith"),
+                ("Good day, Mr! Mr?", "Good day, Mister! | Mister?"),
+                ("We met Capt Cook and Sgt Pepper.", "We met Captain Cook and Sergeant Pepper."),
+                ("Rev Green and Lt Dan", "Reverend Green and Lieutenant Dan"),
+                ("MR BROWN IS HERE", "Mister brown is here"),
+                ("ask dr Jones", "ask Doctor Jones"),
+            ),
+            "de": (
+                ("Dr Müller und Prof Weber", "Doktor Müller und Professor Weber"),
+                ("Hr Schmidt kommt.", "Herr Schmidt kommt."),
+            ),
+            "fr": (("Mr Dupont et Prof Petit", "Monsieur Dupont et Professeur Petit"),),
+            "es": (
+                ("El Sr García y la Dra López", "El Señor García y la Doctora López"),
+                ("la sra Pérez", "la señora Pérez"),
+            ),
+            "it": (
+                ("il sig Rossi e la Prof Verdi", "il signor Rossi e la Professor Verdi"),
+                ("Dott Bianchi", "Dottor Bianchi"),
+            ),
+            "pt": (("O Sr Silva e a Dra Costa", "O Senhor Silva e a Doutora Costa"),),
+            "nl": (("dhr Jansen en mevr Bakker", "de heer Jansen en mevrouw Bakker"),),
+        },
+        {
+            "en": (
+                ("the Dr is in", "the Dr is in"),
+                ("an MR scan", "an M R scan"),
+                ("10 ms later", "ten milliseconds later"),
+                ("MS DOS", "M S D O S"),
+                ("see Rev B", "see Rev B"),
+                ("my prof said so", "my prof said so"),
+                ("12 Oak Dr", "twelve Oak Drive"),
+            ),
+            "de": (("Der Prof ist da.", "Der Prof ist da."),),
+            "es": (("El Sr. García", "El Señor García"),),
+        },
+    ),
+    Kind(
+        "HTML entities",
+        {
+            "en": (
+                ("It&#x27;s late.", "It's late."),
+                ("I don&#8217;t know.", "I don’t know."),
+                ("It&rsquo;s a caf&eacute;.", "It’s a café."),
+                ("AT&amp;T", "A T and T"),
+                ("a &lt; b", "a less than b"),
+                ("5 &gt; 3", "five greater than three"),
+                ("Tom &amp;amp; Jerry", "Tom and Jerry"),
+                ("It&amp;#39;s late.", "It's late."),
+                ("one&nbsp;two", "one two"),
+                ("5&nbsp;km", "five kilometers"),
+                ("wait&hellip; no", "wait… no"),
+                ("one &mdash; two", "one, two"),
+                ("It&#146;s late.", "It’s late."),
+                ("20&deg;C", "twenty degrees Celsius"),
+                ("&quot;Go!&quot; she said.", '"Go!" she said.'),
+                ("so&shy;me", "some"),
+                ("Red.&#10;&#10;Blue.", "Red. | Blue."),
+            ),
+            "de": (("Gr&uuml;&szlig;e aus K&ouml;ln", "Grüße aus Köln"),),
+            "fr": (("L&#039;&eacute;t&eacute; &agrave; 5&nbsp;&euro;", "L'été à cinq euros"),),
+            "es": (("ma&ntilde;ana &iquest;no?", "mañana ¿no?"),),
+            "it": (("perch&eacute; no", "perché no"),),
+            "pt": (("amanh&atilde;", "amanhã"),),
+            "nl": (("co&ouml;rdinatie", "coördinatie"),),
+        },
+        {
+            "en": (
+                ("AT&T", "A T and T"),
+                ("R&D; more", "R and D; more"),
+                ("you & me", "you and me"),
+                ("Q&A, B&B", "Q and A, B and B"),
+                ("&unknown; thing", "and unknown; thing"),
+            ),
+        },
+    ),
+    Kind(
+        "Apostrophes",
+        {
+            "en": (
+                ("He`ll go.", "He'll go."),
+                ("I couldn´t.", "I couldn't."),
+                ("itʼs here", "it's here"),
+                ("it＇s here", "it's here"),
+                ("it′s here", "it's here"),
+                ("it‘s here", "it's here"),
+                ("the dogs´ tails", "the dogs' tails"),
+                ("the 1990´s", "the nineteen nineties"),
+                ("**He`ll** go.", "He'll go."),
+            ),
+            "de": (("wie geht´s", "wie geht's"),),
+            "fr": (("l´amour d`accord", "l'amour d'accord"), ("aujourdʼhui", "aujourd'hui")),
+            "es": (("O´Higgins", "O'Higgins"),),
+            "it": (("l`uomo dell´anno", "l'uomo dell'anno"),),
+            "pt": (("d´água", "d'água"),),
+            "nl": (("foto´s", "foto's"),),
+        },
+        {
+            "en": (
+                ("it’s here", "it’s here"),
+                ("5′ tall", "five feet tall"),
+                ("6′2″ tall", "six foot two tall"),
+                ("the `code` here", "the code here"),
+                ("``a`b``", "ab"),
+            ),
+        },
+    ),
+    Kind(
+        "Sentences without a space between them",
+        {
+            "en": (
+                ("I found it.It is on the table.", "I found it. | It is on the table."),
+                ("We met Bob.He left.", "We met Bob. | He left."),
+                ("Really?Yes! Stop!Now.", "Really? | Yes! | Stop! | Now."),
+                ('She said "no."Then she left.', 'She said "no." | Then she left.'),
+                ("He left (early).The end.", "He left (early). | The end."),
+                ("It was in 2020.It rained.", "It was in twenty twenty. | It rained."),
+                ("We met Dr.Smith there.", "We met Doctor Smith there."),
+                ("the sea.Birds sang.", "the sea. | Birds sang."),
+                ("I know.I'm here.That's it.", "I know. | I'm here. | That's it."),
+                ("so it goes...Then we left", "so it goes... | Then we left"),
+                ("the *end*.The start", "the end. | The start"),
+                ("it.It&#x27;s", "it. | It's"),
+            ),
+            "de": (
+                ("Es ist gut.Das Haus ist rot.", "Es ist gut. | Das Haus ist rot."),
+                ("Ich sah das Haus.Peter kam.", "Ich sah das Haus. | Peter kam."),
+            ),
+            "fr": (
+                ("Il est là.Elle arrive.", "Il est là. | Elle arrive."),
+                ("Il vient.C'est bien.", "Il vient. | C'est bien."),
+            ),
+            "es": (("Está aquí.El libro es rojo.", "Está aquí. | El libro es rojo."), ("¿Vas?¡Sí!", "¿Vas? | ¡Sí!")),
+            "it": (("Sono qui.Il libro è rosso.", "Sono qui. | Il libro è rosso."),),
+            "pt": (("Estou aqui.O livro é bom.", "Estou aqui. | O livro é bom."),),
+            "nl": (("Ik ben hier.Het boek is rood.", "Ik ben hier. | Het boek is rood."),),
+        },
+        {
+            "en": (
+                ("See example.com now.", "See example dot com now."),
+                ("See Example.Com now.", "See Example dot Com now."),
+                ("v1.2.It works", "v one dot two dot It works"),
+                ("open report.Pdf and main.py", "open report dot P D F and main dot pie"),
+                ("the U.S. and the U.S.A. agree", "the U S and the U S A agree"),
+                ("J.R.R. Tolkien", "J R R Tolkien"),
+                ("at 5 p.m.", "at five P M."),
+                ("System.Out", "System.Out"),
+                ("x.Y", "x.Y"),
+                ("a Ph.D. student", "a P H D student"),
+                ("so it goes...then we left", "so it goes...then we left"),
+                ("wait...", "wait..."),
+            ),
+            "de": (("z.B. hier", "zum Beispiel hier"), ("mail an info@Firma.de", "mail an info ät Firma Punkt de")),
+        },
+    ),
+)
+
+
+def languages(kind: Kind) -> list[str]:
+    return [*kind.changed, *(language for language in kind.kept if language not in kind.changed)]
