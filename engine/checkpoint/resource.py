@@ -60,8 +60,8 @@ def resolve_relative(source: str, name: str) -> str:
     if is_remote(name) or Path(name).is_absolute():
         return name
     if source.startswith("hf://"):
-        place, _, revision = source.partition("@")
-        return place.rpartition("/")[0] + f"/{name}" + (f"@{revision}" if revision else "")
+        location, _, revision = source.partition("@")
+        return location.rpartition("/")[0] + f"/{name}" + (f"@{revision}" if revision else "")
     if is_remote(source):
         return urljoin(source, name)
     return str(Path(source).expanduser().parent / name)

@@ -115,9 +115,9 @@ class MimiTransformer(nn.Module):
         self._frequencies = rope_frequencies(shape.head_dim, shape.max_period)
 
     def forward(self, x: Tensor) -> Tensor:
-        places = torch.arange(x.shape[1])
-        rope = rope_factors(places, self._frequencies)  # [time, head_dim / 2]
-        age = places[:, None] - places
+        positions = torch.arange(x.shape[1])
+        rope = rope_factors(positions, self._frequencies)  # [time, head_dim / 2]
+        age = positions[:, None] - positions
         mask = torch.zeros(age.shape).masked_fill((age < 0) | (age >= self.shape.context), -torch.inf)
         for block in self.transformer.layers:
             x = block(x, rope, mask)
@@ -201,5 +201,5 @@ def _init_position_waves(weight: Tensor) -> None:
     random = torch.Generator().manual_seed(0)
     channels, _, kernel = weight.shape
     waves, phases = torch.rand(2, channels, 1, generator=random)
-    places = (torch.arange(kernel) + 0.5) / kernel
-    weight[:, 0] = torch.cos(2 * math.pi * (3 * waves * places + phases))
+    positions = (torch.arange(kernel) + 0.5) / kernel
+    weight[:, 0] = torch.cos(2 * math.pi * (3 * waves * positions + phases))

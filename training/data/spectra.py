@@ -37,7 +37,7 @@ def log_mel(audio: Tensor, window: int, hop: int, fft: int, mels: int) -> Tensor
 
 
 @cache
-@torch.inference_mode(mode=False)  # what is kept may be learnt through, whoever asks first
+@torch.inference_mode(mode=False)  # cached: must work with autograd even if first computed in inference mode
 def mel_bank(fft: int, mels: int, top_hz: float = MEL_TOP_HZ) -> Tensor:
     """Mel filter bank `[fft / 2 + 1, mels]`: triangular filters, each normalized to sum 1."""
     mel_points = torch.linspace(0, 2595 * math.log10(1 + top_hz / 700), mels + 2)
@@ -57,7 +57,7 @@ def _amplitudes(audio: Tensor, window: int, hop: int, fft: int) -> Tensor:
 
 
 @cache
-@torch.inference_mode(mode=False)  # what is kept may be learnt through, whoever asks first
+@torch.inference_mode(mode=False)  # cached: must work with autograd even if first computed in inference mode
 def hann(window: int) -> Tensor:
     return torch.hann_window(window)
 

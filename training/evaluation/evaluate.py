@@ -44,7 +44,7 @@ def read_cases(count: int) -> list[EvaluationCase]:
     """The first `count` evaluation sentences, with the voices in turn."""
     texts = SENTENCES.read_text(encoding="utf-8").splitlines()[:count]
     names = [one.name for one in SPEAKERS]
-    voices = [names[place % len(names)] for place in range(len(texts))]
+    voices = [names[index % len(names)] for index in range(len(texts))]
     return [EvaluationCase(text, voice, teacher_audio(voice, text)) for text, voice in zip(texts, voices, strict=True)]
 
 

@@ -74,9 +74,8 @@ def write_voice(model: Model, vectors: Tensor, path: Path) -> None:
     """Write FlowLM's state after a prompt of these embeddings, `[positions, width]`, as a voice file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with torch.inference_mode():
-        atomic_write(
-            path, model.voice_from_embeddings(vectors).to_bytes()
-        )  # float32: the reference accepts nothing else
+        # Voice files are float32: the reference accepts nothing else.
+        atomic_write(path, model.voice_from_embeddings(vectors).to_bytes())
 
 
 def export(work: Path, run: str, out: Path) -> None:

@@ -62,18 +62,18 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: AttentionContext) -> tuple[Tensor, Tensor]:
         """Flat `[positions, width]` in and out, and attention weights of the rows, `[rows, heads, length, keys]`."""
-        turning = self.heads + self.kv_heads
+        rotated_heads = self.heads + self.kv_heads
         projected = self.in_proj(x).unflatten(-1, (-1, self.head_dim))  # [positions, heads + 2 * kv_heads, head_dim]
-        turned = apply_rope(projected[:, :turning], context.rope_factors).to(projected.dtype)
-        queries, keys, values = turned[:, : self.heads], turned[:, self.heads :], projected[:, turning:]
+        rotated = apply_rope(projected[:, :rotated_heads], context.rope_factors).to(projected.dtype)
+        queries, keys, values = rotated[:, : self.heads], rotated[:, self.heads :], projected[:, rotated_heads:]
         layout = context.layout
         (q_prompt, q), (k_prompt, k), (v_prompt, v) = (_split(part, layout) for part in (queries, keys, values))
-        heard_prompts, _ = _attention(q_prompt, k_prompt, v_prompt, context.prompt_mask)
+        prompt_output, _ = _attention(q_prompt, k_prompt, v_prompt, context.prompt_mask)
         k = torch.cat([_repeat_for_rows(k_prompt, layout), k], dim=2)  # [rows, heads, prompt + length, head_dim]
         v = torch.cat([_repeat_for_rows(v_prompt, layout), v], dim=2)
-        heard_rows, weights = _attention(q, k, v, context.mask)
-        heard = torch.cat([part.transpose(1, 2).flatten(0, 1).flatten(1) for part in (heard_prompts, heard_rows)])
-        return self.out_proj(heard), weights
+        row_output, weights = _attention(q, k, v, context.mask)
+        attended = torch.cat([part.transpose(1, 2).flatten(0, 1).flatten(1) for part in (prompt_output, row_output)])
+        return self.out_proj(attended), weights
 
 
 class Block(nn.Module):
@@ -91,8 +91,8 @@ class Block(nn.Module):
             nn.init.normal_(product.weight, std=INIT_DEVIATION / shape.num_layers**0.5)
 
     def forward(self, x: Tensor, context: AttentionContext) -> tuple[Tensor, Tensor]:
-        heard, weights = self.self_attn(self.norm1(x), context)
-        x = x + heard
+        attended, weights = self.self_attn(self.norm1(x), context)
+        x = x + attended
         return x + self.linear2(F.gelu(self.linear1(self.norm2(x)), approximate="tanh")), weights
 
 

@@ -124,8 +124,8 @@ class HubProcess:
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps([call, *args]) + "\n")
         self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return answer
+        result: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return result
 
     def __enter__(self) -> Self:
         return self
@@ -157,8 +157,8 @@ def _serve_calls() -> None:
                 print("{}", flush=True)
             elif call == "find":
                 found = checkpoint.find_checkpoint(*args)
-                answer = {key: str(getattr(found, key)) for key in ("name", "weights", "tokenizer", "reason")}
-                print(json.dumps(answer | {"can_clone": found.can_clone}), flush=True)
+                result = {key: str(getattr(found, key)) for key in ("name", "weights", "tokenizer", "reason")}
+                print(json.dumps(result | {"can_clone": found.can_clone}), flush=True)
             else:
                 print(json.dumps({"path": str(resource.fetch(*args))}), flush=True)
         except InputError as error:

@@ -74,9 +74,9 @@ def test_cached_variant_sends_no_request(hub: FakeHub, online: HubProcess, offli
 
 
 def test_uncached_variant_offline_is_an_error_with_a_remedy(hub: FakeHub, offline: HubProcess) -> None:
-    answer = offline.call("find", "german")
-    assert answer["error"] == "HubError"
-    assert "HF_HUB_OFFLINE is set; unset it to download" in answer["text"]
+    result = offline.call("find", "german")
+    assert result["error"] == "HubError"
+    assert "HF_HUB_OFFLINE is set; unset it to download" in result["text"]
     assert hub.requests == []
 
 
@@ -100,32 +100,32 @@ def test_cached_weights_without_cloning_are_used_offline(hub: FakeHub, online: H
 
 def test_fully_gated_variant_error_explains_access(hub: FakeHub, online: HubProcess) -> None:
     hub.gated = {GATED, OPEN}
-    answer = online.call("find", "german")
-    assert answer["error"] == "HubGated"
-    assert "accept its terms" in answer["text"]
-    assert "`hf auth login`" in answer["text"]
-    assert "or use `--variant embedded`, which needs no hub" in answer["text"]
+    result = online.call("find", "german")
+    assert result["error"] == "HubGated"
+    assert "accept its terms" in result["text"]
+    assert "`hf auth login`" in result["text"]
+    assert "or use `--variant embedded`, which needs no hub" in result["text"]
 
 
 def test_variant_missing_on_the_hub_is_an_error(hub: FakeHub, online: HubProcess) -> None:
-    answer = online.call("find", "french")
-    assert answer["error"] == "HubError"
-    assert "no such file (404)" in answer["text"]
+    result = online.call("find", "french")
+    assert result["error"] == "HubError"
+    assert "no such file (404)" in result["text"]
 
 
 def test_interrupted_download_is_an_error(hub: FakeHub, online: HubProcess) -> None:
     hub.mode = "truncated"
-    answer = online.call("find", "german")
-    assert answer["error"] == "HubError"
-    assert "check the connection and try again" in answer["text"]
+    result = online.call("find", "german")
+    assert result["error"] == "HubError"
+    assert "check the connection and try again" in result["text"]
 
 
 def test_unreachable_hub_fails_a_variant_but_not_auto(tmp_path: Path) -> None:
     with HubProcess(NOWHERE, tmp_path) as online:
-        answer = online.call("find", "german")
-        assert answer["error"] == "HubError"
-        assert f"cannot be downloaded from {NOWHERE}" in answer["text"]
-        assert "or use `--variant embedded`, which needs no hub" in answer["text"]
+        result = online.call("find", "german")
+        assert result["error"] == "HubError"
+        assert f"cannot be downloaded from {NOWHERE}" in result["text"]
+        assert "or use `--variant embedded`, which needs no hub" in result["text"]
         found = online.call("find", "auto")
         assert found["name"] == "embedded"
         assert f"cannot be downloaded from {NOWHERE}" in found["reason"]

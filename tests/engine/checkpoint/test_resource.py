@@ -61,10 +61,10 @@ def test_branch_is_revalidated_and_the_cached_copy_is_used_if_the_hub_fails(hub:
 
 
 def test_file_missing_on_the_hub_is_named(hub: FakeHub, online: HubProcess) -> None:
-    answer = online.call("fetch", f"hf://kyutai/voices/none.wav@{PINNED}")
-    assert answer["error"] == "HubError"
-    assert "hf://kyutai/voices/none.wav" in answer["text"]
-    assert "no such file (404)" in answer["text"]
+    result = online.call("fetch", f"hf://kyutai/voices/none.wav@{PINNED}")
+    assert result["error"] == "HubError"
+    assert "hf://kyutai/voices/none.wav" in result["text"]
+    assert "no such file (404)" in result["text"]
 
 
 @pytest.mark.parametrize(
@@ -80,18 +80,18 @@ def test_gated_or_private_repository_error_explains_access(
     hub: FakeHub, online: HubProcess, refusal: tuple[int, str], expected: str
 ) -> None:
     hub.gated, hub.refusal = {"kyutai/locked"}, refusal
-    answer = online.call("fetch", f"hf://kyutai/locked/model.safetensors@{PINNED}")
-    assert answer["error"] == "HubGated"
+    result = online.call("fetch", f"hf://kyutai/locked/model.safetensors@{PINNED}")
+    assert result["error"] == "HubGated"
     assert (
-        f"kyutai/locked {expected}: accept its terms at {hub.url}/kyutai/locked, run `hf auth login`" in answer["text"]
+        f"kyutai/locked {expected}: accept its terms at {hub.url}/kyutai/locked, run `hf auth login`" in result["text"]
     )
 
 
 def test_failing_hub_is_reported_after_one_request(hub: FakeHub, online: HubProcess) -> None:
     hub.mode = "failing"
-    answer = online.call("fetch", f"hf://kyutai/voices/any.wav@{PINNED}")
-    assert answer["error"] == "HubError"
-    assert "answered 500; try again later" in answer["text"]
+    result = online.call("fetch", f"hf://kyutai/voices/any.wav@{PINNED}")
+    assert result["error"] == "HubError"
+    assert "answered 500; try again later" in result["text"]
     assert len(hub.requests) == 1
 
 
@@ -99,9 +99,9 @@ def test_interrupted_hub_download_leaves_nothing_in_the_cache(hub: FakeHub, onli
     hub.files["/kyutai/voices/half.wav"] = b"first half second half"
     wanted = f"hf://kyutai/voices/half.wav@{PINNED}"
     hub.mode = "truncated"
-    answer = online.call("fetch", wanted)
-    assert answer["error"] == "HubError"
-    assert "check the connection and try again" in answer["text"]
+    result = online.call("fetch", wanted)
+    assert result["error"] == "HubError"
+    assert "check the connection and try again" in result["text"]
     hub.mode = "ok"
     assert Path(online.call("fetch", wanted)["path"]).read_bytes() == b"first half second half"
 

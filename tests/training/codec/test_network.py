@@ -16,7 +16,7 @@ FRAMES = 10
 @pytest.fixture(scope="module")
 def shape() -> MimiConfig:
     shape = read_codec_config()
-    short = {"context": 40}  # less than there is to hear, so that the window counts
+    short = {"context": 40}  # shorter than the test's audio, so that the attention window matters
     return shape.model_copy(
         update={
             "transformer": shape.transformer.model_copy(update=short),

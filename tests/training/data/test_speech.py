@@ -31,7 +31,7 @@ class FakeFlite:
         sound = np.zeros(16_000, np.int16)
         sound[4000:12_000] = 3000 * np.sin(np.arange(8000))
         words = text.split()
-        spoken = [Phone("ow", 0.25 + 0.5 * (place + 1) / len(words), place) for place in range(len(words))]
+        spoken = [Phone("ow", 0.25 + 0.5 * (index + 1) / len(words), index) for index in range(len(words))]
         return sound, [Phone("pau", 0.25, -1), *spoken, Phone("pau", 1.0, -1)]
 
 

@@ -11,15 +11,15 @@ from training.evaluation.forced_alignment import ForcedAligner
 from training.evaluation.timestamped_synthesis import TimestampedSynthesizer
 
 MAX_ERROR_MS = 80  # mean error of starts and ends; half of that is usual
-MIN_ALIGNED = 8  # of ten sentences: where the voice says something else there is no true time
+MIN_ALIGNED = 8  # of ten sentences: a mispronounced sentence cannot be aligned
 
 
 def test_reported_timestamps_are_accurate_and_better_than_estimates() -> None:
     speaker, aligner = TimestampedSynthesizer(EMBEDDED / "config.yaml"), ForcedAligner()
     voices = speaker.model.checkpoint.voices()
     reported_ms, estimated_ms = [], []
-    for place, text in enumerate(SENTENCES.read_text(encoding="utf-8").splitlines()[:10]):
-        speech = speaker.synthesize(voices[place % len(voices)], text)
+    for index, text in enumerate(SENTENCES.read_text(encoding="utf-8").splitlines()[:10]):
+        speech = speaker.synthesize(voices[index % len(voices)], text)
         reference = aligner.times(speech.audio, speaker.rate_hz, speech.spoken)
         if reference is not None and speech.estimated is not None:
             reported_ms.append(np.abs(np.subtract(speech.reported, reference)))

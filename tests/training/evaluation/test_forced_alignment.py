@@ -42,7 +42,7 @@ def test_forced_alignment_agrees_with_the_synthesizer() -> None:
     reference = synthesizer_intervals(clip, 8)
     audio = clip.samples.astype(np.float32) / np.float32(2**15)
     words = ["twenty two", "people", "walked", "home,", "and", "nobody", "was", "tired."]
-    heard = ForcedAligner().times(audio, SAMPLE_RATE_HZ, words)
+    aligned = ForcedAligner().times(audio, SAMPLE_RATE_HZ, words)
     assert reference is not None
-    assert heard is not None
-    assert np.abs(np.subtract(heard, reference)).mean() < 40
+    assert aligned is not None
+    assert np.abs(np.subtract(aligned, reference)).mean() < 40

@@ -39,38 +39,40 @@ def engine() -> FlowLM:
 
 
 def generated_by(engine: FlowLM, prompt: torch.Tensor, noise: torch.Tensor, decode_steps: int) -> torch.Tensor:
-    """What the engine says behind a voice prompt `[frames, dim]`: latents `[frames, dim]` of FlowLM's scale."""
+    """Normalized latents `[frames, dim]` that the engine generates after a voice prompt `[frames, dim]`."""
     state = FlowLMState(engine, 1)
     vectors = engine.embed_voice(prompt)
     state.forward(torch.tensor([0]), vectors, torch.tensor([len(vectors)]))
     clip_starts: list[Prompt | None] = [Prompt(None, TOKENS)]
-    said = []
+    generated = []
     for frame in noise:
-        said.append(state.step([0], clip_starts, SamplingInputs(frame[None], [1e9], [decode_steps])).latents[0].clone())
+        generated.append(
+            state.step([0], clip_starts, SamplingInputs(frame[None], [1e9], [decode_steps])).latents[0].clone()
+        )
         clip_starts = [None]
-    return torch.stack(said)
+    return torch.stack(generated)
 
 
 @torch.no_grad()
 def test_network_equals_the_engine_frame_by_frame(trained: FlowLMNetwork, engine: FlowLM) -> None:
     torch.manual_seed(1)
     prompts, noise = torch.randn(2, 7, 32), torch.randn(6, 32)
-    said = [generated_by(engine, prompt, noise, 2) for prompt in prompts]
+    generated = [generated_by(engine, prompt, noise, 2) for prompt in prompts]
     texts = trained.conditioner.embed(torch.tensor(TOKENS)).expand(2, -1, -1)
-    past = torch.stack([torch.cat([trained.bos_emb[None], each[:-1]]) for each in said])
+    past = torch.stack([torch.cat([trained.bos_emb[None], each[:-1]]) for each in generated])
     rows = torch.cat([texts, trained.input_linear(past)], dim=1)
-    heard = trained(trained.embed_prompts(prompts), rows)
-    z = trained.out_norm(heard.x[:, len(TOKENS) :]).flatten(0, 1)
+    output = trained(trained.embed_prompts(prompts), rows)
+    z = trained.out_norm(output.x[:, len(TOKENS) :]).flatten(0, 1)
     x, condition = noise.repeat(2, 1), trained.flow_net.embed(z)
     for start in (0.0, 0.5):
         times = torch.tensor([start])
         x = x + trained.flow_net(condition + trained.flow_net.embed_times(times, times + 0.5), x) / 2
-    torch.testing.assert_close(x, torch.cat(said), atol=2e-4, rtol=1e-3)
+    torch.testing.assert_close(x, torch.cat(generated), atol=2e-4, rtol=1e-3)
 
 
 def test_attention_is_causal_and_covers_the_prompt(trained: FlowLMNetwork) -> None:
-    heard = trained(trained.embed_prompts(torch.randn(2, 4, 32)), torch.randn(4, 6, 256))
-    weights = heard.weights[0]
+    output = trained(trained.embed_prompts(torch.randn(2, 4, 32)), torch.randn(4, 6, 256))
+    weights = output.weights[0]
     assert weights.shape == (4, 4, 6, 11)
     assert (weights[..., :5] > 0).all()
     assert weights[..., 5:].triu(1).eq(0).all()

@@ -38,20 +38,20 @@ def batch() -> Batch:
 def test_all_losses_decrease_on_one_batch(network: FlowLMNetwork, batch: Batch) -> None:
     auxiliary = AuxiliaryHeads(32, 32, 4)
     optimizers = Optimizers(network, auxiliary, 1e-2, muon=False)
-    told = []
+    history = []
     for step in range(60):
         loss, parts = objective(network, auxiliary, batch, ObjectiveConfig(), torch.Generator().manual_seed(step))
         loss.backward()
         optimizers.step(step + 200, 1000)
-        told.append(parts)
+        history.append(parts)
     for name in ("flow", "phones", "latents", "pronunciation", "alignment", "end"):
-        assert np.mean([parts[name] for parts in told[-5:]]) < 0.8 * told[0][name], name
+        assert np.mean([parts[name] for parts in history[-5:]]) < 0.8 * history[0][name], name
 
 
 def test_hidden_states_do_not_depend_on_later_positions(network: FlowLMNetwork, batch: Batch) -> None:
     rows = torch.randn(2, 9, 32, requires_grad=True)
-    heard = network(torch.randn(1, 4, 32), rows)
-    heard.x[:, 4].sum().backward()
+    output = network(torch.randn(1, 4, 32), rows)
+    output.x[:, 4].sum().backward()
     assert rows.grad is not None
     assert rows.grad[:, 5:].eq(0).all()
     assert rows.grad[:, :5].ne(0).any()
