@@ -11,8 +11,10 @@ import msgspec
 from aiohttp import web
 
 from sayline_tts.server.access import middleware
-from sayline_tts.server.websocket import protocol
-from sayline_tts.server.websocket.protocol import ClientMessage, CloseCode, Encoding, ServerEvent
+from sayline_tts.server.websocket import messages
+from sayline_tts.server.websocket.messages import ClientMessage, ServerEvent
+from sayline_tts.server.websocket.protocol import CloseCode
+from sayline_tts.server.websocket.wire import Encoding
 
 PATH = "/v1/asyncapi.json"
 DOCUMENT = web.AppKey("asyncapi", bytes)
@@ -20,8 +22,8 @@ DOCUMENT = web.AppKey("asyncapi", bytes)
 SUMMARY = "Text in while it is written, speech out while it is generated. Many contexts share one WebSocket."
 ENCODINGS = (
     f"With `{Encoding.MSGPACK.subprotocol}` every message is a map in a binary frame. With "
-    f"`{Encoding.JSON.subprotocol}` it is a text frame, except for audio, which is a binary frame: a 16-byte big-endian "
-    "header (u8 1, u8 length of the context id, u16 0, u32 seq, u64 start_sample), the id in UTF-8, then the data. "
+    f"`{Encoding.JSON.subprotocol}` it is a text frame, except for audio, which is a binary frame: a 16-byte header, "
+    "big-endian (u8 1, u8 length of the context id, u16 0, u32 seq, u64 start_sample), the id in UTF-8, then the data. "
     "Unknown fields are ignored."
 )
 
@@ -71,7 +73,7 @@ def _operation(action: str, summary: str, kinds: Iterable[type]) -> dict[str, An
 def _message(kind: type) -> dict[str, Any]:
     summary = inspect.cleandoc(kind.__doc__ or "")
     message = {"name": _tag(kind), "summary": summary, "payload": {"$ref": f"#/components/schemas/{kind.__name__}"}}
-    if kind is protocol.Audio:
+    if kind is messages.Audio:
         return {**message, "contentType": "application/octet-stream"}
     return message
 

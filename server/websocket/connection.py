@@ -9,11 +9,13 @@ from typing import NoReturn
 from aiohttp import WebSocketError, WSMessage, WSMsgType, web
 
 from sayline_tts.server.settings import Settings
-from sayline_tts.server.websocket import protocol
+from sayline_tts.server.websocket import messages, wire
+from sayline_tts.server.websocket.messages import Resume
 from sayline_tts.server.websocket.outbox import CloseConnection, Outgoing, SwitchSession
-from sayline_tts.server.websocket.protocol import CloseCode, Encoding, ProtocolError, Resume
+from sayline_tts.server.websocket.protocol import CloseCode, ProtocolError
 from sayline_tts.server.websocket.session import Session
 from sayline_tts.server.websocket.sessions import Sessions
+from sayline_tts.server.websocket.wire import Encoding
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ class Connection:
         self._lost = True  # until either side closes it in an orderly way
         self._close_frame: CloseConnection | None = None
 
-    async def run(self, ready: protocol.Ready) -> None:
+    async def run(self, ready: messages.Ready) -> None:
         """Serve until either side ends the connection. The session then ends too, or waits to be resumed."""
         session = self._session
         session.send_ready(ready)
@@ -97,7 +99,7 @@ class Connection:
             await self._session.outbox.wait_for_room()
             message = await self._next_message()
             try:
-                parsed = protocol.parse(message.data, self._encoding)
+                parsed = wire.parse(message.data, self._encoding)
                 if isinstance(parsed, Resume):
                     await self._resume(parsed, first)
                 else:
@@ -136,7 +138,7 @@ class Connection:
             self._sessions.discard(session)
             self._report_not_recovered("events that were missed have been discarded")
             return
-        resumed = protocol.Resumed(True, session.id, received, "the session continues")
+        resumed = messages.Resumed(True, session.id, received, "the session continues")
         session.outbox.requeue([Outgoing(resumed, None)])
         self._session = session
         self._sessions.attach(session, self)
@@ -146,7 +148,7 @@ class Connection:
 
     def _report_not_recovered(self, reason: str) -> None:
         session = self._session
-        session.outbox.put(protocol.Resumed(False, session.id, {}, f"{reason}; start its contexts again"))
+        session.outbox.put(messages.Resumed(False, session.id, {}, f"{reason}; start its contexts again"))
 
     # Sending
 
@@ -163,7 +165,7 @@ class Connection:
                     self._session.on_sending(out)
                     await self._write(event)
 
-    async def _write(self, event: protocol.ServerEvent) -> None:
+    async def _write(self, event: messages.ServerEvent) -> None:
         limit_s = self._settings.slow_consumer_s
         try:
             async with asyncio.timeout(limit_s):
@@ -175,14 +177,14 @@ class Connection:
                 await self._write_unread(last)
             self._end(CloseCode.SLOW_CONSUMER, reason)
 
-    async def _write_frame(self, event: protocol.ServerEvent) -> None:
-        data = protocol.serialize(event, self._encoding)
+    async def _write_frame(self, event: messages.ServerEvent) -> None:
+        data = wire.serialize(event, self._encoding)
         if isinstance(data, str):
             await self._socket.send_str(data)
         else:
             await self._socket.send_bytes(data)
 
-    async def _write_unread(self, event: protocol.ServerEvent) -> None:
+    async def _write_unread(self, event: messages.ServerEvent) -> None:
         """Add an event to the write buffer without waiting for room: the peer may read that much before the end."""
         await self._run_as_task(self._write_frame(event), 0)
 

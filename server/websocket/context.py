@@ -20,11 +20,12 @@ from sayline_tts.server.access.limits import Caller
 from sayline_tts.server.app_state import AppState
 from sayline_tts.server.audio.framer import OPUS_BYTES_PER_MS, PCM_BYTES_PER_MS, Framer
 from sayline_tts.server.synthesis.text_feeder import Flush, TextFeeder, TextOptions
-from sayline_tts.server.websocket import protocol
+from sayline_tts.server.websocket import messages, protocol
 from sayline_tts.server.websocket.context_metrics import ContextMetrics
 from sayline_tts.server.websocket.event_stream import EventStream
+from sayline_tts.server.websocket.messages import Ack, Audio, Start
 from sayline_tts.server.websocket.outbox import Outbox
-from sayline_tts.server.websocket.protocol import Ack, Audio, ContextState, ProtocolError, Start
+from sayline_tts.server.websocket.protocol import ContextState, ProtocolError
 from sayline_tts.server.websocket.transcript import Transcript
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ class Context:
             else:
                 self.fail(*INTERNAL)
 
-    def on_message(self, message: protocol.ContextMessage) -> None:
+    def on_message(self, message: messages.ContextMessage) -> None:
         """Count a message from the client."""
         self._active_s = self._loop.time()
         self.received_messages += not isinstance(message, Ack)
@@ -165,14 +166,14 @@ class Context:
         played_ms = events.played_ms(played_ms)
         split = events.split(played_ms)
         self._metrics.on_cancel(generated_ms - played_ms)
-        last = protocol.Cancelled(self.id, 0, self.sent_ms, generated_ms, split.heard_chars, split.heard, split.unheard)
+        last = messages.Cancelled(self.id, 0, self.sent_ms, generated_ms, split.heard_chars, split.heard, split.unheard)
         self._finish(ContextState.CANCELLED, last)
 
     def reject(self, error: ProtocolError) -> None:
         """Refuse one message; the context continues."""
-        retry_after_ms = protocol.unset_if_none(error.retry_after_ms)
+        retry_after_ms = messages.unset_if_none(error.retry_after_ms)
         self._metrics.on_reject(error.code)
-        self._events.emit(protocol.Error(error.code, error.message, False, self.id, retry_after_ms))
+        self._events.emit(messages.Error(error.code, error.message, False, self.id, retry_after_ms))
 
     def drop(self) -> None:
         """Cancel without a last event, because no client is left. Has no effect on a context that has ended."""
@@ -182,7 +183,7 @@ class Context:
 
     def fail(self, code: str, message: str, retry_after_ms: float | None = None) -> None:
         self._metrics.on_reject(code)
-        last = protocol.Error(code, message, True, self.id, protocol.unset_if_none(retry_after_ms))
+        last = messages.Error(code, message, True, self.id, messages.unset_if_none(retry_after_ms))
         self._finish(ContextState.FAILED, last)
 
     # Calls from the engine and the socket
@@ -194,7 +195,7 @@ class Context:
         return self._framer.end_part()
 
     def on_queue_position(self, position: int) -> None:
-        self._events.emit(protocol.Queued(self.id, 0, position))
+        self._events.emit(messages.Queued(self.id, 0, position))
 
     def on_word(self, time: WordTime) -> None:
         self._events.emit_word(time)
@@ -209,7 +210,7 @@ class Context:
         start_char, end_char = segment.words[0].start, segment.words[-1].end
         text = self._events.transcript.slice(start_char, end_char)
         start_ms, end_ms = self._events.end_part(start_ms)
-        self._events.emit(protocol.Segment(self.id, 0, text, start_char, end_char, start_ms, end_ms))
+        self._events.emit(messages.Segment(self.id, 0, text, start_char, end_char, start_ms, end_ms))
         self._on_part_spoken(segment)
 
     def on_silence(self, silence: Silence) -> None:
@@ -219,13 +220,13 @@ class Context:
     def on_ended(self, status: Status) -> None:
         match status:
             case Status.FINISHED:
-                self._finish(ContextState.DONE, protocol.Done(self.id, 0, self._events.emitted_ms))
+                self._finish(ContextState.DONE, messages.Done(self.id, 0, self._events.emitted_ms))
             case Status.CANCELLED:  # by the engine loop, which is stopping; our own `cancel` closes the stream first
                 self.fail("shutting_down", "the server is shutting down; connect again")
             case _:
                 self.fail(*INTERNAL)
 
-    def on_sent(self, event: protocol.ServerEvent) -> float:
+    def on_sent(self, event: messages.ServerEvent) -> float:
         """Count an event that goes to the socket now. Returns the audio sent so far, in ms."""
         events = self._events
         if not isinstance(event, Audio):
@@ -248,7 +249,7 @@ class Context:
 
     def _on_flushed(self, flush: Flush) -> None:
         self._events.emit(
-            protocol.Flushed(self.id, 0, self._events.emitted_ms, UNSET if flush.id is None else flush.id)
+            messages.Flushed(self.id, 0, self._events.emitted_ms, UNSET if flush.id is None else flush.id)
         )
 
     def _on_expiry(self) -> None:
@@ -298,7 +299,7 @@ class Context:
         self._feeder.on_spoken(part)
         self._events.transcript.trim(self._feeder.settled_chars)
 
-    def _finish(self, state: ContextState, last: protocol.ContextEvent | None) -> None:
+    def _finish(self, state: ContextState, last: messages.ContextEvent | None) -> None:
         self._set_state(state)
         self._release()
         if last is not None:

@@ -11,9 +11,9 @@ import msgspec
 
 from sayline_tts.engine.timing.word_time_estimator import WordTime
 from sayline_tts.server.synthesis.playback import Playback
-from sayline_tts.server.websocket import protocol
+from sayline_tts.server.websocket import messages
+from sayline_tts.server.websocket.messages import Audio
 from sayline_tts.server.websocket.outbox import EventSource, Outbox
-from sayline_tts.server.websocket.protocol import Audio
 from sayline_tts.server.websocket.transcript import HeardSplit, Transcript
 
 
@@ -69,7 +69,7 @@ class EventStream:
 
     # Events
 
-    def emit(self, event: protocol.ContextEvent) -> None:
+    def emit(self, event: messages.ContextEvent) -> None:
         self._outbox.put(msgspec.structs.replace(event, seq=self._seq), self._source)
         self._seq += 1
 
@@ -79,9 +79,9 @@ class EventStream:
         span = word.start, word.end
         self.transcript.add_word(replace(time, start_ms=start_ms, end_ms=end_ms))
         if time.final and not time.estimated:
-            self.emit(protocol.WordEnd(self._id, 0, *span, start_ms, end_ms))
+            self.emit(messages.WordEnd(self._id, 0, *span, start_ms, end_ms))
         else:
-            self.emit(protocol.Word(self._id, 0, word.text, *span, word.spoken, start_ms, end_ms, time.estimated))
+            self.emit(messages.Word(self._id, 0, word.text, *span, word.spoken, start_ms, end_ms, time.estimated))
 
     def emit_frames(self, frames: Sequence[bytes], engine_frames: int = 0) -> None:
         """Emit what `engine_frames` frames of the engine were encoded to."""
@@ -100,7 +100,7 @@ class EventStream:
         self._outbox.withdraw(self._source)
         self._seq, self._frames = self._sent_seq, self._sent_frames
 
-    def on_sent(self, event: protocol.ServerEvent) -> float:
+    def on_sent(self, event: messages.ServerEvent) -> float:
         """Count an event that goes to the socket now. Returns the audio sent so far, in ms."""
         self._sent_seq += 1
         if isinstance(event, Audio):

@@ -13,10 +13,11 @@ from sayline_tts.server.access import auth
 from sayline_tts.server.access.middleware import CALLER
 from sayline_tts.server.logs import in_session
 from sayline_tts.server.settings import Settings
-from sayline_tts.server.websocket import protocol
+from sayline_tts.server.websocket import messages, wire
 from sayline_tts.server.websocket.connection import Connection
-from sayline_tts.server.websocket.protocol import CloseCode, Encoding
+from sayline_tts.server.websocket.protocol import CloseCode
 from sayline_tts.server.websocket.sessions import Sessions
+from sayline_tts.server.websocket.wire import Encoding
 
 # Buffered audio arrives late at a listener who interrupts, and the operating system's default of 4 MB is 17 minutes.
 SEND_BUFFER_BYTES = 16 * 1024
@@ -27,7 +28,7 @@ MAX_FRAME_BYTES = 2 * 1024 * 1024
 
 
 async def open_stream(
-    request: web.Request, settings: Settings, ready: protocol.Ready, sessions: Sessions
+    request: web.Request, settings: Settings, ready: messages.Ready, sessions: Sessions
 ) -> web.StreamResponse:
     """Serve one WebSocket. Returns when the connection has ended."""
     if request.headers.get("Upgrade", "").lower() != "websocket":
@@ -50,8 +51,8 @@ async def open_stream(
     try:
         session = sessions.open(request[CALLER])
     except Full as error:
-        refusal = protocol.Error(error.code, str(error), retry_after_ms=error.retry_after_ms)
-        data = protocol.serialize(refusal, encoding)
+        refusal = messages.Error(error.code, str(error), retry_after_ms=error.retry_after_ms)
+        data = wire.serialize(refusal, encoding)
         await (websocket.send_str(data) if isinstance(data, str) else websocket.send_bytes(data))
         await websocket.close(code=CloseCode.TRY_LATER, message=str(error).encode())
         return websocket

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from sayline_tts.server.websocket.protocol import Audio, Segment, ServerEvent, Word, WordEnd
+from sayline_tts.server.websocket.messages import Audio, Segment, ServerEvent, Word, WordEnd
 
 MAX_REPLIES = 64
 SpeechEvent = Audio | Segment | Word | WordEnd

@@ -6,8 +6,8 @@ The oldest events are discarded when the buffer is full. They cannot be sent aga
 from collections import deque
 from dataclasses import dataclass
 
+from sayline_tts.server.websocket.messages import Audio
 from sayline_tts.server.websocket.outbox import EventSource, Outgoing
-from sayline_tts.server.websocket.protocol import Audio
 
 EVENT_BYTES = 200  # approximate size of an event besides its audio
 MAX_EVENTS = 8_192

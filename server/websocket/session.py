@@ -13,10 +13,11 @@ from msgspec import UNSET
 from sayline_tts.engine.errors import InputError
 from sayline_tts.server.access.limits import Caller
 from sayline_tts.server.app_state import AppState
-from sayline_tts.server.websocket import protocol
+from sayline_tts.server.websocket import messages
 from sayline_tts.server.websocket.context import Context
+from sayline_tts.server.websocket.messages import Ack, Cancel, End, Flush, Start, Text
 from sayline_tts.server.websocket.outbox import Outbox, Outgoing
-from sayline_tts.server.websocket.protocol import Ack, Cancel, End, Flush, ProtocolError, Start, Text
+from sayline_tts.server.websocket.protocol import ProtocolError
 from sayline_tts.server.websocket.replay_buffer import ReplayBuffer
 
 LEAD_BYTES = 4 * 1024 * 1024  # of generated and unsent audio, for all contexts together
@@ -51,7 +52,7 @@ class Session:
         """How long no context has been open and no message has arrived. None while a context is open."""
         return None if self._contexts else self._loop.time() - self._idle_since_s
 
-    def send_ready(self, ready: protocol.Ready) -> None:
+    def send_ready(self, ready: messages.Ready) -> None:
         """Send `ready`, completed with what differs between sessions."""
         limits, store = self.caller.limits, self._app_state.engine_loop.voices.store
         custom = [card.name for card in store.visible(self.caller.name)] if store else []
@@ -66,7 +67,7 @@ class Session:
         )
         self.outbox.put(completed)
 
-    def handle(self, message: protocol.ContextMessage) -> None:
+    def handle(self, message: messages.ContextMessage) -> None:
         """Raises `ProtocolError` if the message is refused; open contexts continue."""
         self._idle_since_s = self._loop.time()
         context = self._contexts.get(message.context_id)
@@ -95,13 +96,13 @@ class Session:
             context.reject(error)
             return
         context_id = UNSET if error.context_id is None else error.context_id
-        retry_after_ms = protocol.unset_if_none(error.retry_after_ms)
+        retry_after_ms = messages.unset_if_none(error.retry_after_ms)
         self._app_state.metrics.on_reject(error.code, self.caller.name)
-        self.outbox.put(protocol.Error(error.code, error.message, error.refused_start, context_id, retry_after_ms))
+        self.outbox.put(messages.Error(error.code, error.message, error.refused_start, context_id, retry_after_ms))
 
     def on_sending(self, out: Outgoing) -> None:
         """Count an event that goes to the socket now, and keep it in case it is lost."""
-        if out.source is not None and isinstance(out.event, protocol.ContextEvent):
+        if out.source is not None and isinstance(out.event, messages.ContextEvent):
             seq = out.event.seq
             assert seq is not UNSET, "an event of a context has no number"
             self.replay_buffer.append(out, seq, out.source.on_sent(out.event))
@@ -134,15 +135,15 @@ class Session:
         for context in list(self._contexts.values()):
             context.fail(code, message)
 
-    def abort(self, code: str, message: str) -> list[protocol.ServerEvent]:
+    def abort(self, code: str, message: str) -> list[messages.ServerEvent]:
         """End every context, discard the send queue and return the last event of each context in it."""
         self.fail(code, message)
-        last_events: list[protocol.ServerEvent] = []
+        last_events: list[messages.ServerEvent] = []
         for out in self.outbox.drain():
             match out.event:
-                case protocol.Done(context_id=context_id, seq=seq):  # not true any more: its audio is discarded
-                    last_events.append(protocol.Error(code, message, True, context_id, seq=seq))
-                case protocol.Cancelled() | protocol.Error(final=True) as last:
+                case messages.Done(context_id=context_id, seq=seq):  # not true any more: its audio is discarded
+                    last_events.append(messages.Error(code, message, True, context_id, seq=seq))
+                case messages.Cancelled() | messages.Error(final=True) as last:
                     last_events.append(last)
         return last_events
 
@@ -155,7 +156,7 @@ class Session:
             opening.cancel()
         self._ended.clear()
 
-    def _handle_without_context(self, message: protocol.ContextMessage) -> None:
+    def _handle_without_context(self, message: messages.ContextMessage) -> None:
         match message:
             case Start():
                 self._open(message)

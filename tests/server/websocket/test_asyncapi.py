@@ -6,7 +6,8 @@ import aiohttp
 import pytest
 
 from sayline_tts.server.websocket.asyncapi import document
-from sayline_tts.server.websocket.protocol import ClientMessage, CloseCode, ServerEvent
+from sayline_tts.server.websocket.messages import ClientMessage, ServerEvent
+from sayline_tts.server.websocket.protocol import CloseCode
 from tests.server.stream_client import load_golden
 
 DOCUMENT = document("1.2.3")

@@ -78,7 +78,7 @@ async def test_idle_session_is_closed_and_its_client_can_reconnect(engine: FakeE
 
 
 async def test_session_with_an_open_context_is_not_idle(engine: FakeEngine) -> None:
-    app = await make_app(Settings.load(session_idle_s=0.03, context_idle_s=0.15), engine.model, engine)
+    app = await make_app(Settings.load(session_idle_s=0.1, context_idle_s=0.4), engine.model, engine)
     async with serving(app) as address, connected_client(address) as client:
         await client.send("start")
         error = await client.receive()

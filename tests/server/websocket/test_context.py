@@ -17,19 +17,19 @@ from sayline_tts.server.settings import Settings
 from sayline_tts.server.synthesis.engine_loop import EngineLoop
 from sayline_tts.server.synthesis.playback import Playback
 from sayline_tts.server.websocket.context import Context
-from sayline_tts.server.websocket.outbox import Outbox
-from sayline_tts.server.websocket.protocol import (
+from sayline_tts.server.websocket.messages import (
     Audio,
     Done,
     Error,
     Flushed,
-    ProtocolError,
     Segment,
     ServerEvent,
     Start,
     Word,
     WordEnd,
 )
+from sayline_tts.server.websocket.outbox import Outbox
+from sayline_tts.server.websocket.protocol import ProtocolError
 from tests.server.fakes import FakeEngine
 from tests.server.stream_client import connected_client
 

@@ -16,7 +16,7 @@ from sayline_tts.server.access.limits import Limits
 from sayline_tts.server.app import make_app
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.websocket.handshake import choose_encoding
-from sayline_tts.server.websocket.protocol import Encoding
+from sayline_tts.server.websocket.wire import Encoding
 from tests.server.fakes import FakeEngine
 from tests.server.stream_client import StreamClient, connected_client, serving
 

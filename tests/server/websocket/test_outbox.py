@@ -1,7 +1,7 @@
 import asyncio
 
+from sayline_tts.server.websocket.messages import Audio, Done, Error, Flushed, Segment, ServerEvent, Word
 from sayline_tts.server.websocket.outbox import MAX_REPLIES, CloseConnection, Outbox, Outgoing
-from sayline_tts.server.websocket.protocol import Audio, Done, Error, Flushed, Segment, ServerEvent, Word
 
 
 class Source:

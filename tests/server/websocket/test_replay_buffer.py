@@ -1,7 +1,7 @@
 import pytest
 
+from sayline_tts.server.websocket.messages import Audio, Segment, ServerEvent
 from sayline_tts.server.websocket.outbox import Outgoing
-from sayline_tts.server.websocket.protocol import Audio, Segment, ServerEvent
 from sayline_tts.server.websocket.replay_buffer import EVENT_BYTES, MAX_EVENTS, ReplayBuffer
 
 

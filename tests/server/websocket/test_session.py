@@ -11,7 +11,7 @@ from sayline_tts.engine.audio.recording import to_int16
 from sayline_tts.server.access.limits import Caller, Limits
 from sayline_tts.server.app import READY, SESSIONS, make_app
 from sayline_tts.server.settings import Settings
-from sayline_tts.server.websocket.protocol import Ready
+from sayline_tts.server.websocket.messages import Ready
 from tests.server.fakes import FRAMES_PER_WORD, FakeEngine, frame
 from tests.server.stream_client import StreamClient, connected_client, is_final, serving
 
