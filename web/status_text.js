@@ -37,11 +37,15 @@ export function stoppedText(playedMs, { heard_text, unheard_text }) {
   return `Stopped after ${formatSeconds(playedMs)}: ${heard} of ${heard + unheard} words were heard.`;
 }
 
-/** An error's message as a sentence. @param {{message: string, retryAfterMs?: number}} error */
+/**
+ * An error's message as a sentence, with the retry time unless the message has it.
+ * @param {{message: string, retryAfterMs?: number}} error
+ */
 export function errorText({ message, retryAfterMs }) {
   const capitalized = message.charAt(0).toUpperCase() + message.slice(1);
   const sentence = /[.!?…]$/u.test(capitalized) ? capitalized : `${capitalized}.`;
-  return retryAfterMs ? `${sentence} Try again in ${Math.ceil(retryAfterMs / 1000)} s.` : sentence;
+  const isComplete = !retryAfterMs || /\b(retry|try again) in \d/i.test(message);
+  return isComplete ? sentence : `${sentence} Try again in ${Math.ceil(retryAfterMs / 1000)} s.`;
 }
 
 /**

@@ -124,7 +124,7 @@ async def test_deleting_a_foreign_voice_is_refused_with_a_reason(tmp_path: Path,
         await page.get_by_label("Voice", exact=True).select_option("Everybody's")
         await page.get_by_role("button", name="Delete this voice").click()
         await page.get_by_role("button", name="Delete", exact=True).click()
-        await wait_for_status(page, "That voice was made without a key, and only who has none may delete it.")
+        await wait_for_status(page, "This voice was created without a key; delete it without one.")
         assert await voice_names(page) == ["Everybody's", "ann", "bob", "eve"]
         await expect_http_error(page, 403)
 
@@ -136,7 +136,7 @@ async def test_voice_deleted_elsewhere_disappears_from_the_list(server: PageServ
     await page.request.delete(f"{server.address}v1/voices/{id}")
     await page.get_by_role("button", name="Delete this voice").click()
     await page.get_by_role("button", name="Delete", exact=True).click()
-    await wait_for_status(page, "There is no voice")
+    await wait_for_status(page, "No cloned voice")
     await page.locator("#voice option").nth(3).wait_for(state="detached")
     assert await voice_names(page) == ["ann", "bob", "eve"]
     await expect_http_error(page, 404)

@@ -34,7 +34,7 @@ async def test_unreadable_file_shows_the_servers_message(panel: Any) -> None:
 
 @pytest.mark.parametrize(
     ("name", "code", "message"),
-    [("a/b", 400, "A voice's name has at most 64 letters"), ("Zoë", 409, "There is a voice 'Zoë' already;")],
+    [("a/b", 400, "Invalid voice name; use at most 64 letters"), ("Zoë", 409, "Voice 'Zoë' already exists;")],
 )
 async def test_rejected_name_can_be_corrected_and_resubmitted(
     server: PageServer, panel: Any, name: str, code: int, message: str
@@ -58,7 +58,7 @@ async def test_oversized_file_is_reported(tmp_path: Path, page: Any) -> None:
         await choose_file(page, bytes(5_000_000), "me.amr")
         await give_consent(page)
         await submit(page)
-        await wait_for_message(page, "That is larger than 1048576 bytes; 30 s of speech are enough", error=True)
+        await wait_for_message(page, "Upload larger than 1048576 bytes; 30 s of speech are enough", error=True)
         await expect_http_error(page, 413)
 
 
@@ -69,9 +69,7 @@ async def test_busy_server_is_reported_with_the_retry_time(server: PageServer, p
     await choose_file(panel)
     await give_consent(panel)
     await submit(panel)
-    await wait_for_message(
-        panel, "As many voices are being made as this machine can; try again. Try again in 5 s.", error=True
-    )
+    await wait_for_message(panel, "Too many voices are being created; retry in 5 s.", error=True)
     await expect_http_error(panel, 503)
     server.model.may_clone.set()
     await asyncio.gather(*uploads)
@@ -86,7 +84,7 @@ async def test_full_voice_store_is_reported(tmp_path: Path, page: Any) -> None:
         await choose_file(page)
         await give_consent(page)
         await submit(page)
-        await wait_for_message(page, "1 voices are what may be kept here for one key; delete one first.", error=True)
+        await wait_for_message(page, "Voice quota of this key reached (1 voices); delete one first.", error=True)
         await expect_http_error(page, 409)
 
 
@@ -107,13 +105,13 @@ async def test_revoked_key_is_reported(tmp_path: Path, page: Any) -> None:
 
 
 async def test_server_failure_keeps_the_recording(server: PageServer, panel: Any) -> None:
-    server.model.fault = RuntimeError("no memory")
+    server.model.next_error = RuntimeError("no memory")
     await choose_file(panel)
     await give_consent(panel)
     await submit(panel)
     await wait_for_message(panel, "Internal error.", error=True)
     await expect_http_error(panel, 500)
-    server.model.fault = None
+    server.model.next_error = None
     await submit(panel)
     await wait_for_message(panel, "was created from 6.0 s")
 

@@ -48,6 +48,7 @@ test('the stop message counts the heard words', () => {
 test('an error message is a sentence with the retry time', () => {
   assert.equal(errorText({ message: 'all are speaking', retryAfterMs: 1200 }), 'All are speaking. Try again in 2 s.');
   assert.equal(errorText({ message: 'Why?' }), 'Why?');
+  assert.equal(errorText({ message: 'busy; retry in 5 s', retryAfterMs: 5000 }), 'Busy; retry in 5 s.');
 });
 
 test('the status of a speech shows problems first', () => {
