@@ -6,6 +6,8 @@
   const capture = (window.capture = { rateHz: 0, startFrame: 0, pieces: [], clicks: {}, highlights: [] });
   const instrumented = new WeakSet();
   let clock = null;
+  let endFrame = 0;
+  const waiting = [];
 
   const frame = () => (clock ? Math.round(clock.currentTime * clock.sampleRate) : 0);
 
@@ -25,6 +27,8 @@
       node.port.onmessage = ({ data }) => {
         if (!capture.pieces.length) capture.startFrame = data.frame;
         capture.pieces.push(data.samples);
+        endFrame = data.frame + data.samples.length;
+        for (const wake of waiting.splice(0)) wake();
       };
       connect.call(this, node);
       connect.call(node, destination);
@@ -44,6 +48,12 @@
       }
     }).observe(document.getElementById('captions'), { subtree: true, attributeFilter: ['class'], attributeOldValue: true });
   });
+
+  /** Resolves when everything output until now has been captured, and this much more. */
+  capture.flush = async (moreMs = 0) => {
+    const targetFrame = frame() + (moreMs * capture.rateHz) / 1000;
+    while (clock?.state === 'running' && endFrame < targetFrame) await new Promise((wake) => waiting.push(wake));
+  };
 
   capture.samples = () => {
     const all = new Float32Array(capture.pieces.reduce((sum, { length }) => sum + length, 0));

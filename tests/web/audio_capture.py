@@ -22,6 +22,11 @@ async def capture_audio(page: Any, site: Site) -> None:
     await page.add_init_script(path=FOLDER / "audio_capture.js")
 
 
+async def flush_captured_audio(page: Any, more_ms: float = 0) -> None:
+    """Wait until everything sent to the device so far has been captured, and this much more."""
+    await page.evaluate("(ms) => capture.flush(ms)", more_ms)
+
+
 @dataclass(frozen=True)
 class CapturedAudio:
     """Captured samples, from `start_frame` of the audio clock on, with the frames of clicks and highlighted words."""

@@ -1,6 +1,5 @@
-"""A real server with a fake model for voice tests, browsers with special microphones, and the steps of a user."""
+"""A real server with a fake model for voice tests; and the steps of a user of the page."""
 
-import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,8 +7,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
-import numpy as np
-import pytest
 
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.segment import Segment
@@ -22,13 +19,9 @@ from tests.engine.sounds import speech, wav
 from tests.server.fakes import FakeEngine, FakeRunner
 from tests.server.stream_client import serving
 from tests.server.voice_server import FakeCloningModel, form
-from tests.web.page_status import TIMEOUT_MS, console_errors, wait_for_status
-from tests.web.site import BROWSER_ARGUMENTS, CHROMIUM
+from tests.web.page_status import wait_for_status
 
 RECORDING = wav(speech(6))
-MICROPHONE_RATE_HZ = 48_000
-FAKE_PERMISSION = "--use-fake-ui-for-media-stream"
-FAKE_DEVICE = "--use-fake-device-for-media-stream"
 FOCUSED_NAME = """(() => {
     const { activeElement: element } = document;
     return element.getAttribute('aria-label') ?? element.labels?.[0]?.textContent.trim() ?? element.textContent.trim();
@@ -73,30 +66,6 @@ async def page_server(
         engine.runner.may_step.set()
 
 
-@asynccontextmanager
-async def browser_page(
-    *arguments: str, without: tuple[str, ...] = (), sound: np.ndarray | None = None
-) -> AsyncIterator[Any]:
-    """A blank page in a browser of its own. `sound` at 48 kHz is the looped input of its microphone."""
-    api = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    all_arguments = [*(each for each in BROWSER_ARGUMENTS if each not in without), *arguments]
-    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-        if sound is not None:
-            file.write(wav(sound, MICROPHONE_RATE_HZ))
-            file.flush()
-            all_arguments.append(f"--use-file-for-fake-audio-capture={file.name}")
-        async with api.async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=all_arguments)
-            page = await browser.new_page()
-            page.set_default_timeout(TIMEOUT_MS)
-            page.console_errors = console_errors(page)
-            yield page
-            await browser.close()
-            assert page.console_errors == []
-
-
 async def open_page(page: Any, address: str) -> None:
     await page.goto(address)
     await wait_for_status(page, "Ready.")
@@ -109,7 +78,10 @@ async def open_panel(page: Any, server: PageServer) -> None:
 
 
 async def choose_file(page: Any, data: bytes = RECORDING, name: str = "me.wav") -> None:
-    await page.get_by_label("Choose a file").set_input_files({"name": name, "mimeType": "", "buffer": data})
+    """Choose a file, and wait until the page has decoded it."""
+    chooser = page.get_by_label("Choose a file")
+    await chooser.set_input_files({"name": name, "mimeType": "", "buffer": data})
+    await chooser.evaluate("async (input) => { while (input.value) await new Promise(requestAnimationFrame); }")
 
 
 async def give_consent(page: Any) -> None:

@@ -6,23 +6,31 @@ embedded voice speaks, in a server of its own.
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 SCREENS = {"phone": (360, 740), "desktop": (1280, 800)}
 SCHEMES = ("light", "dark")
+Check = Callable[[Any, str], Awaitable[None]]  # of a page in a state
 STATES = ("ready", "speaking", "done", "cloning", "error")
 
 
-async def take_screenshots(browser: Any, address: str, folder: Path) -> None:
-    """Screenshot every state on every screen and in every colour scheme."""
-    for screen, (width, height) in SCREENS.items():
-        for scheme in SCHEMES:
-            context = await browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height})
-            page = await context.new_page()
-            async for state in states(page, address):
-                await page.screenshot(path=folder / f"{screen}-{scheme}-{state}.png", full_page=True)
-            await context.close()
+async def take_screenshots(browser: Any, address: str, folder: Path, check: Check | None = None) -> None:
+    """Screenshot every state on every screen and in every colour scheme, all screens at the same time."""
+    await asyncio.gather(*(visit(browser, address, folder, *each, check) for each in product(SCREENS, SCHEMES)))
+
+
+async def visit(browser: Any, address: str, folder: Path, screen: str, scheme: str, check: Check | None) -> None:
+    width, height = SCREENS[screen]
+    context = await browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height})
+    page = await context.new_page()
+    async for state in states(page, address):
+        if check:
+            await check(page, state)
+        await page.screenshot(path=folder / f"{screen}-{scheme}-{state}.png", full_page=True)
+    await context.close()
 
 
 async def states(page: Any, address: str) -> Any:

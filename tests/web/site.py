@@ -18,11 +18,16 @@ from tests.clients.scripted import VOICES, ScriptedServer
 ROOT = Path(__file__).parents[2]
 FOLDERS = (ROOT / "web", ROOT / "clients/js")
 CHROMIUM = os.environ.get("SAYLINE_TEST_CHROMIUM") or shutil.which("chromium")
+AUTOPLAY = "--autoplay-policy=no-user-gesture-required"
+FAKE_DEVICE = "--use-fake-device-for-media-stream"
+FAKE_PERMISSION = "--use-fake-ui-for-media-stream"
+INSECURE_HOST = "sayline.example"  # neither https nor localhost: browsers do not trust pages from there
 BROWSER_ARGUMENTS = [
     "--no-sandbox",
-    "--autoplay-policy=no-user-gesture-required",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
+    f"--host-resolver-rules=MAP {INSECURE_HOST} 127.0.0.1",
+    AUTOPLAY,
+    FAKE_DEVICE,
+    FAKE_PERMISSION,
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",

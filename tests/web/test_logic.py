@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.clients.scripted import ScriptedServer
 from tests.clients.test_readme import run
@@ -34,7 +35,7 @@ def test_types_are_correct() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def scripted() -> AsyncIterator[ScriptedServer]:
     async with ScriptedServer() as server:
         yield server

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.clients.scripted import VOICES
+from tests.web.browsers import override_constant
 from tests.web.page_status import wait_for_status
 from tests.web.site import HoldAfter, Site, http_response
 
@@ -183,6 +184,7 @@ async def test_unreachable_server_is_shown(site: Site, page: Any) -> None:
 
 
 async def test_lost_and_restored_connection_is_shown(site: Site, page: Any) -> None:
+    await override_constant(page, "server_connection.js", "NOTICE_MS", 3000, 1000)
     await open_page(page, site)
     for session in site.sessions.values():
         session.cut()

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.web.audio_capture import WINDOW_MS, CapturedAudio, capture_audio
+from tests.web.audio_capture import WINDOW_MS, CapturedAudio, capture_audio, flush_captured_audio
+from tests.web.browsers import Browsers
 from tests.web.page_status import wait_for_status
-from tests.web.site import BROWSER_ARGUMENTS, CHROMIUM, HoldAfter, Site
+from tests.web.site import AUTOPLAY, HoldAfter, Site
 
 WORDS = 30
 WORD_MS = 80
@@ -21,11 +22,6 @@ async def speak(page: Any, site: Site, text: str = TEXT, format: str = "opus") -
     await page.get_by_label("Audio format").select_option(format)
     await page.get_by_label("Text to speak").fill(text)
     await page.get_by_role("button", name="Speak", exact=True).click()
-
-
-async def flush_captured_audio(page: Any) -> None:
-    """Wait until the audio on its way to the device has been captured."""
-    await page.evaluate("new Promise((next) => setTimeout(next, 300))")
 
 
 @pytest.mark.parametrize("format", ["opus", "pcm"])
@@ -60,7 +56,7 @@ async def test_stop_is_silent_within_100_ms(site: Site, page: Any) -> None:
     await page.locator("#captions .current").wait_for()
     await page.get_by_role("button", name="Stop", exact=True).click()
     await wait_for_status(page, "words were heard.")
-    await flush_captured_audio(page)
+    await flush_captured_audio(page, 300)
     captured = await CapturedAudio.from_page(page)
     stopped_ms = captured.ms(captured.clicks["Stop"])
     assert captured.sound_ms(0, stopped_ms) > 0
@@ -74,9 +70,9 @@ async def test_pause_holds_everything_and_resume_continues(site: Site, page: Any
     await page.locator("#captions .current").wait_for()
     await page.get_by_role("button", name="Pause").click()
     await wait_for_status(page, "Paused.")
-    await flush_captured_audio(page)
+    await flush_captured_audio(page, 300)
     played = await page.locator("#played").text_content()
-    await flush_captured_audio(page)
+    await flush_captured_audio(page, 300)
     assert await page.locator("#played").text_content() == played
     await page.get_by_role("button", name="Resume").click()
     await wait_for_status(page, "Done.")
@@ -125,19 +121,16 @@ async def test_lost_connection_neither_loses_nor_repeats_audio(site: Site, page:
     assert len(site.connections) > 1
 
 
-async def test_first_click_is_enough_for_a_new_visitor(site: Site, playwright: Any) -> None:
+async def test_first_click_is_enough_for_a_new_visitor(site: Site, browsers: Browsers) -> None:
     """With the default autoplay policy, which blocks audio before the first click."""
-    arguments = [argument for argument in BROWSER_ARGUMENTS if "autoplay" not in argument]
-    browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-    page = await browser.new_page()
-    await capture_audio(page, site)
-    await page.goto(site.address)
-    await page.get_by_role("button", name="Speak", exact=True).click()
-    await wait_for_status(page, "Done.")
-    await flush_captured_audio(page)
-    words = len((await page.get_by_label("Text to speak").input_value()).split())
-    assert (await CapturedAudio.from_page(page)).speech_ms == pytest.approx(words * WORD_MS, abs=60)
-    await browser.close()
+    async with browsers.page(without=(AUTOPLAY,)) as page:
+        await capture_audio(page, site)
+        await page.goto(site.address)
+        await page.get_by_role("button", name="Speak", exact=True).click()
+        await wait_for_status(page, "Done.")
+        await flush_captured_audio(page)
+        words = len((await page.get_by_label("Text to speak").input_value()).split())
+        assert (await CapturedAudio.from_page(page)).speech_ms == pytest.approx(words * WORD_MS, abs=60)
 
 
 async def test_without_opus_decoder_pcm_is_requested(site: Site, page: Any) -> None:

@@ -12,8 +12,9 @@ import pytest
 from websockets.http11 import Response
 
 from sayline_tts.server.audio.opus import OpusEncoder
-from tests.web.audio_capture import CapturedAudio, capture_audio
-from tests.web.site import BROWSER_ARGUMENTS, CHROMIUM, ROOT, Site, http_response
+from tests.web.audio_capture import CapturedAudio, capture_audio, flush_captured_audio
+from tests.web.browsers import Browsers
+from tests.web.site import AUTOPLAY, INSECURE_HOST, ROOT, Site, http_response
 
 RATE_HZ = 24_000
 FRAME = 1920
@@ -41,7 +42,7 @@ HARNESS = """async () => {
   harness.playToEnd = async () => {
     harness.player.end();
     const playedMs = await harness.player.finished;
-    await harness.settle();
+    await window.capture?.flush();
     return playedMs;
   };
   harness.settle = () => new Promise((next) => setTimeout(next, 150));
@@ -229,7 +230,7 @@ async def test_readme_page_speaks(site: Site, page: Any) -> None:
     await site.until(lambda received: any(message["type"] == "end" for message in received))
     async with asyncio.timeout(30):
         while (await CapturedAudio.from_page(page)).speech_ms < 6 * 80 - 30:  # six words
-            pass
+            await flush_captured_audio(page, 50)
 
 
 def without_policy(response: Response) -> Response:
@@ -237,26 +238,20 @@ def without_policy(response: Response) -> Response:
     return response
 
 
-async def test_opening_without_a_click_is_rejected(site: Site, playwright: Any) -> None:
+async def test_opening_without_a_click_is_rejected(site: Site, browsers: Browsers) -> None:
     script = b"""import { AudioOutput } from '/clients/js/sayline.js';
         AudioOutput.open().catch(({ message }) => { document.body.textContent = message; });"""
+    html = b'<script type="module" src="/early.js"></script><p>'
     site.responders["/early.js"] = lambda _: http_response(script, "text/javascript")
-    site.responders["/early"] = lambda _: http_response(
-        b'<script type="module" src="/early.js"></script><p>', "text/html"
-    )
-    arguments = [argument for argument in BROWSER_ARGUMENTS if not argument.startswith("--autoplay")]
-    chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-    page = await chromium.new_page()
-    await page.goto(site.address + "early")
-    await page.get_by_text("in the handler of a click").wait_for()
-    await chromium.close()
+    site.responders["/early"] = lambda _: http_response(html, "text/html")
+    async with browsers.page(without=(AUTOPLAY,)) as page:
+        await page.goto(site.address + "early")
+        await page.get_by_text("in the handler of a click").wait_for()
+        page.console_errors.clear()  # the browser warns about autoplay
 
 
-async def test_insecure_page_plays_through_a_script_processor(site: Site, playwright: Any) -> None:
-    arguments = [*BROWSER_ARGUMENTS, "--host-resolver-rules=MAP sayline.test 127.0.0.1"]
-    chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-    page = await chromium.new_page()
-    address = site.address.replace("127.0.0.1", "sayline.test")  # neither https nor localhost: insecure
+async def test_insecure_page_plays_through_a_script_processor(site: Site, page: Any) -> None:
+    address = site.address.replace("127.0.0.1", INSECURE_HOST)
     assert await install_harness(page, site, address) == {"format": "pcm", "rateHz": RATE_HZ}
     assert await page.evaluate("isSecureContext") is False
     await play(page, "pcm", pcm(20))
@@ -272,4 +267,4 @@ async def test_insecure_page_plays_through_a_script_processor(site: Site, playwr
     )
     assert loudest == pytest.approx(LOUDNESS, abs=0.02)
     assert await play_to_end(page) == 1600
-    await chromium.close()
+    page.console_errors.clear()  # the browser warns about script processors

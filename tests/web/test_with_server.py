@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytest_asyncio
 
 from sayline_tts.engine.models.model import Model
 from sayline_tts.server.app import make_app
@@ -22,7 +23,7 @@ HEADER_BYTES = 16
 TIMEOUT_MS = 60_000  # a real model on a busy machine
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def address(model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[str]:
     monkeypatch.setenv("SAYLINE_DATA", str(tmp_path))
     async with serving(await make_app(Settings(), model)) as where:
