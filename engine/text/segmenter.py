@@ -22,11 +22,15 @@ from sayline_tts.engine.text.word_tokenizer import CJK_PUNCTUATION, MAX_VERBATIM
 
 _CJK_SENTENCE_END = re.compile(rf"[。！？][{re.escape(CLOSING_PUNCTUATION)}]*$")
 _CLAUSE_END = re.compile(rf"[,;:—–{CJK_PUNCTUATION[3:]}][{re.escape(CLOSING_PUNCTUATION)}]*$")
+_ENDS_LINE = re.compile(rf"[\w:%)\]][{re.escape(CLOSING_PUNCTUATION)}]*$")
+_STARTS_LINE = re.compile(r"[\"'“‘«(\[¿¡]*([^\W\d_]|\d)")
 _COMPLETE_WORD = re.compile(rf"\W*[^\W\d_]+(?:['’-][^\W\d_]+)*[.!?…,;:]+[{re.escape(CLOSING_PUNCTUATION)}]*$")
 
 _MIN_FIRST_CLAUSE_WORDS = 6
 _MIN_CLAUSE_WORDS = 3
 _BOUNDARY_CONTEXT_WORDS = 4
+_MIN_WRAP_CHARS = 40  # wrapped text has lines at least as wide
+_MAX_WRAP_CHARS = 100
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,9 @@ class Segmenter:
         self._words: list[BufferedWord] = []
         self._line_ends = 1  # since the last word
         self._ends_with_line = False  # in a list item, a heading or a table row
+        self._line_start: RawWord | None = None  # the first word of the current line
+        self._line_end: RawWord | None = None
+        self._longest_line = _MIN_WRAP_CHARS
         self._has_emitted = False
 
     @property
@@ -104,8 +111,9 @@ class Segmenter:
     def push(self, word: RawWord) -> Iterator[TextChunk]:
         """Add a word, and emit the sentence that it ends or that ended before it."""
         is_marker = word.is_complete and self._line_ends > 0 and self._normalizer.is_block_marker(word.text)
-        self._line_ends = 0
-        if is_marker or self._is_boundary_before(word.text):
+        is_line_break = self._line_ends > 0 and self._is_line_break_before(word)
+        self._track_line(word)
+        if is_marker or is_line_break or self._is_boundary_before(word.text):
             yield from self._flush_sentence()
         self._ends_with_line |= is_marker or self._normalizer.is_table_delimiter(word.text)
         if is_marker:
@@ -139,6 +147,31 @@ class Segmenter:
         """Return whether an ambiguous last word ends the sentence, given the next word."""
         is_ambiguous = bool(self._words) and self._words[-1].boundary is Boundary.AMBIGUOUS
         return is_ambiguous and is_boundary(self._boundary_context(), text[:MAX_VERBATIM_WORD_CHARS])
+
+    def _track_line(self, word: RawWord) -> None:
+        if self._line_ends or self._line_start is None:
+            self._line_ends = 0
+            self._line_start = word
+        self._line_end = word
+        self._longest_line = max(self._longest_line, min(word.end - self._line_start.start, _MAX_WRAP_CHARS))
+
+    def _is_line_break_before(self, word: RawWord) -> bool:
+        """Return whether the line before `word`, which starts a line, ends like a sentence without its period.
+
+        Text was not wrapped there if `word` would have fitted on the line before it. A line that ends with a comma, a
+        dash or a word such as "the" continues, and so does one before a word in lower case.
+        """
+        first, last = self._line_start, self._line_end
+        if first is None or last is None or not self._words or self._words[-1].raw != last:
+            return False
+        if word.end - word.start + 1 + last.end - first.start > self._longest_line:
+            return False
+        if not _ENDS_LINE.search(last.text) or self._normalizer.joins_lines(last.text):
+            return False
+        before, after = _STARTS_LINE.match(first.text), _STARTS_LINE.match(word.text)
+        if before is None or after is None:
+            return False
+        return after[1].isupper() or (after[1].isdigit() and before[1].isdigit())
 
     def _classify(self, text: str, after_space: bool) -> Boundary:
         if not is_speakable(text) and not self.has_speakable:

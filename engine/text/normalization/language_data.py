@@ -62,6 +62,7 @@ class LanguageData:
     numbered_abbreviations: Mapping[str, str] = field(default_factory=dict)  # only before a number: "Fig. 3"
     # Sentences
     sentence_openers: str = ""  # in lower case; after a period, they start a sentence even without a space before them
+    line_joining_words: str = ""  # after which no line ends, except by wrapping
     nouns_are_capitalized: bool = False
     # Words in capitals
     initialisms: str = ""  # spelled, though they could be pronounced as words

@@ -90,6 +90,7 @@ class TextNormalizer:
         self._cached_token = lru_cache(maxsize=4096)(self._token)
         self._emoticons = word_set(data.emoticons)
         self._final_abbreviations = word_set(data.final_abbreviations)
+        self._line_joining_words = word_set(data.line_joining_words)
         self._heart_subjects = word_set(data.heart_subjects)
         # Words that look plain but belong to a semiotic class.
         self._special_words = frozenset(
@@ -141,6 +142,9 @@ class TextNormalizer:
 
     def sentence_starts(self, text: str) -> Sequence[int]:
         return self._glued_sentences.starts(text)
+
+    def joins_lines(self, text: str) -> bool:
+        return text.lower() in self._line_joining_words or text.lower() in self._data.unmarked_titles
 
     def is_block_marker(self, text: str) -> bool:
         return _BLOCK_MARKER.fullmatch(text) is not None

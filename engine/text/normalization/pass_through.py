@@ -24,6 +24,9 @@ class PassThrough:
     def sentence_starts(self, text: str) -> Sequence[int]:
         return ()
 
+    def joins_lines(self, text: str) -> bool:
+        return False
+
     def is_block_marker(self, text: str) -> bool:
         return _BLOCK_MARKER.fullmatch(text) is not None
 

@@ -36,6 +36,9 @@ class Normalizer(Protocol):
     def sentence_starts(self, text: str) -> Sequence[int]:
         """Return the indices inside a word at which a sentence starts, because a space is missing: "it.It"."""
 
+    def joins_lines(self, text: str) -> bool:
+        """Return whether a phrase continues on the next line after this word, such as "the" or "of"."""
+
     def is_block_marker(self, text: str) -> bool:
         """Return whether this word at the start of a line marks a list item, a heading or a thematic break."""
 

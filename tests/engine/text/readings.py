@@ -183,6 +183,57 @@ KINDS = (
             "de": (("z.B. hier", "zum Beispiel hier"), ("mail an info@Firma.de", "mail an info ät Firma Punkt de")),
         },
     ),
+    Kind(
+        "Line breaks",
+        {
+            "en": (
+                ("Red\nBlue\nGreen\nYellow", "Red | Blue | Green | Yellow"),
+                ("A short heading\nThis is the paragraph.", "A short heading | This is the paragraph."),
+                ("Dear Bob\nThank you.\nBest wishes\nAnn", "Dear Bob | Thank you. | Best wishes | Ann"),
+                ("2 eggs\n3 apples", "two eggs | three apples"),
+                ("Ingredients:\nFlour\nSalt", "Ingredients: | Flour | Salt"),
+                ("Red<br>Blue<br/>Green", "Red | Blue | Green"),
+                ("Red\r\nBlue", "Red | Blue"),
+                ('One more\n"Two" it is', 'One more | "Two" it is'),
+                ("One (first)\nTwo", "One (first) | Two"),
+            ),
+            "de": (
+                ("Rot\nBlau\nEine Überschrift\nDas ist der Text.", "Rot | Blau | Eine Überschrift | Das ist der Text."),
+            ),
+            "fr": (("Rouge\nBleu\nÉcarlate", "Rouge | Bleu | Écarlate"),),
+            "es": (("Rojo\n¿Azul?\nVerde", "Rojo | ¿Azul? | Verde"),),
+            "it": (("Rosso\nBlu", "Rosso | Blu"),),
+            "pt": (("Vermelho\nAzul", "Vermelho | Azul"),),
+            "nl": (("Rood\nBlauw", "Rood | Blauw"),),
+        },
+        {
+            "en": (
+                (
+                    "This paragraph is wrapped, as mail programs\ndo, in the middle of a sentence about London\nand Paris.",
+                    "This paragraph is wrapped, as mail programs do, | in the middle of a sentence about London and Paris.",
+                ),
+                (
+                    "We took the early train from the station in\nLondon to see our friends.",
+                    "We took the early train from the station in London to see our friends.",
+                ),
+                (
+                    "A wide window has wrapped this line of text after the name of Mary\nAnn Smith.",
+                    "A wide window has wrapped this line of text after the name of Mary Ann Smith.",
+                ),
+                ("I live in the\nUnited States.", "I live in the United States."),
+                ("Roses are red,\nViolets are blue.", "Roses are red, Violets are blue."),
+                ("hello there\nhow are you", "hello there how are you"),
+                ("We saw Dr\nSmith.", "We saw Doctor Smith."),
+                ("I have\n5 cats", "I have five cats"),
+            ),
+            "de": (("Ich sehe das\nHaus.", "Ich sehe das Haus."),),
+            "fr": (("Je vais à\nParis.", "Je vais à Paris."),),
+            "es": (("Voy a\nMadrid.", "Voy a Madrid."),),
+            "it": (("Vado a\nRoma.", "Vado a Roma."),),
+            "pt": (("Vou para\nLisboa.", "Vou para Lisboa."),),
+            "nl": (("Ik ga naar\nUtrecht.", "Ik ga naar Utrecht."),),
+        },
+    ),
 )
 
 
