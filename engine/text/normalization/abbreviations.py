@@ -12,6 +12,7 @@ _ROMAN = re.compile(r"M{0,3}(?:C[MD]|D?C{0,3})(?:X[CL]|L?X{0,3})(?:I[XV]|V?I{0,3
 _VOWELS = frozenset("AEIOUY")
 _MAX_INITIALISM_CHARS = 6
 _CONJUNCTIONS = frozenset(("&", "and", "und", "et", "y", "e", "en"))  # between titles
+_MAX_STREET_NAME_WORDS = 3
 _ALSO_WORDS = frozenset(("min.", "max.", "co.", "al.", "ms."))  # at the end of a sentence
 
 
@@ -24,6 +25,10 @@ class AbbreviationVerbalizer:
         self._ambiguous_initialisms = word_set(data.ambiguous_initialisms)
         self._acronyms = word_set(data.acronyms)
         self._all_caps_words = word_set(data.all_caps_words)
+        self._words_after_streets = word_set(data.words_after_streets)
+        self._street_types = word_set(data.street_types) | data.street_suffixes.keys()
+        self._street_names = word_set(data.street_names)
+        self._not_street_names = word_set(data.not_street_names) | set(data.months.split())
         self._unambiguous_titles = word_set(data.unambiguous_titles)
         self._not_roman_numerals = word_set(data.not_roman_numerals)
 
@@ -33,6 +38,9 @@ class AbbreviationVerbalizer:
         spoken = self._abbreviation(context)
         if spoken is not None:
             return spoken
+        prefix, hyphen, name = token.core.partition("-")
+        if hyphen and name[:1].isupper() and prefix in self._data.saint_prefixes:
+            return f"{self._data.saint_prefixes[prefix]}-{name}"
         if _INITIALS.fullmatch(token.core) and (token.trailing.startswith(".") or token.core.isupper()):
             return " ".join(token.core.replace(".", "").upper())
         return self._capitals(context) if token.core[:1].isupper() or token.core[:2].isupper() else None
@@ -53,8 +61,12 @@ class AbbreviationVerbalizer:
 
     def _abbreviation(self, context: TokenContext) -> str | None:
         data, token, key = self._data, context.token, context.token.abbreviation_key
+        if (spoken := self._saint_or_street(context)) is not None:
+            return spoken
         if key in data.street_suffixes and self._follows_name(context):
             return data.street_suffixes[key]
+        if spoken := self._compound_street(context):
+            return spoken
         if key in data.numbered_abbreviations and context.is_before_number:
             return _match_case(data.numbered_abbreviations[key], token)
         before_name = context.next.core[:1].isupper()
@@ -71,6 +83,51 @@ class AbbreviationVerbalizer:
             return None
         is_name = key.endswith(".") and spoken[0].isupper() and " " not in spoken
         return None if is_name and not token.core[0].isupper() else _match_case(spoken, token)
+
+    def _saint_or_street(self, context: TokenContext) -> str | None:
+        """Decide between the title and the street, for "St" and "Dr" before another capitalized word."""
+        data, token, key = self._data, context.token, context.token.abbreviation_key
+        title = data.titles.get(f"{key.rstrip('.')}.") or data.unmarked_titles.get(key)
+        street = data.street_suffixes.get(key)
+        before_name = context.next.core[:1].isupper() and not context.next.leading and token.trailing in ("", ".")
+        if street is None or not (before_name and token.core[0].isupper()):
+            return None
+        if title is None:  # "12 Oak Ave Springfield", but not "the Ave Maria"
+            return street if self._follows_street_name(context) else None
+        if context.next.core in self._words_after_streets and context.previous.core and not context.previous.trailing:
+            return street
+        if context.following(2).core.lower() in self._street_types:
+            return title
+        is_street = self._follows_house_number(context) or context.previous.core in self._street_names
+        return street if is_street else title
+
+    def _follows_street_name(self, context: TokenContext) -> bool:
+        before = context.previous.core
+        is_name = before[:1].isupper() or before[:1].isdigit()
+        return is_name and context.adjoins_previous and before.lower() not in ("the", "a", "an")
+
+    def _follows_house_number(self, context: TokenContext) -> bool:
+        """Return whether one to three names and a number before them precede, as in "12 Oak St Springfield"."""
+        for distance in range(1, _MAX_STREET_NAME_WORDS + 2):
+            before = context.preceding(distance)
+            if before.trailing:
+                return False
+            if before.core[:1].isdigit():
+                return distance > 1
+            if not before.core[:1].isupper() or before.core in self._not_street_names or before.leading:
+                return False
+        return False
+
+    def _compound_street(self, context: TokenContext) -> str | None:
+        """Verbalize "Hauptstr." and "Kerkstr"."""
+        core = context.core
+        for ending, spoken in self._data.street_endings.items():
+            if core.endswith(ending) and core[0].isupper() and len(core) > len(ending) + 2:
+                return core.removesuffix(ending) + spoken
+        return None
+
+    def is_compound_street(self, token: Token) -> bool:
+        return self._compound_street(TokenContext([token], 0)) is not None
 
     def _is_title(self, context: TokenContext) -> bool:
         """Return whether a title without a period has a name after it, or "and" and another title."""

@@ -59,6 +59,12 @@ class LanguageData:
     unmarked_titles: Mapping[str, str] = field(default_factory=dict)  # without a period, before a name
     unambiguous_titles: str = ""  # those that are titles whatever follows, with their case
     street_suffixes: Mapping[str, str] = field(default_factory=dict)
+    street_types: str = ""  # in lower case; "St Andrew Lane" is a saint's lane
+    street_names: str = ""  # before "St", whatever follows
+    not_street_names: str = ""  # before "St", which is a saint then
+    words_after_streets: str = ""
+    street_endings: Mapping[str, str] = field(default_factory=dict)  # of compounds
+    saint_prefixes: Mapping[str, str] = field(default_factory=dict)  # before a hyphen and a name
     numbered_abbreviations: Mapping[str, str] = field(default_factory=dict)  # only before a number: "Fig. 3"
     # Sentences
     sentence_openers: str = ""  # in lower case; after a period, they start a sentence even without a space before them

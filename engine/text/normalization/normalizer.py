@@ -137,7 +137,10 @@ class TextNormalizer:
         if self._data.period_marks_ordinal and is_number:
             return True
         key = token.abbreviation_key
-        is_known = key in self._data.abbreviations or key in self._data.numbered_abbreviations
+        data = self._data
+        is_known = key in data.abbreviations or key in data.numbered_abbreviations or key in data.titles
+        if not is_known and token.core:
+            is_known = self._abbreviations.is_compound_street(token)
         return is_known and token.trailing == "." and key not in self._final_abbreviations
 
     def sentence_starts(self, text: str) -> Sequence[int]:

@@ -209,8 +209,8 @@ KINDS = (
         {
             "en": (
                 (
-                    "This paragraph is wrapped, as mail programs\ndo, in the middle of a sentence about London\nand Paris.",
-                    "This paragraph is wrapped, as mail programs do, | in the middle of a sentence about London and Paris.",
+                    "This paragraph is wrapped, as mail programs\ndo, in the middle of a line about London\nand Paris.",
+                    "This paragraph is wrapped, as mail programs do, | in the middle of a line about London and Paris.",
                 ),
                 (
                     "We took the early train from the station in\nLondon to see our friends.",
@@ -232,6 +232,50 @@ KINDS = (
             "it": (("Vado a\nRoma.", "Vado a Roma."),),
             "pt": (("Vou para\nLisboa.", "Vou para Lisboa."),),
             "nl": (("Ik ga naar\nUtrecht.", "Ik ga naar Utrecht."),),
+        },
+    ),
+    Kind(
+        "Saint or street",
+        {
+            "en": (
+                ("North St Andrew Lane", "North Saint Andrew Lane"),
+                ("12 North St Andrew Lane", "twelve North Saint Andrew Lane"),
+                ("We went to St Mary's.", "We went to Saint Mary's."),
+                ("St Louis and Mount St Helens", "Saint Louis and Mount Saint Helens"),
+                ("12 Oak St", "twelve Oak Street"),
+                ("12 Oak St Springfield", "twelve Oak Street Springfield"),
+                ("12 Oak St Apt 4", "twelve Oak Street Apt four"),
+                ("the Wall St Journal", "the Wall Street Journal"),
+                ("5th St NW", "fifth Street N W"),
+                ("Oak St is long", "Oak Street is long"),
+                ("12 St Andrew Road", "twelve Saint Andrew Road"),
+                ("12 Oak Dr Springfield", "twelve Oak Drive Springfield"),
+                ("12 Oak Ave Springfield", "twelve Oak Avenue Springfield"),
+                ("Sts Peter and Paul", "Saints Peter and Paul"),
+                ("St-Pierre", "Saint-Pierre"),
+            ),
+            "de": (
+                ("Er wohnt in St. Pauli.", "Er wohnt in Sankt Pauli."),
+                ("Hauptstr. 5 in St Gallen", "Hauptstraße fünf in Sankt Gallen"),
+            ),
+            "fr": (
+                ("St-Étienne et Ste-Marie", "Saint-Étienne et Sainte-Marie"),
+                ("bd St Germain", "boulevard Saint Germain"),
+            ),
+            "es": (("Sta. María y Sto. Domingo", "Santa María y Santo Domingo"), ("c/ Mayor 5", "calle Mayor cinco")),
+            "it": (("p.za Roma", "piazza Roma"),),
+            "pt": (("Sta. Maria", "Santa Maria"),),
+            "nl": (("Kerkstr. 5", "Kerkstraat vijf"), ("St. Nicolaas", "Sint Nicolaas")),
+        },
+        {
+            "en": (
+                ("St. Mary lives on Main St.", "Saint Mary lives on Main Street."),
+                ("the St of it", "the St of it"),
+                ("sing the Ave Maria", "sing the Ave Maria"),
+                ("On 3 May St George came.", "On the third of May Saint George came."),
+                ("the 1st Dr Jones", "the first Doctor Jones"),
+            ),
+            "de": (("ein Astr", "ein Astr"),),
         },
     ),
 )
