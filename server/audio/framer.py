@@ -15,6 +15,10 @@ OPUS_BYTES_PER_MS, PCM_BYTES_PER_MS = 6.0, 48.0  # Opus: approximately; PCM: at 
 Samples = npt.NDArray[np.float32]
 
 
+def bytes_per_ms(format: str) -> float:
+    return OPUS_BYTES_PER_MS if format == "opus" else PCM_BYTES_PER_MS
+
+
 class Framer:
     """`on_encoded` gets the encoding time of each frame in ms."""
 

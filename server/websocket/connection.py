@@ -162,7 +162,8 @@ class Connection:
                 case SwitchSession():
                     outbox = self._session.outbox
                 case event:
-                    self._session.on_sending(out)
+                    if out.source is not None:
+                        out.source.on_sent(out)
                     await self._write(event)
 
     async def _write(self, event: messages.ServerEvent) -> None:

@@ -8,7 +8,7 @@ from sayline_tts.server.synthesis.playback import Playback
 
 class ContextMetrics:
     def __init__(self, metrics: Metrics, key: str, format: str, now_s: Callable[[], float]) -> None:
-        self._metrics, self._key, self._format, self._now_s = metrics, key, format, now_s
+        self._metrics, self._key, self._format, self.now_s = metrics, key, format, now_s
         self._more_follows = False  # after the last frame that was sent
 
     def on_start(self) -> None:
@@ -23,21 +23,21 @@ class ContextMetrics:
     def on_reject(self, code: str) -> None:
         self._metrics.on_reject(code, self._key)
 
-    def on_first_frame(self, first_speakable_s: float | None) -> None:
-        """The first frame is sent now. `first_speakable_s`: when the text for the first segment was complete."""
-        if first_speakable_s is not None:
-            self._metrics.on_first_audio((self._now_s() - first_speakable_s) * 1000)
-        self._metrics.on_frame_sent()
+    def on_frame_sent(self, playback: Playback, first_speakable_s: float | None, more_follows: bool) -> None:
+        """A frame is sent now and `playback` does not include it yet.
 
-    def on_frame(self, playback: Playback) -> None:
-        """Another frame is sent now and `playback` does not include it yet."""
-        lead_ms = playback.sent_ms - playback.played_ms
-        self._metrics.on_frame_sent(lead_ms)
-        if self._more_follows and not lead_ms:
-            self._metrics.on_underrun(playback.underrun_ms)
-
-    def set_more_follows(self, more_follows: bool) -> None:
-        """Is there more to speak after the frame that has been sent? If not, a later gap is no underrun."""
+        `first_speakable_s`: when the text for the first segment was complete. `more_follows`: there is more to speak
+        after this frame; if not, a later gap is no underrun.
+        """
+        if playback.sent_ms:
+            lead_ms = playback.sent_ms - playback.played_ms
+            self._metrics.on_frame_sent(lead_ms)
+            if self._more_follows and not lead_ms:
+                self._metrics.on_underrun(playback.underrun_ms)
+        else:
+            if first_speakable_s is not None:
+                self._metrics.on_first_audio((self.now_s() - first_speakable_s) * 1000)
+            self._metrics.on_frame_sent()
         self._more_follows = more_follows
 
     def on_cancel(self, unheard_ms: float) -> None:

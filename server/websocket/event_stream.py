@@ -1,4 +1,4 @@
-"""The numbered events of one context, and how much of its audio was emitted, sent and played.
+"""The events of one context: created from what the engine generates, numbered, queued, and counted as they are sent.
 
 At a speed other than 1, each segment or pause is padded to whole frames, so the listener's audio is longer than the
 engine's. `_offset_ms` is that difference; all times here are the listener's.
@@ -8,40 +8,51 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import msgspec
+from msgspec import UNSET
 
+from sayline_tts.engine.scheduling.utterance import Status
+from sayline_tts.engine.segment import Segment, Silence
 from sayline_tts.engine.timing.word_time_estimator import WordTime
+from sayline_tts.server.audio.framer import Framer
+from sayline_tts.server.synthesis.engine_loop import EngineLoop
 from sayline_tts.server.synthesis.playback import Playback
+from sayline_tts.server.synthesis.text_feeder import TextFeeder
 from sayline_tts.server.websocket import messages
-from sayline_tts.server.websocket.messages import Audio
-from sayline_tts.server.websocket.outbox import EventSource, Outbox
-from sayline_tts.server.websocket.transcript import HeardSplit, Transcript
+from sayline_tts.server.websocket.context_metrics import ContextMetrics
+from sayline_tts.server.websocket.messages import Audio, ContextEvent, Start
+from sayline_tts.server.websocket.outbox import Outbox, Outgoing
+from sayline_tts.server.websocket.replay_buffer import ReplayBuffer
+from sayline_tts.server.websocket.transcript import Transcript
 
 
 class EventStream:
-    """`engine_frame_ms`: how long one frame of the engine is for this listener."""
+    """The `Listener` of the context's utterance, and the `EventSource` of its events in the outbox.
+
+    It has more methods than other classes because half of them implement these two protocols.
+    """
 
     def __init__(
         self,
-        context_id: str,
-        source: EventSource,
+        start: Start,
+        engine_loop: EngineLoop,
         outbox: Outbox,
-        frame_ms: float,
-        frame_samples: int,
-        engine_frame_ms: float,
-        now_ms: Callable[[], float],
+        replay_buffer: ReplayBuffer,
+        feeder: TextFeeder,
+        metrics: ContextMetrics,
+        on_ended: Callable[[Status], None],
     ) -> None:
-        self.transcript, self.playback = Transcript(), Playback(now_ms)
-        self._id, self._source, self._outbox = context_id, source, outbox
-        self._frame_ms, self._frame_samples, self._engine_frame_ms = frame_ms, frame_samples, engine_frame_ms
+        model = engine_loop.model
+        framer = Framer(start.format, start.speed, model.sample_rate_hz, model.frame_samples, metrics.on_encoded)
+        self.encode, self.end_part, self.on_ended = framer.feed, framer.end_part, on_ended
+        self.engine_frame_ms = model.frame_ms / start.speed  # how long a frame of the engine is for this listener
+        self.transcript, self.playback = Transcript(), Playback(lambda: metrics.now_s() * 1000)
+        self._id, self._outbox, self._replay_buffer = start.context_id, outbox, replay_buffer
+        self._feeder, self._metrics, self._wake_engine = feeder, metrics, engine_loop.wake_soon
+        self._frame_ms, self._frame_samples = model.frame_ms, model.frame_samples
         self._engine_frames = 0  # received from the engine
         self._offset_ms = 0.0  # up to the part that is being spoken
         self._frames = self._sent_frames = 0
         self._seq = self._sent_seq = 0  # of the next event
-
-    @property
-    def next_seq(self) -> int:
-        """Number of the first event that has not been sent."""
-        return self._sent_seq
 
     @property
     def emitted_ms(self) -> float:
@@ -51,29 +62,66 @@ class EventStream:
     def sent_ms(self) -> float:
         return self._sent_frames * self._frame_ms
 
-    @property
-    def unsent_frames(self) -> int:
-        return self._frames - self._sent_frames
-
-    @property
-    def has_sent_audio(self) -> bool:
-        return self._sent_frames > 0
-
     def generated_ms(self, produced_ms: float) -> float:
         """Audio generated so far, including what the engine has produced and not delivered yet."""
         return max(self.emitted_ms, produced_ms + self._offset_ms)
+
+    def played_ms(self, reported_ms: float | None) -> float:
+        """The position that the listener reports, or else the one by the clock."""
+        return self.playback.played_ms if reported_ms is None else min(reported_ms, self.sent_ms)
 
     def to_engine_ms(self, ms: float) -> float:
         """Convert a position in the listener's audio to one in the engine's."""
         return max(0.0, ms - self._offset_ms)
 
-    # Events
-
-    def emit(self, event: messages.ContextEvent) -> None:
-        self._outbox.put(msgspec.structs.replace(event, seq=self._seq), self._source)
+    def emit(self, event: ContextEvent) -> None:
+        """Number an event and queue it."""
+        self._outbox.put(msgspec.structs.replace(event, seq=self._seq), self)
         self._seq += 1
 
-    def emit_word(self, time: WordTime) -> None:
+    def withdraw_unsent(self) -> None:
+        self._outbox.withdraw(self)
+        self._seq, self._frames = self._sent_seq, self._sent_frames
+
+    # Sending
+
+    def on_sent(self, out: Outgoing) -> None:
+        """Count an event that goes to the socket now, and keep it in case it is lost."""
+        event = out.event
+        assert isinstance(event, ContextEvent)
+        assert event.seq is not UNSET, "an event of a context has no number"
+        self._sent_seq += 1
+        if isinstance(event, Audio):
+            self._sent_frames += 1
+            more_follows = self._frames > self._sent_frames or not self._feeder.idle
+            self._metrics.on_frame_sent(self.playback, self._feeder.first_speakable_s, more_follows)
+            self.playback.on_sent(self._frame_ms)
+            self._wake_engine()
+        self._replay_buffer.append(out, event.seq, self.sent_ms)
+
+    def on_ack(self, played_ms: float) -> None:
+        """Take the client's report of what it has played, and so received."""
+        self.playback.on_ack(played_ms)
+        self._replay_buffer.on_played(self, min(played_ms, self.sent_ms))
+
+    def missed_since(self, seq: int) -> list[Outgoing] | None:
+        """Events sent after number `seq`. None if some are no longer kept."""
+        return self._replay_buffer.since(self, seq, self._sent_seq)
+
+    def resend(self, missed: Sequence[Outgoing]) -> None:
+        """Queue lost events again, in front of all others."""
+        self._replay_buffer.drop(self)
+        self._sent_seq -= len(missed)
+        self._sent_frames -= sum(isinstance(out.event, Audio) for out in missed)
+        self.playback.rewind(self.sent_ms)
+        self._outbox.requeue(missed)
+
+    # Calls from the output stream of the utterance
+
+    def on_queue_position(self, position: int) -> None:
+        self.emit(messages.Queued(self._id, 0, position))
+
+    def on_word(self, time: WordTime) -> None:
         """Emit an estimated word once, any other word at its start and at its end."""
         word, start_ms, end_ms = time.word, time.start_ms + self._offset_ms, time.end_ms + self._offset_ms
         span = word.start, word.end
@@ -83,42 +131,26 @@ class EventStream:
         else:
             self.emit(messages.Word(self._id, 0, word.text, *span, word.spoken, start_ms, end_ms, time.estimated))
 
-    def emit_frames(self, frames: Sequence[bytes], engine_frames: int = 0) -> None:
-        """Emit what `engine_frames` frames of the engine were encoded to."""
-        self._engine_frames += engine_frames
-        for data in frames:
+    def on_frame(self, encoded: list[bytes]) -> None:
+        self._engine_frames += 1
+        self.on_part_end(encoded)
+
+    def on_part_end(self, encoded: list[bytes]) -> None:
+        for data in encoded:
             self.emit(Audio(self._id, 0, self._frames * self._frame_samples, data))
             self._frames += 1
 
-    def end_part(self, start_ms: float) -> tuple[float, float]:
-        """End a part that began at `start_ms` of the engine's audio. Returns its bounds in the listener's."""
+    def on_segment(self, segment: Segment, start_ms: float, end_ms: float) -> None:
+        start_char, end_char = segment.words[0].start, segment.words[-1].end
+        text = self.transcript.slice(start_char, end_char)
         start_ms += self._offset_ms
-        self._offset_ms = self.emitted_ms - self._engine_frames * self._engine_frame_ms
-        return start_ms, self.emitted_ms
+        self.emit(messages.Segment(self._id, 0, text, start_char, end_char, start_ms, self.emitted_ms))
+        self._on_spoken(segment)
 
-    def withdraw_unsent(self) -> None:
-        self._outbox.withdraw(self._source)
-        self._seq, self._frames = self._sent_seq, self._sent_frames
+    def on_silence(self, silence: Silence) -> None:
+        self._on_spoken(silence)
 
-    def on_sent(self, event: messages.ServerEvent) -> float:
-        """Count an event that goes to the socket now. Returns the audio sent so far, in ms."""
-        self._sent_seq += 1
-        if isinstance(event, Audio):
-            self._sent_frames += 1
-            self.playback.on_sent(self._frame_ms)
-        return self.sent_ms
-
-    def rewind(self, events: Sequence[object]) -> None:
-        """Uncount events that were lost and will be sent again."""
-        self._sent_seq -= len(events)
-        self._sent_frames -= sum(isinstance(event, Audio) for event in events)
-        self.playback.rewind(self.sent_ms)
-
-    # Playback
-
-    def played_ms(self, reported_ms: float | None) -> float:
-        """The position that the listener reports, or else the one by the clock."""
-        return self.playback.played_ms if reported_ms is None else min(reported_ms, self.sent_ms)
-
-    def split(self, played_ms: float) -> HeardSplit:
-        return self.transcript.split(played_ms)
+    def _on_spoken(self, part: Segment | Silence) -> None:
+        self._offset_ms = self.emitted_ms - self._engine_frames * self.engine_frame_ms
+        self._feeder.on_spoken(part)
+        self.transcript.trim(self._feeder.settled_chars)

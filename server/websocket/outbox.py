@@ -17,10 +17,10 @@ SpeechEvent = Audio | Segment | Word | WordEnd
 
 
 class EventSource(Protocol):
-    """The context that an event belongs to."""
+    """Where an event comes from: the event stream of its context."""
 
-    def on_sent(self, event: ServerEvent) -> float:
-        """Record that `event` goes to the socket now. Returns the audio sent so far, this event included, in ms."""
+    def on_sent(self, out: "Outgoing") -> None:
+        """Record that the event goes to the socket now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,11 @@ from msgspec import UNSET
 from sayline_tts.engine.errors import InputError
 from sayline_tts.server.access.limits import Caller
 from sayline_tts.server.app_state import AppState
+from sayline_tts.server.audio.framer import bytes_per_ms
 from sayline_tts.server.websocket import messages
 from sayline_tts.server.websocket.context import Context
-from sayline_tts.server.websocket.messages import Ack, Cancel, End, Flush, Start, Text
-from sayline_tts.server.websocket.outbox import Outbox, Outgoing
+from sayline_tts.server.websocket.messages import Ack, Cancel, Start
+from sayline_tts.server.websocket.outbox import Outbox
 from sayline_tts.server.websocket.protocol import ProtocolError
 from sayline_tts.server.websocket.replay_buffer import ReplayBuffer
 
@@ -34,7 +35,7 @@ class Session:
         self.token = secrets.token_urlsafe(18)
         self.caller = caller
         self.outbox = Outbox()
-        self.replay_buffer = ReplayBuffer(app_state.settings.resume_mb * MEGABYTE)
+        self._replay_buffer = ReplayBuffer(app_state.settings.resume_mb * MEGABYTE)
         self.accepts_contexts = True
         self._app_state, self._on_idle = app_state, on_idle
         self._contexts: dict[str, Context] = {}
@@ -75,20 +76,6 @@ class Session:
             self._handle_without_context(message)
             return
         context.on_message(message)
-        match message:
-            case Start():
-                raise ProtocolError("context_exists", f"context {context.id!r} is open; use another id", context.id)
-            case Text(text=text):
-                context.push(text)
-            case Flush(id=flush_id):
-                context.flush(flush_id)
-            case End():
-                context.end()
-            case Cancel(played_ms=played_ms):
-                context.cancel(played_ms)
-            case Ack(played_ms=played_ms):
-                context.ack(played_ms)
-                self.replay_buffer.on_played(context, min(played_ms, context.sent_ms))
 
     def reject(self, error: ProtocolError) -> None:
         """Send an error event, as one of its context if that is open."""
@@ -99,13 +86,6 @@ class Session:
         retry_after_ms = messages.unset_if_none(error.retry_after_ms)
         self._app_state.metrics.on_reject(error.code, self.caller.name)
         self.outbox.put(messages.Error(error.code, error.message, error.refused_start, context_id, retry_after_ms))
-
-    def on_sending(self, out: Outgoing) -> None:
-        """Count an event that goes to the socket now, and keep it in case it is lost."""
-        if out.source is not None and isinstance(out.event, messages.ContextEvent):
-            seq = out.event.seq
-            assert seq is not UNSET, "an event of a context has no number"
-            self.replay_buffer.append(out, seq, out.source.on_sent(out.event))
 
     def resume(self, last_seqs: Mapping[str, int]) -> dict[str, int] | None:
         """Queue everything after these numbers again. Returns the messages received of each context, or None if events
@@ -118,16 +98,14 @@ class Session:
                     return None
                 received[context_id] = 0
                 continue
-            missed = self.replay_buffer.since(context, last_seq, context.next_seq)
+            missed = context.events.missed_since(last_seq)
             if missed is None:
                 return None
             received[context_id] = context.received_messages
             missed_events.append((context, missed))
         self._drop_all_except(last_seqs)
         for context, missed in missed_events:
-            self.replay_buffer.drop(context)
-            context.rewind([out.event for out in missed])
-            self.outbox.requeue(missed)
+            context.events.resend(missed)
         return received
 
     def fail(self, code: str, message: str) -> None:
@@ -162,7 +140,7 @@ class Session:
                 self._open(message)
             case Ack(played_ms=played_ms):  # the end of its audio is played after its last event
                 if ended := self._ended.get(message.context_id):
-                    self.replay_buffer.on_played(ended, min(played_ms, ended.sent_ms))
+                    ended.events.on_ack(played_ms)
             case Cancel():
                 pass  # crossed the context's last event on the way
             case _:
@@ -179,11 +157,20 @@ class Session:
             message = f"this session has {limit} open contexts, which is the maximum; end one first"
             raise ProtocolError("too_many_contexts", message, context_id, refused_start=True)
         try:
-            context = Context(start, self.caller, self._app_state, self.outbox, self._lead_ms(start), self._on_end)
+            context = Context(
+                start,
+                self.caller,
+                self._app_state,
+                self.outbox,
+                self._replay_buffer,
+                self._lead_ms(start),
+                self._on_end,
+            )
         except InputError as error:
             raise ProtocolError(error.code, str(error), context_id, True, error.retry_after_ms) from None
-        if ended := self._ended.pop(context_id, None):  # by reusing the id, the client shows that it has the last event
-            self.replay_buffer.drop(ended)
+        # A client that reuses the id has received the last event.
+        if ended := self._ended.pop(context_id, None):
+            self._replay_buffer.drop(ended.events)
         self._contexts[context_id] = context
         opening = asyncio.create_task(context.open(), name=f"open {context_id}")
         self._opening.add(opening)
@@ -194,20 +181,20 @@ class Session:
         settings = self._app_state.settings
         requested_ms = settings.lead_ms if start.max_lead_ms is None else start.max_lead_ms
         free_bytes = LEAD_BYTES - sum(context.lead_bytes for context in self._contexts.values())
-        affordable_ms = max(MIN_LEAD_MS, free_bytes / Context.bytes_per_ms(start))
+        affordable_ms = max(MIN_LEAD_MS, free_bytes / bytes_per_ms(start.format))
         return min(requested_ms, settings.max_lead_ms, affordable_ms)
 
     def _drop_all_except(self, context_ids: Container[str]) -> None:
         for context in [*self._contexts.values(), *self._ended.values()]:
             if context.id not in context_ids:
                 context.drop()
-                self.replay_buffer.drop(context)
+                self._replay_buffer.drop(context.events)
 
     def _on_end(self, context: Context) -> None:
         del self._contexts[context.id]
         self._ended[context.id] = context
         if len(self._ended) > MAX_ENDED:
-            self.replay_buffer.drop(self._ended.pop(next(iter(self._ended))))
+            self._replay_buffer.drop(self._ended.pop(next(iter(self._ended))).events)
         self._idle_since_s = self._loop.time()
         if not self._contexts:
             self._on_idle(self)

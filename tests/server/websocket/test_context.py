@@ -30,6 +30,7 @@ from sayline_tts.server.websocket.messages import (
 )
 from sayline_tts.server.websocket.outbox import Outbox
 from sayline_tts.server.websocket.protocol import ProtocolError
+from sayline_tts.server.websocket.replay_buffer import ReplayBuffer
 from tests.server.fakes import FakeEngine
 from tests.server.stream_client import connected_client
 
@@ -41,12 +42,12 @@ class Harness:
 
     def __init__(self, engine: FakeEngine) -> None:
         self.engine, self.engine_loop, self.outbox = engine, EngineLoop(engine), Outbox()
-        self.metrics = Metrics()
+        self.metrics, self.replay_buffer = Metrics(), ReplayBuffer(1e6)
+        self.app_state = AppState(self.engine_loop, Settings(), Quotas(), self.metrics)
         self.ended: list[Context] = []
 
     def make(self, start: Start, lead_ms: float = 1000, caller: Caller = ANONYMOUS_CALLER) -> Context:
-        app_state = AppState(self.engine_loop, Settings(), Quotas(), self.metrics)
-        return Context(start, caller, app_state, self.outbox, lead_ms, self.ended.append)
+        return Context(start, caller, self.app_state, self.outbox, self.replay_buffer, lead_ms, self.ended.append)
 
     async def open(self, context_id: str, text: str, max_lead_ms: float = 1000, **options: Any) -> Context:
         context = self.make(Start(context_id, **options), max_lead_ms)
@@ -61,7 +62,7 @@ class Harness:
             out = await self.outbox.get()
             assert isinstance(out.event, ServerEvent)
             if out.source:
-                out.source.on_sent(out.event)
+                out.source.on_sent(out)
             if not isinstance(out.event, Word):
                 return out.event
 
@@ -72,7 +73,7 @@ class Harness:
             out = await self.outbox.get()
             assert isinstance(out.event, ServerEvent)
             if out.source:
-                out.source.on_sent(out.event)
+                out.source.on_sent(out)
             sent.append(out.event)
         return sent
 
@@ -153,7 +154,7 @@ async def test_cancel_withdraws_unsent_audio(harness: Harness, engine: FakeEngin
 async def test_ack_reduces_the_played_position(harness: Harness, engine: FakeEngine) -> None:
     context = await harness.open("a", "word " * 100, max_lead_ms=400)
     now_ms = 0.0
-    context._events.playback = Playback(lambda: now_ms)
+    context.events.playback = Playback(lambda: now_ms)
     for _ in range(3):
         await harness.send_one()
     now_ms = 200.0
@@ -249,7 +250,7 @@ async def test_heard_text_uses_exact_word_times(harness: Harness, engine: FakeEn
     context.push("One two three four five. ")
     while not isinstance(event := await harness.send_one(), Segment):
         assert isinstance(event, Audio | WordEnd)
-    assert [context._events.split(ms).heard for ms in (79, 81, 239, 241)] == ["", "One", "One", "One two"]
+    assert [context.events.transcript.split(ms).heard for ms in (79, 81, 239, 241)] == ["", "One", "One", "One two"]
 
 
 @pytest.mark.parametrize("speed", [0.5, 0.8, 1.25, 2.0])
@@ -328,11 +329,14 @@ async def test_without_a_report_the_heard_text_follows_the_clock(harness: Harnes
 async def test_lost_events_do_not_count_as_sent(harness: Harness, engine: FakeEngine) -> None:
     context = await harness.open("a", "word " * 100, max_lead_ms=1600)
     await engine.wait_until(lambda: produced_ms(context) > 800)
-    lost = [await harness.send_one() for _ in range(3)]
-    assert context.sent_ms == 240
-    context.rewind(lost[1:])
-    assert context.sent_ms == 80
-    assert context._events.playback.sent_ms == 80
+    first, *_ = [await harness.send_one() for _ in range(3)]
+    assert context.events.sent_ms == 240
+    assert isinstance(first, Audio)
+    missed = context.events.missed_since(first.seq)
+    assert missed is not None
+    context.events.resend(missed)
+    assert context.events.sent_ms == 80
+    assert context.events.playback.sent_ms == 80
     context.drop()
 
 
@@ -372,10 +376,9 @@ async def test_verbatim_phrase_length_is_limited(harness: Harness) -> None:
 
 async def test_limits_of_the_caller_apply(harness: Harness) -> None:
     caller = Caller("key", Limits(contexts=1, chars_per_minute=10, voices=("bob",)), "key")
-    app_state = AppState(harness.engine_loop, Settings(), Quotas(), harness.metrics)
-    context = Context(Start("a"), caller, app_state, harness.outbox, 1000, harness.ended.append)
+    context = harness.make(Start("a"), caller=caller)
     with pytest.raises(InputError, match="context limit of this key reached"):
-        Context(Start("b"), caller, app_state, harness.outbox, 1000, harness.ended.append)
+        harness.make(Start("b"), caller=caller)
     context.push("Hello. ")
     with pytest.raises(ProtocolError, match="10 characters per minute") as caught:
         context.push("Hello. ")
@@ -384,7 +387,7 @@ async def test_limits_of_the_caller_apply(harness: Harness) -> None:
     await context.open()
     assert harness.engine.fake_model.loaded == ["bob"]
     context.drop()
-    other = Context(Start("b", voice="ann"), caller, app_state, harness.outbox, 1000, harness.ended.append)
+    other = harness.make(Start("b", voice="ann"), caller=caller)
     await other.open()
     (error,) = [out.event for out in harness.outbox.drain() if isinstance(out.event, Error)]
     assert error.code == "voice_not_allowed"
@@ -411,7 +414,7 @@ async def test_underrun_during_speech_is_recorded(harness: Harness, engine: Fake
     await engine.wait_until(lambda: produced_ms(context) > 800)
     clock = iter((0.0, 40.0, 500.0))
     now_ms = [0.0]
-    context._events.playback = Playback(lambda: now_ms[0])
+    context.events.playback = Playback(lambda: now_ms[0])
     for now_ms[0] in clock:
         await harness.send_one()
     assert "sayline_underruns_total 1.0" in harness.metrics.render().decode()

@@ -1,12 +1,12 @@
 import asyncio
 
-from sayline_tts.server.websocket.messages import Audio, Done, Error, Flushed, Segment, ServerEvent, Word
+from sayline_tts.server.websocket.messages import Audio, Done, Error, Flushed, Segment, Word
 from sayline_tts.server.websocket.outbox import MAX_REPLIES, CloseConnection, Outbox, Outgoing
 
 
 class Source:
-    def on_sent(self, event: ServerEvent) -> float:
-        return 0.0
+    def on_sent(self, out: Outgoing) -> None:
+        pass
 
 
 def audio(seq: int) -> Audio:

@@ -6,8 +6,8 @@ from sayline_tts.server.websocket.replay_buffer import EVENT_BYTES, MAX_EVENTS, 
 
 
 class Source:
-    def on_sent(self, event: ServerEvent) -> float:
-        return 0.0
+    def on_sent(self, out: Outgoing) -> None:
+        pass
 
 
 def fill(buffer: ReplayBuffer, source: Source, *seqs: int, data: bytes = b"") -> None:
