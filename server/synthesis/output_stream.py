@@ -3,10 +3,10 @@
 import asyncio
 import contextvars
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -16,7 +16,6 @@ from sayline_tts.engine.engine import Event, FrameSpoken, SegmentSpoken, Silence
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Segment, Silence
 from sayline_tts.engine.timing.word_time_estimator import WordTime
-from sayline_tts.engine.timing.word_timestamps import TimestampFn, no_words
 
 log = logging.getLogger(__name__)
 
@@ -55,17 +54,16 @@ class Listener(Protocol[Encoded]):
     def on_ended(self, status: Status) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    result: Future[tuple[list[WordTime], Any]]  # the words that precede it, and its encoded audio
+@dataclass(slots=True, eq=False)
+class _Pending:
+    """An event, and what was computed from it off the loop. `then` runs as soon as that is done."""
 
-
-@dataclass(frozen=True, slots=True)
-class _PartEnd:
-    result: Future[tuple[list[WordTime], Any]]
-
-
-_Item = _Frame | _PartEnd | SegmentSpoken | SilenceSpoken | UtteranceEnded
+    event: Event
+    done: bool = False
+    words: list[WordTime] = field(default_factory=list)  # to report before the event
+    encoded: Any = None
+    error: Exception | None = None
+    then: Callable[[], None] | None = None
 
 
 class OutputStream:
@@ -82,8 +80,9 @@ class OutputStream:
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()  # log records then name the session
-        self._items: deque[_Item] = deque()
-        self._last_frame: Future[Any] | None = None
+        self._pending: deque[_Pending] = deque()
+        self._newest: _Pending | None = None
+        self._lock = threading.Lock()  # guards `done` and `then`, which both threads use
         self._closed = False
         self.waiting_since: float | None = None  # loop time; a frame has been generated and is not encoded yet
 
@@ -92,19 +91,19 @@ class OutputStream:
         return self._closed
 
     def add(self, event: Event) -> None:
+        pending, previous = _Pending(event), self._newest
+        self._pending.append(pending)
+        self._newest = pending
         match event:
-            case FrameSpoken(audio=sound, words=words):
-                self._last_frame = result = Future[Any]()
-                self._items.append(_Frame(result))
+            case FrameSpoken(audio=audio):
                 if self.waiting_since is None:
                     self.waiting_since = self._loop.time()
-                sound.add_done_callback(partial(self._encode, result, words))
+                audio.add_done_callback(partial(self._encode, pending))
             case SegmentSpoken() | SilenceSpoken():
-                self._end_part(event.words if isinstance(event, SegmentSpoken) else no_words)
-                self._items.append(event)
+                self._run_after(previous, partial(self._encode, pending))
                 self._deliver()
             case _:
-                self._items.append(event)
+                pending.done = True
                 self._deliver()
 
     def set_queue_position(self, position: int | None) -> None:
@@ -124,60 +123,62 @@ class OutputStream:
             self.close()
             self.listener.on_ended(status)
 
-    def _end_part(self, words: TimestampFn) -> None:
-        """Flush the encoder after the part's last frame; no later frame is encoded before that."""
-        result = Future[Any]()
-        self._items.append(_PartEnd(result))
-        flush = partial(self._resolve, result, lambda: (words(None), self.listener.end_part()))
-        if self._last_frame is None or self._last_frame.done():
-            flush()
-        else:
-            self._last_frame.add_done_callback(lambda _: flush())
+    def _run_after(self, previous: _Pending | None, run: Callable[[], None]) -> None:
+        """Run now, or on the decoder thread once `previous` is done; a later frame is not encoded before that."""
+        with self._lock:
+            if previous is not None and not previous.done:
+                previous.then = run
+                return
+        run()
 
-    def _encode(self, result: Future[Any], words: TimestampFn, sound: Future[np.ndarray]) -> None:
-        """Runs on the decoder thread, which decodes this slot's next frame afterwards; so frames stay in order."""
-        self._resolve(result, lambda: (words(sound.result()), self.listener.encode(sound.result())))
+    def _encode(self, pending: _Pending, _: object = None) -> None:
+        """Encode a frame, or flush the encoder after a part.
 
-    def _resolve(self, future: Future[Any], compute: Callable[[], Any]) -> None:
+        Frames run this on the decoder thread, which decodes the slot's next frame afterwards; so they stay in order.
+        """
         if self._closed:
             return
         try:
-            result = compute()
+            match pending.event:
+                case FrameSpoken(audio=audio, words=words):
+                    pcm = audio.result()
+                    pending.words, pending.encoded = words(pcm), self.listener.encode(pcm)
+                case SegmentSpoken(words=words):
+                    pending.words, pending.encoded = words(None), self.listener.end_part()
+                case _:
+                    pending.encoded = self.listener.end_part()
         except Exception as error:
-            future.set_exception(error)
-        else:
-            future.set_result(result)
+            pending.error = error
+        with self._lock:
+            pending.done = True
+            then = pending.then
+        if then is not None:
+            then()
         self._loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
-        while self._items and not self._closed:
-            item = self._items[0]
-            if isinstance(item, _Frame | _PartEnd) and not item.result.done():
+        while self._pending and not self._closed:
+            if not self._pending[0].done:
                 self.waiting_since = self._loop.time()
                 return
-            self._items.popleft()
-            self._notify(item)
+            self._notify(self._pending.popleft())
         self.waiting_since = None
 
-    def _notify_words(self, words: list[WordTime]) -> None:
-        for time in words:
-            self.listener.on_word(time)
-
-    def _notify(self, item: _Item) -> None:
+    def _notify(self, pending: _Pending) -> None:
         listener = self.listener
         try:
-            match item:
-                case _Frame(result=result):
-                    words, encoded = result.result()
-                    self._notify_words(words)
-                    listener.on_frame(encoded)
-                case _PartEnd(result=result):
-                    words, encoded = result.result()
-                    self._notify_words(words)
-                    listener.on_part_end(encoded)
+            if pending.error is not None:
+                raise pending.error
+            for time in pending.words:
+                listener.on_word(time)
+            match pending.event:
+                case FrameSpoken():
+                    listener.on_frame(pending.encoded)
                 case SegmentSpoken(segment=segment, start_ms=start_ms, end_ms=end_ms):
+                    listener.on_part_end(pending.encoded)
                     listener.on_segment(segment, start_ms, end_ms)
                 case SilenceSpoken(silence=silence):
+                    listener.on_part_end(pending.encoded)
                     listener.on_silence(silence)
                 case UtteranceEnded(status=status):
                     self.finish(status)
