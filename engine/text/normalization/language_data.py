@@ -76,7 +76,15 @@ class LanguageData:
     acronyms: str = ""  # pronounced as words
     pronunciations: Mapping[str, str] = field(default_factory=dict)
     all_caps_words: str = ""
+    # Roman numerals; words before them are in lower case
     not_roman_numerals: str = ""
+    roman_strong_cues: str = ""  # after which even V and X are numerals
+    roman_cues: str = ""
+    roman_ordinal_cues: str = ""  # words after an ordinal
+    rulers: str = ""  # names of rulers and popes
+    ruler_format: str = "{ordinal}"  # `{noun}` is the capitalized ordinal
+    max_ruler_ordinal: int = 1000  # larger ones are cardinals
+    words_after_letters: str = ""  # after "IV" and the like, which are letters then
     # Electronic text
     emoticons: str = ""  # silent
     heart_emoticon: str = ""

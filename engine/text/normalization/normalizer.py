@@ -21,6 +21,7 @@ from sayline_tts.engine.text.normalization.number_words import NumberWords, supp
 from sayline_tts.engine.text.normalization.numbers_money_units import QuantityVerbalizer
 from sayline_tts.engine.text.normalization.pass_through import BLOCK_MARKER_PATTERN
 from sayline_tts.engine.text.normalization.protocol import RawWord
+from sayline_tts.engine.text.normalization.roman_numerals import SMALL_NUMERALS, RomanNumeralVerbalizer
 from sayline_tts.engine.text.normalization.token_context import Token, TokenContext
 
 LANGUAGE_CODES = {
@@ -43,6 +44,7 @@ _SPOKEN_PUNCTUATION = frozenset(".,;:!?…'\"’‘“”«»‹›„()-–—�
 _FEET_AND_INCHES = re.compile(r"\d+['’′]\d+", re.ASCII)
 _OPTIONAL_PLURAL = re.compile(r"(?<=\w)\(s\)")
 _MARKDOWN = re.compile(r"[*_`#|\[\]{}\\]")
+_ROMAN = re.compile(r"[IVX]{2,}")
 _DIGIT = re.compile(r"\d")
 _MAX_COMPOUND_PARTS = 5
 _CLAUSE_PUNCTUATION = ".,;:!?…。！？、，；："
@@ -87,6 +89,7 @@ class TextNormalizer:
         self._electronic = ElectronicVerbalizer(data, self._number_words)
         self._math = MathVerbalizer(data, self._number_words, parser, self._abbreviations)
         self._glued_sentences = GluedSentences(data)
+        self._roman_numerals = RomanNumeralVerbalizer(data, self._number_words)
         self._cached_token = lru_cache(maxsize=4096)(self._token)
         self._emoticons = word_set(data.emoticons)
         self._final_abbreviations = word_set(data.final_abbreviations)
@@ -106,7 +109,7 @@ class TextNormalizer:
                 data.unmarked_titles,
             )
             for key in part
-        ) | word_set(f"{data.scale_words} {data.hour_words} am pm")
+        ) | word_set(f"{data.scale_words} {data.hour_words} {SMALL_NUMERALS} am pm")
 
     def verbalize(self, words: Sequence[RawWord], left_context: Sequence[RawWord]) -> list[str]:
         tokens = [self._cached_token(word.text, word.is_block_marker) for word in (*left_context, *words)]
@@ -127,7 +130,7 @@ class TextNormalizer:
 
     def needs_right_context(self, text: str) -> bool:
         is_before_number = text[-1:].isdigit() or text[-1:] in "$€£#№§" or text in self._data.scales
-        return is_before_number or text.lower() in self._data.unmarked_titles
+        return is_before_number or text.lower() in self._data.unmarked_titles or _ROMAN.fullmatch(text) is not None
 
     def is_abbreviation(self, text: str) -> bool:
         if self._is_english:
@@ -190,6 +193,8 @@ class TextNormalizer:
     def _verbalize_core(self, context: TokenContext) -> str | None:
         """Return the spoken form by the first class that the core belongs to, or None if it is spoken as written."""
         core = context.core
+        if self._supports_numbers and (spoken := self._roman_numerals.verbalize(context)) is not None:
+            return spoken
         if core.isalpha():
             return self._first_match(context, self._quantities, self._dates, self._abbreviations)
         if (spoken := self._abbreviations.verbalize(context)) is not None:
