@@ -76,6 +76,18 @@ class LanguageData:
     acronyms: str = ""  # pronounced as words
     pronunciations: Mapping[str, str] = field(default_factory=dict)
     all_caps_words: str = ""
+    # Codes and telephone numbers; words are in lower case
+    code_words: str = ""  # in the same phrase as a code
+    reference_words: str = ""  # immediately before a number
+    code_fillers: str = ""  # between such a word and the number
+    code_copulas: str = ""
+    possessives: str = ""  # before "number"
+    words_before_verbs: str = ""  # "to order 1500" is a quantity
+    clause_conjunctions: str = ""
+    call_words: str = ""
+    short_telephone_numbers: str = ""
+    telephone_pairs: bool = False  # two digits of a telephone number are one number
+    postal_regions: str = ""  # before a postal code
     # Roman numerals; words before them are in lower case
     not_roman_numerals: str = ""
     roman_strong_cues: str = ""  # after which even V and X are numerals

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from sayline_tts.engine.text.normalization.abbreviations import AbbreviationVerbalizer
 from sayline_tts.engine.text.normalization.date_time import DateTimeVerbalizer
+from sayline_tts.engine.text.normalization.digit_sequences import DigitSequenceVerbalizer
 from sayline_tts.engine.text.normalization.electronic_telephone import ElectronicVerbalizer
 from sayline_tts.engine.text.normalization.glued_sentences import GluedSentences
 from sayline_tts.engine.text.normalization.language_data import (
@@ -90,6 +91,7 @@ class TextNormalizer:
         self._math = MathVerbalizer(data, self._number_words, parser, self._abbreviations)
         self._glued_sentences = GluedSentences(data)
         self._roman_numerals = RomanNumeralVerbalizer(data, self._number_words)
+        self._digit_sequences = DigitSequenceVerbalizer(data, self._number_words)
         self._cached_token = lru_cache(maxsize=4096)(self._token)
         self._emoticons = word_set(data.emoticons)
         self._final_abbreviations = word_set(data.final_abbreviations)
@@ -201,7 +203,9 @@ class TextNormalizer:
             return spoken
         if not self._supports_numbers:
             return None
-        spoken = self._first_match(context, self._dates, self._electronic, self._quantities, self._math)
+        spoken = self._first_match(
+            context, self._digit_sequences, self._dates, self._electronic, self._quantities, self._math
+        )
         return self._compound(core) if spoken is None else spoken
 
     def _compound(self, core: str) -> str | None:
