@@ -1,6 +1,7 @@
 """Verbalization of dates and times of day."""
 
 import re
+import unicodedata
 
 from sayline_tts.engine.text.normalization.language_data import LanguageData, word_set
 from sayline_tts.engine.text.normalization.number_words import NumberWords
@@ -11,6 +12,9 @@ _TIME = re.compile(
 )
 _RANGE = re.compile(r"([^-–—]+)[-–—]([^-–—]+)")
 _ISO_DATE = re.compile(r"(\d{4})-(\d\d)(?:-(\d\d))?(?:T(.+))?", re.ASCII)
+_YEAR_FIRST_DATE = re.compile(r"([12]\d{3})([/.])(\d\d)\2(\d\d)", re.ASCII)
+_SHORT_DATE = re.compile(r"(\d{1,2})([/.])(\d{1,2})", re.ASCII)
+_YEAR_IN_FORMAT = re.compile(r",?( de)? \{year\}$")
 _NUMERIC_DATE = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d\d)", re.ASCII)
 _DAY = re.compile(r"(0?[1-9]|[12]\d|3[01])(st|nd|rd|th|er|º|ª|o|e)?", re.ASCII)
 _YEAR = re.compile(r"['’]?(\d\d|[12]\d{3})", re.ASCII)
@@ -25,13 +29,24 @@ class DateTimeVerbalizer:
         self._number_words = number_words
         self._months = data.months.split()
         self._month_names = {name.lower(): name for name in self._months} | dict(data.month_abbreviations)
+        self._short_date_format = _YEAR_IN_FORMAT.sub("", data.date_format)
+        self._weekdays = {*data.weekday_abbreviations.values(), *word_set(data.weekdays)}
+        self._date_cues = word_set(data.date_cues)
+        self._weak_date_cues = word_set(data.weak_date_cues)
+        self._fractions = {unicodedata.normalize("NFKC", sign).replace("⁄", "/") for sign in data.fractions}
         self._hour_words = word_set(data.hour_words)
 
     def verbalize(self, context: TokenContext) -> str | None:
         """Return the spoken form of the core, or None if it is not of this class."""
         core = context.core
         if core[0].isdigit():
-            return self._date(core) or self._time(context) or self._day(context) or self._year(context)
+            return (
+                self._date(core)
+                or self._short_date(context)
+                or self._time(context)
+                or self._day(context)
+                or self._year(context)
+            )
         if core in self._hour_words and context.adjoins_previous and self._clock_time(context.previous.core):
             return ""
         if core[0] in "'’" or context.token.leading.endswith(("'", "’")):
@@ -44,6 +59,8 @@ class DateTimeVerbalizer:
             date = self._format_date(int(month), int(day) if day else None, year)
             clock_time = self._clock_time(time) if time else None
             return f"{date}, {clock_time}" if date and clock_time else date
+        if found := _YEAR_FIRST_DATE.fullmatch(core):
+            return self._format_date(int(found[3]), int(found[4]), found[1])
         if found := _NUMERIC_DATE.fullmatch(core):
             first, separator, second, year = found[1], found[2], found[3], found[4]
             if len(year) == 2 and separator != "/":
@@ -52,6 +69,32 @@ class DateTimeVerbalizer:
             month, day = (first, second) if month_first else (second, first)
             return self._format_date(int(month), int(day), year if len(year) == 4 else f"20{year}")
         return None
+
+    def _short_date(self, context: TokenContext) -> str | None:
+        """Verbalize a date without a year. "3/4" can also be a fraction, and "15.3" a version."""
+        found = _SHORT_DATE.fullmatch(context.core)
+        if found is None or not self._months or not self._is_short_date(context, found):
+            return None
+        first, second = int(found[1]), int(found[3])
+        month_first = self._data.date_order == "mdy" and first <= 12
+        month, day = (first, second) if month_first else (second, first)
+        if not 1 <= month <= 12 or not 1 <= day <= 31:
+            return None
+        return self._format_day(day, self._short_date_format, month=self._months[month - 1])
+
+    def _is_short_date(self, context: TokenContext, found: re.Match[str]) -> bool:
+        after, before = context.next.core, context.previous.core
+        follows_cue = before.lower() in self._date_cues and context.adjoins_previous
+        if found[2] == ".":
+            return self._data.period_marks_ordinal and context.token.trailing[:1] == "." and follows_cue
+        if context.adjoins_next and (after in self._data.units or after in word_set(self._data.fraction_words)):
+            return False
+        if follows_cue or before in self._weekdays or (found[1][0] == "0") != (found[3][0] == "0"):
+            return True
+        if found[1][0] == "0" or (after and _TIME.fullmatch(after) and not after.isdigit()):
+            return True
+        follows_weak_cue = before.lower() in self._weak_date_cues and context.adjoins_previous
+        return follows_weak_cue and found[0] not in self._fractions and int(found[3]) not in (8, 10)
 
     def _format_date(self, month: int, day: int | None, year: str) -> str | None:
         if not 1 <= month <= len(self._months) or not 1 <= (day or 1) <= 31:

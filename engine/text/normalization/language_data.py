@@ -43,6 +43,10 @@ class LanguageData:
     weekday_abbreviations: Mapping[str, str] = field(default_factory=dict)
     year_cues: str = ""  # words after which a number is a year
     date_order: str = "dmy"
+    weekdays: str = ""
+    date_cues: str = ""  # words before a date without a year
+    weak_date_cues: str = ""  # the same, unless it is a common fraction
+    fraction_words: str = ""  # words after a fraction
     date_format: str = "{cardinal} {month} {year}"
     day_format: str = "{cardinal}"  # after a month
     day_of_month_format: str = "{cardinal}"  # before a month

@@ -45,6 +45,7 @@ _SPOKEN_PUNCTUATION = frozenset(".,;:!?…'\"’‘“”«»‹›„()-–—�
 _FEET_AND_INCHES = re.compile(r"\d+['’′]\d+", re.ASCII)
 _OPTIONAL_PLURAL = re.compile(r"(?<=\w)\(s\)")
 _MARKDOWN = re.compile(r"[*_`#|\[\]{}\\]")
+_ORDINAL_OR_DATE = re.compile(r"\d{1,2}(?:\.\d{1,2})?", re.ASCII)  # before a period
 _ROMAN = re.compile(r"[IVX]{2,}")
 _DIGIT = re.compile(r"\d")
 _MAX_COMPOUND_PARTS = 5
@@ -138,7 +139,7 @@ class TextNormalizer:
         if self._is_english:
             return False  # left to nupunkt, which knows English abbreviations
         token = Token.parse(text)
-        is_number = token.trailing == "." and len(token.core) <= 2 and token.core.isdecimal()
+        is_number = token.trailing == "." and _ORDINAL_OR_DATE.fullmatch(token.core) is not None
         if self._data.period_marks_ordinal and is_number:
             return True
         key = token.abbreviation_key
@@ -239,7 +240,7 @@ class TextNormalizer:
 
     def _owns_period(self, context: TokenContext) -> bool:
         """Return whether the period after the core does not end the sentence."""
-        is_number = context.core.isdecimal() and context.token.trailing == "."
+        is_number = context.token.trailing == "." and _ORDINAL_OR_DATE.fullmatch(context.core) is not None
         is_ordinal = self._data.period_marks_ordinal and is_number and not context.is_last
         return is_ordinal or self._abbreviations.owns_period(context)
 

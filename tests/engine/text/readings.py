@@ -401,6 +401,45 @@ KINDS = (
             "de": (("Es sind 4821 Leute.", "Es sind viertausendachthunderteinundzwanzig Leute."),),
         },
     ),
+    Kind(
+        "Dates",
+        {
+            "en": (
+                ("On 3/15 we met.", "On March fifteenth we met."),
+                ("On 15/3 we met.", "On March fifteenth we met."),
+                ("due 12/31", "due December thirty-first"),
+                ("Monday 3/15", "Monday March fifteenth"),
+                ("03/15", "March fifteenth"),
+                ("from 3/15 on", "from March fifteenth on"),
+                ("3/15 5pm", "March fifteenth five P M"),
+                ("15.03.2024", "March fifteenth, twenty twenty-four"),
+                ("2024/03/15", "March fifteenth, twenty twenty-four"),
+                ("2024-03-15T10:00", "March fifteenth, twenty twenty-four, ten o'clock"),
+                ("3/15/24", "March fifteenth, twenty twenty-four"),
+            ),
+            "de": (
+                ("am 15.03.2024", "am fünfzehnten März zweitausendvierundzwanzig"),
+                ("am 15.3. um zehn", "am fünfzehnten März um zehn"),
+            ),
+            "fr": (("le 15/03", "le quinze mars"), ("le 1/3", "le premier mars")),
+            "es": (("el 15/03", "el quince de marzo"),),
+            "it": (("il 15/03", "il quindici marzo"),),
+            "pt": (("dia 15/03", "dia quinze de março"),),
+            "nl": (("op 15/03", "op vijftien maart"),),
+        },
+        {
+            "en": (
+                ("a 3/4 cup", "a three quarters cup"),
+                ("on 3/4 of them", "on three quarters of them"),
+                ("cut by 1/2", "cut by one half"),
+                ("9/10 is good", "nine out of ten is good"),
+                ("On 13/32", "On thirteen over thirty-two"),
+                ("24/7", "twenty-four seven"),
+            ),
+            "de": (("1/2 Liter", "ein halb Liter"),),
+            "fr": (("1/2 de tout", "un demi de tout"),),
+        },
+    ),
 )
 
 
