@@ -14,18 +14,24 @@ from typing import Any
 SCREENS = {"phone": (360, 740), "desktop": (1280, 800)}
 SCHEMES = ("light", "dark")
 Check = Callable[[Any, str], Awaitable[None]]  # of a page in a state
+TIMEOUT_MS = 120_000  # a real model on a busy machine
+VIEWS = tuple(product(SCREENS, SCHEMES))
 STATES = ("ready", "speaking", "done", "cloning", "error")
 
 
-async def take_screenshots(browser: Any, address: str, folder: Path, check: Check | None = None) -> None:
-    """Screenshot every state on every screen and in every colour scheme, all screens at the same time."""
-    await asyncio.gather(*(visit(browser, address, folder, *each, check) for each in product(SCREENS, SCHEMES)))
+async def take_screenshots(browser: Any, address: str, folder: Path) -> None:
+    for screen, scheme in VIEWS:
+        await visit_states(browser, address, folder, screen, scheme)
 
 
-async def visit(browser: Any, address: str, folder: Path, screen: str, scheme: str, check: Check | None) -> None:
+async def visit_states(
+    browser: Any, address: str, folder: Path, screen: str, scheme: str, check: Check | None = None
+) -> None:
+    """Screenshot the page in every state, after the check."""
     width, height = SCREENS[screen]
     context = await browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height})
     page = await context.new_page()
+    page.set_default_timeout(TIMEOUT_MS)
     async for state in states(page, address):
         if check:
             await check(page, state)
@@ -68,7 +74,7 @@ async def main(folder: Path) -> None:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=BROWSER_ARGUMENTS)
         await take_screenshots(browser, f"http://{where}/", folder)
         await browser.close()
-    print(f"{len(SCREENS) * len(SCHEMES) * len(STATES)} screenshots are in {folder}")
+    print(f"{len(VIEWS) * len(STATES)} screenshots are in {folder}")
 
 
 if __name__ == "__main__":
