@@ -77,6 +77,7 @@ class Job:
             ) from None
 
 
+# More than 8 parameters, because Typer makes one option from each.
 def export_voice(
     source: Source,
     output: Output,

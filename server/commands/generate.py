@@ -139,6 +139,7 @@ class Timing:
         )
 
 
+# More than 8 parameters, because Typer makes one option from each.
 def generate(
     text: Text = None,
     voice: VoiceName = None,
