@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from sayline_tts.engine.text.html_entities import decode_entity, is_entity_prefix
-from sayline_tts.engine.text.speech_tags import Layout, is_bracket_prefix, is_tag_prefix, parse_layout, parse_pause
+from sayline_tts.engine.text.speech_tags import (
+    MAX_REASONING_TAG_CHARS,
+    Layout,
+    closes_reasoning,
+    is_bracket_prefix,
+    is_tag_prefix,
+    opens_reasoning,
+    parse_layout,
+    parse_pause,
+)
 
 _MAX_BUFFERED_CHARS = 1000
 _MAX_TAG_CHARS = 256
@@ -56,6 +65,7 @@ class _State(Enum):
     QUOTE = auto()  # after ">" at the start of a line
     FENCE = auto()  # in a line that starts like a code fence
     CODE = auto()
+    REASONING = auto()  # after "<think>"
 
 
 class Scanner:
@@ -199,7 +209,19 @@ class Scanner:
             tokens.append(self._token(TokenKind.LINE_END, "", 1))
         elif layout is Layout.BLOCK:
             tokens.append(self._token(TokenKind.PARAGRAPH_END, "", 1))
+        if opens_reasoning(tag):
+            self._line = ""
+            self._state = _State.REASONING
         return tokens
+
+    def _in_reasoning(self, text: str, i: int) -> tuple[int, list[MarkupToken]]:
+        end = text.find(">", i) + 1 or len(text)
+        part = text[i:end]
+        self._line = (self._line + part[-MAX_REASONING_TAG_CHARS:])[-MAX_REASONING_TAG_CHARS:]
+        if closes_reasoning(self._line):
+            self._line = ""
+            self._state = _State.LINE_START
+        return len(part), [self._token(TokenKind.MARKUP, part)]
 
     def _in_bracket(self, text: str, i: int) -> tuple[int, list[MarkupToken]]:
         if text[i] == "]":
@@ -288,4 +310,5 @@ _STEPS: dict[_State, _Step] = {
     _State.QUOTE: Scanner._in_quote,
     _State.FENCE: Scanner._in_fence,
     _State.CODE: Scanner._in_code,
+    _State.REASONING: Scanner._in_reasoning,
 }

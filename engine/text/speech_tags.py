@@ -32,7 +32,11 @@ _BLOCKS = (
     "article aside blockquote body center dd details div dl dt figcaption figure footer form h1 h2 h3 h4 h5 h6 head "
     "header hr html li main nav ol p pre s section sentence summary table tbody td tfoot th thead title tr ul"
 )
+_REASONING = ("think", "thinking", "thought", "reasoning")
+_END_OF_REASONING = re.compile(rf"</(?:{'|'.join(_REASONING)})\s?>$", re.IGNORECASE)
+MAX_REASONING_TAG_CHARS = 16
 _LAYOUT = {
+    **dict.fromkeys(_REASONING, Layout.BLOCK),
     **dict.fromkeys(_BLOCKS.split(), Layout.BLOCK),
     **dict.fromkeys(_INLINE.split(), Layout.INLINE),
     "br": Layout.LINE_BREAK,
@@ -62,6 +66,17 @@ def parse_layout(tag: str) -> Layout | None:
     if name[1].lower() == "break":
         return Layout.INLINE  # a closing tag; `parse_pause` takes the others
     return _LAYOUT.get(name[1].lower())
+
+
+def opens_reasoning(tag: str) -> bool:
+    """Return whether the text after a complete tag is a model's reasoning, which is not spoken."""
+    name = _NAME.match(tag)
+    return name is not None and not tag.startswith("</") and name[1].lower() in _REASONING and tag[-2] != "/"
+
+
+def closes_reasoning(text: str) -> bool:
+    """Return whether reasoning ends with `text`."""
+    return _END_OF_REASONING.search(text) is not None
 
 
 def is_tag_prefix(prefix: str, markdown: bool) -> bool:

@@ -440,6 +440,28 @@ KINDS = (
             "fr": (("1/2 de tout", "un demi de tout"),),
         },
     ),
+    Kind(
+        "Reasoning of language models",
+        {
+            "en": (
+                ("<think>Let me see.</think>The answer is four.", "The answer is four."),
+                ("<think>\nOne.\n\n- Two > one\n</think>\n\nIt is four.", "It is four."),
+                ("<THINKING>Hm.</THINKING>Yes.", "Yes."),
+                ("Well.<reasoning>a < b</reasoning>Yes.", "Well. | Yes."),
+                ("Wait</think>It is four.", "Wait | It is four."),
+                ("<think>This never ends.", ""),
+                ("<think></think># Title\nText", "Title | Text"),
+            ),
+            "de": (("<think>Hm.</think>Es ist vier.", "Es ist vier."),),
+        },
+        {
+            "en": (
+                ("I think so.", "I think so."),
+                ("a thinking <b>man</b>", "a thinking man"),
+                ("<thinker> tag", "thinker tag"),
+            ),
+        },
+    ),
 )
 
 
