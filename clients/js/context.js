@@ -17,7 +17,7 @@ import { withoutSurrogates } from './wire.js';
  */
 
 const MAX_TEXT_CHARS = 4096; // in one message; a longer text is split
-const MAX_UNSPOKEN_CHARS = 50_000; // sent but not spoken yet: most of an hour; the server accepts 100,000
+const MAX_PENDING_CHARS = 50_000; // sent but not spoken yet: most of an hour; the server accepts 100,000
 
 /**
  * One stream of speech: push text, and iterate over the events. The iterator throws `ContextFailed` if the server gave
@@ -128,13 +128,13 @@ export class Context {
    * @returns {Promise<Cancelled>}
    */
   async cancel(playedMs) {
-    this.#inbox.dropFrames();
+    this.#inbox.dropAudio();
     if (!this.over && this.#state !== 'cancelled') {
       this.#state = 'cancelled';
       this.#send({ type: 'cancel', context_id: this.contextId, played_ms: playedMs });
     }
     while (!this.over) await this.#inbox.nextChange();
-    return this.#inbox.cancelResult(playedMs ?? this.#ackedMs ?? Infinity);
+    return this.#inbox.heardSplit(playedMs ?? this.#ackedMs ?? Infinity);
   }
 
   /** @returns {AsyncGenerator<Event>} */
@@ -195,7 +195,7 @@ export class Context {
 
   async #waitForRoom() {
     const inbox = this.#inbox;
-    const isFull = () => this.resendBuffer.unspokenChars > MAX_UNSPOKEN_CHARS;
+    const isFull = () => this.resendBuffer.pendingChars > MAX_PENDING_CHARS;
     while (isFull() && !inbox.over && !inbox.failure) await inbox.nextChange();
   }
 

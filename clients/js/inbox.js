@@ -61,7 +61,7 @@ export class Inbox {
   }
 
   /** Drop all queued and future frames. */
-  dropFrames() {
+  dropAudio() {
     this.#isDroppingFrames = true;
     this.#events = this.#events.filter((event) => event.type !== 'frame');
     this.#bufferedFrames = 0;
@@ -102,10 +102,10 @@ export class Inbox {
    * @param {number} playedMs
    * @returns {Cancelled}
    */
-  cancelResult(playedMs) {
+  heardSplit(playedMs) {
     if (this.#cancelled) return this.#cancelled;
     const numbers = { seq: this.lastSeq, duration_ms: this.durationMs, generated_ms: this.durationMs };
-    return { type: 'cancelled', context_id: this.#id, ...numbers, ...this.transcript.splitAt(playedMs) };
+    return { type: 'cancelled', context_id: this.#id, ...numbers, ...this.transcript.splitHeard(playedMs) };
   }
 
   /** @param {import('./wire.js').AudioMessage} audio */

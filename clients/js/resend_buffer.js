@@ -13,7 +13,7 @@ export class ResendBuffer {
   /** @type {{message: ContextMessage, endChar: number}[]} */
   #messages = [];
 
-  get unspokenChars() {
+  get pendingChars() {
     return this.#chars - this.#spokenChars;
   }
 

@@ -35,7 +35,7 @@ export class Transcript {
    * Split the text after the last word of which at least half was played.
    * @param {number} playedMs
    */
-  splitAt(playedMs) {
+  splitHeard(playedMs) {
     const lastHeard = this.#words.findLast(({ start_ms, end_ms }) => (start_ms + end_ms) / 2 <= playedMs);
     const heard_chars = lastHeard?.end_char ?? this.#startChar;
     const at = heard_chars - this.#startChar;

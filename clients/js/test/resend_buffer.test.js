@@ -23,10 +23,10 @@ test('messages that the server did not receive are returned in order', () => {
 test('messages before spoken text are dropped', () => {
   const buffer = bufferWith(START, text('One 🙂. '), text('Two'), text(' three. '), FLUSH);
   buffer.markSpoken(17);
-  assert.equal(buffer.unspokenChars, 1);
+  assert.equal(buffer.pendingChars, 1);
   assert.deepEqual(buffer.messagesAfter(3), [text(' three. '), FLUSH]);
   buffer.markSpoken(4);
-  assert.equal(buffer.unspokenChars, 1);
+  assert.equal(buffer.pendingChars, 1);
   assert.throws(() => buffer.messagesAfter(1), ProtocolError);
 });
 

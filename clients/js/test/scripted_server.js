@@ -138,7 +138,7 @@ class Session {
     if (context.over) return undefined;
     if (type === 'flush') this.#send(context, { type: 'flushed', at_ms: context.words.length * FRAME_MS, id });
     if (type === 'end') this.#end(context, { type: 'done' });
-    if (type === 'cancel') this.#end(context, { type: 'cancelled', ...this.#splitAt(context, played_ms) });
+    if (type === 'cancel') this.#end(context, { type: 'cancelled', ...this.#splitHeard(context, played_ms) });
     return undefined;
   }
 
@@ -197,7 +197,7 @@ class Session {
     }
   }
 
-  #splitAt({ text, words }, playedMs) {
+  #splitHeard({ text, words }, playedMs) {
     const chars = words.findLast((_, n) => (n + 0.5) * FRAME_MS <= playedMs) ?? 0;
     const all = [...text];
     const texts = { heard_text: all.slice(0, chars).join(''), unheard_text: all.slice(chars).join('') };

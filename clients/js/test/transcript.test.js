@@ -19,23 +19,23 @@ function transcriptOf(text) {
 
 test('a word is heard if at least half of it was played', () => {
   const transcript = transcriptOf('Grüße an alle 🙂 Welt.');
-  assert.deepEqual(transcript.splitAt(149), { heard_chars: 5, heard_text: 'Grüße', unheard_text: ' an alle 🙂 Welt.' });
-  assert.deepEqual(transcript.splitAt(350), { heard_chars: 15, heard_text: 'Grüße an alle 🙂', unheard_text: ' Welt.' });
-  assert.equal(transcript.splitAt(0).heard_text, '');
+  assert.deepEqual(transcript.splitHeard(149), { heard_chars: 5, heard_text: 'Grüße', unheard_text: ' an alle 🙂 Welt.' });
+  assert.deepEqual(transcript.splitHeard(350), { heard_chars: 15, heard_text: 'Grüße an alle 🙂', unheard_text: ' Welt.' });
+  assert.equal(transcript.splitHeard(0).heard_text, '');
 });
 
 test('the exact end of a word is used, and ignored without a word', () => {
   const transcript = transcriptOf('one two');
   transcript.setWordEnd(400);
-  assert.equal(transcript.splitAt(249).heard_text, 'one');
-  assert.equal(transcript.splitAt(250).heard_text, 'one two');
+  assert.equal(transcript.splitHeard(249).heard_text, 'one');
+  assert.equal(transcript.splitHeard(250).heard_text, 'one two');
   const empty = new Transcript();
   empty.setWordEnd(100);
-  assert.equal(empty.splitAt(100).heard_chars, 0);
+  assert.equal(empty.splitHeard(100).heard_chars, 0);
 });
 
 test('only the end of a long text is kept', () => {
-  const { heard_chars, heard_text } = transcriptOf('word '.repeat(20_000)).splitAt(Infinity);
+  const { heard_chars, heard_text } = transcriptOf('word '.repeat(20_000)).splitHeard(Infinity);
   assert.equal(heard_chars, 100_000 - 1);
   assert.ok(heard_text.length >= KEPT_CHARS && heard_text.length <= 2 * KEPT_CHARS + 5);
 });
