@@ -13,6 +13,10 @@ _PAUSE = re.compile(r"\[pause:\s?(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s?(m?s)?\]", 
 _PAUSE_PREFIX = re.compile(r"\[p(?:a(?:u(?:s(?:e(?::\s?[\d.]*\s?m?s?)?)?)?)?)?", re.IGNORECASE)
 _FOOTNOTE_PREFIX = re.compile(r"\[\^[^\s\[\]]*")
 _NAME = re.compile(r"</?([a-z][a-z0-9-]*)", re.IGNORECASE)
+_FLAGS = "async|autoplay|checked|controls|defer|disabled|hidden|loop|muted|nowrap|open|required|reversed|selected"
+_ATTRIBUTES = re.compile(
+    rf"(?:\s+(?:[\w:@.-]+\s?=\s?(?:\"[^\"]*\"|'[^']*'|[^\s\"'>]+)|{_FLAGS}))*\s*/?>", re.IGNORECASE
+)
 _COMMENT = re.compile(r"<!--.*-->", re.DOTALL)
 
 
@@ -63,6 +67,8 @@ def parse_layout(tag: str) -> Layout | None:
     name = _NAME.match(tag)
     if name is None or tag[name.end()] not in " \t/>":
         return None
+    if not _ATTRIBUTES.fullmatch(tag, name.end()):
+        return None  # "if a <b and c> d"
     if name[1].lower() == "break":
         return Layout.INLINE  # a closing tag; `parse_pause` takes the others
     return _LAYOUT.get(name[1].lower())

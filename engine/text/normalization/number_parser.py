@@ -7,7 +7,7 @@ from sayline_tts.engine.text.normalization.language_data import LanguageData
 from sayline_tts.engine.text.normalization.token_context import TokenContext
 
 _FIRST_GROUP = re.compile(r"\d{1,3}", re.ASCII)
-_GROUP = re.compile(r"\d{3}", re.ASCII)
+_INDIAN_GROUPS = r"\d{1,2}(?:,\d\d)+,\d{3}(?:\.\d+)?(?!\d)"
 _MAX_GROUPS = 5
 
 
@@ -33,13 +33,15 @@ class NumberParser:
     """
 
     def __init__(self, data: LanguageData) -> None:
+        self._last_group = re.compile(rf"\d{{3}}(?:{re.escape(data.decimal_separator)}\d+)?", re.ASCII)
         self._group_separator = data.group_separator
         self._decimal_separator = data.decimal_separator
         self._space_groups = data.space_groups
         group, decimal = re.escape(data.group_separator), re.escape(data.decimal_separator)
         swapped = rf"\d{{1,3}}(?:{decimal}\d{{3}})+{group}\d{{1,2}}(?!\d)"  # with the separators of other languages
-        grouped = rf"\d{{1,3}}(?:[{group}\u00a0\u202f’]\d{{3}})+(?:{decimal}\d+)?(?!\d)"
-        self.pattern = rf"{swapped}|{grouped}|\d+(?:{decimal}\d+)?|{decimal}\d+"
+        grouped = rf"\d{{1,3}}(?:[{group}\u00a0\u202f'’]\d{{3}})+(?:{decimal}\d+)?(?!\d)"
+        indian = rf"{_INDIAN_GROUPS}|" if data.group_separator == "," else ""
+        self.pattern = rf"{indian}{swapped}|{grouped}|\d+(?:{decimal}\d+)?|{decimal}\d+"
 
     def parse(self, digits: str) -> Number:
         decimal, group = self._decimal_separator, self._group_separator
@@ -59,16 +61,27 @@ class NumberParser:
         groups = self._groups(context)
         return "".join(context.tokens[i].core for i in groups) if len(groups) > 1 else context.core
 
+    def last_group(self, context: TokenContext) -> TokenContext:
+        """Return the context of the last group of the number that the token starts."""
+        return TokenContext(context.tokens, self._groups(context)[-1])
+
     def _groups(self, context: TokenContext) -> range:
         """Return the indices of the tokens of a number in groups. More than `_MAX_GROUPS` are not one number."""
         tokens, start, stop = context.tokens, context.index, context.index + 1
-        if not (self._space_groups and _FIRST_GROUP.fullmatch(context.core)):
+        is_group = _FIRST_GROUP.fullmatch(context.core) or self._last_group.fullmatch(context.core)
+        if not (self._space_groups and is_group):
             return range(start, stop)
-        while start and _GROUP.fullmatch(tokens[start].core) and tokens[start].adjoins(tokens[start - 1]):
+        while start and self._last_group.fullmatch(tokens[start].core) and tokens[start].adjoins(tokens[start - 1]):
             if not _FIRST_GROUP.fullmatch(tokens[start - 1].core) or stop - start > _MAX_GROUPS:
                 break
             start -= 1
-        while stop < len(tokens) and _GROUP.fullmatch(tokens[stop].core) and tokens[stop].adjoins(tokens[stop - 1]):
+        while (
+            stop < len(tokens)
+            and self._last_group.fullmatch(tokens[stop].core)
+            and tokens[stop].adjoins(tokens[stop - 1])
+        ):
+            if not tokens[stop - 1].core.isdecimal():
+                break
             if stop - start > _MAX_GROUPS:
                 break
             stop += 1

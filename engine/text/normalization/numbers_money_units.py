@@ -63,7 +63,8 @@ class QuantityVerbalizer:
         previous = TokenContext(context.tokens, max(0, context.index - 1))
         if context.adjoins_previous and self._is_currency_of_next(previous):
             return context.previous.core
-        return context.next.core if self._has_hundredths(context, number) else None
+        last = self._parser.last_group(context)
+        return last.next.core if self._has_hundredths(last, number) else None
 
     def _has_hundredths(self, context: TokenContext, number: Number) -> bool:
         currency_forms = self._data.currencies.get(context.next.core, ())

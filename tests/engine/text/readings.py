@@ -462,6 +462,51 @@ KINDS = (
             ),
         },
     ),
+    Kind(
+        "Other numbers and signs",
+        {
+            "en": (
+                ("₹1,00,000", "one hundred thousand rupees"),
+                ("1,00,000 people", "one hundred thousand people"),
+                ("12,34,567", "one million two hundred thirty-four thousand five hundred sixty-seven"),
+                ("1'000'000", "one million"),
+                ("if a <b and c> d", "if a b and c d"),
+                ("<b and c>", "b and c"),
+            ),
+            "de": (
+                ("1.234,56 €", "eintausendzweihundertvierunddreißig Euro und sechsundfünfzig Cent"),
+                ("1'000 Franken", "eintausend Franken"),
+            ),
+            "fr": (("1 234,56 €", "mille deux cent trente-quatre euros et cinquante-six centimes"),),
+            "es": (("1.234,56 €", "mil doscientos treinta y cuatro euros con cincuenta y seis céntimos"),),
+            "it": (("1.234,56 €", "milleduecentotrentaquattro euro e cinquantasei centesimi"),),
+            "pt": (("1.234,56 €", "mil duzentos e trinta e quatro euros e cinquenta e seis cêntimos"),),
+            "nl": (("1.234,56 €", "duizendtweehonderdvierendertig euro en zesenvijftig cent"),),
+        },
+        {
+            "en": (
+                ("1,000,000", "one million"),
+                ('<b class="x">bold</b> text', "bold text"),
+                ("<input disabled> text", "input disabled text"),
+                ("<details open>text</details>", "text"),
+                ("6'2 tall", "six foot two tall"),
+                ("Players 10, 20, 300", "Players ten, twenty, three hundred"),
+            ),
+            "fr": (("12 345 et 12 34", "douze mille trois cent quarante-cinq et douze trente-quatre"),),
+        },
+    ),
+    Kind(
+        "Broken encodings",
+        {
+            "en": (
+                ("It\ud800 is", "It is"),
+                ("\ufeffHello there.", "Hello there."),
+                ("a\ud83d \ude00b", "a b"),
+                ("no\ufffd w", "no w"),
+            ),
+        },
+        {"en": (("naïve café", "naïve café"),)},
+    ),
 )
 
 
