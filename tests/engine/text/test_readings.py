@@ -4,6 +4,7 @@ import pytest
 
 from sayline_tts.engine.text.chunk import TextChunk
 from tests.engine.text.readings import KINDS
+from tests.engine.text.readings_page import page_tables, tables
 from tests.engine.text.texts import check_offsets, read, split_at
 
 CASES = [
@@ -27,3 +28,8 @@ def test_text_is_read_as_the_table_shows(language: str, written: str, spoken: st
 def test_rows_are_unique() -> None:
     rows = [(case.values[0], case.values[1]) for case in CASES]
     assert len(set(rows)) == len(rows)
+
+
+def test_page_shows_the_tables() -> None:
+    command = "python -m tests.engine.text.readings_page"
+    assert page_tables() == f"{tables()}\n", f"docs/reading.md is not up to date; run `{command}`"
