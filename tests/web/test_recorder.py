@@ -38,7 +38,7 @@ def microphones(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(browsers: Browsers, microphones: dict[str, str]) -> AsyncIterator[Any]:
-    """A page with a microphone that hears somebody speak."""
+    """A page with a microphone that receives speech."""
     async with browsers.page(microphones["speech"]) as page:
         yield page
 
