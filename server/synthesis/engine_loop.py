@@ -31,7 +31,10 @@ WARM_UP_FRAMES = 3  # the first one prefills, the next ones decode; more frames 
 
 
 class EngineLoop:
-    """Owns the engine. Every method must be called on the loop that `start` was called on."""
+    """Owns the engine. Every method must be called on the loop that `start` was called on.
+
+    It has more than 20 methods because ten of them are properties that report its state to metrics and health checks.
+    """
 
     def __init__(self, engine: Engine, metrics: Metrics | None = None, store: VoiceStore | None = None) -> None:
         self._engine, self._metrics = engine, metrics or Metrics()

@@ -17,10 +17,10 @@ from sayline_tts.engine.segment import Segment, Silence
 from sayline_tts.engine.text.chunk import Pause, TextChunk
 from sayline_tts.engine.text.normalization.normalizer import LANGUAGE_CODES
 from sayline_tts.server.settings import Settings
+from sayline_tts.server.synthesis.pause_timer import PauseTimer
 
 PARTS_AHEAD = 3  # segments and pauses handed to the engine, including the one that is being spoken
 CHUNK_CHARS = 128  # read at a time: about 1 ms, 4 ms at worst
-FLUSH_LEAD_MS = 500.0  # with a longer lead, the listener can wait for the writer to finish the sentence
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class TextFeeder:
     ) -> None:
         max_delay_ms = settings.max_delay_ms if text_options.max_delay_ms is None else text_options.max_delay_ms
         self._model, self._options = model, text_options
-        self._pause_s, self._max_delay_s = min(settings.pause_ms, max_delay_ms) / 1000, max_delay_ms / 1000
+        self._pause_timer = PauseTimer(settings.pause_ms, max_delay_ms, self._on_pause)
         self._on_change, self._on_empty, self._on_flushed = on_change, on_empty, on_flushed
         self._loop = asyncio.get_running_loop()
         self._items: deque[_Item] = deque()
@@ -78,23 +78,18 @@ class TextFeeder:
         self._utterance: Utterance | None = None
         self._in_engine: deque[tuple[Segment | Silence, int] | Flush] = deque()  # each part with its last character
         self._has_parts = False
-        self._pushed_chars = self._read_chars = self._settled_chars = 0
+        self._pushed_chars = self._read_chars = 0
+        self.settled_chars = 0  # spoken, or without anything to speak
         self._last_push_s = 0.0  # loop time
         self._pending_since_s: float | None = None  # loop time; the reader holds the beginning of a segment
         self._next_fill: asyncio.Handle | None = None
-        self._pause_timer: asyncio.TimerHandle | None = None
         self.pending_flushes = 0
         self.first_speakable_s: float | None = None  # loop time of the push that completed the first part
 
     @property
     def pending_chars(self) -> int:
         """Characters that are neither spoken nor known to contain nothing to speak."""
-        return self._pushed_chars - self._settled_chars
-
-    @property
-    def settled_chars(self) -> int:
-        """Characters that have been spoken or contained nothing to speak."""
-        return self._settled_chars
+        return self._pushed_chars - self.settled_chars
 
     @property
     def idle(self) -> bool:
@@ -136,7 +131,7 @@ class TextFeeder:
         entry = self._in_engine.popleft()
         assert isinstance(entry, tuple), "a flush precedes the spoken part"
         assert entry[0] is part, "parts finished out of order"
-        self._settled_chars = entry[1]
+        self.settled_chars = entry[1]
         self._settle()
         self._answer_flushes()
         self._fill()
@@ -146,7 +141,7 @@ class TextFeeder:
         self._utterance = None
         self._items.clear()
         self._in_engine.clear()
-        self._cancel_pause_timer()
+        self._pause_timer.cancel()
         if self._next_fill is not None:
             self._next_fill.cancel()
 
@@ -169,7 +164,7 @@ class TextFeeder:
             self._process(utterance, self._items.popleft())
         if self._needs_input:
             self._next_fill = self._loop.call_soon(self._fill_chunk)
-        self._set_pause_timer(utterance)
+        self._update_pause_timer(utterance)
 
     def _process(self, utterance: Utterance, item: _Item) -> None:
         match item:
@@ -194,7 +189,7 @@ class TextFeeder:
         any_chunk = False
         for chunk in chunks:
             any_chunk = True
-            part = self._silence(chunk) if isinstance(chunk, Pause) else self._segment(chunk)
+            part = self._make_part(chunk)
             if part is None:
                 continue
             utterance.add(part)
@@ -212,17 +207,16 @@ class TextFeeder:
     def _settle(self) -> None:
         """Count text without anything to speak as done once nothing before it is left."""
         if not self._in_engine and not self._reader.pending:
-            self._settled_chars = self._read_chars
+            self.settled_chars = self._read_chars
 
-    def _segment(self, chunk: TextChunk) -> Segment | None:
+    def _make_part(self, chunk: TextChunk | Pause) -> Segment | Silence | None:
+        if isinstance(chunk, Pause):
+            frames = round(chunk.duration_ms * self._options.speed / self._model.frame_ms)
+            return Silence(frames) if frames else None
         try:
             return self._model.segment(chunk.spoken, words=chunk.words)
         except TextError:  # this chunk has nothing to speak; `on_empty` reports a whole text without anything
             return None
-
-    def _silence(self, pause: Pause) -> Silence | None:
-        frames = round(pause.duration_ms * self._options.speed / self._model.frame_ms)
-        return Silence(frames) if frames else None
 
     def _answer_flushes(self) -> None:
         while self._in_engine and isinstance(self._in_engine[0], Flush):
@@ -231,23 +225,17 @@ class TextFeeder:
             self.pending_flushes -= 1
             self._on_flushed(flush)
 
-    def _set_pause_timer(self, utterance: Utterance) -> None:
-        """Plan to speak an unfinished sentence when the writer pauses or is slow and the listener runs out of audio."""
-        self._cancel_pause_timer()
-        if self._pending_since_s is not None and not self._items and utterance.idle:
-            due_s = min(self._last_push_s + self._pause_s, self._pending_since_s + self._max_delay_s)
-            dry_s = self._loop.time() + (utterance.lead_ms - FLUSH_LEAD_MS) / 1000
-            # Once speech has begun, a finished clause is spoken rather than left to wait through an audible gap.
-            when_s = dry_s if self._reader.has_clause and utterance.produced_ms else max(due_s, dry_s)
-            self._pause_timer = self._loop.call_at(when_s, self._on_pause, utterance)
+    def _update_pause_timer(self, utterance: Utterance) -> None:
+        """Let the timer run while the reader holds an unfinished sentence and nothing else is left to speak."""
+        if self._pending_since_s is None or self._items or not utterance.idle:
+            self._pause_timer.cancel()
+            return
+        clause_ready = self._reader.has_clause and utterance.produced_ms > 0
+        self._pause_timer.restart(self._last_push_s, self._pending_since_s, utterance.lead_ms, clause_ready)
 
-    def _on_pause(self, utterance: Utterance) -> None:
-        self._pause_timer = None
+    def _on_pause(self) -> None:
+        utterance = self._utterance
+        assert utterance is not None, "the timer runs although the feeder is closed"
         self._add(utterance, self._reader.flush_clause() or self._reader.flush_words())
         if utterance.idle:  # only the beginning of a word is left; it waits for the rest
             self._pending_since_s = None
-
-    def _cancel_pause_timer(self) -> None:
-        if self._pause_timer is not None:
-            self._pause_timer.cancel()
-            self._pause_timer = None

@@ -5,6 +5,7 @@ import pytest
 
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
+from sayline_tts.engine.scheduling.playback_buffer import PlaybackPosition
 from sayline_tts.engine.scheduling.utterance import Utterance
 from sayline_tts.engine.segment import Sampling
 from sayline_tts.engine.text.chunk import TextChunk
@@ -29,7 +30,8 @@ class Harness:
         text_options: TextOptions = MANAGED,
     ) -> None:
         self.model = cast(Model, FakeModel())
-        self.changes, self.empty_reports, self.played_ms = 0, 0, 0.0
+        self.changes, self.empty_reports = 0, 0
+        self.playback = PlaybackPosition()
         self.changed = asyncio.Event()
         settings = Settings(pause_ms=pause_ms, max_delay_ms=max_delay_ms)
         self.spoken: list[str | Flush | None] = []
@@ -37,7 +39,7 @@ class Harness:
             self.model, settings, self._on_change, self._on_empty, self.spoken.append, text_options
         )
         sampling = Sampling(0, None, 0, 1, 0)
-        self.utterance = Utterance(cast(Voice, None), sampling, played_ms=lambda: self.played_ms)
+        self.utterance = Utterance(cast(Voice, None), sampling, playback=self.playback)
         if attach:
             self.feeder.attach(self.utterance)
 
@@ -52,18 +54,18 @@ class Harness:
     async def speak_until_complete(self) -> list[str]:
         spoken: list[str] = []
         while not self.utterance.complete:
-            spoken += self.submit()
+            spoken += self.speak()
             await asyncio.sleep(0)
         return spoken
 
-    def submit(self) -> list[str]:
+    def speak(self) -> list[str]:
         """Speak every segment that is queued or follows while speaking; return their texts."""
         spoken = []
         while not self.utterance.idle:
             if self.utterance.silence_due:
                 self._play_silence()
                 continue
-            segment = self.utterance.begin_segment()
+            segment = self.utterance.begin_segment().segment
             while self.utterance.segment:
                 self.utterance.step(False)
             spoken.append(segment.text)
@@ -83,7 +85,7 @@ async def test_complete_sentence_is_fed_at_once() -> None:
     harness = Harness()
     harness.feeder.push("Hello there. And ")
     assert harness.changes == 1
-    assert harness.submit() == ["Hello there."]
+    assert harness.speak() == ["Hello there."]
 
 
 async def test_text_may_precede_the_utterance() -> None:
@@ -154,9 +156,9 @@ async def test_complete_words_are_spoken_when_the_writer_pauses() -> None:
     harness = Harness(pause_ms=1)
     harness.feeder.push("and then sudd")
     await harness.changed.wait()
-    assert harness.submit() == ["and then"]
+    assert harness.speak() == ["and then"]
     harness.feeder.push("enly it rained. ")
-    assert harness.submit() == ["suddenly it rained."]
+    assert harness.speak() == ["suddenly it rained."]
 
 
 async def test_pause_timer_restarts_with_each_push_up_to_max_delay() -> None:
@@ -169,8 +171,8 @@ async def test_pause_timer_restarts_with_each_push_up_to_max_delay() -> None:
         for word in range(8):
             patched.setattr(loop, "time", lambda word=word: began + word / 2)
             harness.feeder.push("word ")
-            assert harness.feeder._pause_timer is not None
-            due_ms.append(round((harness.feeder._pause_timer.when() - began) * 1000))
+            assert harness.feeder._pause_timer.due_s is not None
+            due_ms.append(round((harness.feeder._pause_timer.due_s - began) * 1000))
     assert due_ms == [800, 1300, 1800, 2300, 2800, 3000, 3000, 3000]
     harness.feeder.close()
 
@@ -181,22 +183,22 @@ async def test_pause_timer_starts_after_the_last_segment() -> None:
     await asyncio.sleep(0.01)
     assert harness.changes == 1  # the segment is still being spoken
     harness.changed.clear()
-    assert harness.submit() == ["Hello there."]
-    harness.played_ms = harness.utterance.produced_ms
+    assert harness.speak() == ["Hello there."]
+    harness.playback.played_ms = harness.utterance.produced_ms
     await harness.changed.wait()
-    assert harness.submit() == ["And then"]
+    assert harness.speak() == ["And then"]
 
 
 async def test_complete_clause_is_spoken_before_an_underrun() -> None:
     harness = Harness(pause_ms=ENDLESS_MS)
     harness.feeder.push("Hello there. Then we shall eat, and after that ")
-    harness.played_ms = 160.0
-    assert harness.submit() == ["Hello there."]
+    harness.playback.played_ms = 160.0
+    assert harness.speak() == ["Hello there."]
     harness.changed.clear()
     await harness.changed.wait()
-    assert harness.submit() == ["Then we shall eat,"]
+    assert harness.speak() == ["Then we shall eat,"]
     harness.feeder.push("we go. ")
-    assert harness.submit() == ["and after that we go."]
+    assert harness.speak() == ["and after that we go."]
 
 
 async def test_first_clause_waits_for_its_sentence() -> None:
@@ -208,7 +210,7 @@ async def test_first_clause_waits_for_its_sentence() -> None:
 
 async def test_long_lead_waits_for_the_writer() -> None:
     harness = Harness(pause_ms=1)
-    harness.utterance.produced_frames = 1000
+    harness.utterance.buffer.produced_frames = 1000
     harness.feeder.push("and then ")
     await asyncio.sleep(0.02)
     assert harness.changes == 0
@@ -221,7 +223,7 @@ async def test_incomplete_word_waits_for_its_rest() -> None:
     assert harness.changes == 0
     harness.feeder.push("enly ")
     await harness.changed.wait()
-    assert harness.submit() == ["suddenly"]
+    assert harness.speak() == ["suddenly"]
 
 
 async def test_close_stops_feeding() -> None:
@@ -241,7 +243,7 @@ async def test_flush_is_answered_after_the_text_before_it_is_spoken() -> None:
     harness.feeder.push("Hello there. And then")
     harness.feeder.flush("then")
     assert harness.spoken == [Flush("now")]
-    harness.submit()
+    harness.speak()
     assert harness.spoken == [Flush("now"), "Hello there.", "And then", Flush("then")]
 
 
@@ -249,14 +251,14 @@ async def test_pauses_keep_their_place_and_length() -> None:
     harness = Harness()
     harness.feeder.push('One. <break time="800ms"/> Two. [pause:0.4] Three. [pause:0.01]')
     harness.feeder.flush()
-    harness.submit()
+    harness.speak()
     assert harness.spoken == ["One.", "10 frames", "Two.", "5 frames", "Three.", Flush(None)]
 
 
 async def test_pause_length_does_not_depend_on_speed() -> None:
     harness = Harness(text_options=TextOptions(speed=2.0))
     harness.feeder.push("One. [pause:0.8] ")
-    harness.submit()
+    harness.speak()
     assert harness.spoken == ["One.", "20 frames"]
 
 
@@ -264,7 +266,7 @@ async def test_pause_alone_is_not_empty_text() -> None:
     harness = Harness()
     harness.feeder.push("[pause:0.8]")
     harness.feeder.end()
-    harness.submit()
+    harness.speak()
     assert (harness.spoken, harness.empty_reports) == (["10 frames"], 0)
 
 
@@ -280,7 +282,7 @@ async def test_word_offsets_count_from_the_beginning_of_all_text() -> None:
     harness = Harness()
     harness.feeder.push("Hello ")
     harness.feeder.push("there. And")
-    segment = harness.utterance.begin_segment()
+    segment = harness.utterance.begin_segment().segment
     assert [(word.text, word.start, word.end) for word in segment.words] == [("Hello", 0, 5), ("there.", 6, 12)]
 
 
@@ -288,17 +290,17 @@ async def test_max_delay_can_be_set_for_one_context() -> None:
     harness = Harness(text_options=TextOptions(max_delay_ms=1))
     harness.feeder.push("and then ")
     await harness.changed.wait()
-    assert harness.submit() == ["and then"]
+    assert harness.speak() == ["and then"]
 
 
 async def test_pending_chars_count_from_the_last_spoken_part() -> None:
     harness = Harness()
     harness.feeder.push("Hello there. And then ")
     assert harness.feeder.pending_chars == 22
-    harness.submit()
+    harness.speak()
     assert harness.feeder.pending_chars == 22 - 12
     harness.feeder.flush()
-    harness.submit()
+    harness.speak()
     harness.feeder.push("\n\n \n")
     assert (harness.feeder.pending_chars, harness.feeder.settled_chars) == (0, 26)
     assert harness.feeder.idle
