@@ -204,16 +204,24 @@ class Segmenter:
         needs_right_context = self._normalizer.needs_right_context(raw.text)
         word = BufferedWord(raw, tokens, speakable, boundary, needs_right_context)
         while self._words and sum(each.tokens for each in self._words) + tokens > self._max_tokens:
-            yield from self._emit(self._split_point())
+            yield from self._emit(self._split_point(raw))
         self._words.append(word)
 
-    def _split_point(self) -> int:
-        """Return how many words of a sentence that is too long to emit: up to a late clause end, or else most words."""
+    def _split_point(self, next_word: RawWord) -> int:
+        """Return how many words of a sentence that is too long to emit.
+
+        That is up to a late clause end, or else to a word in the second half where a phrase starts, or else most words.
+        """
         complete = [count for count, word in enumerate(self._words, 1) if word.raw.is_complete]
         clauses = [count for count in complete if _CLAUSE_END.search(self._words[count - 1].raw.text)]
         allowed = [count for count in complete if self._words[count - 1].can_end_chunk]
         late_clauses = [count for count in clauses if count > len(self._words) // 3]
-        return (late_clauses or allowed or [len(self._words)])[-1]
+        if late_clauses or not allowed:
+            return (late_clauses or [len(self._words)])[-1]
+        following = [*(word.raw for word in self._words[1:]), next_word]
+        ranks = {count: self._normalizer.phrase_rank(following[count - 1].text) for count in allowed}
+        late = [count for count in allowed if count > len(self._words) // 2 and ranks[count]]
+        return max(late, key=lambda count: (ranks[count], count), default=allowed[-1])
 
     def _emit(self, count: int) -> Iterator[TextChunk]:
         words, self._words = self._words[:count], self._words[count:]

@@ -73,6 +73,7 @@ class LanguageData:
     # Sentences
     sentence_openers: str = ""  # in lower case; after a period, they start a sentence even without a space before them
     line_joining_words: str = ""  # after which no line ends, except by wrapping
+    prepositions: str = ""  # before which a sentence that is too long can be divided
     nouns_are_capitalized: bool = False
     # Words in capitals
     initialisms: str = ""  # spelled, though they could be pronounced as words

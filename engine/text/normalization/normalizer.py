@@ -97,6 +97,8 @@ class TextNormalizer:
         self._emoticons = word_set(data.emoticons)
         self._final_abbreviations = word_set(data.final_abbreviations)
         self._line_joining_words = word_set(data.line_joining_words)
+        self._clause_conjunctions = word_set(data.clause_conjunctions)
+        self._prepositions = word_set(data.prepositions)
         self._heart_subjects = word_set(data.heart_subjects)
         # Words that look plain but belong to a semiotic class.
         self._special_words = frozenset(
@@ -154,6 +156,9 @@ class TextNormalizer:
 
     def joins_lines(self, text: str) -> bool:
         return text.lower() in self._line_joining_words or text.lower() in self._data.unmarked_titles
+
+    def phrase_rank(self, text: str) -> int:
+        return 2 if text in self._clause_conjunctions else 1 if text in self._prepositions else 0
 
     def is_block_marker(self, text: str) -> bool:
         return _BLOCK_MARKER.fullmatch(text) is not None

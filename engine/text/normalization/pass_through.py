@@ -27,6 +27,9 @@ class PassThrough:
     def joins_lines(self, text: str) -> bool:
         return False
 
+    def phrase_rank(self, text: str) -> int:
+        return 0
+
     def is_block_marker(self, text: str) -> bool:
         return _BLOCK_MARKER.fullmatch(text) is not None
 

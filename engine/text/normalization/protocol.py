@@ -39,6 +39,9 @@ class Normalizer(Protocol):
     def joins_lines(self, text: str) -> bool:
         """Return whether a phrase continues on the next line after this word, such as "the" or "of"."""
 
+    def phrase_rank(self, text: str) -> int:
+        """Return how well a sentence that is too long can be divided before this word; 0 for most words."""
+
     def is_block_marker(self, text: str) -> bool:
         """Return whether this word at the start of a line marks a list item, a heading or a thematic break."""
 

@@ -215,3 +215,53 @@ def test_phrase_is_one_chunk_whatever_its_punctuation() -> None:
     assert spoken_items(phrase) == ["One. Two! And three four five? Six"]
     assert spoken_items(reader.push_phrase("$5 [pause:1] more")) == ["five dollars", 1000, "more"]
     assert not reader.pending
+
+
+# Sentences that are too long
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "chunks"),
+    [
+        (
+            "en",
+            "They won the cup for the third year in a row and nobody there was much surprised then.",
+            ["They won the cup for the third year in a row", "and nobody there was much surprised then."],
+        ),
+        (
+            "en",
+            "One two three four five six seven in eight nine ten eleven twelve thirteen.",
+            ["One two three four five six seven", "in eight nine ten eleven twelve thirteen."],
+        ),
+        (
+            "en",
+            "One two three four five six seven in eight which nine ten eleven twelve thirteen.",
+            ["One two three four five six seven in eight", "which nine ten eleven twelve thirteen."],
+        ),
+        (
+            "en",
+            "One and two three four five six seven eight nine ten eleven twelve thirteen.",
+            ["One and two three four five six seven eight nine ten eleven", "twelve thirteen."],
+        ),
+        (
+            "en",
+            "One two three four five six, seven and eight nine ten eleven twelve thirteen.",
+            ["One two three four five six,", "seven and eight nine ten eleven twelve thirteen."],
+        ),
+        (
+            "de",
+            "Eins zwei drei vier fünf sechs sieben und acht neun zehn elf zwölf dreizehn.",
+            ["Eins zwei drei vier fünf sechs sieben", "und acht neun zehn elf zwölf dreizehn."],
+        ),
+        (
+            "fr",
+            "Un deux trois quatre cinq six sept dans huit neuf dix onze douze treize.",
+            ["Un deux trois quatre cinq six sept", "dans huit neuf dix onze douze treize."],
+        ),
+    ],
+)
+def test_long_sentence_is_divided_before_a_phrase(language: str, text: str, chunks: list[str]) -> None:
+    items = read(text, language=language, max_tokens=12)
+    assert spoken_items(items) == chunks
+    assert read(*text, language=language, max_tokens=12) == items
+    check_offsets(text, items)
