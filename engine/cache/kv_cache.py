@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from sayline_tts.engine.cache.rope import RopeTable, rope_frequencies
-from sayline_tts.engine.kernels.attention import AttentionMetadata, BlockTable, compile_for
+from sayline_tts.engine.kernels.attention import AttentionMetadata
+from sayline_tts.engine.kernels.paged_attention import AttentionBatch, BlockTable, compile_for
 
 PAGE_SLOTS = 32
 PAGE_POSITIONS = 64
@@ -103,14 +104,9 @@ class KVCache:
         slack = UNLIMITED if self._context is None else np.maximum(self._context - 1 - positions, 0)
         window_slack = np.empty_like(positions)
         window_slack[:] = slack
-        return AttentionMetadata(
-            block_table=block_table,
-            query_lengths=query_lengths,
-            window_slack=window_slack,
-            keep_alive=([self._prefixes[slot] for slot in rows.tolist()], pages),
-            storage=self._storage,
-            cos_sin=self._rope.cos_sin(positions, query_lengths),
-        )
+        cos_sin = self._rope.cos_sin(positions, query_lengths)
+        batch = AttentionBatch(block_table, query_lengths, window_slack, self._storage, cos_sin)
+        return AttentionMetadata(batch, keep_alive=([self._prefixes[slot] for slot in rows.tolist()], pages))
 
     def advance(self, slots: Tensor, lengths: Tensor | int) -> None:
         """Move the next positions of `slots` on."""

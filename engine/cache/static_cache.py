@@ -55,7 +55,7 @@ class StaticCache:
         )
 
     def physical_positions(self, table: Tensor, positions: Tensor) -> Tensor:
-        """Flat indices into all pages of `positions` `[rows, any]`; `table` `[rows, columns]` are the rows' block tables."""
+        """Flat indices into all pages of `positions` `[rows, any]`, by the rows' block tables `[rows, columns]`."""
         return table.gather(1, positions // self.page_positions) * self.page_positions + positions % self.page_positions
 
     def advance(self, slots: Tensor, lengths: Tensor | int) -> None:

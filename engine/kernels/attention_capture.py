@@ -1,4 +1,4 @@
-"""Where some attention heads look, written down on the way."""
+"""Capture of attention scores during a pass."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,16 +8,16 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AttentionCapture:
-    """How some heads score the first `width` positions of some rows' tails, for the last position of each in a pass.
+    """Scores of some heads for the first `width` positions behind the prefix, for the last query of some rows.
 
-    What is written down are scores that are computed anyway: layers that are not watched pay nothing.
+    The scores are computed anyway, so layers without captured heads cost nothing.
     """
 
-    heads: Mapping[int, tuple[int, ...]]  # of each layer
-    rows: Sequence[int]  # that are watched
+    heads: Mapping[int, tuple[int, ...]]  # captured heads of each layer
+    rows: Sequence[int]
     width: int
-    scores: list[Tensor] = field(default_factory=list)  # of each head [watched, width]
+    scores: list[Tensor] = field(default_factory=list)  # of each head [captured rows, width]
 
     def record(self, layer: int, scores: Tensor) -> None:
-        """`scores` `[rows, heads, width]`; behind what a row holds they mean nothing."""
+        """Keep the captured scores of `[rows, heads, width]`; those behind a row's last position are undefined."""
         self.scores.extend(scores[self.rows, head] for head in self.heads[layer])

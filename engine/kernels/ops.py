@@ -1,8 +1,7 @@
-"""Products with weights that never change, by the library that is fastest here, and the codec's activation.
+"""Linear layers and convolutions with fixed weights, each by the fastest implementation for device and precision.
 
-A `Product` is made once from float32 weights. oneDNN keeps them in the order of its registers; in float32 and bfloat16
-it adds bias, activation and a residual on the way out, in int8 our own loops do. What is measured of them:
-docs/performance.md.
+An op is made once from float32 weights, which it packs. On a CPU oneDNN computes float32 and, where the processor can,
+bfloat16, with bias, activation and residual fused; int8 has kernels of our own. Elsewhere plain torch is used.
 """
 
 from collections.abc import Callable
@@ -12,14 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sayline_tts.engine.kernels import int8_gemm, jit
+from sayline_tts.engine.kernels import conv_kernels, int8_gemm, torch_internals
+from sayline_tts.engine.kernels.int8_gemm import Int8Conv
 from sayline_tts.engine.kernels.precision import Precision
+from sayline_tts.engine.kernels.torch_internals import has_onednn
 
-LOG2_E = 1.4426950408889634
-ELU_ROWS = 4  # more at once, and what is between would be mapped anew at each call
 MIN_INT8_CHANNELS = 16  # inputs or outputs
-ONEDNN_ROWS = 16  # for which oneDNN lays out its weights; others are as fast
-
+# Epsilons of norms, as in the published models.
+LAYER_NORM_EPS, ADALN_EPS, VARIANCE_NORM_EPS = 1e-5, 1e-6, 1e-5
 
 Activation = Literal["gelu", "silu"] | None
 
@@ -30,63 +29,68 @@ class LinearOp(Protocol):
 
 class ConvolutionOp(Protocol):
     def __call__(self, x: Tensor, state: Tensor, residual: Tensor | None = None) -> Tensor:
-        """Of `x` `[rows, time, in]` behind its tail `[rows, reach, in]`, which becomes the end of both."""
+        """Convolve `x` `[rows, time, in]` behind its state `[rows, reach, in]`, which becomes the end of both."""
 
 
 def linear(weight: Tensor, bias: Tensor | None, activation: Activation, precision: Precision) -> LinearOp:
-    """`[..., in]` to `[..., out]`: x times weight `[out, in]`, plus bias, activated, plus the residual."""
+    """Linear layer `[..., in]` to `[..., out]` by weight `[out, in]`, plus bias, activated, plus the residual."""
     if precision is Precision.INT8 and worth_quantizing(weight):
         return Int8Linear(weight, bias, activation)
-    op_class = _OneDnnLinear if _has_onednn(weight) else _TorchLinear
-    return op_class(weight.to(precision.dtype), None if bias is None else bias.to(precision.dtype), activation)
+    weight, bias = _convert(weight, bias, precision)
+    return (_OneDnnLinear if has_onednn(weight) else _TorchLinear)(weight, bias, activation)
 
 
 def convolution(weight: Tensor, bias: Tensor | None, dilation: int, elu: bool, precision: Precision) -> ConvolutionOp:
-    """`[rows, time, in]`, through ELU if so wanted, to `[rows, time, out]` by weight `[out, in, taps]`; it reaches
-    `(taps - 1) * dilation` steps back."""
+    """Causal convolution `[rows, time, in]` to `[rows, time, out]` by weight `[out, in, taps]`.
+
+    `elu`: the input goes through ELU first. The state has `(taps - 1) * dilation` time steps.
+    """
     if precision is Precision.INT8 and worth_quantizing(weight):
         return Int8Convolution(weight, bias, None, dilation, elu)
     return _StreamingConvolution(_valid_convolution(weight, bias, dilation, precision), elu)
 
 
 def _valid_convolution(weight: Tensor, bias: Tensor | None, dilation: int, precision: Precision) -> LinearOp:
-    """`[rows, reach + time, in]` to `[rows, time, out]`."""
+    """Convolution without padding, `[rows, reach + time, in]` to `[rows, time, out]`."""
     if weight.shape[2] == 1:
         return linear(weight[:, :, 0], bias, None, precision)
-    if len(weight) == dilation == 1 and _has_float32_kernel(weight) and precision is not Precision.BFLOAT16:
+    if len(weight) == dilation == 1 and weight.device.type == "cpu" and precision is not Precision.BFLOAT16:
         return _ConvolutionToMono(weight, bias)
-    op_class = _OneDnnConvolution if _has_onednn(weight) else _TorchConvolution
-    return op_class(weight.to(precision.dtype), None if bias is None else bias.to(precision.dtype), dilation)
+    weight, bias = _convert(weight, bias, precision)
+    return (_OneDnnConvolution if has_onednn(weight) else _TorchConvolution)(weight, bias, dilation)
 
 
 def concat_state(state: Tensor, x: Tensor, elu: bool) -> Tensor:
-    """`[rows, reach, channels]`, then `x` `[rows, time, channels]`, through ELU if so wanted, in one. The tail becomes
-    the end of that."""
-    rows, time, channels = x.shape
-    reach = state.shape[1]
-    y = x.new_empty(rows, reach + time, channels)
-    if _has_float32_kernel(x):
-        jit.concat_state(state.numpy(), x.contiguous().numpy(), elu, y.numpy())
+    """Concatenate state `[rows, reach, channels]` and `x` `[rows, time, channels]`, through ELU if `elu`.
+
+    The state becomes the end of that.
+    """
+    if x.device.type == "cpu":
+        y = torch.empty(x.shape[0], state.shape[1] + x.shape[1], x.shape[2])
+        wide_state = state.float()  # the same memory, unless it is bfloat16
+        conv_kernels.concat_state(wide_state.numpy(), x.float().contiguous().numpy(), elu, y.numpy())
+        if wide_state is not state:
+            y = y.to(x.dtype)
+            state.copy_(y[:, x.shape[1] :])
         return y
+    reach = state.shape[1]
+    y = x.new_empty(x.shape[0], reach + x.shape[1], x.shape[2])
     y[:, :reach] = state
-    _elu(x, y[:, reach:]) if elu else y[:, reach:].copy_(x)
-    state.copy_(y[:, time:])
+    if elu:
+        torch.ops.aten.elu.out(x, out=y[:, reach:])
+    else:
+        y[:, reach:].copy_(x)
+    state.copy_(y[:, x.shape[1] :])
     return y
 
 
-def _elu(x: Tensor, out: Tensor) -> None:
-    """max(x, e^x - 1), in float32 whatever x is. torch's own takes twice as long on a CPU for its careful expm1."""
-    if x.device.type != "cpu":
-        torch.ops.aten.elu.out(x, out=out)
-        return
-    for part, into in zip(x.split(ELU_ROWS), out.split(ELU_ROWS), strict=True):
-        wide = part.float()
-        low = (wide * LOG2_E).clamp_max_(0.0).exp2_().sub_(1.0)
-        into.copy_(torch.maximum(wide, low, out=low))
+def worth_quantizing(weight: Tensor) -> bool:
+    """Whether int8 saves time: layers with few channels, where audio enters and leaves, have little to compute."""
+    return min(weight.shape[:2]) >= MIN_INT8_CHANNELS
 
 
-def _has_float32_kernel(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.dtype is torch.float32
+def _convert(weight: Tensor, bias: Tensor | None, precision: Precision) -> tuple[Tensor, Tensor | None]:
+    return weight.to(precision.dtype), None if bias is None else bias.to(precision.dtype)
 
 
 class _TorchLinear:
@@ -100,30 +104,21 @@ class _TorchLinear:
 
 class _OneDnnLinear:
     def __init__(self, weight: Tensor, bias: Tensor | None, activation: Activation) -> None:
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ONEDNN_ROWS)
-        self._bias = bias
-        self._post_op: tuple[str, list[float], str] = {
-            None: ("none", [], ""),
-            "gelu": ("gelu", [], "tanh"),
-            "silu": ("swish", [], ""),
-        }[activation]
+        self._weight, self._bias, self._activation = torch_internals.pack_linear(weight), bias, activation
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        y: Tensor
         if residual is None:
-            y = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, *self._post_op)
-        else:
-            assert self._post_op[0] == "none", "oneDNN adds a residual only to a bare product"
-            y = torch.ops.mkldnn._linear_pointwise.binary(x, residual, self._weight, self._bias, "add")
-        return y
+            return torch_internals.linear(x, self._weight, self._bias, self._activation)
+        assert self._activation is None, "oneDNN fuses a residual only without an activation"
+        return torch_internals.linear_add(x, residual, self._weight, self._bias)
 
 
 class Int8Linear:
-    """One tap, behind nothing."""
+    """A convolution of one tap, without state."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, activation: Activation) -> None:
         self._op = Int8Convolution(weight[:, :, None], bias, activation)
-        self.weights = self._op.weights
+        self.weights = int8_gemm.PackedWeights(self._op.conv.panels, self._op.conv.epilogue)
         self._no_state = weight.new_empty(1, 0, weight.shape[1])
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
@@ -132,31 +127,30 @@ class Int8Linear:
 
 
 class Int8Convolution:
-    """Weights in int8 with a scale for each output."""
+    """Convolution with int8 weights, one scale per output."""
 
     def __init__(
         self, weight: Tensor, bias: Tensor | None, activation: Activation, dilation: int = 1, elu: bool = False
     ) -> None:
-        self.outputs, self.channels, self.taps = weight.shape
-        self.dilation, self.elu = dilation, elu
+        self.outputs, self.channels, taps = weight.shape
         rows = weight.transpose(1, 2).flatten(1).contiguous()  # [out, taps * in]
-        self.weights = int8_gemm.pack(rows.numpy(), None if bias is None else bias.numpy())
-        self._parameters = elu, self.taps, dilation, *self.weights, int8_gemm.ACTIVATIONS[activation]
+        packed = int8_gemm.pack(rows.numpy(), None if bias is None else bias.numpy())
+        self.conv = Int8Conv(*packed, taps, dilation, int(elu), int8_gemm.ACTIVATIONS[activation])
 
     def __call__(self, x: Tensor, state: Tensor, residual: Tensor | None = None) -> Tensor:
         rows, time, _ = x.shape
         y = torch.empty(rows, time, self.outputs)
         y_rows = y.numpy().reshape(-1, self.outputs)
-        residual_rows = y_rows[:0] if residual is None else residual.contiguous().numpy().reshape(y_rows.shape)
-        int8_gemm.convolve(state.numpy(), x.contiguous().numpy(), *self._parameters, residual_rows, y_rows)
+        added = y_rows[:0] if residual is None else residual.contiguous().numpy().reshape(y_rows.shape)
+        int8_gemm.int8_conv(self.conv, state.numpy(), x.contiguous().numpy(), added, y_rows)
         return y
 
 
 class _StreamingConvolution:
-    """A product over what was laid behind its tail first."""
+    """A convolution over the concatenation of state and input."""
 
-    def __init__(self, product: LinearOp, elu: bool) -> None:
-        self._op, self._elu = product, elu
+    def __init__(self, op: LinearOp, elu: bool) -> None:
+        self._op, self._elu = op, elu
 
     def __call__(self, x: Tensor, state: Tensor, residual: Tensor | None = None) -> Tensor:
         return self._op(concat_state(state, x, self._elu), residual)
@@ -172,29 +166,25 @@ class _TorchConvolution:
 
 
 class _OneDnnConvolution:
-    """A convolution over time is one over an image of height 1; channels last is the order of our rows."""
+    """Convolution over an image of height 1: oneDNN's channels-last layout is that of our rows."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, dilation: int) -> None:
         out_channels, channels, taps = weight.shape
         self._out_channels, self._reach, self._bias = out_channels, (taps - 1) * dilation, bias
-        self._geometry = ([0, 0], [1, 1], [1, dilation], 1)  # padding, stride, dilation, groups
-        shape = [8, channels, 1, ONEDNN_ROWS + self._reach]
-        self._weight = torch.ops.mkldnn._reorder_convolution_weight(
-            weight[:, :, None].contiguous(), *self._geometry, shape
-        )
+        self._geometry = ([0, 0], [1, 1], [1, dilation], 1)
+        typical_shape = [8, channels, 1, torch_internals.ROWS + self._reach]
+        self._weight = torch_internals.pack_conv2d(weight[:, :, None], self._geometry, typical_shape)
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         rows, time, channels = x.shape
         image = x.view(rows, 1, time, channels).permute(0, 3, 1, 2)
-        y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            image, self._weight, self._bias, *self._geometry, "none", [], ""
-        )  # [rows, out, 1, time]
+        y = torch_internals.conv2d(image, self._weight, self._bias, self._geometry)  # [rows, out, 1, time]
         y = y.permute(0, 2, 3, 1).reshape(rows, time - self._reach, self._out_channels)
         return y if residual is None else y.add_(residual)
 
 
 class _ConvolutionToMono:
-    """A convolution to a single channel: sound. oneDNN takes four times as long for it."""
+    """A convolution to one channel, audio: oneDNN takes four times as long for it."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         self._taps = weight.shape[2]
@@ -203,7 +193,7 @@ class _ConvolutionToMono:
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         y = torch.empty(len(x), x.shape[1] - self._taps + 1, 1)
-        jit.conv_to_mono(x.contiguous().numpy(), self._weights, self._bias, y[:, :, 0].numpy())
+        conv_kernels.conv_to_mono(x.contiguous().numpy(), self._weights, self._bias, y[:, :, 0].numpy())
         return y if residual is None else y.add_(residual)
 
 
@@ -212,12 +202,3 @@ _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "gelu": lambda x: F.gelu(x, approximate="tanh"),
     "silu": F.silu,
 }
-
-
-def worth_quantizing(weight: Tensor) -> bool:
-    """Is it worth less exact numbers? Where sound goes in and comes out there is little to compute."""
-    return min(weight.shape[:2]) >= MIN_INT8_CHANNELS
-
-
-def _has_onednn(weight: Tensor) -> bool:
-    return weight.device.type == "cpu" and bool(torch.backends.mkldnn.is_available())

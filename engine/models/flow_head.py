@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sayline_tts.engine.checkpoint.config import FlowConfig
-from sayline_tts.engine.kernels.fused_layers import AdaLNBlockKernel
+from sayline_tts.engine.kernels.fused_layers import AdaLNBlockKernel, AdaLNWeights
+from sayline_tts.engine.kernels.ops import ADALN_EPS, VARIANCE_NORM_EPS
 from sayline_tts.engine.kernels.precision import Precision
 from sayline_tts.engine.models.layers import LayerNorm, Linear, Packable, int8_weights
 
@@ -28,7 +29,7 @@ class VarianceNorm(nn.Module):
         self.alpha = nn.Parameter(torch.ones(dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * (self.alpha * torch.rsqrt(x.var(dim=-1, keepdim=True) + 1e-5))
+        return x * (self.alpha * torch.rsqrt(x.var(dim=-1, keepdim=True) + VARIANCE_NORM_EPS))
 
 
 class TimeEmbedding(nn.Module):
@@ -56,7 +57,7 @@ class AdaLNBlock(Packable):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.in_ln = LayerNorm(dim, eps=1e-6)
+        self.in_ln = LayerNorm(dim, eps=ADALN_EPS)
         self.mlp = nn.Sequential(Linear(dim, dim, activation="silu"), nn.Identity(), Linear(dim, dim))
         self.adaLN_modulation: nn.Sequential | None = nn.Sequential(nn.Identity(), Linear(dim, 3 * dim))
         self._fused: AdaLNBlockKernel | None = None
@@ -65,8 +66,8 @@ class AdaLNBlock(Packable):
         """Do nothing: the submodules are packed on their own."""
 
     def fuse(self) -> None:
-        if products := int8_weights(self.mlp[0], self.mlp[2]):
-            self._fused = AdaLNBlockKernel(self.in_ln.gain_and_bias(), products)
+        if weights := int8_weights(self.mlp[0], self.mlp[2]):
+            self._fused = AdaLNBlockKernel(AdaLNWeights(self.in_ln.parameters_of_kernel(), *weights))
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
         if self._fused is not None:
@@ -81,7 +82,7 @@ class FinalLayer(nn.Module):
 
     def __init__(self, dim: int, out_dim: int) -> None:
         super().__init__()
-        self.norm_final = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
+        self.norm_final = nn.LayerNorm(dim, eps=ADALN_EPS, elementwise_affine=False)
         self.linear = Linear(dim, out_dim)
         self.adaLN_modulation: nn.Sequential | None = nn.Sequential(nn.Identity(), Linear(dim, 2 * dim))
 

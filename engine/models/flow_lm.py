@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from sayline_tts.engine.cache.kv_cache import CacheShape
 from sayline_tts.engine.checkpoint.config import Config
+from sayline_tts.engine.kernels.ops import LAYER_NORM_EPS
 from sayline_tts.engine.kernels.precision import Precision
 from sayline_tts.engine.models.flow_head import FlowHead
 from sayline_tts.engine.models.layers import LayerNorm, Linear, Packable, SupportsAttention, Transformer
@@ -55,7 +56,7 @@ class FlowLM(Packable):
         self.transformer = Transformer(
             shape.num_layers, width, shape.attention_dim, shape.num_heads, shape.kv_heads, shape.feedforward_dim
         )
-        self.out_norm = LayerNorm(width, eps=1e-5)
+        self.out_norm = LayerNorm(width, eps=LAYER_NORM_EPS)
         self.z_proj = nn.Identity() if config.z_dim is None else Linear(width, config.z_dim, bias=False)
         self.flow_net = FlowHead(config.flow, latent_dim, config.output_dim)
         self.out_eos = nn.Linear(config.output_dim, 1)  # a threshold decides on it, so it stays in float32

@@ -20,6 +20,7 @@ from sayline_tts.engine.checkpoint.resource import fetch, is_remote
 from sayline_tts.engine.checkpoint.safetensors_reader import read_tensors
 from sayline_tts.engine.device import uses_static_shapes
 from sayline_tts.engine.errors import CheckpointError, InputError, TextError, UnknownVoice, VoiceError
+from sayline_tts.engine.kernels.jit import ACTIVE_ISA
 from sayline_tts.engine.kernels.precision import Precision
 from sayline_tts.engine.models.flow_lm import FlowLM
 from sayline_tts.engine.models.layers import pack
@@ -91,6 +92,11 @@ class Model:
     @property
     def text_rules(self) -> TextRules:
         return TextRules.from_config(self.config)
+
+    @property
+    def isa(self) -> str:
+        """Name of the instruction set that int8 kernels use here."""
+        return ACTIVE_ISA.name
 
     @property
     def heads(self) -> AlignmentHeads | None:

@@ -124,7 +124,7 @@ def _fitting(announced: Mapping[str, TensorSpec], shape: FlowLMTransformerConfig
         known = [length for length in lengths if length in announced and announced[length].dtype in NUMBERS]
         wanted += [f"{name}/cache", *known]
     if f"{_layer(shape.num_layers)}/cache" in announced:
-        raise VoiceError(f"{file}: made for a model of more than {shape.num_layers} layers; {_ADVICE}")
+        raise VoiceError(f"{file}: made for a model with more than {shape.num_layers} layers; {_ADVICE}")
     return wanted
 
 
@@ -137,5 +137,7 @@ def _positions(tensors: dict[str, Tensor], name: str, capacity: int, file: str) 
     else:
         raise VoiceError(f"{file}: damaged: it does not say how long it is; {_ADVICE}")
     if not 0 < positions <= capacity:
-        raise VoiceError(f"{file}: damaged: says {positions} positions but holds {capacity}; {_ADVICE}")
+        raise VoiceError(
+            f"{file}: damaged: it gives its length as {positions} positions but holds {capacity}; {_ADVICE}"
+        )
     return positions

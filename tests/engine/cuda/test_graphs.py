@@ -1,4 +1,4 @@
-"""engine/cuda/graphs.py: buckets, buffers, what a capture asks of CUDA and in which order; and one where there is CUDA."""
+"""Buckets, staging buffers, and the order of calls in a capture; a real capture where there is CUDA."""
 
 import inspect
 from collections.abc import Iterator
@@ -17,21 +17,21 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA de
 
 
 @pytest.mark.parametrize(("most", "expected"), [(1, [1]), (6, [6, 4, 2, 1]), (8, [8, 4, 2, 1]), (9, [9, 8, 4, 2, 1])])
-def test_every_number_of_rows_has_a_bucket_that_is_less_than_twice_as_large(most: int, expected: list[int]) -> None:
+def test_bucket_is_less_than_twice_the_row_count(most: int, expected: list[int]) -> None:
     assert buckets(most) == expected
     for rows in range(1, most + 1):
         assert bucket(rows, most) in expected
         assert rows <= bucket(rows, most) < 2 * rows or rows == 1
 
 
-def test_a_processor_compacts_rows_and_an_accelerator_has_static_shapes() -> None:
+def test_accelerators_use_static_shapes_and_cpus_do_not() -> None:
     assert not uses_static_shapes(CPU)
     assert uses_static_shapes(torch.device("cuda:1"))
     assert uses_static_shapes(torch.device("mps"))
     assert step_clock_ns(CPU) is not step_clock_ns(torch.device("cuda"))
 
 
-def test_what_is_sent_comes_back_from_the_same_places() -> None:
+def test_staging_buffer_uploads_and_downloads_in_place() -> None:
     buffer = StagingBuffer(4, (2,), torch.float32, CPU)
     device_rows = buffer.device_rows.data_ptr()
     buffer.upload(torch.ones(3, 2))
@@ -41,7 +41,7 @@ def test_what_is_sent_comes_back_from_the_same_places() -> None:
     assert to_device(torch.ones(2), CPU).tolist() == [1, 1]
 
 
-def test_without_cuda_work_just_runs() -> None:
+def test_work_runs_directly_without_cuda() -> None:
     done: list[int] = []
     graphs = Graphs(CPU)
     graphs.capture([("one", partial(done.append, 1))])
@@ -52,13 +52,13 @@ def test_without_cuda_work_just_runs() -> None:
     assert not graphs.clear()
 
 
-class Cuda:
-    """Says in which order it was asked for what; takes only arguments that the real one takes."""
+class FakeCuda:
+    """Records the order of calls; accepts only arguments that the real functions accept."""
 
-    device = torch.device("cuda:0")  # as a stream
+    device = torch.device("cuda:0")  # the fake is its own stream
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.asked: list[str] = []
+        self.calls: list[str] = []
         self._capturing, self._signature = False, inspect.signature(torch.cuda.graph)
         for name in ("Stream", "Event", "CUDAGraph"):
             monkeypatch.setattr(torch.cuda, name, lambda *args, **more: self)
@@ -69,16 +69,16 @@ class Cuda:
         monkeypatch.setattr(torch.cuda, "graph", self.capture)
 
     def record(self) -> None:
-        self.asked.append("record")
+        self.calls.append("record")
 
     def synchronize(self, device: torch.device | None = None) -> None:
-        self.asked.append("wait" if device is None else "wait for all")
+        self.calls.append("wait" if device is None else "wait for all")
 
     def replay(self) -> None:
-        self.asked.append("replay")
+        self.calls.append("replay")
 
     def work(self) -> None:
-        self.asked.append("captured" if self._capturing else "work")
+        self.calls.append("captured" if self._capturing else "work")
 
     @contextmanager
     def capture(self, *args: Any, **more: Any) -> Iterator[None]:
@@ -89,47 +89,47 @@ class Cuda:
         self._capturing = False
 
 
-def test_a_capture_comes_after_runs_on_its_stream_and_is_replayed_until_it_is_forgotten(
+def test_work_is_captured_after_warm_up_and_replayed_until_cleared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    cuda = Cuda(monkeypatch)
+    cuda = FakeCuda(monkeypatch)
     graphs = Graphs(cuda.device)
     graphs.capture([("one", cuda.work)])
-    assert cuda.asked == ["wait for all", *["work"] * WARM_UPS, "record", "wait", "captured"]
-    cuda.asked.clear()
+    assert cuda.calls == ["wait for all", *["work"] * WARM_UPS, "record", "wait", "captured"]
+    cuda.calls.clear()
     with graphs.step():
         graphs.run("one", cuda.work)
         graphs.run("other", cuda.work)
-    assert cuda.asked == ["replay", "work", "record", "wait"]
-    cuda.asked.clear()
+    assert cuda.calls == ["replay", "work", "record", "wait"]
+    cuda.calls.clear()
     assert graphs.clear()
     graphs.run("one", cuda.work)
-    assert cuda.asked == ["work"]
+    assert cuda.calls == ["work"]
 
 
-def test_a_step_that_fails_is_waited_for_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    cuda = Cuda(monkeypatch)
+def test_failing_step_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = FakeCuda(monkeypatch)
     with pytest.raises(KeyError), Graphs(cuda.device).step():
         raise KeyError
-    assert cuda.asked == ["record", "wait"]
+    assert cuda.calls == ["record", "wait"]
 
 
 @needs_gpu
-def test_a_replay_works_on_what_lies_in_the_buffers_now_and_may_be_interrupted_by_another() -> None:
+def test_replay_uses_the_current_buffers_and_may_alternate_with_others() -> None:
     device = torch.device("cuda")
-    graphs, given, made = (
+    graphs, inputs, result = (
         Graphs(device),
         StagingBuffer(8, (), torch.float32, device),
         StagingBuffer(8, (), torch.float32, device),
     )
 
     def double(rows: int) -> None:
-        made.device_rows[:rows].copy_(given.device_rows[:rows] * 2)
+        result.device_rows[:rows].copy_(inputs.device_rows[:rows] * 2)
 
     graphs.capture((rows, partial(double, rows)) for rows in buckets(8))
     for value, rows in enumerate([1, 8, 3, 2]):
         with graphs.step():
-            given.upload(torch.full((rows,), float(value)))
+            inputs.upload(torch.full((rows,), float(value)))
             graphs.run(bucket(rows, 8), partial(pytest.fail, "was not captured"))
-            came = made.download(rows)
-        assert came.tolist() == [2.0 * value] * rows
+            downloaded = result.download(rows)
+        assert downloaded.tolist() == [2.0 * value] * rows

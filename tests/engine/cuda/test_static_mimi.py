@@ -1,4 +1,4 @@
-"""engine/cuda/static_mimi.py: frames as `Mimi.decode` makes them, in static shapes; and a whole engine that works so."""
+"""Frames in static shapes against `Mimi.decode`, and a whole engine on static shapes."""
 
 import numpy as np
 import pytest
@@ -23,21 +23,21 @@ def latents(rows: int, seed: int) -> Tensor:
 
 
 @torch.inference_mode()
-def test_frames_of_some_slots_at_different_places_are_those_of_the_ordinary_codec(model: Model) -> None:
-    """Longer than the codec's ring; now and then a slot begins anew."""
-    static, plain = StaticMimi(model.mimi, CPU, SLOTS), MimiState(model.mimi, CPU, SLOTS)
+def test_frames_equal_those_of_the_cpu_codec(model: Model) -> None:
+    """Longer than the codec's ring; now and then a slot is reset."""
+    static, cpu_state = StaticMimi(model.mimi, CPU, SLOTS), MimiState(model.mimi, CPU, SLOTS)
     for number in range(12):
         slots = torch.tensor([[0], [3, 1, 4], [4, 0], [0, 1, 2, 3, 4]][number % 4])
         if number % 5 == 4:
             static.state.reset(int(slots[-1]))
-            plain.reset(int(slots[-1]))
+            cpu_state.reset(int(slots[-1]))
         given = latents(len(slots), number)
-        expected = model.mimi.decode(given, plain, slots)
+        expected = model.mimi.decode(given, cpu_state, slots)
         torch.testing.assert_close(static.decode(given, static.state, slots), expected, atol=1e-5, rtol=0)
 
 
 @torch.inference_mode()
-def test_the_next_frames_do_not_change_the_last_ones(model: Model) -> None:
+def test_next_frames_do_not_change_the_last_ones(model: Model) -> None:
     static = StaticMimi(model.mimi, CPU, SLOTS)
     first = static.decode(latents(1, 0), static.state, torch.tensor([2]))
     before = first.clone()
@@ -47,9 +47,7 @@ def test_the_next_frames_do_not_change_the_last_ones(model: Model) -> None:
 
 @torch.inference_mode()
 @pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.BFLOAT16])
-def test_what_is_captured_needs_nothing_of_the_host_and_is_no_longer_for_more_rows(
-    model: Model, precision: Precision
-) -> None:
+def test_captured_work_needs_no_host_and_does_not_grow_with_rows(model: Model, precision: Precision) -> None:
     with torch.device("meta"):
         mimi = Mimi(model.config.mimi)
     pack(mimi.requires_grad_(False), precision)
@@ -63,8 +61,8 @@ def static_engine(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"sayline_tts.engine.execution.{module}.uses_static_shapes", lambda device: True)
 
 
-def test_an_engine_in_static_shapes_speaks_as_the_ordinary_one(model: Model, request: pytest.FixtureRequest) -> None:
-    """Batched equals alone, a reused slot a fresh one: the ordinary engine speaks each of them alone."""
+def test_engine_in_static_shapes_equals_the_cpu_engine(model: Model, request: pytest.FixtureRequest) -> None:
+    """Batched equals alone and a reused slot a fresh one: the CPU engine runs each utterance alone."""
     voices = [model.load_voice(name) for name in model.checkpoint.voices()]
     cases = [(voices[i % len(voices)], text, i) for i, text in enumerate([*TEXTS, *TEXTS[:2]])]
     expected = [alone(model, *case) for case in cases]
@@ -76,8 +74,8 @@ def test_an_engine_in_static_shapes_speaks_as_the_ordinary_one(model: Model, req
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here to speak on")
-def test_an_engine_on_a_gpu_speaks_as_the_one_on_the_processor(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first frames: trained weights amplify what rounding leaves. And no step waits where it should not."""
+def test_engine_on_a_gpu_equals_the_cpu_engine(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """First frames only: trained weights amplify rounding. No step may wait for the device where it should not."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     device_rows = Model.load(model.checkpoint, "cuda", "float32")
     voice = model.load_voice("clara")

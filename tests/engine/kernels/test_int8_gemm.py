@@ -1,79 +1,43 @@
-"""engine/kernels/int8_gemm.py: packed weights, and products against what they stand for in numpy."""
+"""Int8 convolutions and linear layers against NumPy."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from sayline_tts.engine.kernels import int8_gemm
-from sayline_tts.engine.kernels.int8_gemm import GELU, NONE, SILU
-from sayline_tts.engine.kernels.int8_microkernel import ACTIVE_ISA
-
-
-def some(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape, np.float32)
-
-
-def elu(x: np.ndarray) -> np.ndarray:
-    return np.where(x > 0, x, np.expm1(np.minimum(x, 0).astype(np.float64))).astype(np.float32)
+from sayline_tts.engine.kernels import int8_gemm, reference
+from sayline_tts.engine.kernels.int8_gemm import GELU, M_BLOCK, NONE, SILU
+from sayline_tts.engine.kernels.jit import ACTIVE_ISA
+from tests.engine.kernels.arrays import some, strided_state
 
 
-def tail_of(rows: int, reach: int, channels: int) -> np.ndarray:
-    """One that lies among other numbers, as the codec's do."""
-    return some(rows, 5 + reach * channels, seed=8)[:, 5:].reshape(rows, reach, channels)
-
-
-def product(
-    x: np.ndarray, weights: np.ndarray, bias: np.ndarray | None = None, activation: int = NONE,
-    residual: np.ndarray | None = None, state: np.ndarray | None = None, dilation: int = 1, apply_elu: bool = False,
+def convolved(
+    x: np.ndarray, conv: reference.Conv, state: np.ndarray | None = None, activation: int = NONE,
+    residual: np.ndarray | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """`x` `[rows, time, channels]`, weights `[out, taps * channels]`: `[rows * time, out]`."""
+    """`[rows, time, channels]` to `[rows * time, out]`."""
     rows, time, channels = x.shape
     state = np.empty((rows, 0, channels), np.float32) if state is None else state
-    y = np.full((rows * time, len(weights)), np.nan, np.float32)
-    taps = weights.shape[1] // channels
-    onto = y[:0] if residual is None else residual
-    packed = int8_gemm.pack(weights, bias)
-    int8_gemm.convolve(state, x, apply_elu, taps, dilation, *packed, activation, onto, y)
+    y = np.full((rows * time, len(conv.weights)), np.nan, np.float32)
+    packed = int8_gemm.pack(conv.weights, conv.bias)
+    kernel = int8_gemm.Int8Conv(*packed, conv.taps, conv.dilation, int(conv.apply_elu), activation)
+    int8_gemm.int8_conv(kernel, state, x, y[:0] if residual is None else residual, y)
     return y
 
 
-def in_levels(seen: np.ndarray) -> np.ndarray:
-    """What each output `[outputs, inputs]` sees, as its 256 levels tell it."""
-    least, most = seen.min(axis=1, keepdims=True), seen.max(axis=1, keepdims=True)
-    scale = np.maximum((most - least) / 255, 1e-12)
-    least = np.floor(least / scale + 0.5) * scale
-    told: np.ndarray = np.clip(np.floor((seen - least) / scale + 0.5), 0, 255) * scale + least
-    return told
+def linear(weights: np.ndarray, bias: np.ndarray | None = None) -> reference.Conv:
+    return reference.Conv(weights, np.zeros(len(weights), np.float32) if bias is None else bias, 1, 1, False)
 
 
-def weights_in_levels(weights: np.ndarray) -> np.ndarray:
-    scale = np.maximum(np.abs(weights).max(axis=1, keepdims=True) / ACTIVE_ISA.max_weight, 1e-12)
-    told: np.ndarray = np.floor(weights / scale + 0.5) * scale
-    return told
+def assert_quantized_alike(found: np.ndarray, expected: np.ndarray, seen: np.ndarray, weights: np.ndarray) -> None:
+    """Equal, but for levels that rounding ties put on either side: a few of thousands."""
+    step = (np.ptp(seen, axis=-1) / 255)[:, None] * np.abs(weights).max()
+    error = np.abs(found - expected)
+    assert (error <= 1e-4 * (1 + np.abs(expected)) + 3.5 * step).all()
+    assert np.median(error / (1e-5 * (1 + np.abs(expected)) + 1e-3 * step)) < 1
 
 
-@pytest.mark.parametrize("outputs", [16, int8_gemm.NR // 2, int8_gemm.NR + 1])
-def test_weights_use_all_their_levels_and_keep_their_signs(outputs: int) -> None:
-    """Read back out of their panels."""
-    weights = some(outputs, 33) * np.logspace(-6, 6, outputs, dtype=np.float32)[:, None]
-    weights[3] = 0
-    bias = some(outputs, seed=1)
-    panels, constants = int8_gemm.pack(weights, bias)
-    width = constants.shape[2]
-    whole = panels.reshape(len(panels), -1, width, 4).transpose(0, 2, 1, 3).reshape(-1, 36)
-    levels, of_outputs = whole[:outputs, :33].astype(np.float64), constants.transpose(1, 0, 2).reshape(3, -1)
-    scales, sums = of_outputs[0, :outputs], of_outputs[1, :outputs]
-    greatest = np.abs(levels).max(axis=1)
-    assert greatest[3] == 0
-    assert set(np.delete(greatest, 3)) == {ACTIVE_ISA.max_weight}
-    assert (np.abs(levels * scales[:, None] - weights) <= 0.501 * scales[:, None]).all()
-    np.testing.assert_allclose(sums, (levels * scales[:, None]).sum(axis=1), rtol=1e-5, atol=1e-9)
-    np.testing.assert_array_equal(of_outputs[2, :outputs], bias)
-    assert not whole[:, 33:].any()
-    assert not whole[outputs:].any()
-    assert panels.ctypes.data % 64 == 0
-
-
-SHAPES = [  # taps, dilation, time, channels, outputs
+SHAPES = [  # taps, dilation, time, channels, outputs: blocks that hold a row, and less than the taps reach; full panels
     (1, 1, 11, 17, 16),
     (3, 1, 11, 17, 40),
     (3, 2, 11, 17, 70),
@@ -85,50 +49,53 @@ SHAPES = [  # taps, dilation, time, channels, outputs
 ]
 
 
-@pytest.mark.parametrize(("taps", "dilation", "time", "channels", "outputs"), SHAPES, ids=str)
+def check(taps: int, dilation: int, time: int, channels: int, outputs: int, apply_elu: bool, magnitude: int) -> None:
+    spread = np.logspace(-magnitude, magnitude, time, dtype=np.float32)[:, None]
+    x = some(2, time, channels) * spread
+    conv = reference.Conv(some(outputs, taps * channels, seed=1), some(outputs, seed=2), taps, dilation, apply_elu)
+    residual, state = some(2 * time, outputs, seed=3), strided_state(2, (taps - 1) * dilation, channels)
+    joined, new_state = reference.concat_state(state.copy(), x, apply_elu)
+    expected = reference.int8_conv(x, conv, state.copy(), ACTIVE_ISA.max_weight).reshape(2 * time, -1) + residual
+    seen = reference.windows(joined, taps, dilation).reshape(2 * time, -1)
+    assert_quantized_alike(convolved(x, conv, state, NONE, residual), expected, seen, conv.weights)
+    np.testing.assert_allclose(state, new_state, atol=2e-7, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("apply_elu", [False, True])
-def test_an_output_is_of_what_it_sees_in_levels_of_its_own(
-    taps: int, dilation: int, time: int, channels: int, outputs: int, apply_elu: bool
+def test_convolution_quantizes_each_output_on_its_own(shape: tuple[int, int, int, int, int], apply_elu: bool) -> None:
+    check(*shape, apply_elu, 3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 4), st.integers(1, 3), st.integers(1, M_BLOCK), st.integers(16, 70), st.integers(16, 140),
+    st.booleans(), st.integers(0, 4),
+)  # fmt: skip
+def test_convolution_of_odd_sizes(
+    taps: int, dilation: int, time: int, channels: int, outputs: int, apply_elu: bool, magnitude: int
 ) -> None:
-    """Whether all of a row fits into a block, or less of it than the taps reach; in panels that are full, and not."""
-    x = some(2, time, channels) * np.logspace(-3, 3, time, dtype=np.float32)[:, None]
-    weights, bias = some(outputs, taps * channels, seed=1), some(outputs, seed=2)
-    residual, reach = some(2 * time, outputs, seed=3), (taps - 1) * dilation
-    state = tail_of(2, reach, channels)
-    whole = np.concatenate([state, elu(x) if apply_elu else x], axis=1)
-    found = product(x, weights, bias, NONE, residual, state, dilation, apply_elu)
-    seen = np.stack([whole[:, at : at + reach + 1 : dilation].reshape(2, -1) for at in range(time)], axis=1)
-    seen = seen.reshape(2 * time, -1).astype(np.float64)
-    expected = in_levels(seen) @ weights_in_levels(weights).T + bias + residual
-    step = (np.ptp(seen, axis=1) / 255)[:, None] * np.abs(weights).max()
-    error = np.abs(found - expected)
-    assert (error <= 1e-4 * (1 + np.abs(expected)) + 3.5 * step).all()  # of thousands a few are rounded the other way
-    assert np.median(error / (1e-5 * (1 + np.abs(expected)) + 1e-3 * step)) < 1
-    np.testing.assert_allclose(state, whole[:, time:], atol=2e-7, rtol=1e-6)
+    check(taps, dilation, time, channels, outputs, apply_elu, magnitude)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 2 * M_BLOCK + 3), st.integers(1, 70), st.integers(1, 140))
+def test_linear_layer_of_odd_sizes(rows: int, inputs: int, outputs: int) -> None:
+    x, weights, bias = some(rows, inputs), some(outputs, inputs, seed=1), some(outputs, seed=2)
+    expected = reference.int8_gemm(x, weights, bias, ACTIVE_ISA.max_weight)
+    assert_quantized_alike(convolved(x[None], linear(weights, bias)), expected, x, weights)
 
 
 @pytest.mark.parametrize("activation", [GELU, SILU])
-def test_what_comes_out_is_activated(activation: int) -> None:
-    x, weights, bias = some(1, 5, 33), some(40, 33, seed=1) / 3, some(40, seed=2)
-    bare = product(x, weights, bias).astype(np.float64)
-    inner = np.sqrt(2 / np.pi) * (bare + 0.044715 * bare**3)
-    expected = 0.5 * bare * (1 + np.tanh(inner)) if activation == GELU else bare / (1 + np.exp(-bare))
-    np.testing.assert_allclose(product(x, weights, bias, activation), expected, atol=2e-6, rtol=2e-6)
+def test_output_is_activated(activation: int) -> None:
+    x, layer = some(1, 5, 33), linear(some(40, 33, seed=1) / 3, some(40, seed=2))
+    expected = {GELU: reference.gelu, SILU: reference.silu}[activation](convolved(x, layer))
+    np.testing.assert_allclose(convolved(x, layer, activation=activation), expected, atol=2e-6, rtol=2e-6)
 
 
 @pytest.mark.parametrize("activation", [GELU, SILU])
 def test_activations_of_huge_numbers_are_finite(activation: int) -> None:
     bias = np.array([-1e30, -1e4, -100.0, 100.0, 1e4] * 4, np.float32)
-    found = product(np.zeros((1, 1, 16), np.float32), np.zeros((20, 16), np.float32), bias, activation)
+    layer = linear(np.zeros((20, 16), np.float32), bias)
+    found = convolved(np.zeros((1, 1, 16), np.float32), layer, activation=activation)
     np.testing.assert_allclose(found[0], np.maximum(bias, 0), atol=1e-3)
-
-
-@pytest.mark.parametrize("x", [[5.0] * 16, [-5.0] * 16, [0.0] * 15 + [-1e6], [0.0] * 15 + [1e-9], [1e6] + [-1.0] * 15])
-def test_zero_is_a_level_and_the_range_is_used(x: list[float]) -> None:
-    """By weights that pass each number on."""
-    numbers = np.array([[x]], np.float32)
-    found = product(numbers, np.eye(16, dtype=np.float32))[0]
-    attention_metadata = float(numbers.max() - numbers.min())
-    np.testing.assert_allclose(found, x, atol=attention_metadata / 255 * 0.51 + 1e-6 * np.abs(numbers).max() + 1e-11)
-    if attention_metadata:
-        assert not found[numbers[0, 0] == 0].any()

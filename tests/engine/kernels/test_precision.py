@@ -1,4 +1,4 @@
-"""engine/kernels/precision.py: which one is chosen, and how far each is from float32 where it is heard.
+"""Choice of the precision, and the audible distance of each one from float32.
 
 The figures behind the bounds are in docs/performance.md; each bound leaves about twice what was measured.
 """
@@ -24,7 +24,7 @@ SENTENCES = [
     ("angus", "Yes."),
     ("ross", "Take it home."),
 ]
-FRAMES = 40  # so that there is silence behind the shorter ones
+FRAMES = 40  # enough for silence behind the shorter ones
 QUIET_DB = -60  # below the peak, in float32
 TEMPERATURE = 0.3
 WINDOW_SAMPLES = 480
@@ -40,7 +40,7 @@ WINDOW_SAMPLES = 480
         ({}, Precision.FLOAT32),
     ],
 )
-def test_auto_is_what_the_processor_multiplies_fast(
+def test_auto_is_the_fastest_precision_of_the_processor(
     monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: Precision
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
@@ -48,7 +48,7 @@ def test_auto_is_what_the_processor_multiplies_fast(
 
 
 @pytest.mark.parametrize("supported", [True, False])
-def test_auto_asks_an_accelerator_about_itself(monkeypatch: pytest.MonkeyPatch, supported: bool) -> None:
+def test_auto_on_cuda_depends_on_native_bfloat16(monkeypatch: pytest.MonkeyPatch, supported: bool) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     chosen = Precision.choose("auto", torch.device("cuda"))
@@ -56,25 +56,25 @@ def test_auto_asks_an_accelerator_about_itself(monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.BFLOAT16])
-def test_a_precision_is_chosen_by_its_name_wherever_that_is(precision: Precision) -> None:
+def test_precision_is_chosen_by_name_on_any_device(precision: Precision) -> None:
     for device in (CPU, torch.device("cuda")):
         assert Precision.choose(precision.value, device) is precision
 
 
-def test_what_cannot_be_is_refused_with_what_can() -> None:
+def test_unusable_precision_is_refused_with_those_that_work() -> None:
     with pytest.raises(InputError, match=r"'half'.*auto, float32, bfloat16, int8"):
         Precision.choose("half", CPU)
     with pytest.raises(InputError, match="choose bfloat16 or float32"):
         Precision.choose("int8", torch.device("cuda"))
 
 
-def test_int8_keeps_activations_whole(models: dict[Precision, Model]) -> None:
+def test_int8_keeps_activations_in_float32(models: dict[Precision, Model]) -> None:
     model = models[Precision.INT8]
     assert model.flow_lm.dtype == model.mimi.dtype == torch.float32
     assert model.flow_lm.cache_dtype == torch.bfloat16
 
 
-# How it sounds, with trained weights
+# Audible differences, with trained weights
 
 
 @dataclass(frozen=True)
@@ -107,42 +107,44 @@ def models() -> dict[Precision, Model]:
 @pytest.fixture(scope="module")
 def exact(models: dict[Precision, Model]) -> list[Speech]:
     model = models[Precision.FLOAT32]
-    return [speak(model, model.load_voice(voice), text, seed) for seed, (voice, text) in enumerate(SENTENCES)]
+    return [generate(model, model.load_voice(voice), text, seed) for seed, (voice, text) in enumerate(SENTENCES)]
 
 
-LOW = [Precision.BFLOAT16, Precision.INT8]
+LOW_PRECISIONS = [Precision.BFLOAT16, Precision.INT8]
 
 
-@pytest.fixture(scope="module", params=LOW, ids=lambda each: each.value)
+@pytest.fixture(scope="module", params=LOW_PRECISIONS, ids=lambda each: each.value)
 def sound(request: pytest.FixtureRequest, models: dict[Precision, Model], exact: list[Speech]) -> Sound:
-    spoken = torch.stack([models[Precision.FLOAT32].flow_lm.denormalize(speech.latents) for speech in exact])
+    latents_list = torch.stack([models[Precision.FLOAT32].flow_lm.denormalize(speech.latents) for speech in exact])
     kinds = Precision.FLOAT32, request.param
-    pcm = (torch.cat([decode(models[kind].mimi, each[None])[0] for each in spoken]) for kind in kinds)
+    pcm = (torch.cat([decode(models[kind].mimi, each[None])[0] for each in latents_list]) for kind in kinds)
     return Sound(request.param, *pcm)
 
 
 @torch.inference_mode()
-def speak(model: Model, voice: Voice, text: str, seed: int, past: Tensor | None = None, rows: int = 1) -> Speech:
-    """`past` `[frames, dim]`: what each frame follows, whatever was made here. All `rows` say it; the last is given."""
+def generate(model: Model, voice: Voice, text: str, seed: int, past: Tensor | None = None, rows: int = 1) -> Speech:
+    """`past` `[frames, dim]`: latents that frames follow instead of the generated ones. All `rows` run it; the last is
+    returned.
+    """
     flow_lm, slots, generator = model.flow_lm, torch.arange(rows), torch.Generator().manual_seed(seed)
     state = FlowLMState(flow_lm, rows)
     for slot in range(rows):
         state.load_voice(slot, voice)
-    x = flow_lm.embed_text(torch.tensor(model.segment(text).tokens)).loop(rows, 1)  # [positions, width]
-    made: list[tuple[Tensor, Tensor, Tensor]] = []
-    while len(made) < FRAMES:
+    x = flow_lm.embed_text(torch.tensor(model.segment(text).tokens)).repeat(rows, 1)  # [positions, width]
+    frames: list[tuple[Tensor, Tensor, Tensor]] = []
+    while len(frames) < FRAMES:
         z = state.forward(slots, x, torch.full_like(slots, len(x) // rows))  # [rows, width]
         noise = torch.randn(len(flow_lm.bos_emb), generator=generator) * TEMPERATURE**0.5
         latents = flow_lm.sample(z, noise.expand(rows, -1), 1)
-        made.append((latents[-1], flow_lm.eos_logits(z)[-1], z[-1]))
-        next_past = latents if past is None else past[len(made) - 1].expand(rows, -1)
+        frames.append((latents[-1], flow_lm.eos_logits(z)[-1], z[-1]))
+        next_past = latents if past is None else past[len(frames) - 1].expand(rows, -1)
         x = flow_lm.embed_latents(next_past)
-    return Speech(*(torch.stack(parts) for parts in zip(*made, strict=True)))
+    return Speech(*(torch.stack(parts) for parts in zip(*frames, strict=True)))
 
 
 @torch.inference_mode()
 def decode(mimi: Mimi, latents: Tensor) -> Tensor:
-    """`[rows, frames, dim]` on the codec's scale to `[rows, samples]`."""
+    """Decode `[rows, frames, dim]` on the codec's scale to `[rows, samples]`."""
     rows = torch.arange(len(latents))
     state = MimiState(mimi, CPU, len(latents))
     return torch.cat([mimi.decode(frame, state, rows) for frame in latents.unbind(1)], dim=1)
@@ -156,13 +158,13 @@ def db(ratio: float) -> float:
     return 20 * math.log10(ratio)
 
 
-def test_the_codec_is_nearly_that_in_float32(sound: Sound) -> None:
-    """44 dB were measured in bfloat16, 38 in int8."""
+def test_codec_error_is_small(sound: Sound) -> None:
+    """Signal to error measured 44 dB in bfloat16, 38 in int8."""
     assert db(rms(sound.exact) / rms(sound.error)) > {Precision.BFLOAT16: 38, Precision.INT8: 32}[sound.precision]
 
 
-def test_nothing_that_is_heard_is_added_to_silence(sound: Sound) -> None:
-    """In pauses the error was 73 dB below the peak in bfloat16, 87 in int8, and silence itself 70 and 74 dB."""
+def test_silence_stays_silent(sound: Sound) -> None:
+    """In pauses the error was 73 dB below the peak in bfloat16 and 87 in int8, silence itself 70 and 74 dB."""
     peak = float(sound.exact.abs().max())
     exact, rounded, error = (each.view(-1, WINDOW_SAMPLES) for each in (sound.exact, sound.rounded, sound.error))
     quiet = exact.square().mean(dim=1).sqrt() < peak * 10 ** (QUIET_DB / 20)
@@ -171,7 +173,7 @@ def test_nothing_that_is_heard_is_added_to_silence(sound: Sound) -> None:
     assert db(rms(rounded[quiet]) / peak) < -66
 
 
-def test_a_silent_recording_through_the_codec_stays_as_silent(models: dict[Precision, Model], sound: Sound) -> None:
+def test_silent_recording_stays_silent_through_the_codec(models: dict[Precision, Model], sound: Sound) -> None:
     with torch.inference_mode():
         latents = models[Precision.FLOAT32].mimi.encode(torch.zeros(24000))[None]
     exact, rounded = (decode(models[each].mimi, latents)[0, 9600:] for each in (Precision.FLOAT32, sound.precision))
@@ -179,8 +181,8 @@ def test_a_silent_recording_through_the_codec_stays_as_silent(models: dict[Preci
     assert db(rms(rounded) / float(sound.exact.abs().max())) < -66
 
 
-@pytest.mark.parametrize("precision", LOW)
-def test_rows_of_the_codec_decode_as_if_alone_in_low_precision_too(
+@pytest.mark.parametrize("precision", LOW_PRECISIONS)
+def test_batched_codec_rows_equal_single_ones_in_low_precision(
     models: dict[Precision, Model], exact: list[Speech], precision: Precision
 ) -> None:
     """To the last bit where it was measured; elsewhere by no more than rounding does."""
@@ -193,20 +195,20 @@ def test_rows_of_the_codec_decode_as_if_alone_in_low_precision_too(
 
 
 @pytest.mark.parametrize(("precision", "share"), [(Precision.BFLOAT16, 0.06), (Precision.INT8, 0.18)])
-def test_latents_behind_the_same_past_differ_far_less_than_two_draws_of_them(
+def test_latent_error_is_far_below_the_sampling_noise(
     models: dict[Precision, Model], exact: list[Speech], precision: Precision, share: float
 ) -> None:
-    """3.6 % of what the noise of sampling does to a latent were measured in bfloat16, 10 % in int8."""
-    errors = [forced.latents - speech.latents for forced, speech in behind_the_same_past(models, exact, precision)]
+    """Measured: 3.6 % of the effect of sampling noise in bfloat16, 10 % in int8."""
+    errors = [forced.latents - speech.latents for forced, speech in teacher_forced(models, exact, precision)]
     assert rms(torch.cat(errors)) < share * spread(models[Precision.FLOAT32], exact)
 
 
 @pytest.mark.parametrize(("precision", "bound"), [(Precision.BFLOAT16, 0.04), (Precision.INT8, 0.06)])
-def test_the_end_of_speech_is_decided_as_in_float32(
+def test_end_of_speech_is_decided_as_in_float32(
     models: dict[Precision, Model], exact: list[Speech], precision: Precision, bound: float
 ) -> None:
-    """Its logit was off by 0.018 in bfloat16 and by 0.03 in int8; another draw of the frame before moves it by 1.6."""
-    pairs = behind_the_same_past(models, exact, precision)
+    """Measured: the logit is off by 0.018 in bfloat16, 0.03 in int8; resampling the frame before moves it by 1.6."""
+    pairs = teacher_forced(models, exact, precision)
     assert rms(torch.cat([forced.logits - speech.logits for forced, speech in pairs])) < bound
     threshold = models[precision].config.default_eos_threshold
     for forced, speech in pairs:
@@ -214,30 +216,30 @@ def test_the_end_of_speech_is_decided_as_in_float32(
         assert torch.equal(forced.logits[clear] > threshold, speech.logits[clear] > threshold)
 
 
-@pytest.mark.parametrize("precision", LOW)
-def test_rows_of_flow_lm_speak_as_if_alone_in_low_precision_too(
+@pytest.mark.parametrize("precision", LOW_PRECISIONS)
+def test_batched_flow_lm_rows_equal_single_ones_in_low_precision(
     models: dict[Precision, Model], exact: list[Speech], precision: Precision
 ) -> None:
     """To the last bit where it was measured; elsewhere by no more than rounding does."""
     model, (name, text) = models[precision], SENTENCES[0]
-    alone, among = (speak(model, model.load_voice(name), text, 0, exact[0].latents, rows) for rows in (1, 7))
+    alone, among = (generate(model, model.load_voice(name), text, 0, exact[0].latents, rows) for rows in (1, 7))
     assert rms(among.latents - alone.latents) < 0.03 * spread(models[Precision.FLOAT32], exact)
 
 
-def behind_the_same_past(
+def teacher_forced(
     models: dict[Precision, Model], exact: list[Speech], precision: Precision
 ) -> list[tuple[Speech, Speech]]:
     model = models[precision]
     return [
-        (speak(model, model.load_voice(voice), text, seed, speech.latents), speech)
+        (generate(model, model.load_voice(voice), text, seed, speech.latents), speech)
         for seed, ((voice, text), speech) in enumerate(zip(SENTENCES, exact, strict=True))
     ]
 
 
 @torch.inference_mode()
-def spread(model: Model, spoken: list[Speech]) -> float:
-    """How far two draws of a latent lie from their mean."""
-    conditions = torch.cat([speech.conditions for speech in spoken])  # [frames, width]
+def spread(model: Model, latents_list: list[Speech]) -> float:
+    """Distance of two samples of a latent from their mean."""
+    conditions = torch.cat([speech.conditions for speech in latents_list])  # [frames, width]
     generator, std = torch.Generator().manual_seed(0), TEMPERATURE**0.5
     dim = len(model.flow_lm.bos_emb)
     draws = [

@@ -1,4 +1,4 @@
-"""engine/models/flow_lm_state.py: where rows look in their texts, asked in a batch as alone."""
+"""Text attention of rows, requested in a batch or alone."""
 
 import numpy as np
 import pytest
@@ -13,23 +13,25 @@ TEXTS = ["Hello there.", "It is a fine day, is it not?", "Yes."]
 STEPS = 4
 
 
-def look(model: Model, texts: list[str], asked: list[bool], slots: list[int]) -> list[list[np.ndarray | None]]:
-    """What each row looks at, frame by frame."""
+def attention_by_frame(
+    model: Model, texts: list[str], requested: list[bool], slots: list[int]
+) -> list[list[np.ndarray | None]]:
+    """Text attention of each row, frame by frame."""
     state, voice = FlowLMState(model.flow_lm, 4, HEADS), model.load_voice("clara")
     tokens = [model.segment(text).tokens for text in texts]
-    lengths = [len(each) if ask else 0 for each, ask in zip(tokens, asked, strict=True)]
-    draws = SamplingInputs(torch.zeros(len(texts), len(model.flow_lm.bos_emb)), [9e9] * len(texts), [1] * len(texts))
-    openings: list[Prompt | None] = [Prompt(voice, each) for each in tokens]
+    lengths = [len(each) if is_requested else 0 for each, is_requested in zip(tokens, requested, strict=True)]
+    sampling = SamplingInputs(torch.zeros(len(texts), len(model.flow_lm.bos_emb)), [9e9] * len(texts), [1] * len(texts))
+    prompts: list[Prompt | None] = [Prompt(voice, each) for each in tokens]
     with torch.inference_mode():
-        steps = [state.step(slots, openings, draws, lengths)]
-        steps += [state.step(slots, [None] * len(texts), draws, lengths) for _ in range(STEPS - 1)]
+        steps = [state.step(slots, prompts, sampling, lengths)]
+        steps += [state.step(slots, [None] * len(texts), sampling, lengths) for _ in range(STEPS - 1)]
     return [[step.attention[row] for step in steps] for row in range(len(texts))]
 
 
-def test_who_asks_in_a_batch_hears_what_he_hears_alone(model: Model) -> None:
-    together = look(model, TEXTS, [True] * 3, [0, 2, 3])
+def test_text_attention_in_a_batch_equals_that_of_the_row_alone(model: Model) -> None:
+    together = attention_by_frame(model, TEXTS, [True] * 3, [0, 2, 3])
     for row, text in enumerate(TEXTS):
-        for found, wanted in zip(together[row], look(model, [text], [True], [1])[0], strict=True):
+        for found, wanted in zip(together[row], attention_by_frame(model, [text], [True], [1])[0], strict=True):
             assert found is not None
             assert wanted is not None
             np.testing.assert_allclose(found, wanted, atol=1e-4)
@@ -37,9 +39,9 @@ def test_who_asks_in_a_batch_hears_what_he_hears_alone(model: Model) -> None:
             assert found.sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_who_does_not_ask_is_not_told(model: Model) -> None:
-    asked = [False, True, False]
-    assert [[each is not None for each in row] for row in look(model, TEXTS, asked, [0, 1, 2])] == [
-        [each] * STEPS for each in asked
+def test_text_attention_is_none_unless_requested(model: Model) -> None:
+    requested = [False, True, False]
+    assert [[each is not None for each in row] for row in attention_by_frame(model, TEXTS, requested, [0, 1, 2])] == [
+        [each] * STEPS for each in requested
     ]
-    assert look(model, TEXTS, [False] * 3, [0, 1, 2]) == [[None] * STEPS] * 3
+    assert attention_by_frame(model, TEXTS, [False] * 3, [0, 1, 2]) == [[None] * STEPS] * 3

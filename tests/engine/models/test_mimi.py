@@ -1,4 +1,4 @@
-"""engine/models/mimi.py: frames one by one, rows in any company, encoder in any blocks."""
+"""Frame by frame, in any batch, in encoder blocks of any size: the same audio."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,7 +23,7 @@ def decode(model: Model, state: MimiState, slot: int, frames: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def test_rows_at_different_places_decode_as_if_alone(model: Model) -> None:
+def test_batched_rows_decode_as_if_alone(model: Model) -> None:
     state = MimiState(model.mimi, CPU, 3)
     decode(model, state, 2, latents(5, 1)[:2])
     together = model.mimi.decode(torch.stack([latents(1)[0], latents(5, 1)[2]]), state, torch.tensor([0, 2]))
@@ -34,7 +34,7 @@ def test_rows_at_different_places_decode_as_if_alone(model: Model) -> None:
 
 
 @torch.inference_mode()
-def test_a_reset_slot_equals_a_fresh_one_and_its_neighbour_goes_on(model: Model) -> None:
+def test_reset_slot_equals_a_fresh_one_and_leaves_others_alone(model: Model) -> None:
     state = MimiState(model.mimi, CPU, 2)
     first = decode(model, state, 0, latents(20, 3))
     before = decode(model, state, 1, latents(2, 4)[:1])
@@ -46,24 +46,24 @@ def test_a_reset_slot_equals_a_fresh_one_and_its_neighbour_goes_on(model: Model)
     torch.testing.assert_close(torch.cat([before, after]), whole, atol=1e-5, rtol=0)
 
 
-def test_threads_may_decode_rows_of_their_own_at_once(model: Model) -> None:
+def test_threads_may_decode_disjoint_slots_at_once(model: Model) -> None:
     state = MimiState(model.mimi, CPU, 40)
     with ThreadPoolExecutor(4) as pool, torch.inference_mode():
-        spoken = list(pool.map(lambda slot: decode(model, state, slot, latents(6, slot)), range(0, 40, 5)))
+        outputs = list(pool.map(lambda slot: decode(model, state, slot, latents(6, slot)), range(0, 40, 5)))
     with torch.inference_mode():
-        for slot, pcm in zip(range(0, 40, 5), spoken, strict=True):
+        for slot, pcm in zip(range(0, 40, 5), outputs, strict=True):
             alone = decode(model, MimiState(model.mimi, CPU, 1), 0, latents(6, slot))
             torch.testing.assert_close(pcm, alone, atol=1e-5, rtol=0)
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("samples", [1920 * 4, 1920 * 4 + 1, 1000])
-def test_the_encoder_gives_a_latent_for_each_frame_begun(model: Model, samples: int) -> None:
+def test_encoder_pads_the_last_frame(model: Model, samples: int) -> None:
     assert model.mimi.encode(torch.zeros(samples)).shape == (-(-samples // 1920), 32)
 
 
 @torch.inference_mode()
-def test_long_audio_is_encoded_in_blocks_that_do_not_show(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_encoder_blocks_do_not_change_the_latents(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     audio = 0.1 * torch.randn(24000 * 3, generator=torch.Generator().manual_seed(0))
     whole = model.mimi.encode(audio)
     monkeypatch.setattr(mimi, "ENCODER_BLOCK_FRAMES", 3)

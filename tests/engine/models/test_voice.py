@@ -1,4 +1,4 @@
-"""engine/models/voice.py: files in both directions with the reference, and files that cannot be used."""
+"""Voice files in both directions with the reference, and files that cannot be used."""
 
 import os
 from pathlib import Path
@@ -36,7 +36,7 @@ def assert_same(a: Voice, b: Voice) -> None:
     torch.testing.assert_close(a.values, b.values, atol=1e-4, rtol=0)
 
 
-def test_a_voice_comes_back_from_its_file_as_it_was(model: Model, tmp_path: Path) -> None:
+def test_voice_file_round_trip(model: Model, tmp_path: Path) -> None:
     voice = load(model, SLT)
     voice.save(tmp_path / "copy.safetensors")
     again = load(model, tmp_path / "copy.safetensors")
@@ -44,7 +44,7 @@ def test_a_voice_comes_back_from_its_file_as_it_was(model: Model, tmp_path: Path
     assert torch.equal(again.values, voice.values)
 
 
-def test_the_reference_reads_our_file_as_its_own(model: Model, reference: ReferenceModel, tmp_path: Path) -> None:
+def test_reference_reads_our_files(model: Model, reference: ReferenceModel, tmp_path: Path) -> None:
     audio = some_audio(1.5)
     model.encode_voice(audio[0].numpy()).save(tmp_path / "ours.safetensors")
     ours = reference_import(tmp_path / "ours.safetensors", torch.device("cpu"))
@@ -57,13 +57,13 @@ def test_the_reference_reads_our_file_as_its_own(model: Model, reference: Refere
     assert reference.generate_audio(ours, "Yes.", frames_after_eos=0).isfinite().all()
 
 
-def test_we_read_the_file_that_the_reference_wrote(model: Model, reference: ReferenceModel, tmp_path: Path) -> None:
+def test_we_read_files_of_the_reference(model: Model, reference: ReferenceModel, tmp_path: Path) -> None:
     audio = some_audio(1.5)
     reference_export(reference.get_state_for_audio_prompt(audio), tmp_path / "theirs.safetensors")
     assert_same(load(model, tmp_path / "theirs.safetensors"), model.encode_voice(audio[0].numpy()))
 
 
-def test_a_file_of_the_older_form_says_its_length_by_a_shape(model: Model, tmp_path: Path) -> None:
+def test_older_files_give_their_length_by_a_shape(model: Model, tmp_path: Path) -> None:
     tensors = safetensors.torch.load_file(SLT)
     older = {}
     for name, tensor in tensors.items():
@@ -75,7 +75,7 @@ def test_a_file_of_the_older_form_says_its_length_by_a_shape(model: Model, tmp_p
     assert_same(load(model, tmp_path / "older.safetensors"), load(model, SLT))
 
 
-def test_a_kill_while_saving_leaves_the_old_file(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kill_while_saving_leaves_the_old_file(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "voice.safetensors"
     path.write_bytes(b"old")
 
@@ -120,7 +120,7 @@ def _no_length(tensors: dict[str, torch.Tensor]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         (_fewer_heads, "made for another model"),
         (_one_layer_less, "layer 5 is missing"),
@@ -131,24 +131,24 @@ def _no_length(tensors: dict[str, torch.Tensor]) -> None:
         (_no_length, "does not say how long"),
     ],
 )
-def test_a_voice_that_does_not_fit_is_refused_with_the_way_out(
-    model: Model, tmp_path: Path, damage: Any, said: str
+def test_voice_that_does_not_fit_is_refused_with_advice(
+    model: Model, tmp_path: Path, damage: Any, message: str
 ) -> None:
     tensors = safetensors.torch.load_file(SLT)
     damage(tensors)
     safetensors.torch.save_file(tensors, tmp_path / "bad.safetensors")
-    with pytest.raises(VoiceError, match=f"bad.safetensors: .*{said}.*sayline export-voice") as refused:
+    with pytest.raises(VoiceError, match=f"bad.safetensors: .*{message}.*sayline export-voice") as refused:
         load(model, tmp_path / "bad.safetensors")
     assert refused.value.code == "bad_voice"
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF", SLT.read_bytes()[:-1000], b"\xff" * 4000])
-def test_a_file_that_is_no_safetensors_is_refused(model: Model, tmp_path: Path, content: bytes) -> None:
+def test_file_that_is_not_safetensors_is_refused(model: Model, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.safetensors").write_bytes(content)
     with pytest.raises(VoiceError, match=r"bad\.safetensors.*sayline export-voice"):
         load(model, tmp_path / "bad.safetensors")
 
 
-def test_a_file_that_is_not_there_says_so(model: Model, tmp_path: Path) -> None:
+def test_missing_file_is_reported(model: Model, tmp_path: Path) -> None:
     with pytest.raises(VoiceError, match="cannot be read"):
         load(model, tmp_path / "none.safetensors")
