@@ -38,7 +38,9 @@ def test_exception_is_raised_in_the_waiting_thread() -> None:
 
 
 def test_released_loop_thread_refuses_work() -> None:
-    with pytest.raises(ConnectionLost, match="is closed: connect again, and use it inside its `with` block"):
+    with pytest.raises(
+        ConnectionLost, match="closed by this client: connect again, and use it inside its `with` block"
+    ):
         LoopThread().run(asyncio.sleep(0))
 
 

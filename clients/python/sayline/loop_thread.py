@@ -40,7 +40,9 @@ class LoopThread:
         """Run a coroutine and return its result. Ctrl-C in the waiting thread cancels it."""
         if not self._holders:
             work.close()
-            raise ConnectionLost("the session is closed: connect again, and use it inside its `with` block")
+            raise ConnectionLost(
+                "the session was closed by this client: connect again, and use it inside its `with` block"
+            )
         done = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return done.result()
