@@ -1,16 +1,15 @@
 """Decode queue of the codec: latents in, PCM out, on worker threads of its own while FlowLM makes the next latents.
 
 The frames of a slot are decoded in their order, by one worker at a time; different slots by as many workers as there
-are. A worker takes a small group of slots, those with the nearest deadlines first: the decoder's weights fit the caches
-of a core, the activations of many rows do not.
+are. Silent frames keep that order too, and are not decoded. A worker takes a small group of slots, those with the
+nearest deadlines first: the decoder's weights fit the caches of a core, the activations of many rows do not.
 """
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from sayline_tts.engine.device import set_niceness, uses_static_shapes
 from sayline_tts.engine.execution.decoder import Decoder, make_decoders
+from sayline_tts.engine.execution.frame_queues import Frame, FrameJob, FrameQueues
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.scheduling.cost_model import MAX_DECODE_GROUP
 
@@ -28,22 +28,6 @@ NICENESS = 10  # of the workers: all listeners of a batch wait for FlowLM, only 
 
 class FrameDropped(Exception):
     """The utterance was cancelled before this frame was decoded."""
-
-
-@dataclass(frozen=True, slots=True)
-class FrameJob:
-    """What the codec needs to know of a frame besides its latent."""
-
-    slot: int
-    fresh: bool  # first frame of its utterance: reset the codec's state of the slot before it
-    due_s: float  # when the listener will have played everything before it, on the queue's clock
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    job: FrameJob
-    latent: Tensor  # [dim]
-    audio: Future[np.ndarray]
 
 
 class DecodeQueue:
@@ -69,8 +53,8 @@ class DecodeQueue:
         self._max_group = slots if uses_static_shapes(model.device) else MAX_DECODE_GROUP
         self._pool = ThreadPoolExecutor(threads, "codec", set_niceness, (NICENESS,))
         self._lock = threading.Lock()
-        self._waiting: dict[int, deque[_Entry]] = {}  # by slot; none is empty
-        self._busy: set[int] = set()  # slots that are being decoded
+        self._queues = FrameQueues()
+        self._silence = silent_frame(model.frame_samples)
         self._progress_at: int | None = None  # backlog at which to call `on_progress`
         self._costs: deque[tuple[int, float]] = deque(maxlen=256)
 
@@ -78,38 +62,40 @@ class DecodeQueue:
     def backlog(self) -> int:
         """Frames that are not decoded yet."""
         with self._lock:
-            return self._backlog
+            return self._queues.backlog
 
     def put(self, jobs: Sequence[FrameJob], latents: Tensor) -> list[Future[np.ndarray]]:
         """Queue frames to decode: `latents` `[frames, dim]` on the codec's scale.
 
         Returns a future for each, of float32 `[samples]` in [-1, 1], that cannot be cancelled. It raises what decoding
         its group raised, or `FrameDropped`. Callbacks added with `add_done_callback` run on the worker, before the next
-        frame of the slot is decoded.
+        frame of the slot is decoded or resolved.
         """
-        futures = []
         with self._lock:
-            for job, latent in zip(jobs, latents, strict=True):
-                futures.append(_running_future())
-                self._waiting.setdefault(job.slot, deque()).append(_Entry(job, latent, futures[-1]))
+            futures = [self._queues.put(job, latent) for job, latent in zip(jobs, latents, strict=True)]
             self._start_workers()
         return futures
+
+    def put_silence(self, slot: int) -> Future[np.ndarray]:
+        """Queue a silent frame behind the frames of the slot's current utterance. Returns as `put` does.
+
+        The future is done already if there are none. All silent frames share one read-only array.
+        """
+        with self._lock:
+            return self._queues.put_silence(slot) or self._silence
+
+    def next_utterance(self, slot: int, drop: bool) -> None:
+        """End the slot's current utterance: later frames belong to the next one. `drop`: drop its waiting frames."""
+        with self._lock:
+            dropped = self._queues.next_utterance(slot, drop)
+        for frame in dropped:
+            frame.audio.set_exception(FrameDropped("the utterance was cancelled"))
 
     def caught_up(self, frames: int) -> bool:
         """Return whether the backlog is at most `frames`. If not, `on_progress` is called once when it is."""
         with self._lock:
-            self._progress_at = frames if self._backlog > frames else None
+            self._progress_at = frames if self._queues.backlog > frames else None
             return self._progress_at is None
-
-    def drop(self, slot: int, unwanted: Collection[Future[np.ndarray]]) -> None:
-        """Drop these frames of a slot if they still wait. Frames of the slot's previous utterance stay."""
-        with self._lock:
-            waiting = self._waiting.pop(slot, deque())
-            dropped = [entry for entry in waiting if entry.audio in unwanted]
-            if kept := deque(entry for entry in waiting if entry.audio not in unwanted):
-                self._waiting[slot] = kept
-        for entry in dropped:
-            entry.audio.set_exception(FrameDropped("the utterance was cancelled"))
 
     def costs(self) -> list[tuple[int, float]]:
         """Return rows and CPU ms of each group decoded since the last call."""
@@ -121,64 +107,58 @@ class DecodeQueue:
         for decoder in self._decoders:
             decoder.close()
 
-    @property
-    def _backlog(self) -> int:
-        return len(self._busy) + sum(map(len, self._waiting.values()))
-
     def _start_workers(self) -> None:
         """Start as many workers as there are slots to decode. The caller holds the lock."""
-        while self._idle and len(self._waiting.keys() - self._busy) > len(self._decoders) - len(self._idle):
+        while self._idle and len(self._queues.ready) > len(self._decoders) - len(self._idle):
             self._pool.submit(self._work, self._idle.pop())
 
     def _work(self, decoder: Decoder) -> None:
         """Decode group after group until nothing waits."""
         while group := self._take(decoder):
             self._decode(group, decoder)
-            if self._finish(group):
+            if self._finish([frame.slot for frame in group]):
                 self._on_progress()
 
-    def _take(self, decoder: Decoder) -> list[_Entry]:
+    def _take(self, decoder: Decoder) -> list[Frame]:
         """Take the next group out of the queue. If there is none, `decoder` becomes idle."""
         with self._lock:
-            heads = [entries[0].job for slot, entries in self._waiting.items() if slot not in self._busy]
-            group = next_group(heads, self._now_s(), len(self._decoders), self._group_ms, self._max_group)
+            threads = len(self._decoders)
+            group = next_group(self._queues.ready, self._now_s(), threads, self._group_ms, self._max_group)
             if not group:
                 self._idle.append(decoder)
-            self._busy.update(job.slot for job in group)
-            # In ascending order: the state of neighbouring slots lies together.
-            return [self._pop(slot) for slot in sorted(job.slot for job in group)]
+            return self._queues.take(sorted(job.slot for job in group))  # the state of adjacent slots lies together
 
-    def _pop(self, slot: int) -> _Entry:
-        entries = self._waiting[slot]
-        entry = entries.popleft()
-        if not entries:
-            del self._waiting[slot]
-        return entry
-
-    def _decode(self, group: list[_Entry], decoder: Decoder) -> None:
-        fresh = [entry.job.slot for entry in group if entry.job.fresh]
+    def _decode(self, group: list[Frame], decoder: Decoder) -> None:
+        fresh = [frame.slot for frame in group if frame.job and frame.job.fresh]
         try:
-            latents = torch.stack([entry.latent for entry in group])  # [rows, dim]
-            pcm, cost_ms = decoder.decode(fresh, [entry.job.slot for entry in group], latents)  # [rows, samples]
+            latents = torch.stack([frame.latent for frame in group if frame.latent is not None])  # [rows, dim]
+            pcm, cost_ms = decoder.decode(fresh, [frame.slot for frame in group], latents)  # [rows, samples]
         except BaseException as error:
-            for entry in group:
-                entry.audio.set_exception(error)
+            for frame in group:
+                frame.audio.set_exception(error)
             return
         start_ns = time.thread_time_ns()
-        for entry, samples in zip(group, pcm, strict=True):
-            entry.audio.set_result(samples)
+        for frame, samples in zip(group, pcm, strict=True):
+            frame.audio.set_result(samples)
         callbacks_ms = (time.thread_time_ns() - start_ns) / 1e6  # Opus encoding, for example
         self._costs.append((len(group), cost_ms + callbacks_ms))
 
-    def _finish(self, group: list[_Entry]) -> bool:
-        """Mark the slots of `group` as free again. Returns whether the backlog reached what `caught_up` asked for."""
-        with self._lock:
-            self._busy -= {entry.job.slot for entry in group}
-            self._start_workers()
-            reached = self._progress_at is not None and self._backlog <= self._progress_at
-            if reached:
-                self._progress_at = None
-            return reached
+    def _finish(self, slots: list[int]) -> bool:
+        """Resolve the silent frames that follow in `slots`, then free these for the next group.
+
+        Returns whether the backlog has reached what `caught_up` asked for.
+        """
+        while True:
+            with self._lock:
+                silent = self._queues.finish(slots)
+                if not silent:
+                    self._start_workers()
+                    reached = self._progress_at is not None and self._queues.backlog <= self._progress_at
+                    if reached:
+                        self._progress_at = None
+                    return reached
+            for frame in silent:
+                frame.audio.set_result(self._silence.result())
 
 
 def next_group(
@@ -197,8 +177,10 @@ def next_group(
     return jobs[:size]
 
 
-def _running_future() -> Future[np.ndarray]:
-    """Return a future that a waiter cannot cancel."""
-    future: Future[np.ndarray] = Future()
-    future.set_running_or_notify_cancel()
-    return future
+def silent_frame(samples: int) -> Future[np.ndarray]:
+    """Return a decoded frame of zeros, read-only because all silent frames share it."""
+    zeros = np.zeros(samples, np.float32)
+    zeros.setflags(write=False)
+    audio: Future[np.ndarray] = Future()
+    audio.set_result(zeros)
+    return audio

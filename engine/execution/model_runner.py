@@ -15,7 +15,8 @@ from torch import Tensor
 
 from sayline_tts.engine.cuda.static_flow import StaticFlow
 from sayline_tts.engine.device import step_clock_ns, usable_cores, uses_static_shapes
-from sayline_tts.engine.execution.decode_queue import DecodeQueue, FrameJob
+from sayline_tts.engine.execution.decode_queue import DecodeQueue
+from sayline_tts.engine.execution.frame_queues import FrameJob
 from sayline_tts.engine.models.flow_lm_state import FlowLMState, Prompt, SamplingInputs, StepOutput
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
@@ -106,7 +107,7 @@ class ModelRunner:
         )
 
     def _draw_noise(self, slot: int, sampling: Sampling) -> Tensor:
-        """Draw the noise of one frame from the utterance's own generator; independent of other rows. Returns `[dim]`."""
+        """Draw the noise of one frame `[dim]` from the utterance's own generator, independent of other rows."""
         noise = torch.zeros(self._flow.latents.shape[1])
         std = sampling.temperature**0.5
         bound = sampling.noise_clamp

@@ -20,7 +20,7 @@ import torch
 
 from sayline_tts.engine.checkpoint.atomic_write import atomic_write
 from sayline_tts.engine.device import usable_cores
-from sayline_tts.engine.execution.decode_queue import FrameJob
+from sayline_tts.engine.execution.frame_queues import FrameJob
 from sayline_tts.engine.execution.model_runner import BatchOutput, ModelRunner, decode_threads
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
@@ -206,6 +206,7 @@ def _key(model: Model, slots: int) -> dict[str, Any]:
         "model": model.checkpoint.name,
         "weights": sum(each.numel() for each in parameters),
         "precision": str(model.precision),
+        "isa": model.isa,
         "slots": slots,
         "code": hashlib.sha256(b"".join(path.read_bytes() for path in _source_files())).hexdigest(),
     }

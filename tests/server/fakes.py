@@ -4,7 +4,7 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import cast
@@ -15,7 +15,8 @@ import torch
 from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads
 from sayline_tts.engine.engine import Engine, Event
 from sayline_tts.engine.errors import HubError, TextError, UnknownVoice
-from sayline_tts.engine.execution.decode_queue import FrameDropped
+from sayline_tts.engine.execution.decode_queue import FrameDropped, silent_frame
+from sayline_tts.engine.execution.frame_queues import FrameJob, FrameQueues
 from sayline_tts.engine.execution.model_runner import BatchOutput, ModelRunner
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
@@ -83,11 +84,12 @@ class FakeDecodeQueue:
     def __init__(self, on_progress: Callable[[], None]) -> None:
         self._on_progress = on_progress
         self._holding = False
+        self._queues, self._silence = FrameQueues(), silent_frame(FRAME_SAMPLES)
         self._held: list[tuple[int, Future[np.ndarray], np.ndarray | Exception]] = []
 
     @property
     def backlog(self) -> int:
-        return len(self._held)
+        return self._queues.backlog
 
     def hold(self) -> None:
         self._holding = True
@@ -95,32 +97,38 @@ class FakeDecodeQueue:
     def resume(self, frames: int | None = None) -> None:
         """Decode `frames` held frames and keep holding; without `frames`, decode all and stop holding."""
         self._holding = frames is not None
-        count = len(self._held) if frames is None else frames
-        now, self._held = self._held[:count], self._held[count:]
-        for _, sound, spoken in now:
-            _resolve(sound, spoken)
+        for _ in range(len(self._held) if frames is None else frames):
+            self._decode()
         self._on_progress()
 
     def put(self, slot: int, spoken: np.ndarray | Exception) -> Future[np.ndarray]:
-        sound: Future[np.ndarray] = Future()
-        sound.set_running_or_notify_cancel()
-        if self._holding:
-            self._held.append((slot, sound, spoken))
-        else:
-            _resolve(sound, spoken)
-        return sound
+        audio = self._queues.put(FrameJob(slot, fresh=False, due_s=0.0), torch.zeros(0))
+        self._held.append((slot, audio, spoken))
+        if not self._holding:
+            self._decode()
+        return audio
+
+    def put_silence(self, slot: int) -> Future[np.ndarray]:
+        return self._queues.put_silence(slot) or self._silence
 
     def caught_up(self, frames: int) -> bool:
         return self.backlog <= frames
 
-    def drop(self, slot: int, sounds: Collection[Future[np.ndarray]]) -> None:
-        dropped = [sound for _, sound, _ in self._held if sound in sounds]
-        self._held = [held for held in self._held if held[1] not in sounds]
-        for sound in dropped:
-            sound.set_exception(FrameDropped())
+    def next_utterance(self, slot: int, drop: bool) -> None:
+        for frame in self._queues.next_utterance(slot, drop):
+            self._held = [held for held in self._held if held[1] is not frame.audio]
+            frame.audio.set_exception(FrameDropped())
 
     def costs(self) -> list[tuple[int, float]]:
         return []
+
+    def _decode(self) -> None:
+        slot, audio, spoken = self._held.pop(0)
+        self._queues.take([slot])
+        _resolve(audio, spoken)
+        while silent := self._queues.finish([slot]):
+            for frame in silent:
+                frame.audio.set_result(self._silence.result())
 
 
 def _resolve(sound: Future[np.ndarray], spoken: np.ndarray | Exception) -> None:

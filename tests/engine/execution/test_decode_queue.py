@@ -1,9 +1,10 @@
 """Frames of a slot are decoded in order, urgent ones first, and a group that fails fails alone."""
 
+import random
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sayline_tts.engine.execution.decode_queue import URGENT_S, DecodeQueue, FrameJob, FrameDropped, next_group
+from sayline_tts.engine.execution.decode_queue import URGENT_S, DecodeQueue, FrameDropped, next_group, silent_frame
 from sayline_tts.engine.execution.decoder import Decoder
+from sayline_tts.engine.execution.frame_queues import FrameJob
 from sayline_tts.engine.models.mimi import MimiState
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.scheduling.cost_model import MAX_DECODE_GROUP
@@ -83,7 +85,7 @@ def rig(model: Model) -> Iterator[Rig]:
 
 def test_frames_of_many_slots_on_many_threads_equal_each_slot_alone(model: Model) -> None:
     """In random groups, while new frames are queued."""
-    rng = np.random.deerror_rng(0)
+    rng = np.random.default_rng(0)
     latents = torch.randn(SLOTS, 12, 32, generator=torch.Generator().manual_seed(1))
     queue = DecodeQueue(model, SLOTS, 3, float, lambda: None, time.monotonic)
     futures: dict[int, list[Any]] = {slot: [] for slot in range(SLOTS)}
@@ -172,11 +174,16 @@ def test_failed_group_fails_alone_and_its_slots_continue(rig: Rig) -> None:
 def test_waiting_frames_of_a_slot_can_be_dropped(rig: Rig) -> None:
     (begun,) = rig.put(0)
     rig.decoder.until_begun()
-    (before,), (dropped,), (other,) = rig.put(0), rig.put(0), rig.put(1)
-    rig.queue.drop(0, {dropped})
-    rig.queue.drop(5, {dropped})
+    (before,) = rig.put(0)
+    rig.queue.next_utterance(0, drop=False)
+    (dropped,), (other,) = rig.put(0), rig.put(1)
+    silent = rig.queue.put_silence(0)
+    rig.queue.next_utterance(0, drop=True)
+    rig.queue.next_utterance(5, drop=True)
     with pytest.raises(FrameDropped):
         dropped.result(0)
+    with pytest.raises(FrameDropped):
+        silent.result(0)
     assert rig.queue.backlog == 3
     rig.decoder.free = True
     rig.decoder.may_go_on.release()
@@ -188,7 +195,8 @@ def test_waiting_frames_of_a_slot_can_be_dropped(rig: Rig) -> None:
 def test_reassigned_slot_is_reset_after_dropped_frames(rig: Rig) -> None:
     rig.decoder.free = True
     rig.put(0, fresh=True)
-    rig.queue.drop(0, set(rig.put(0)))
+    rig.put(0)
+    rig.queue.next_utterance(0, drop=True)
     rig.seed = 40
     (again,) = rig.put(0, fresh=True)
     rig.seed = 40
@@ -240,3 +248,91 @@ def test_close_decodes_what_waits(rig: Rig) -> None:
     with ThreadPoolExecutor(1) as pool:
         pool.submit(rig.queue.close).result(30)
     assert all(future.done() for future in futures)
+
+
+def add_callback(future: Future[np.ndarray], calls: list[str], name: str) -> None:
+    future.add_done_callback(lambda _: calls.append(f"{name} on {threading.current_thread().name[:5]}"))
+
+
+def test_silence_is_resolved_after_the_speech_before_it_and_its_callbacks(rig: Rig) -> None:
+    (speech,) = rig.put(0)
+    rig.decoder.until_begun()
+    calls = list[str]()
+    silent = [rig.queue.put_silence(0), rig.queue.put_silence(0)]
+    speech.add_done_callback(lambda _: calls.append(f"silence is done: {silent[0].done()}"))
+    for name, future in (("first", silent[0]), ("second", silent[1])):
+        add_callback(future, calls, name)
+    assert not any(future.done() for future in silent)
+    assert rig.queue.backlog == 1, "silence is not decoded"
+    rig.decoder.free = True
+    rig.decoder.may_go_on.release()
+    assert not silent[1].result(30).any()
+    rig.queue.close()
+    assert calls == ["silence is done: False", "first on codec", "second on codec"]
+    assert rig.decoder.groups == [[0]]
+
+
+def test_speech_after_silence_keeps_its_order(rig: Rig) -> None:
+    calls = list[str]()
+    futures = [*rig.put(0), rig.queue.put_silence(0), *rig.put(0), rig.queue.put_silence(0)]
+    for number, future in enumerate(futures):
+        add_callback(future, calls, str(number))
+    rig.decoder.free = True
+    rig.decoder.may_go_on.release()
+    futures[-1].result(30)
+    rig.queue.close()
+    assert calls == [f"{number} on codec" for number in range(4)]
+    assert [bool(future.result().any()) for future in futures] == [True, False, True, False]
+
+
+def test_silence_that_follows_nothing_is_done_at_once(rig: Rig) -> None:
+    rig.put(0)
+    rig.decoder.until_begun()
+    rig.put(1)
+    for slot in (0, 1):
+        rig.queue.next_utterance(slot, drop=False)
+    for slot in range(3):
+        silent = rig.queue.put_silence(slot)
+        assert not silent.result(0).any(), "it does not wait for the slot's previous utterance"
+        assert silent.result(0).shape == (1920,)
+        assert not silent.cancel()
+
+
+def test_silence_follows_speech_that_failed(rig: Rig) -> None:
+    rig.decoder.error = MemoryError("no more")
+    (broken,) = rig.put(0)
+    rig.decoder.until_begun()
+    silent = rig.queue.put_silence(0)
+    rig.decoder.may_go_on.release()
+    with pytest.raises(MemoryError, match="no more"):
+        broken.result(30)
+    assert not silent.result(30).any()
+
+
+def test_silent_frame_is_read_only() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        silent_frame(7).result(0)[0] = 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_callbacks_of_one_utterance_never_overlap_and_keep_their_order(model: Model, seed: int) -> None:
+    """As in the server: one thread queues frames and adds callbacks, others decode."""
+    rng, numbers, inside = random.Random(seed), list[int](), threading.Lock()
+    queue = DecodeQueue(model, SLOTS, 3, float, lambda: None, time.monotonic)
+    decoder = queue._decoders[0]
+    decoder.decode = lambda fresh, slots, latents: (np.ones((len(slots), 8)), 0.0)  # type: ignore[method-assign]
+
+    def record(number: int) -> None:
+        assert inside.acquire(blocking=False), "two at once"
+        time.sleep(0)  # lets the other threads run
+        numbers.append(number)
+        inside.release()
+
+    for number in range(300):
+        if rng.random() < 0.4:
+            audio = queue.put_silence(0)
+        else:
+            audio, *_ = queue.put([FrameJob(slot, False, 0.0) for slot in (0, 1, 2)], torch.zeros(3, 32))
+        audio.add_done_callback(lambda _, number=number: record(number))  # type: ignore[misc]
+    queue.close()
+    assert numbers == list(range(300))

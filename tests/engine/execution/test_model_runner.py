@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sayline_tts.engine.execution.model_runner import ModelRunner, decode_threads
 from sayline_tts.engine.device import usable_cores
+from sayline_tts.engine.execution.model_runner import ModelRunner, decode_threads
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.scheduling.cost_model import CostModel
 from sayline_tts.engine.scheduling.scheduler import Batch, Prefill, Row

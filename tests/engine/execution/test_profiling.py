@@ -12,7 +12,7 @@ from sayline_tts.engine.execution import profiling
 from sayline_tts.engine.execution.model_runner import ModelRunner
 from sayline_tts.engine.execution.profiling import _next_size, cache_folder, load_or_profile, profile
 from sayline_tts.engine.models.model import Model
-from sayline_tts.engine.scheduling.cost_model import CostModel, CostCurve
+from sayline_tts.engine.scheduling.cost_model import CostCurve, CostModel
 
 COSTS = CostModel(CostCurve([(1, 1.0)]), CostCurve([(40, 2.0)]), CostCurve([(1, 3.0)]), CostCurve([(1, 4.0), (8, 9.0)]))
 
