@@ -11,6 +11,7 @@ decodes them later. So three times are measured:
 import argparse
 import json
 import logging
+import math
 import statistics
 import sys
 import threading
@@ -113,12 +114,11 @@ class EngineBench:
 
     def _add_utterance(self, seed: int, words: bool = False) -> Utterance:
         """Add an utterance whose lead never exceeds `LEAD_MS`, however much is generated."""
+        clock = _ConstantLead()
         utterance = Utterance(
-            self._voice,
-            self._model.sampling(seed=seed),
-            frame_ms=self._model.frame_ms,
-            played_ms=lambda: max(0.0, utterance.produced_ms - LEAD_MS),
+            self._voice, self._model.sampling(seed=seed), frame_ms=self._model.frame_ms, playback=clock
         )
+        clock.utterance = utterance
         asked = [Word(word, 0, 0, word) for word in TEXT.split()] if words else []
         utterance.add(_endless(self._model.segment(TEXT, words=asked)))
         utterance.end()
@@ -148,6 +148,17 @@ class EngineBench:
         for utterance in utterances:
             self._engine.cancel(utterance)
         self._engine.commit(Batch(()), None)
+
+
+class _ConstantLead:
+    """A playback clock of a listener that has at most `LEAD_MS` of audio, however much is generated."""
+
+    utterance: Utterance
+    sent_ms = math.inf
+
+    @property
+    def played_ms(self) -> float:
+        return max(0.0, self.utterance.produced_ms - LEAD_MS)
 
 
 def _endless(segment: Segment) -> Segment:

@@ -16,7 +16,6 @@ import numpy as np
 
 from sayline_tts.engine.execution.model_runner import BatchOutput, ModelRunner
 from sayline_tts.engine.execution.profiling import load_or_profile
-from sayline_tts.engine.execution.relay import Relay, silence
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.cost_model import CostModel
@@ -102,8 +101,6 @@ class Engine:
         self.model, self._slots, self._costs = model, slots, CostModel()
         self.on_progress: Callable[[], None] = lambda: None
         self._scheduler = Scheduler(slots, max_waiting, capacity, self._costs, model.frame_ms, now_s)
-        self._silence = silence(model.frame_samples)
-        self._relays: dict[Utterance, Relay] = {}  # of utterances that have begun
         self._words = WordTimestamps(model.heads.lead_ms / model.frame_ms if model.heads else 0.0)
 
     def profile(self) -> None:
@@ -187,12 +184,10 @@ class Engine:
             results = zip(batch.rows, output.is_eos, output.audio, output.attention, strict=True)
             for row, is_eos, audio, attention in results:
                 utterance = self._scheduler.running[row.slot]
-                if not utterance.over:
+                if not utterance.over:  # else cancelled while the step ran
                     events += self._step(utterance, is_eos, audio, attention)
-                elif audio is not None:  # cancelled while the step ran
-                    self._runner.decode_queue.drop(row.slot, {audio})
-        for utterance in self._scheduler.running.values():
-            events += self._make_silence(utterance)
+        for slot, utterance in self._scheduler.running.items():
+            events += self._make_silence(slot, utterance)
         return events + self._release()
 
     def fail(self, batch: Batch) -> list[Event]:
@@ -224,31 +219,28 @@ class Engine:
     def _step(
         self, utterance: Utterance, is_eos: bool, audio: Future[np.ndarray] | None, attention: np.ndarray | None
     ) -> list[Event]:
-        segment, start_ms = utterance.segment, utterance.segment_start_ms
-        assert segment is not None, "a step without a segment"
         kept, spoken = utterance.step(is_eos)
-        words = self._words.step(utterance, segment, start_ms, attention)
+        assert utterance.progress is not None, "a step without a segment"
+        words = self._words.step(utterance, utterance.progress, attention)
         events: list[Event] = []
         if kept:
             assert audio is not None, "runner and utterance disagree about a frame"
-            events.append(FrameSpoken(utterance, self._relay(utterance).put(audio), words))
+            events.append(FrameSpoken(utterance, audio, words))
             words = no_words
         if spoken:
+            start_ms = utterance.progress.start_ms
             events.append(SegmentSpoken(utterance, spoken, start_ms, utterance.produced_ms, words))
         return events
 
-    def _make_silence(self, utterance: Utterance) -> list[Event]:
+    def _make_silence(self, slot: int, utterance: Utterance) -> list[Event]:
         """Make as much of a pause as is due now."""
         events: list[Event] = []
         while utterance.silence_due:
             spoken = utterance.step_silence()
-            events.append(FrameSpoken(utterance, self._relay(utterance).put(self._silence)))
+            events.append(FrameSpoken(utterance, self._runner.decode_queue.put_silence(slot)))
             if spoken:
                 events.append(SilenceSpoken(utterance, spoken))
         return events
-
-    def _relay(self, utterance: Utterance) -> Relay:
-        return self._relays.setdefault(utterance, Relay())
 
     def _release(self) -> list[Event]:
         """Free the slots of all utterances that are over or complete."""
@@ -256,9 +248,8 @@ class Engine:
         for utterance, slot in self._scheduler.release():
             if not utterance.over:
                 utterance.move(Status.FINISHED)
-            relay = self._relays.pop(utterance, None)
-            if slot is not None and relay is not None and utterance.status is Status.CANCELLED:
-                self._runner.decode_queue.drop(slot, relay.waiting)
+            if slot is not None:
+                self._runner.decode_queue.next_utterance(slot, drop=utterance.status is Status.CANCELLED)
             self._words.discard(utterance)
             events.append(UtteranceEnded(utterance, utterance.status, slot))
         return events

@@ -21,6 +21,7 @@ from sayline_tts.engine.engine import Engine, Event, FrameSpoken, UtteranceEnded
 from sayline_tts.engine.errors import InputError
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
+from sayline_tts.engine.scheduling.playback_buffer import PlaybackPosition
 from sayline_tts.engine.scheduling.scheduler import Batch
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Sampling
@@ -145,7 +146,7 @@ class TTSModel:
             state.voice,
             Sampling(*self._sampling, seed=secrets.randbits(63) if seed is None else seed),
             frame_ms=self._model.frame_ms,
-            played_ms=lambda: job.taken_frames * self._model.frame_ms,
+            playback=job.position,
             max_lead_ms=MAX_LEAD_MS,
             continues=not copy_state,
         )
@@ -160,7 +161,7 @@ class TTSModel:
             self._engine.add(utterance)
         try:
             while (frame := self._next_frame(job)) is not None:
-                job.taken_frames += 1
+                job.position.played_ms += self._model.frame_ms
                 yield torch.from_numpy(frame.pcm)
             if utterance.status is Status.FAILED:
                 raise RuntimeError("a step shared with another thread failed; that thread raised the error")
@@ -176,7 +177,7 @@ class TTSModel:
                 stepped = self._step()
                 assert stepped, "a frame is awaited and no row can step"
             frame = job.inbox.popleft()
-            if frame is not None and not job.inbox and job.taken_frames:
+            if frame is not None and not job.inbox and job.position.played_ms:
                 self._step()  # make the next latent while this one is decoded; the first frame does not wait for it
             return frame
 
@@ -210,7 +211,7 @@ class _Job:
 
     def __init__(self, continued: VoiceState | None) -> None:
         self.inbox: deque[FrameSpoken | None] = deque()
-        self.taken_frames = 0
+        self.position = PlaybackPosition()  # a frame counts as played once it is taken
         self.continued = continued
 
 

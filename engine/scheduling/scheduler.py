@@ -52,9 +52,9 @@ Applied to the ready prefill rows and to the ready decode rows separately:
 Prefill
 -------
 
-Prefill takes time that decode rows may not have. The *slack* is the least lead of all ready decode rows, less what their
-own step costs (FlowLM, and two decode groups of the codec: the one under way and theirs); infinite without decode rows.
-All costs are ms by `CostModel`.
+Prefill takes time that decode rows may not have. The *slack* is the least lead of all ready decode rows, less what
+their own step costs (FlowLM, and two decode groups of the codec: the one under way and theirs); infinite without decode
+rows. All costs are ms by `CostModel`.
 
 - If the first prefill row awaits first audio and its prefill fits into the slack, the prefill rows that await first
   audio run in a pass of their own, without decode rows: that is the shortest time to first audio.
@@ -62,30 +62,30 @@ All costs are ms by `CostModel`.
   only prefill rows of the classes 1 and 2 may join, so that first audio does not wait for others.
 - Prefill rows are taken in their order for as long as the prefill of all of them fits into the slack and into
   `PREFILL_BUDGET_MS`; the first of several that begin together shall not wait for the last.
-- The first of them is taken whatever it costs if no decode row runs, if it is near underrun, or if it awaits first audio
-  and the last batch had to skip such rows. So neither starves the other.
+- The first of them is taken whatever it costs if no decode row runs, if it is near underrun, or if it awaits first
+  audio and the last batch had to skip such rows. So neither starves the other.
 
 Throttling
 ----------
 
-The codec decodes frames on threads of its own. If it has more frames waiting than there are rows due, more latents would
-only lengthen its queue and delay urgent frames: then only rows that await first audio run, unless some row is near
-underrun, which lifts the limit for the whole batch. `throttled_until` tells the engine at which backlog to schedule
-again.
+The codec decodes frames on threads of its own. If it has more frames waiting than there are rows due, more latents
+would only lengthen its queue and delay urgent frames: then only rows that await first audio run, unless some row is
+near underrun, which lifts the limit for the whole batch. `throttled_until` tells the engine at which backlog to
+schedule again.
 
 Waking up
 ---------
 
 After an empty batch nothing happens until an event (text, playback report, audio sent, a frame decoded, an utterance
-cancelled) or until `next_due_s`: when playback alone brings the first row to its low-water mark, or, from there on, near
-underrun; or when an idle utterance stops being load and the queue moves. A row whose audio has not been sent sets no
-timer, since the clock cannot bring its lead down any further.
+cancelled) or until `next_due_s`: when playback alone brings the first row to its low-water mark, or, from there on,
+near underrun; or when an idle utterance stops being load and the queue moves. A row whose audio has not been sent sets
+no timer, since the clock cannot bring its lead down any further.
 
 Invariants
 ----------
 
-- A slot belongs to one utterance at a time. Only `release` frees it, and the engine calls that in `commit`, when no pass
-  is running: so never while a pass writes to the slot.
+- A slot belongs to one utterance at a time. Only `release` frees it, and the engine calls that in `commit`, when no
+  pass is running: so never while a pass writes to the slot.
 - A batch has each slot at most once, in ascending order, and only RUNNING utterances with a segment.
 - A row that is not in the batch costs nothing and is not written to.
 - `WAITING` utterances are admitted in their order; nobody overtakes the queue.
@@ -100,7 +100,8 @@ from dataclasses import dataclass
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.admission import Admission
 from sayline_tts.engine.scheduling.cost_model import MAX_DECODE_GROUP, CostModel
-from sayline_tts.engine.scheduling.utterance import STARTUP_LEAD_MS, Status, Utterance
+from sayline_tts.engine.scheduling.playback_buffer import STARTUP_LEAD_MS
+from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Sampling
 
 PREFILL_BUDGET_MS = 40.0  # of one step
@@ -163,11 +164,11 @@ class _Candidate:
 
     @property
     def near_underrun(self) -> bool:
-        return not self.awaiting_first_audio and self.lead_ms < self.utterance.near_underrun_ms
+        return not self.awaiting_first_audio and self.lead_ms < self.utterance.buffer.near_underrun_ms
 
-    @property
-    def wants_step(self) -> bool:
-        return self.awaiting_first_audio or self.lead_ms <= self.utterance.low_water_ms
+    def wants_step(self, within_ms: float = 0.0) -> bool:
+        """Return whether it wants a step now, or will within so much playback."""
+        return self.awaiting_first_audio or self.lead_ms <= self.utterance.buffer.low_water_ms + within_ms
 
     @property
     def urgent(self) -> bool:
@@ -223,8 +224,9 @@ class Scheduler:
         due_s = [wait_s] if (wait_s := self.admission.next_due_s()) is not None else []
         for utterance in self.running.values():
             if not utterance.over and not utterance.idle:
-                above_mark = utterance.lead_ms > utterance.low_water_ms
-                due_ms = utterance.due_in_ms(utterance.low_water_ms if above_mark else utterance.near_underrun_ms)
+                buffer = utterance.buffer
+                above_mark = buffer.lead_ms > buffer.low_water_ms
+                due_ms = buffer.due_in_ms(buffer.low_water_ms if above_mark else buffer.near_underrun_ms)
                 due_s += [due_ms / 1000] if due_ms is not None else []
         return max(min(due_s), MIN_WAIT_S) if due_s else None
 
@@ -248,7 +250,7 @@ class Scheduler:
     def _candidates(self) -> list[_Candidate]:
         """Return all ready rows by priority."""
         ready = [
-            _Candidate(slot, utterance, utterance.lead_ms, utterance.awaiting_first_audio)
+            _Candidate(slot, utterance, utterance.lead_ms, utterance.buffer.awaiting_first_audio)
             for slot, utterance in self.running.items()
             if utterance.ready
         ]
@@ -270,15 +272,12 @@ class Scheduler:
 
     def _due(self, rows: list[_Candidate]) -> list[_Candidate]:
         """Return those that are to step now: none, those that await first audio, or a full batch."""
-        if not any(each.wants_step for each in rows):
+        if not any(each.wants_step() for each in rows):
             return []
         first_audio = [each for each in rows if each.awaiting_first_audio]
         if first_audio and all(each.awaiting_first_audio or each.lead_ms > STARTUP_LEAD_MS for each in rows):
             return first_audio
-        soon_ms = self._frame_ms
-        return [
-            each for each in rows if each.awaiting_first_audio or each.lead_ms <= each.utterance.low_water_ms + soon_ms
-        ]
+        return [each for each in rows if each.wants_step(within_ms=self._frame_ms)]
 
     def _slack_ms(self, ready_decode: Sequence[_Candidate]) -> float:
         """Return the time for prefill until the decode rows must have made their own step."""
@@ -311,16 +310,16 @@ class Scheduler:
         return [each for each in rows if each.awaiting_first_audio]
 
     def _row(self, chosen: _Candidate, now_s: float) -> Row:
-        utterance, prefill = chosen.utterance, None
-        if utterance.segment is None:
-            fresh = not utterance.slot_initialized
-            segment = utterance.begin_segment()
+        utterance, progress, prefill = chosen.utterance, chosen.utterance.progress, None
+        if progress is None or progress.over:
+            fresh = progress is None
+            progress = utterance.begin_segment()
             voice = utterance.voice if fresh or not utterance.continues else None
-            prefill = Prefill(segment.tokens, voice, fresh)
+            prefill = Prefill(progress.segment.tokens, voice, fresh)
         due_s = now_s + chosen.lead_ms / 1000
         return Row(
-            chosen.slot, utterance.sampling, prefill, utterance.discard, utterance.discard_on_eos, due_s,
-            attention_tokens=utterance.attention_tokens,
+            chosen.slot, utterance.sampling, prefill, progress.discard, progress.discard_on_eos, due_s,
+            attention_tokens=progress.attention_tokens,
         )  # fmt: skip
 
 

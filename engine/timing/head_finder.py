@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads
-from sayline_tts.engine.models.flow_lm_state import SamplingInputs, FlowLMState, Prompt
+from sayline_tts.engine.models.flow_lm_state import FlowLMState, Prompt, SamplingInputs
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.text.chunk import Word

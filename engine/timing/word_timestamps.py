@@ -7,8 +7,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from sayline_tts.engine.models.voice import Voice
+from sayline_tts.engine.scheduling.segment_progress import SegmentProgress
 from sayline_tts.engine.scheduling.utterance import Utterance
-from sayline_tts.engine.segment import Segment
 from sayline_tts.engine.text.chunk import Word
 from sayline_tts.engine.timing.aligner import Aligner, WordBoundary
 from sayline_tts.engine.timing.word_time_estimator import SpeakingRate, WordTime, WordTimeEstimator
@@ -34,51 +34,49 @@ class WordTimestamps:
         self._aligners: dict[Utterance, _AlignedWords] = {}
         self._rates: WeakKeyDictionary[Voice, SpeakingRate] = WeakKeyDictionary()
 
-    def step(
-        self, utterance: Utterance, segment: Segment, start_ms: float, attention: np.ndarray | None = None
-    ) -> TimestampFn:
-        """Take in a step of `segment`, after it was accounted for in `utterance`.
+    def step(self, utterance: Utterance, progress: SegmentProgress, attention: np.ndarray | None = None) -> TimestampFn:
+        """Take in a step of a segment of `utterance`, after it was accounted for in `progress`.
 
         `attention`: `[tokens]` of the step; None: estimate.
         """
-        if not segment.words:
+        if not progress.segment.words:
             return no_words
-        ended = utterance.segment is None
         if attention is None:
-            times = self._estimate(utterance, segment, start_ms)
+            times = self._estimate(utterance, progress)
             return lambda _: times
         aligned = self._aligners.get(utterance)
         if aligned is None:
-            aligned = self._aligners[utterance] = self._align(utterance, segment, start_ms)
-        if ended:
+            aligned = self._aligners[utterance] = self._align(utterance, progress)
+        if progress.over:
             self.discard(utterance)
-        return partial(aligned.step, attention, ended)
+        return partial(aligned.step, attention, progress.over)
 
     def discard(self, utterance: Utterance) -> None:
         """Forget the current segment of `utterance`. Idempotent."""
         self._estimators.pop(utterance, None)
         self._aligners.pop(utterance, None)
 
-    def _align(self, utterance: Utterance, segment: Segment, start_ms: float) -> "_AlignedWords":
-        frame_ms = utterance.frame_ms
+    def _align(self, utterance: Utterance, progress: SegmentProgress) -> "_AlignedWords":
+        segment, frame_ms = progress.segment, utterance.frame_ms
         lead_ms = self._lead_frames * frame_ms
-        aligner = Aligner(len(segment.words), segment.word_ids, start_ms, frame_ms, lead_ms)
+        aligner = Aligner(len(segment.words), segment.word_ids, progress.start_ms, frame_ms, lead_ms)
         expected_ms = [self._rate(utterance).expected_frames([word]) * frame_ms for word in segment.words]
         return _AlignedWords(segment.words, expected_ms, aligner)
 
-    def _estimate(self, utterance: Utterance, segment: Segment, start_ms: float) -> list[WordTime]:
+    def _estimate(self, utterance: Utterance, progress: SegmentProgress) -> list[WordTime]:
         """Return the words that begin in the frame; once speech has ended, all that are left."""
+        words, start_ms = progress.segment.words, progress.start_ms
         estimator = self._estimators.get(utterance)
         if estimator is None:
-            expected_ms = self._rate(utterance).expected_frames(segment.words) * utterance.frame_ms
-            estimator = self._estimators[utterance] = WordTimeEstimator(segment.words, start_ms, expected_ms)
-        if utterance.segment is None:
+            expected_ms = self._rate(utterance).expected_frames(words) * utterance.frame_ms
+            estimator = self._estimators[utterance] = WordTimeEstimator(words, start_ms, expected_ms)
+        if progress.over:
             self.discard(utterance)
-        if not utterance.speech_ended and utterance.segment is not None:
+        if not progress.speech_ended and not progress.over:
             return estimator.until(utterance.produced_ms, utterance.earliest_end_ms)
-        if utterance.speech_ended and not estimator.finished:
+        if progress.speech_ended and not estimator.finished:
             frames = (utterance.produced_ms - start_ms) / utterance.frame_ms
-            self._rate(utterance).observe(segment.words, frames)
+            self._rate(utterance).observe(words, frames)
         return estimator.finish(utterance.earliest_end_ms)
 
     def _rate(self, utterance: Utterance) -> SpeakingRate:

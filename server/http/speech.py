@@ -64,7 +64,7 @@ class SpeechStream:
         self._unacknowledged = False
         self._clock_s = asyncio.get_running_loop().time
         self._start_s = self._clock_s()
-        self._playback = Playback(lambda: self._clock_s() * 1000 * options.text_options.speed)
+        self._playback = _ReadPlayback(lambda: self._clock_s() * 1000 * options.text_options.speed)
         self._utterance = self._make_utterance(options)
         self._feeder = TextFeeder(
             engine_loop.model, settings, engine_loop.wake, self._on_empty_text, text_options=options.text_options
@@ -169,17 +169,21 @@ class SpeechStream:
             self._playback.on_sent(self._engine_loop.model.frame_ms)
             self._engine_loop.wake_soon()
 
-    def _played_ms(self) -> float:
-        return max(self._playback.played_ms, self._playback.sent_ms - READ_LEAD_MS)
-
     def _make_utterance(self, options: SpeechOptions) -> Utterance:
         model = self._engine_loop.model
         return Utterance(
             options.voice,
             model.sampling(options.temperature, options.decode_steps, options.seed),
             frame_ms=model.frame_ms,
-            played_ms=self._played_ms,
-            sent_ms=lambda: self._playback.sent_ms,
+            playback=self._playback,
             max_lead_ms=MAX_LEAD_MS,
             may_queue=False,
         )
+
+
+class _ReadPlayback(Playback):
+    """Playback of a client that may read faster than it plays: it never has more than `READ_LEAD_MS` to play."""
+
+    @property
+    def played_ms(self) -> float:
+        return max(super().played_ms, self.sent_ms - READ_LEAD_MS)

@@ -49,3 +49,19 @@ class Playback:
         self._played_ms = min(self.sent_ms, self._played_ms + elapsed_ms)
         self._max_played_ms = min(self.sent_ms, self._max_played_ms + elapsed_ms)
         self._updated_ms = now_ms
+
+
+class EnginePlayback:
+    """The engine's `PlaybackClock`: the same playback in the engine's audio, which is `offset_ms` shorter."""
+
+    def __init__(self, playback: Playback) -> None:
+        self._playback = playback
+        self.offset_ms = 0.0  # up to the part that is being spoken
+
+    @property
+    def played_ms(self) -> float:
+        return max(0.0, self._playback.played_ms - self.offset_ms)
+
+    @property
+    def sent_ms(self) -> float:
+        return max(0.0, self._playback.sent_ms - self.offset_ms)

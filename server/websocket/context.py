@@ -222,8 +222,7 @@ class Context:
             voice,
             self._engine_loop.model.sampling(start.temperature, start.decode_steps, start.seed),
             frame_ms=events.engine_frame_ms,
-            played_ms=lambda: events.to_engine_ms(events.playback.played_ms),
-            sent_ms=lambda: events.to_engine_ms(events.playback.sent_ms),
+            playback=events.engine_playback,
             max_lead_ms=self._lead_ms,
             may_queue=start.wait,
         )

@@ -1,7 +1,7 @@
 """The events of one context: created from what the engine generates, numbered, queued, and counted as they are sent.
 
 At a speed other than 1, each segment or pause is padded to whole frames, so the listener's audio is longer than the
-engine's. `_offset_ms` is that difference; all times here are the listener's.
+engine's. `EnginePlayback.offset_ms` is that difference; all times here are the listener's.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from sayline_tts.engine.segment import Segment, Silence
 from sayline_tts.engine.timing.word_time_estimator import WordTime
 from sayline_tts.server.audio.framer import Framer
 from sayline_tts.server.synthesis.engine_loop import EngineLoop
-from sayline_tts.server.synthesis.playback import Playback
+from sayline_tts.server.synthesis.playback import EnginePlayback, Playback
 from sayline_tts.server.synthesis.text_feeder import TextFeeder
 from sayline_tts.server.websocket import messages
 from sayline_tts.server.websocket.context_metrics import ContextMetrics
@@ -26,10 +26,7 @@ from sayline_tts.server.websocket.transcript import Transcript
 
 
 class EventStream:
-    """The `Listener` of the context's utterance, and the `EventSource` of its events in the outbox.
-
-    It has more methods than other classes because half of them implement these two protocols.
-    """
+    """The `Listener` of the context's utterance, and the `EventSource` of its events in the outbox."""
 
     def __init__(
         self,
@@ -50,7 +47,7 @@ class EventStream:
         self._feeder, self._metrics, self._wake_engine = feeder, metrics, engine_loop.wake_soon
         self._frame_ms, self._frame_samples = model.frame_ms, model.frame_samples
         self._engine_frames = 0  # received from the engine
-        self._offset_ms = 0.0  # up to the part that is being spoken
+        self.engine_playback = EnginePlayback(self.playback)
         self._frames = self._sent_frames = 0
         self._seq = self._sent_seq = 0  # of the next event
 
@@ -64,15 +61,11 @@ class EventStream:
 
     def generated_ms(self, produced_ms: float) -> float:
         """Audio generated so far, including what the engine has produced and not delivered yet."""
-        return max(self.emitted_ms, produced_ms + self._offset_ms)
+        return max(self.emitted_ms, produced_ms + self.engine_playback.offset_ms)
 
     def played_ms(self, reported_ms: float | None) -> float:
         """The position that the listener reports, or else the one by the clock."""
         return self.playback.played_ms if reported_ms is None else min(reported_ms, self.sent_ms)
-
-    def to_engine_ms(self, ms: float) -> float:
-        """Convert a position in the listener's audio to one in the engine's."""
-        return max(0.0, ms - self._offset_ms)
 
     def emit(self, event: ContextEvent) -> None:
         """Number an event and queue it."""
@@ -123,7 +116,8 @@ class EventStream:
 
     def on_word(self, time: WordTime) -> None:
         """Emit an estimated word once, any other word at its start and at its end."""
-        word, start_ms, end_ms = time.word, time.start_ms + self._offset_ms, time.end_ms + self._offset_ms
+        word, offset_ms = time.word, self.engine_playback.offset_ms
+        start_ms, end_ms = time.start_ms + offset_ms, time.end_ms + offset_ms
         span = word.start, word.end
         self.transcript.add_word(replace(time, start_ms=start_ms, end_ms=end_ms))
         if time.final and not time.estimated:
@@ -143,7 +137,7 @@ class EventStream:
     def on_segment(self, segment: Segment, start_ms: float, end_ms: float) -> None:
         start_char, end_char = segment.words[0].start, segment.words[-1].end
         text = self.transcript.slice(start_char, end_char)
-        start_ms += self._offset_ms
+        start_ms += self.engine_playback.offset_ms
         self.emit(messages.Segment(self._id, 0, text, start_char, end_char, start_ms, self.emitted_ms))
         self._on_spoken(segment)
 
@@ -151,6 +145,6 @@ class EventStream:
         self._on_spoken(silence)
 
     def _on_spoken(self, part: Segment | Silence) -> None:
-        self._offset_ms = self.emitted_ms - self._engine_frames * self.engine_frame_ms
+        self.engine_playback.offset_ms = self.emitted_ms - self._engine_frames * self.engine_frame_ms
         self._feeder.on_spoken(part)
         self.transcript.trim(self._feeder.settled_chars)

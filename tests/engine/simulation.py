@@ -5,8 +5,7 @@ FlowLM's thread has priority over the codec's two, as in the server. A simulatio
 
 import heapq
 import math
-from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import count
@@ -18,11 +17,12 @@ import torch
 
 from sayline_tts.engine.engine import Engine, Event, FrameSpoken, UtteranceEnded
 from sayline_tts.engine.errors import Full
-from sayline_tts.engine.execution.decode_queue import FrameJob, next_group
+from sayline_tts.engine.execution.decode_queue import next_group, silent_frame
+from sayline_tts.engine.execution.frame_queues import FrameJob, FrameQueues
 from sayline_tts.engine.execution.model_runner import BatchOutput, ModelRunner
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
-from sayline_tts.engine.scheduling.cost_model import CostModel, CostCurve
+from sayline_tts.engine.scheduling.cost_model import CostCurve, CostModel
 from sayline_tts.engine.scheduling.scheduler import Batch
 from sayline_tts.engine.scheduling.utterance import Utterance
 from sayline_tts.engine.segment import Sampling, Segment, Silence
@@ -67,6 +67,11 @@ class Listener:
     def waited_ms(self) -> float:
         return self.first_ms - self.joined_ms
 
+    @property
+    def sent_ms(self) -> float:
+        return self.frames * FRAME_MS
+
+    @property
     def played_ms(self) -> float:
         if not self.frames:
             return 0.0
@@ -81,7 +86,7 @@ class Listener:
         if late_ms > 1e-6:
             self.stalls, self.underrun_ms = self.stalls + 1, self.underrun_ms + late_ms
         self.frames += 1
-        self.max_lead_ms = max(self.max_lead_ms, self.frames * FRAME_MS - self.played_ms())
+        self.max_lead_ms = max(self.max_lead_ms, self.frames * FRAME_MS - self.played_ms)
 
 
 @dataclass(eq=False)
@@ -92,46 +97,46 @@ class Job:
     done: Callable[[], None]
 
 
-@dataclass
 class SimulatedDecodeQueue:
-    """The decode queue with its real choice of groups, and simulated time instead of threads."""
+    """The decode queue with its real order of frames and choice of groups, and simulated time instead of threads."""
 
-    machine: "Machine"
-    waiting: dict[int, deque[tuple[FrameJob, Future[np.ndarray]]]] = field(default_factory=dict)
-    busy: set[int] = field(default_factory=set)
+    def __init__(self, machine: "Machine") -> None:
+        self._machine, self._queues = machine, FrameQueues()
+        self._silence = silent_frame(1)
 
     @property
     def backlog(self) -> int:
-        return len(self.busy) + sum(map(len, self.waiting.values()))
+        return self._queues.backlog
 
     def caught_up(self, frames: int) -> bool:
         return self.backlog <= frames  # the machine schedules again after each event anyway
 
-    def drop(self, slot: int, unwanted: Collection[Future[np.ndarray]]) -> None:
-        if kept := deque(each for each in self.waiting.pop(slot, ()) if each[1] not in unwanted):
-            self.waiting[slot] = kept
+    def next_utterance(self, slot: int, drop: bool) -> None:
+        self._queues.next_utterance(slot, drop)
 
     def costs(self) -> list[tuple[int, float]]:
         return []
 
     def put(self, job: FrameJob) -> Future[np.ndarray]:
-        audio: Future[np.ndarray] = Future()
-        self.waiting.setdefault(job.slot, deque()).append((job, audio))
-        return audio
+        return self._queues.put(job, torch.zeros(0))
+
+    def put_silence(self, slot: int) -> Future[np.ndarray]:
+        return self._queues.put_silence(slot) or self._silence
 
     def take(self) -> Job | None:
-        heads = [frames[0][0] for slot, frames in self.waiting.items() if slot not in self.busy]
-        chosen = next_group(heads, self.machine.now_s(), CODEC_THREADS, self.machine.actual.codec)
-        group = [self.waiting[job.slot].popleft() for job in chosen]
-        self.waiting = {slot: frames for slot, frames in self.waiting.items() if frames}
-        self.busy |= {job.slot for job, _ in group}
+        """Start on the next group, if frames are waiting."""
+        group_ms = self._machine.actual.codec
+        chosen = next_group(self._queues.ready, self._machine.now_s(), CODEC_THREADS, group_ms)
+        group = self._queues.take([job.slot for job in chosen])
 
         def done() -> None:
-            self.busy -= {job.slot for job, _ in group}
-            for _, audio in group:
-                audio.set_result(SPEECH)
+            for frame in group:
+                frame.audio.set_result(SPEECH)
+            while silent := self._queues.finish([frame.slot for frame in group]):
+                for frame in silent:
+                    frame.audio.set_result(self._silence.result())
 
-        return Job(self.machine.actual.codec(len(group)), done) if group else None
+        return Job(group_ms(len(group)), done) if group else None
 
 
 class Machine(Engine):
@@ -177,8 +182,7 @@ class Machine(Engine):
             VOICE,
             Sampling(0.3, None, 0.0, 1, 0),
             frame_ms=FRAME_MS,
-            played_ms=listener.played_ms,
-            sent_ms=lambda: listener.frames * FRAME_MS,
+            playback=listener,
             max_lead_ms=1000.0,
             **more,
         )

@@ -16,6 +16,7 @@ from sayline_tts.engine.execution.decoder import LocalDecoder
 from sayline_tts.engine.models.mimi import MimiState
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
+from sayline_tts.engine.scheduling.playback_buffer import PlaybackPosition
 from sayline_tts.engine.scheduling.scheduler import Batch
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Sampling, Segment, Silence
@@ -31,10 +32,10 @@ def voices(model: Model) -> list[Voice]:
     return [model.load_voice(name) for name in model.checkpoint.voices()]
 
 
-def utterance(model: Model, voice: Voice, text: str | list[str], seed: int = 0, **more: float) -> Utterance:
+def utterance(model: Model, voice: Voice, text: str | list[str], seed: int = 0, **more: Any) -> Utterance:
     """An utterance of one text, or of several in segments of their own."""
     sampling = Sampling(temperature=0.3, noise_clamp=None, eos_threshold=-1.0, decode_steps=1, seed=seed)
-    made = Utterance(voice, sampling, **more)  # type: ignore[arg-type]
+    made = Utterance(voice, sampling, **more)
     for part in [text] if isinstance(text, str) else text:
         for segment in model.segments(part):
             made.add(segment)
@@ -170,17 +171,17 @@ def test_segments_report_exactly_when_they_were_spoken(model: Model, voices: lis
 
 def test_utterance_at_its_max_lead_is_paused(model: Model, voices: list[Voice]) -> None:
     engine = Engine(model, 2)
-    played_ms = 0.0
-    ahead = utterance(model, voices[0], TEXTS[3], played_ms=lambda: played_ms, max_lead_ms=240.0)  # type: ignore[arg-type]
+    playback = PlaybackPosition()
+    ahead = utterance(model, voices[0], TEXTS[3], playback=playback, max_lead_ms=240.0)
     engine.add(ahead)
     for _ in range(10):
         step(engine)
     assert ahead.produced_ms == 240
     assert not engine.schedule()
-    played_ms = 80.0
+    playback.played_ms = 80.0
     assert not engine.schedule(), "160 ms are above the low-water mark of 120"
     assert engine.next_due_s() == pytest.approx(0.04)
-    played_ms = 120.0
+    playback.played_ms = 120.0
     assert engine.schedule()
 
 
@@ -385,22 +386,22 @@ def test_there_is_no_click_at_a_pause(model: Model, voices: list[Voice]) -> None
 
 
 def test_pause_is_made_as_playback_proceeds(model: Model, voices: list[Voice]) -> None:
-    engine, played_ms = Engine(model, 1), 0.0
-    quiet = with_pauses(model, voices[0], 9, played_ms=lambda: played_ms, max_lead_ms=240.0)
+    engine, playback = Engine(model, 1), PlaybackPosition()
+    quiet = with_pauses(model, voices[0], 9, playback=playback, max_lead_ms=240.0)
     engine.add(quiet)
     assert [type(event) for event in step(engine)] == [FrameSpoken] * 3
     assert step(engine) == []
     assert engine.next_due_s() == pytest.approx(0.12)
-    played_ms = 160.0
+    playback.played_ms = 160.0
     assert [type(event) for event in step(engine)] == [FrameSpoken] * 2
-    played_ms = 640.0
+    playback.played_ms = 640.0
     events = step(engine)
     assert [type(event) for event in events] == [FrameSpoken] * 4 + [SilenceSpoken, UtteranceEnded]
 
 
 def test_utterance_cancelled_in_a_pause_makes_no_more_of_it(model: Model, voices: list[Voice]) -> None:
     engine = Engine(model, 1)
-    cancelled = with_pauses(model, voices[0], 9, TEXTS[0], played_ms=lambda: 0.0, max_lead_ms=240.0)
+    cancelled = with_pauses(model, voices[0], 9, TEXTS[0], max_lead_ms=240.0)
     engine.add(cancelled)
     step(engine)
     engine.cancel(cancelled)
@@ -481,7 +482,6 @@ def test_words_are_reported_with_the_frame_in_which_they_begin_and_end_in_their_
     assert all(time.final and time.estimated is not heads for time in times)
     assert not engine._words._estimators
     assert not engine._words._aligners
-    assert not engine._relays
 
 
 def record(times: list[WordTime], time: WordTime) -> None:

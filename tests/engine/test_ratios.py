@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sayline_tts.engine.engine import Engine, FrameSpoken
 from sayline_tts.engine.device import set_niceness
-from sayline_tts.engine.models.flow_lm_state import SamplingInputs, FlowLMState, Prompt
+from sayline_tts.engine.engine import Engine, FrameSpoken
+from sayline_tts.engine.models.flow_lm_state import FlowLMState, Prompt, SamplingInputs
 from sayline_tts.engine.models.mimi import MimiState
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.scheduling.cost_model import MAX_DECODE_GROUP
@@ -87,12 +87,12 @@ def test_paused_utterance_takes_part_in_neither_network(model: Model, monkeypatc
     flow_rows, decoded = spy(model, monkeypatch)
     alone = endless_utterance(model)
     engine.add(alone)
-    while alone.produced_frames < 10:
+    while alone.buffer.produced_frames < 10:
         step(engine, progress)
     engine.close()
     assert flow_rows == [1] * 10
     assert decoded == [[16]] * 10
-    assert {each.produced_frames for each in paused} == {3}
+    assert {each.buffer.produced_frames for each in paused} == {3}
 
 
 def spy(model: Model, monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list[list[int]]]:
@@ -101,7 +101,7 @@ def spy(model: Model, monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list[
     forward, decode = model.flow_lm.forward, model.mimi.decode
 
     def forward_and_record(x: Tensor, span: Any) -> Tensor:
-        flow_rows.append(len(span.lengths))
+        flow_rows.append(len(span.query_lengths))
         return forward(x, span)
 
     def decode_and_record(latents: Tensor, state: MimiState, slots: Tensor) -> Tensor:
@@ -134,18 +134,20 @@ class Listener:
         self._clock, self._frame_ms = clock, model.frame_ms
         self.frames = 0
         self.least_lead_ms = float("inf")
-        self.utterance = endless_utterance(
-            model, played_ms=lambda: 1000 * clock(), sent_ms=lambda: self.received_ms, max_lead_ms=MAX_LEAD_MS
-        )
+        self.utterance = endless_utterance(model, playback=self, max_lead_ms=MAX_LEAD_MS)
 
     @property
-    def received_ms(self) -> float:
+    def played_ms(self) -> float:
+        return 1000 * self._clock()
+
+    @property
+    def sent_ms(self) -> float:
         return self.frames * self._frame_ms
 
     def on_audio(self, audio: Future[np.ndarray]) -> None:
         assert len(audio.result())
         if clock_ms := 1000 * self._clock():
-            self.least_lead_ms = min(self.least_lead_ms, self.received_ms - clock_ms)
+            self.least_lead_ms = min(self.least_lead_ms, self.sent_ms - clock_ms)
         self.frames += 1
 
 
@@ -171,7 +173,7 @@ def test_cloning_voices_causes_no_underrun_for_sixteen_listeners(model: Model) -
     for each in run_until_paused(engine, progress):
         listeners[each.utterance].on_audio(each.audio)
     frame_s = (time.process_time() - start_s) / (sum(each.frames for each in listeners.values()) - before)
-    had_ms = max(each.received_ms for each in listeners.values())
+    had_ms = max(each.sent_ms for each in listeners.values())
     clip = some_audio(20.0)[0].numpy()
     with ThreadPoolExecutor(1, initializer=set_niceness, initargs=(NICENESS,)) as pool:
         clock.start(LOAD * model.frame_ms / 1000 / (frame_s * len(listeners)))

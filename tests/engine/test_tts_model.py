@@ -45,7 +45,7 @@ def test_first_frame_is_yielded_before_the_second_is_made(tts: TTSModel, state: 
     stream = tts.generate_audio_stream(state, "Hello there, this is a longer sentence than the others.")
     next(stream)
     (utterance,) = tts._jobs
-    assert utterance.produced_frames == 1
+    assert utterance.buffer.produced_frames == 1
     stream.close()  # type: ignore[attr-defined]
 
 

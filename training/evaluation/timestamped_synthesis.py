@@ -144,11 +144,10 @@ class TimestampedSynthesizer:
         self._engine.add(utterance)
         while not utterance.over:
             batch = self._engine.schedule()
-            segment, start_ms = utterance.segment, utterance.segment_start_ms
             output = self._engine.run(batch) if batch else None
             events = self._engine.commit(batch, output)
-            if output and segment:
-                estimated += self._estimator.step(utterance, segment, start_ms)(None)
+            if output and utterance.progress:
+                estimated += self._estimator.step(utterance, utterance.progress)(None)
             for event in events:
                 match event:
                     case FrameSpoken() if output and output.attention[0] is not None:

@@ -6,7 +6,7 @@ import torch
 from sayline_tts.engine.errors import Full
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.admission import IDLE_S, RETRY_MS, TYPICAL_UTTERANCE_MS, Admission
-from sayline_tts.engine.scheduling.cost_model import CostModel, CostCurve
+from sayline_tts.engine.scheduling.cost_model import CostCurve, CostModel
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Sampling, Segment
 

@@ -1,5 +1,6 @@
 """Which rows step when; a slot is never reassigned while it may be written to."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from sayline_tts.engine.errors import Full
 from sayline_tts.engine.models.voice import Voice
-from sayline_tts.engine.scheduling.cost_model import CostModel, CostCurve
+from sayline_tts.engine.scheduling.cost_model import CostCurve, CostModel
+from sayline_tts.engine.scheduling.playback_buffer import PlaybackPosition
 from sayline_tts.engine.scheduling.scheduler import Batch, Scheduler
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Sampling, Segment, Silence
@@ -29,6 +31,21 @@ class Clock:
 
     def now_s(self) -> float:
         return self.now_ms / 1000
+
+
+class Playing:
+    """Playback from now on; `all_sent`: everything produced has been sent, else only what is played."""
+
+    def __init__(self, clock: Clock, played_ms: float = 0.0, all_sent: bool = True) -> None:
+        self._clock, self._offset_ms, self._all_sent = clock, played_ms - clock.now_ms, all_sent
+
+    @property
+    def played_ms(self) -> float:
+        return self._clock.now_ms + self._offset_ms
+
+    @property
+    def sent_ms(self) -> float:
+        return math.inf if self._all_sent else self.played_ms
 
 
 @pytest.fixture
@@ -57,22 +74,19 @@ def add_utterance(scheduler: Scheduler, clock: Clock) -> AddUtterance:
 
     def make(lead_ms: float | None = None, tokens: int = 9, prefill: bool = False, max_lead_ms: float = 1000.0,
              all_sent: bool = True) -> Utterance:  # fmt: skip
-        since_ms, frames = clock.now_ms, 20
-
-        def played_ms() -> float:
-            return 0.0 if lead_ms is None else frames * FRAME_MS - lead_ms + clock.now_ms - since_ms
-
+        frames = 20
+        played_ms = 0.0 if lead_ms is None else frames * FRAME_MS - lead_ms
+        playback = Playing(clock, played_ms, all_sent) if lead_ms is not None else PlaybackPosition()
         utterance = Utterance(
             VOICE,
             SAMPLING,
-            played_ms=played_ms,
-            sent_ms=None if all_sent else played_ms,
+            playback=playback,
             max_lead_ms=max_lead_ms,
         )
         utterance.add(Segment("", (1,) * tokens, 1000, 0))
         scheduler.add(utterance)
         if lead_ms is not None:
-            utterance._starting, utterance.produced_frames = False, frames
+            utterance.buffer._starting, utterance.buffer.produced_frames = False, frames
             if not prefill:
                 utterance.begin_segment()
         return utterance
@@ -154,11 +168,11 @@ def test_row_awaits_first_audio_until_it_has_its_startup_lead(
 ) -> None:
     starting = add_utterance()
     for _ in range(3):
-        assert starting.awaiting_first_audio
+        assert starting.buffer.awaiting_first_audio
         finish(scheduler, scheduler.schedule())
-    assert not starting.awaiting_first_audio
+    assert not starting.buffer.awaiting_first_audio
     slow = add_utterance(100.0)
-    assert not slow.awaiting_first_audio, "it had text all the time: the engine was late"
+    assert not slow.buffer.awaiting_first_audio, "it had text all the time: the engine was late"
 
 
 def test_rows_wait_for_the_codec_and_first_audio_does_not(scheduler: Scheduler, add_utterance: AddUtterance) -> None:
@@ -182,8 +196,10 @@ def test_row_near_underrun_lifts_the_throttle_for_the_whole_batch(
 
 
 def test_prefill_is_limited_by_the_slack_of_the_decode_rows(scheduler: Scheduler, add_utterance: AddUtterance) -> None:
-    """A step takes 10 ms and the codec twice 5: 100 ms of lead leave a slack of 80. The budget for prefill is 40, and 10
-    more in one pass with decode rows, since that pass runs anyway."""
+    """A step takes 10 ms and the codec twice 5, so 100 ms of lead leave a slack of 80.
+
+    The budget for prefill is 40, and 10 more in one pass with decode rows, since that pass runs anyway.
+    """
     decoding = add_utterance(100.0)
     others = [add_utterance(300.0, tokens=9, prefill=True) for _ in range(9)]
     assert stepping(scheduler) == [decoding, *others[:5]]
@@ -231,7 +247,7 @@ def test_small_max_lead_is_served_at_half_of_it(scheduler: Scheduler, add_uttera
     frugal = add_utterance(50.0, max_lead_ms=80.0)
     assert not scheduler.schedule()
     assert scheduler.next_due_s() == pytest.approx(0.01)
-    assert not frugal.awaiting_first_audio
+    assert not frugal.buffer.awaiting_first_audio
 
 
 def test_rows_carry_the_deadline_of_their_frame(
@@ -254,7 +270,7 @@ def test_lowest_free_slot_is_assigned_first(scheduler: Scheduler, add_utterance:
 def test_silence_takes_no_step_and_sets_a_timer(
     scheduler: Scheduler, clock: Clock, add_utterance: AddUtterance
 ) -> None:
-    quiet = Utterance(VOICE, SAMPLING, played_ms=lambda: clock.now_ms, max_lead_ms=400.0)
+    quiet = Utterance(VOICE, SAMPLING, playback=Playing(clock), max_lead_ms=400.0)
     quiet.add(Silence(20))
     scheduler.add(quiet)
     assert not scheduler.schedule()

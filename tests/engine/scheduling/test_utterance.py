@@ -1,24 +1,33 @@
 """Where speech ends, which frames are kept, and which status moves are legal."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sayline_tts.engine.models.voice import Voice
-from sayline_tts.engine.scheduling.utterance import FIRST_FRAME_OF_EOS, LEGAL_MOVES, Status, Utterance
+from sayline_tts.engine.scheduling.playback_buffer import PlaybackPosition
+from sayline_tts.engine.scheduling.segment_progress import FIRST_FRAME_OF_EOS
+from sayline_tts.engine.scheduling.utterance import LEGAL_MOVES, Status, Utterance
 from sayline_tts.engine.segment import Sampling, Segment, Silence
 
 VOICE = Voice(torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 1, 2))
 SAMPLING = Sampling(0.3, None, -4.0, 1, 0)
 
 
-def speaking(max_frames: int = 20, after_eos: int = 3, continues: bool = False, **more: float) -> Utterance:
-    utterance = Utterance(VOICE, SAMPLING, continues=continues, **more)  # type: ignore[arg-type]
+def speaking(max_frames: int = 20, after_eos: int = 3, continues: bool = False, **more: Any) -> Utterance:
+    utterance = Utterance(VOICE, SAMPLING, continues=continues, **more)
     utterance.add(Segment("Hello.", (1, 2), max_frames, after_eos))
     utterance.move(Status.RUNNING)
     utterance.begin_segment()
     return utterance
+
+
+def speech_ended(utterance: Utterance) -> bool:
+    assert utterance.progress is not None
+    return utterance.progress.speech_ended
 
 
 def run(utterance: Utterance, eos_at: set[int]) -> list[bool]:
@@ -45,19 +54,20 @@ def test_speech_lasts_until_its_tail_after_the_first_accepted_eos(
     kept = run(utterance, eos_at)
     ends = [step for step in eos_at if step >= FIRST_FRAME_OF_EOS]
     expected = min([max_frames, *[end + after_eos for end in ends]])
-    assert sum(kept) == utterance.produced_frames == expected
+    assert sum(kept) == utterance.buffer.produced_frames == expected
     assert kept[:expected] == [True] * expected, "dropped frames come last"
 
 
 def test_discard_is_known_before_the_frame_is_made() -> None:
     utterance = speaking(after_eos=0)
     for step in range(30):
-        announced = utterance.discard or utterance.discard_on_eos
+        assert utterance.progress is not None
+        announced = utterance.progress.discard or utterance.progress.discard_on_eos
         kept, spoken = utterance.step(is_eos=step == 9)
         assert kept or announced
         if spoken:
             break
-    assert utterance.produced_frames == 9
+    assert utterance.buffer.produced_frames == 9
 
 
 def test_the_frame_that_ends_speech_is_stepped_only_if_the_state_is_continued() -> None:
@@ -66,8 +76,8 @@ def test_the_frame_that_ends_speech_is_stepped_only_if_the_state_is_continued() 
 
 
 def test_ready_requires_text_and_a_lead_below_the_maximum() -> None:
-    played_ms = 0.0
-    utterance = Utterance(VOICE, SAMPLING, played_ms=lambda: played_ms, max_lead_ms=160.0)
+    playback = PlaybackPosition()
+    utterance = Utterance(VOICE, SAMPLING, playback=playback, max_lead_ms=160.0)
     assert not utterance.ready, "no text"
     utterance.add(Segment("Hello.", (1,), 20, 3))
     assert utterance.ready
@@ -76,7 +86,7 @@ def test_ready_requires_text_and_a_lead_below_the_maximum() -> None:
     utterance.step(False)
     utterance.step(False)
     assert not utterance.ready, "160 ms ahead"
-    played_ms = 1.0
+    playback.played_ms = 1.0
     assert utterance.ready
     utterance.move(Status.CANCELLED)
     assert not utterance.ready
@@ -105,42 +115,42 @@ def test_illegal_status_moves_are_rejected(before: Status, after: Status) -> Non
 
 
 def test_awaiting_first_audio_lasts_until_the_startup_lead() -> None:
-    played_ms = 0.0
-    utterance = Utterance(VOICE, SAMPLING, played_ms=lambda: played_ms)
+    playback = PlaybackPosition()
+    utterance = Utterance(VOICE, SAMPLING, playback=playback)
     utterance.add(Segment("Hello.", (1,), 20, 3))
     utterance.begin_segment()
     seen = []
     for _ in range(4):
-        seen.append(utterance.awaiting_first_audio)
+        seen.append(utterance.buffer.awaiting_first_audio)
         utterance.step(False)
     assert seen == [True, True, True, False]
-    played_ms = 320.0
-    assert not utterance.awaiting_first_audio, "an underrun with text queued is not a start"
+    playback.played_ms = 320.0
+    assert not utterance.buffer.awaiting_first_audio, "an underrun with text queued is not a start"
 
 
 def test_text_after_idle_awaits_first_audio_again_unless_there_is_lead() -> None:
-    played_ms = 0.0
-    utterance = Utterance(VOICE, SAMPLING, played_ms=lambda: played_ms)
+    playback = PlaybackPosition()
+    utterance = Utterance(VOICE, SAMPLING, playback=playback)
     for part in range(2):
         utterance.add(Segment("Hello.", (1,), 5, 3))
-        assert utterance.awaiting_first_audio == (part == 0)
+        assert utterance.buffer.awaiting_first_audio == (part == 0)
         utterance.begin_segment()
         for _ in range(5):
             utterance.step(False)
-    played_ms = 700.0
+    playback.played_ms = 700.0
     utterance.add(Segment("Again.", (1,), 5, 3))
-    assert utterance.awaiting_first_audio
+    assert utterance.buffer.awaiting_first_audio
 
 
 def test_playback_lowers_the_lead_only_as_far_as_audio_was_sent() -> None:
-    sent_ms = 160.0
-    utterance = speaking(played_ms=lambda: 0.0, sent_ms=lambda: sent_ms)  # type: ignore[arg-type]
+    playback = PlaybackPosition(sent_ms=160.0)
+    utterance = speaking(playback=playback)
     for _ in range(4):
         utterance.step(False)
-    assert utterance.due_in_ms(200.0) == 120.0
-    assert utterance.due_in_ms(100.0) is None
-    sent_ms = 320.0
-    assert utterance.due_in_ms(100.0) == 220.0
+    assert utterance.buffer.due_in_ms(200.0) == 120.0
+    assert utterance.buffer.due_in_ms(100.0) is None
+    playback.sent_ms = 320.0
+    assert utterance.buffer.due_in_ms(100.0) == 220.0
 
 
 def test_max_frames_left_and_length_ratio() -> None:
@@ -160,11 +170,11 @@ def test_max_frames_left_and_length_ratio() -> None:
 
 def test_earliest_end_becomes_exact_when_speech_ends() -> None:
     utterance = speaking(max_frames=20, after_eos=3)
-    seen, over = [utterance.earliest_end_ms], [utterance.speech_ended]
+    seen, over = [utterance.earliest_end_ms], [speech_ended(utterance)]
     while utterance.segment:
-        utterance.step(is_eos=utterance.produced_frames == 8)
+        utterance.step(is_eos=utterance.buffer.produced_frames == 8)
         seen.append(utterance.earliest_end_ms)
-        over.append(utterance.speech_ended)
+        over.append(speech_ended(utterance))
     assert [ms / 80 for ms in seen] == [9, 9, 9, 9, 9, 9, 9, 10, 11, 11, 11, 11]
     assert over == [False] * 9 + [True] * 3
     assert seen[-1] == utterance.produced_ms
@@ -174,12 +184,12 @@ def test_earliest_end_becomes_exact_when_speech_ends() -> None:
 def test_segment_cut_off_at_max_frames_has_no_end_of_speech() -> None:
     utterance = speaking(max_frames=7)
     run(utterance, set())
-    assert not utterance.speech_ended
+    assert not speech_ended(utterance)
     assert utterance.earliest_end_ms == utterance.produced_ms == 7 * 80
 
 
-def quiet(*parts: Segment | Silence, **more: float) -> Utterance:
-    utterance = Utterance(VOICE, SAMPLING, **more)  # type: ignore[arg-type]
+def quiet(*parts: Segment | Silence, **more: Any) -> Utterance:
+    utterance = Utterance(VOICE, SAMPLING, **more)
     for part in parts:
         utterance.add(part)
     return utterance
@@ -191,28 +201,29 @@ def test_silence_takes_no_step_and_keeps_its_order() -> None:
     assert (utterance.ready, utterance.silence_due, utterance.next_segment) == (False, True, None)
     assert [utterance.step_silence(), utterance.step_silence()] == [None, pause]
     assert (utterance.ready, utterance.silence_due, utterance.next_segment) == (True, False, segment)
-    assert not utterance.slot_initialized, "no segment has set up its slot"
+    assert utterance.progress is None, "no segment has set up its slot"
     utterance.begin_segment()
-    assert utterance.segment_start_ms == 160
+    assert utterance.progress is not None
+    assert utterance.progress.start_ms == 160
     assert (utterance.ready, utterance.silence_due) == (True, False)
     run(utterance, set())
-    assert utterance.slot_initialized
+    assert utterance.progress.over
     utterance.end()
     assert not utterance.complete
     utterance.step_silence()
     assert utterance.step_silence() is pause
     assert (utterance.complete, utterance.silence_due, utterance.ready) == (True, False, False)
-    assert utterance.produced_frames == 6
+    assert utterance.buffer.produced_frames == 6
 
 
 def test_silence_stops_at_max_lead_and_when_cancelled() -> None:
-    played_ms = 0.0
-    utterance = quiet(Silence(9), played_ms=lambda: played_ms, max_lead_ms=160.0)  # type: ignore[arg-type]
+    playback = PlaybackPosition()
+    utterance = quiet(Silence(9), playback=playback, max_lead_ms=160.0)
     for made in (2, 3):
         while utterance.silence_due:
             utterance.step_silence()
-        assert utterance.produced_frames == made
-        played_ms += 80
+        assert utterance.buffer.produced_frames == made
+        playback.played_ms += 80
     assert utterance.silence_due
     utterance.move(Status.CANCELLED)
     assert not utterance.silence_due
@@ -237,9 +248,9 @@ def test_leading_silence_counts_towards_the_startup_lead() -> None:
     utterance = quiet(Silence(3))
     seen = []
     for _ in range(3):
-        seen.append(utterance.awaiting_first_audio)
+        seen.append(utterance.buffer.awaiting_first_audio)
         utterance.step_silence()
-    assert [*seen, utterance.awaiting_first_audio] == [True, True, True, False]
+    assert [*seen, utterance.buffer.awaiting_first_audio] == [True, True, True, False]
 
 
 def test_silence_without_frames_is_rejected() -> None:

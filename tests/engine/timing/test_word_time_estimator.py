@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sayline_tts.engine.text.chunk import Word
-from sayline_tts.engine.timing.word_time_estimator import SpeakingRate, WordTimeEstimator, WordTime, words_played
+from sayline_tts.engine.timing.word_time_estimator import SpeakingRate, WordTime, WordTimeEstimator, words_played
 
 FRAME_MS = 80.0
 FIRST_END = 6  # frames before which speech does not end

@@ -32,12 +32,12 @@ def speak(
     """Step through `segment`. Returns its word times, checked against their frames, and when the segment began."""
     times: list[WordTime] = []
     utterance.add(segment)
-    utterance.begin_segment()
+    progress = utterance.begin_segment()
     start_ms, spoken, step = utterance.produced_ms, None, 0
     while spoken is None:
         before_ms = utterance.produced_ms
         _, spoken = utterance.step(is_eos=step == eos_step)
-        now = timestamps.step(utterance, segment, start_ms)(None)
+        now = timestamps.step(utterance, progress)(None)
         assert all(time.start_ms >= before_ms - 1e-6 for time in now)
         times += now
         step += 1
@@ -106,9 +106,9 @@ def test_cancelled_utterance_is_discarded() -> None:
     timestamps, cancelled = WordTimestamps(), Utterance(voice(), SAMPLING)
     segment = Segment("", (1,), 99, 3, words("one two three four five six seven"))
     cancelled.add(segment)
-    cancelled.begin_segment()
+    progress = cancelled.begin_segment()
     cancelled.step(is_eos=False)
-    assert len(timestamps.step(cancelled, segment, 0.0)(None)) == 1
+    assert len(timestamps.step(cancelled, progress)(None)) == 1
     cancelled.move(Status.CANCELLED)
     timestamps.discard(cancelled)
     timestamps.discard(cancelled)
@@ -122,9 +122,10 @@ def test_earliest_end_only_grows_and_becomes_the_end(after_eos: int) -> None:
     utterance.begin_segment()
     seen = [utterance.earliest_end_ms]
     while utterance.segment:
-        utterance.step(is_eos=utterance.produced_frames == 12)
+        utterance.step(is_eos=utterance.buffer.produced_frames == 12)
         seen.append(utterance.earliest_end_ms)
     assert seen[0] == (6 + after_eos) * FRAME_MS
     assert seen == sorted(seen)
     assert seen[-1] == utterance.produced_ms
-    assert utterance.speech_ended
+    assert utterance.progress is not None
+    assert utterance.progress.speech_ended

@@ -15,7 +15,6 @@ from sayline_tts.server.app_state import AppState
 from sayline_tts.server.metrics import Metrics
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.synthesis.engine_loop import EngineLoop
-from sayline_tts.server.synthesis.playback import Playback
 from sayline_tts.server.websocket.context import Context
 from sayline_tts.server.websocket.messages import (
     Audio,
@@ -154,7 +153,7 @@ async def test_cancel_withdraws_unsent_audio(harness: Harness, engine: FakeEngin
 async def test_ack_reduces_the_played_position(harness: Harness, engine: FakeEngine) -> None:
     context = await harness.open("a", "word " * 100, max_lead_ms=400)
     now_ms = 0.0
-    context.events.playback = Playback(lambda: now_ms)
+    context.events.playback._now_ms = lambda: now_ms
     for _ in range(3):
         await harness.send_one()
     now_ms = 200.0
@@ -289,7 +288,7 @@ async def test_faster_playback_gets_more_engine_frames(harness: Harness, engine:
     for _ in range(50):
         await asyncio.sleep(0)
     assert context._utterance is not None
-    assert 400 < context._utterance.produced_frames * 80 / 2 <= 800
+    assert 400 < context._utterance.buffer.produced_frames * 80 / 2 <= 800
     context.drop()
 
 
@@ -414,7 +413,7 @@ async def test_underrun_during_speech_is_recorded(harness: Harness, engine: Fake
     await engine.wait_until(lambda: produced_ms(context) > 800)
     clock = iter((0.0, 40.0, 500.0))
     now_ms = [0.0]
-    context.events.playback = Playback(lambda: now_ms[0])
+    context.events.playback._now_ms = lambda: now_ms[0]
     for now_ms[0] in clock:
         await harness.send_one()
     assert "sayline_underruns_total 1.0" in harness.metrics.render().decode()
