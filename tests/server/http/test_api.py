@@ -101,7 +101,7 @@ async def test_generation_pauses_while_the_client_does_not_read(
 
     monkeypatch.setattr(aiohttp.web.StreamResponse, "write", write)
     pending = asyncio.create_task(server.client.post(server.url + "/stream", json={"text": LONG, "format": "pcm"}))
-    await engine.wait_until(lambda: any(each.lead_ms > each.low_water_ms for each in engine.utterances))
+    await engine.wait_until(lambda: any(each.lead_ms > each.buffer.low_water_ms for each in engine.utterances))
     assert not engine.schedule()
     assert engine.utterances[0].produced_ms < 7_000
     may_write.set()

@@ -137,7 +137,7 @@ async def test_fast_reader_is_not_paced_and_has_lower_priority_than_live_listene
 
 async def test_generation_pauses_when_nothing_is_read(engine_loop: EngineLoop, engine: FakeEngine) -> None:
     stream = await speech(engine_loop, LONG)
-    await engine.wait_until(lambda: any(each.lead_ms > each.low_water_ms for each in engine.utterances))
+    await engine.wait_until(lambda: any(each.lead_ms > each.buffer.low_water_ms for each in engine.utterances))
     assert not engine.schedule()
     assert stream.unread_ms < MAX_LEAD_MS / 2 + 160
     stream.close()
