@@ -151,7 +151,7 @@ class TextFeeder:
         return bool(self._items) and sum(isinstance(entry, tuple) for entry in self._in_engine) < PARTS_AHEAD
 
     def _fill(self) -> None:
-        """Read one chunk now and the next one in a later turn of the loop, so that long text blocks nobody."""
+        """Read one chunk now and the next one in a later turn of the loop, so that long text never blocks it."""
         if self._next_fill is None:
             self._fill_chunk()
 

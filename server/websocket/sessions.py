@@ -14,7 +14,7 @@ from sayline_tts.server.websocket.session import Session
 
 log = logging.getLogger(__name__)
 
-RETRY_AFTER_MS = 5_000.0  # a guess: nothing tells when a session will end
+RETRY_AFTER_MS = 5_000.0  # a guess: the end of a session cannot be predicted
 STOPPING = "the server is shutting down"
 
 

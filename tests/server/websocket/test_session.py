@@ -509,7 +509,7 @@ async def test_leads_share_the_memory_of_the_session(engine: FakeEngine) -> None
             await client.send("start", name, format="pcm", max_lead_ms=60_000)
         await client.send("start", "d", format="opus", max_lead_ms=60_000)
         await engine.wait_until(lambda: engine.running == 4)
-        first, second, *others = sorted((utterance.max_lead_ms for utterance in engine.utterances), reverse=True)
+        first, second, *others = sorted((utterance.buffer.max_lead_ms for utterance in engine.utterances), reverse=True)
         assert first == 60_000
         assert 20_000 < second < 60_000
         assert others == [240, 240]
