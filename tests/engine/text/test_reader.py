@@ -113,6 +113,10 @@ def test_phrase_is_divided_by_pauses_only(text: str, clean_up: bool) -> None:
         "&#39;",
         "a.B",
         "it.It",
+        "<think>",
+        "</think>x",
+        "II, ",
+        "St ",
         "`a",
     ],
 )
