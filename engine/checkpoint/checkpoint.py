@@ -16,7 +16,7 @@ from sayline_tts.engine.checkpoint.config import Config, load_config
 from sayline_tts.engine.checkpoint.resource import cached_copy, fetch, is_remote, resolve_relative
 from sayline_tts.engine.errors import CheckpointError, HubError, HubGated, InputError, UnknownVoice
 
-EMBEDDED = Path(__file__).parent / "embedded"
+EMBEDDED = Path(__file__).resolve().parent / "embedded"  # a checkout links to this folder
 EMBEDDED_VOICE = "clara"
 EMBEDDED_HINT = "`--variant embedded` selects the small one"
 DEFAULT_VARIANT = "english"

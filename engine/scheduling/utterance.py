@@ -34,6 +34,9 @@ class Utterance:
     paused. `frame_ms`: duration of a frame for this listener, less than the model's at a higher speed. `may_queue`:
     wait for a slot while the engine is full, instead of being rejected. `continues`: each segment starts from the state
     at the end of the last one, instead of from the voice.
+
+    It has more than 20 methods, because most are one-line properties by which the scheduler, admission and the engine
+    ask for one state; progress within a segment and the playback buffer are classes of their own.
     """
 
     def __init__(
