@@ -26,7 +26,7 @@ class Results(Protocol):
 FIGURES: tuple[tuple[str, Callable[[Results], Sequence[float | None]], int], ...] = (
     ("first audio, idle, p50, ms", lambda results: [quantiles.p50 for quantiles in results.first_audio_ms], 1),
     ("single listener, times real time", lambda results: results.alone_x, 1),
-    ("concurrent listeners without an underrun", lambda results: [ramp.listeners for ramp in results.ramps], 0),
+    ("concurrent listeners, no underrun", lambda results: [ramp.listeners for ramp in results.ramps], 0),
     ("  their first audio p95, ms", lambda results: [_first_audio(ramp) for ramp in results.ramps], 0),
     ("  CPU ms per second of audio", lambda results: [_cpu(ramp) for ramp in results.ramps], 1),
     ("memory for each further listener, MB", lambda results: [results.memory.mean_mb if results.memory else None], 1),

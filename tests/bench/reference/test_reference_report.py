@@ -20,8 +20,8 @@ def test_both_servers_are_printed_with_their_ratio() -> None:
     print_ratios(server_results("ours", 25, 30), server_results("theirs", 100, 3), Console(file=page, width=120))
     ratios = {line.split(",")[0].strip(): line.split()[-1] for line in page.getvalue().splitlines() if "," in line}
     assert ratios["first audio"] == "0.25"
-    assert ratios["most listeners"] == "10.00"
-    assert ratios["one listener alone"] == "1.00"
+    assert ratios["concurrent listeners"] == "10.00"
+    assert ratios["single listener"] == "1.00"
 
 
 def test_figure_missing_on_one_side_has_no_ratio() -> None:

@@ -43,13 +43,13 @@ def printed(report: Report) -> str:
 
 def test_table_has_a_row_for_each_figure() -> None:
     page = printed(full_report())
-    for line in ("MOST LISTENERS", "first audio p95", "longest stall", "gap between packets", "rejected", "at most, MB",
+    for line in ("CONCURRENT LISTENERS", "first audio p95", "longest stall", "gap between packets", "rejected", "maximum, MB",
                  "CPU ms per second of audio", "load generator, cores busy", "POISSON ARRIVALS"):  # fmt: skip
         assert line in page
 
 
 def test_table_shows_the_spread_over_runs() -> None:
-    line = next(line for line in printed(full_report()).splitlines() if "MOST LISTENERS" in line)
+    line = next(line for line in printed(full_report()).splitlines() if "CONCURRENT LISTENERS" in line)
     assert line.split()[-4:] == ["6", "5", "7", "2"]
 
 
@@ -65,7 +65,7 @@ def test_json_contains_machine_and_headline() -> None:
 
 def test_unmeasured_figures_are_omitted() -> None:
     page = printed(Report("sayline bench", "2030-01-01", SystemInfo.here(), 100.0))
-    assert "MOST LISTENERS" not in page
+    assert "CONCURRENT LISTENERS" not in page
     assert "memory" not in page
 
 
