@@ -22,7 +22,7 @@ async def test_short_soak_leaks_nothing() -> None:
 def test_leaked_resource_is_marked() -> None:
     verdict = Verdict(SoakTally(), BEFORE, replace(BEFORE, tasks=9))
     assert not verdict.passed
-    assert "tasks                        4        9  <- kept" in verdict.lines()
+    assert "tasks                        4        9  <- leaked" in verdict.lines()
 
 
 def test_protocol_violation_fails_the_soak() -> None:

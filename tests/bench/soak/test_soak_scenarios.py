@@ -24,7 +24,7 @@ async def address() -> AsyncIterator[str]:
 
 @pytest.mark.parametrize("kind", SCENARIOS)
 async def test_every_scenario_completes(kind: Scenario, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(soak_scenarios, "VISITS", {kind: 1})
+    monkeypatch.setattr(soak_scenarios, "SCENARIOS", {kind: 1})
     tally = SoakTally()
     for seed in range(2):
         await run_scenario(address, random.Random(seed), tally)
@@ -39,7 +39,7 @@ def test_scenarios_are_deterministic_by_seed() -> None:
 async def test_unreachable_server_is_a_fault(unused_tcp_port: int) -> None:
     tally = SoakTally()
     await run_scenario(f"127.0.0.1:{unused_tcp_port}", random.Random(0), tally)
-    assert tally.faults == {"nobody answers": 1}
+    assert tally.faults == {"connection refused": 1}
 
 
 async def test_protocol_violations_are_counted() -> None:
@@ -65,5 +65,5 @@ async def test_protocol_violations_are_counted() -> None:
         await client.start("c")
         await client.receive()
         await client.receive_all()
-    assert tally.faults == {"done of a context that is over or never was": 1, "internal error": 1}
+    assert tally.faults == {"done for a context that is over or unknown": 1, "internal error": 1}
     assert tally.ends == {"internal": 1}
