@@ -106,5 +106,5 @@ def voices_of(folder: Path) -> list[str]:
 
 
 def augmented_speakers_of(folder: Path) -> list[str]:
-    """The augmented speakers (`training.data.speakers`) that have speech."""
+    """The augmented speakers (`training.data.neural_speakers`) that have speech."""
     return sorted(path.name for path in folder.glob(f"{AUGMENTED_PREFIX}*"))

@@ -1,4 +1,4 @@
-"""Speakers of the training speech: the embedded model's voices and a held-out one, all from flite's free voices.
+"""Speakers made of flite's free voices: the embedded model's voices and a held-out one.
 
 Augmented speakers are these voices with a random vocal tract length, pitch, speaking rate and equalization. They teach
 FlowLM to take the timbre from the prompt instead of identifying one of four speakers.
@@ -21,6 +21,10 @@ EQ_HZ = (0, 150, 400, 900, 1800, 3200, 5000, 8000, 12_000)  # frequencies of the
 EQ_TAPS = 513
 TARGET_RMS = 0.08  # within speech; 1 is full scale
 PEAK = 0.9
+
+
+class WordMismatchError(Exception):
+    """A synthesizer's words cannot be matched to those of the text, so word times would be wrong."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,9 @@ class Speaker:
         divisor = np.gcd(SAMPLE_RATE_HZ, slower_rate)
         sound = resample_poly(samples / 2.0**15, SAMPLE_RATE_HZ // divisor, slower_rate // divisor)
         if self.eq_db:
-            sound = _equalize(sound, self.eq_db)
+            sound = equalize(sound, self.eq_db)
         phones = [Phone(phone.name, phone.end_s / self.speed_factor, phone.word) for phone in phones]
-        return _trim_and_level(sound, phones)
+        return trim_and_level(sound, phones)
 
 
 # Two women and two men. Fiona is awb with a shorter vocal tract and a raised pitch.
@@ -100,14 +104,14 @@ def find_speaker(name: str) -> Speaker:
     return next(one for one in (*SPEAKERS, HELD_OUT) if one.name == name)
 
 
-def _equalize(sound: NDArray[np.float64], eq_db: tuple[float, ...]) -> NDArray[np.float64]:
+def equalize(sound: NDArray[np.float64], eq_db: tuple[float, ...]) -> NDArray[np.float64]:
     hz = np.linspace(0, SAMPLE_RATE_HZ / 2, 100)
     gains = 10 ** (np.interp(hz, EQ_HZ, eq_db) / 20)
     filtered: NDArray[np.float64] = fftconvolve(sound, firwin2(EQ_TAPS, hz, gains, fs=SAMPLE_RATE_HZ), mode="same")
     return filtered
 
 
-def _trim_and_level(sound: NDArray[np.float64], phones: list[Phone]) -> SynthesizedClip:
+def trim_and_level(sound: NDArray[np.float64], phones: list[Phone]) -> SynthesizedClip:
     """Trim to a little silence before and after the words, and normalize the loudness."""
     begin_s = phones[0].end_s if phones[0].name == SILENCE else 0.0
     spoken = [phone for phone in phones if phone.name != SILENCE]

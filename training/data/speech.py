@@ -3,8 +3,8 @@
     python -m training.data.speech --text text --out speech
 
 Speech is stored in shards, which are written atomically: if killed, the same command resumes. In round r, speaker v
-reads the sentences i with (i + r) % speakers == v; the held-out speaker reads the first sentences. Each augmented
-speaker (`training.data.speakers`) reads a few sentences of its own.
+reads the sentences i with (i + r) % speakers == v. Each augmented speaker reads a few sentences of its own
+(`training.data.neural_speakers`).
 """
 
 import argparse
@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from sayline_tts.engine.checkpoint.atomic_write import atomic_write
 from training.data.arrays import save_array, save_arrays
+from training.data.neural_speakers import SPEAKERS, augmented_speaker, find_speaker
 from training.data.phones import PHONES
-from training.data.speakers import HELD_OUT, SPEAKERS, SynthesizedClip, augmented_speaker, find_speaker
+from training.data.speakers import HELD_OUT, SynthesizedClip, WordMismatchError
 
 SHARD_SENTENCES = 1000
 AUGMENTED_SENTENCES = 30
@@ -42,8 +43,11 @@ class ShardJob:
         """Synthesize and write the shard. Returns its duration in hours."""
         clips: dict[int, SynthesizedClip] = {}
         for sentence, text in self.sentences.items():
-            clip = find_speaker(self.speaker).synthesize(text)
-            if max(phone.word for phone in clip.phones) + 1 == len(text.split()):  # flite may split a word
+            try:
+                clip = find_speaker(self.speaker).synthesize(text)
+            except WordMismatchError:
+                continue
+            if {phone.word for phone in clip.phones} - {-1} == set(range(len(text.split()))):  # flite may split a word
                 clips[sentence] = clip
         self.path.parent.mkdir(parents=True, exist_ok=True)
         audio = np.concatenate([clip.samples for clip in clips.values()])
@@ -52,15 +56,12 @@ class ShardJob:
         return len(audio) / 24_000 / 3600
 
 
-def shards(folder: Path, sentences: Sequence[str], rounds: int, held_out: int) -> Iterator[ShardJob]:
-    """Jobs of the held-out speaker first, then round by round with the speakers interleaved."""
-    for round_ in range(-1, rounds):
-        for first in range(0, len(sentences) if round_ >= 0 else held_out, SHARD_SENTENCES):
-            ids = range(first, min(first + SHARD_SENTENCES, len(sentences) if round_ >= 0 else held_out))
-            name = f"{max(round_, 0)}-{first // SHARD_SENTENCES:03d}"
-            if round_ < 0:
-                yield ShardJob(folder, name, HELD_OUT.name, {i: sentences[i] for i in ids})
-                continue
+def shards(folder: Path, sentences: Sequence[str], rounds: int) -> Iterator[ShardJob]:
+    """Jobs round by round, with the speakers interleaved."""
+    for round_ in range(rounds):
+        for first in range(0, len(sentences), SHARD_SENTENCES):
+            ids = range(first, min(first + SHARD_SENTENCES, len(sentences)))
+            name = f"{round_}-{first // SHARD_SENTENCES:03d}"
             for index, speaker in enumerate(SPEAKERS):
                 share = {i: sentences[i] for i in ids if (i + round_) % len(SPEAKERS) == index}
                 if share:
@@ -72,6 +73,12 @@ def augmented_shards(folder: Path, sentences: Sequence[str], count: int) -> Iter
     for number in range(count):
         ids = range(number, len(sentences), count)[:AUGMENTED_SENTENCES]
         yield ShardJob(folder, "0-000", augmented_speaker(number).name, {i: sentences[i] for i in ids})
+
+
+def interleave(jobs: Sequence[ShardJob], others: Sequence[ShardJob]) -> list[ShardJob]:
+    """Both lists in proportion, so that training can start on part of the speech."""
+    placed = [(index / len(each), job) for each in (jobs, others) for index, job in enumerate(each)]
+    return [job for _, job in sorted(placed, key=lambda pair: pair[0])]
 
 
 def _labels(clips: dict[int, SynthesizedClip]) -> dict[str, np.ndarray]:
@@ -91,18 +98,19 @@ def main() -> None:
     parser.add_argument("--text", type=Path, required=True, help="folder with sentences.txt")
     parser.add_argument("--out", type=Path, required=True, help="folder for the speech")
     parser.add_argument("--rounds", type=int, default=1, help="number of speakers that read each sentence")
-    parser.add_argument("--held-out-sentences", type=int, default=1000, help="number read by the held-out speaker")
     parser.add_argument(
-        "--augmented-speakers", "--strangers", type=int, default=160, help="number of augmented speakers"
+        "--augmented-speakers", "--strangers", type=int, default=300, help="number of augmented speakers"
     )
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     sentences = (options.text / "sentences.txt").read_text(encoding="utf-8").splitlines()
     options.out.mkdir(parents=True, exist_ok=True)
     atomic_write(options.out / "phones.txt", "\n".join(PHONES).encode())
-    atomic_write(options.out / "voices.txt", "\n".join(one.name for one in (*SPEAKERS, HELD_OUT)).encode())
-    jobs = list(shards(options.out, sentences, options.rounds, options.held_out_sentences))
-    jobs += augmented_shards(options.out, sentences, options.augmented_speakers)
+    atomic_write(options.out / "voices.txt", "\n".join([*(one.name for one in SPEAKERS), HELD_OUT.name]).encode())
+    jobs = interleave(
+        list(shards(options.out, sentences, options.rounds)),
+        list(augmented_shards(options.out, sentences, options.augmented_speakers)),
+    )
     missing = [job for job in jobs if not job.path.exists()]
     with (
         ProcessPoolExecutor(options.processes) as pool,
