@@ -18,14 +18,14 @@ from sayline_tts.engine.checkpoint.atomic_write import atomic_write
 from sayline_tts.engine.text.chunk import TextChunk
 from sayline_tts.engine.text.model_text import TextRules, prepare
 from sayline_tts.engine.text.reader import Reader
-from training.data import text_phrases, text_sources
+from training.data import text_phrases, text_shapes, text_sources
 
 SEED = 6
 COMMON_WORDS = 20_000
-MAX_WORDS, MAX_CHARACTERS = 16, 110
+MAX_WORDS, MAX_CHARACTERS = 28, 160
 MIN_ZIPF = 2.4  # rarer words (one in four million) are typing errors, or names that flite mispronounces
 # Abbreviations, single letters and free-standing punctuation: synthesizers disagree on how to pronounce them.
-NOT_PLAIN = re.compile(r"\b[A-Z]{2,}\b|[.?!] |(?<= )[.,;:-]|\w[.]\w|(?<!')\b[B-HJ-Zb-hj-z]\b")
+NOT_PLAIN = re.compile(r"\b(?!OK\b)[A-Z]{2,}\b|[.?!] |(?<= )[.,;:-]|\w[.]\w|(?<!')\b[B-HJ-Zb-hj-z]\b")
 LONE_QUOTE = re.compile(r"(?<!\w)'|'(?!\w)")
 SPEAKABLE = re.compile(r"[A-Za-z][A-Za-z ',.?!:;\"()-]*[.?!]")
 
@@ -83,16 +83,21 @@ def gather(held_out: HeldOutFilter, max_documentation: int, agent_phrases: int) 
         "fortunes": text_sources.fortunes(),
         "documentation": documented,
         "short": text_phrases.short_answers(),
+        "short utterances": text_shapes.short_utterances(),
+        "single words": text_shapes.single_words(rng.sample(common[:8000], 2000), rng),
+        "similar clauses": text_shapes.similar_clauses(1500, rng),
+        "word lists": text_shapes.word_lists(common[:4000], 700, rng),
         "agents": text_phrases.agent_phrases(agent_phrases, rng),
         "words": text_phrases.word_coverage_phrases(common, rng),
     }
-    kept: dict[str, str] = {}  # by words, so that sentences that differ only in punctuation count once
+    # By words, so that sentences that differ only in punctuation count once; except where the punctuation matters.
+    kept: dict[str, str] = {}
     for name, source in sources.items():
         limit = max_documentation if name == "documentation" else None
         before = len(kept)
         for text in _usable_sentences(source):
             if not held_out.resembles(text):
-                kept.setdefault(" ".join(words_of(text)), text)
+                kept.setdefault(text if name == "short utterances" else " ".join(words_of(text)), text)
             if limit and len(kept) - before >= limit:
                 break
         print(f"{name}: {len(kept) - before} sentences", flush=True)

@@ -7,6 +7,14 @@ import pytest
 
 from training.data.text import HeldOutFilter, is_usable, normalize_for_model
 from training.data.text_phrases import agent_phrases, short_answers, word_coverage_phrases
+from training.data.text_shapes import (
+    NUMBERS,
+    _fill_slots,
+    short_utterances,
+    similar_clauses,
+    single_words,
+    word_lists,
+)
 from training.data.text_sources import documentation, fortunes, sentences
 
 
@@ -19,7 +27,8 @@ def test_text_without_words_is_rejected() -> None:
 
 
 @pytest.mark.parametrize(
-    "sentence", ["Yes.", "I am looking for an honest man.", "Well, why not?", 'He said "maybe" and left.']
+    "sentence",
+    ["Yes.", "OK, got it.", "I am looking for an honest man.", "Well, why not?", 'He said "maybe" and left.'],
 )
 def test_plain_english_is_usable(sentence: str) -> None:
     assert is_usable(sentence)
@@ -29,7 +38,7 @@ def test_plain_english_is_usable(sentence: str) -> None:
     "sentence",
     [
         "The TCP stack.", "No end", "Xqzzt is no word.", "Call foo.bar now.", "He said 'maybe.", "H a l.",
-        "One. Two.", "A " + "very " * 16 + "long one.", "Straße und Weg.", '"Open.',
+        "One. Two.", "A " + "very " * 30 + "long one.", "Straße und Weg.", '"Open.',
     ],
 )  # fmt: skip
 def test_ambiguous_text_is_not_usable(sentence: str) -> None:
@@ -54,6 +63,39 @@ def test_agent_phrases_have_no_unfilled_slots() -> None:
     assert not any("{" in phrase or "}" in phrase for phrase in phrases)
     assert any("1st" in phrase or "2nd" in phrase or "3rd" in phrase for phrase in phrases)
     assert "Sure, one moment." in short_answers()
+
+
+def test_short_utterances_are_usable_and_differ_in_punctuation() -> None:
+    made = list(short_utterances())
+    assert all(is_usable(text) for text in made)
+    assert {"OK.", "OK!", "OK?", "Seven."} <= set(made)
+    assert len(made) == len(set(made))
+
+
+def test_each_single_word_is_an_utterance() -> None:
+    words = ["marble", "window", "seldom", "horizon"]
+    made = list(single_words(words, random.Random(1)))
+    assert [text.lower().strip(".!?") for text in made[:4]] == words
+    assert len(made) == 6
+
+
+def test_similar_clauses_are_usable_lists() -> None:
+    made = list(similar_clauses(200, random.Random(1)))
+    assert all(text.count(",") >= 2 and "{" not in text for text in made)
+    assert sum(is_usable(text) for text in made) > 100  # some are too long
+
+
+def test_article_fits_the_word_after_it() -> None:
+    filled = {_fill_slots("there is a {adjective} {noun}", "we", random.Random(seed)) for seed in range(300)}
+    assert any(text.startswith("there is an old ") for text in filled)
+    assert not any(" a old " in text or " an long " in text for text in filled)
+
+
+def test_every_third_word_list_is_of_numbers() -> None:
+    made = list(word_lists(["marble", "window"], 9, random.Random(1)))
+    numbers = [set(text.lower().strip(".").replace(",", " ").split()) - {"and", "or"} for text in made[::3]]
+    assert all(words <= set(NUMBERS.split()) for words in numbers)
+    assert all("marble" in text.lower() or "window" in text.lower() for text in made[1::3])
 
 
 def test_attributions_are_removed(tmp_path: Path) -> None:
