@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.codec.losses import TOP_BIN
 from training.data.spectra import hann
 
 WINDOWS = (480, 1024)  # samples; short windows show phase errors, long ones tonal artefacts
@@ -40,7 +39,7 @@ class SpectralDiscriminator(nn.Module):
         """Real and imaginary parts, compressed: `[rows, 2, time, bins]`."""
         fft, taper = 1 << (self._window - 1).bit_length(), hann(self._window)
         spectrum = torch.fft.rfft(audio.unfold(1, self._window, self._window // 4) * taper, fft)
-        parts = torch.view_as_real(spectrum[..., : int(fft // 2 * TOP_BIN)]) * (2 / taper.sum())
+        parts = torch.view_as_real(spectrum[..., : fft // 2]) * (2 / taper.sum())
         power = parts.square().sum(-1, keepdim=True) + 1e-8
         return (parts * power ** ((COMPRESSION - 1) / 2)).permute(0, 3, 1, 2)
 

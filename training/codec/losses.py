@@ -14,7 +14,6 @@ from training.data.spectra import hann, mel_bank
 WINDOWS = (480, 1024, 2048)  # samples at 24 kHz: 20 to 85 ms
 MAX_ENVELOPE_WINDOW, BANDS = 1024, 80
 FLOOR = 1e-4  # amplitude floor, 1 is a full-scale sine
-TOP_BIN = 0.84  # fraction of the Nyquist frequency; above it there are only resampling artefacts
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def spectral_distance(audio: Tensor, target: Tensor) -> SpectralDistance:
 def amplitudes(audio: Tensor, window: int) -> Tensor:
     """Amplitude spectra: `[rows, samples]` to `[rows, time, bins]`, with a hop of a quarter window."""
     fft, taper = _fft(window), hann(window)
-    spectrum = torch.fft.rfft(audio.unfold(1, window, window // 4) * taper, fft)[..., : int(fft // 2 * TOP_BIN)]
+    spectrum = torch.fft.rfft(audio.unfold(1, window, window // 4) * taper, fft)[..., : fft // 2]
     power: Tensor = spectrum.real.square() + spectrum.imag.square()
     return (power + 1e-12).sqrt() * (2 / taper.sum())
 

@@ -4,6 +4,7 @@ A row consists of text, the start-of-speech embedding and latents. Tokens and fr
 lists, and `source` maps each position of a row to its entry, so only attention operates on padding.
 """
 
+import math
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.flow_lm.examples import Example
+from training.flow_lm.examples import Example, fill_pauses
+from training.flow_lm.text_prefixes import known_text, random_prefix
 
 BUCKET_POSITIONS = 8  # maximum difference in length between the rows of a batch, if possible
 AUGMENTED_RATIO = 1 / 3  # of the groups are of augmented speakers
-PROMPT_FRAMES = (14, 75)  # 1.1 to 6 s
+PROMPT_FRAMES = (12, 125)  # 1 to 10 s, log-uniform: short prompts are more frequent
 
 
 class Tokenize(Protocol):
@@ -48,7 +50,7 @@ def make_batch(groups: Sequence[Sequence[Example]], prompts: Sequence[np.ndarray
                tokenize: Tokenize, sample: bool) -> Batch:  # fmt: skip
     """Build a batch. `groups`: examples of one voice each, of equal count; `texts`: by sentence index."""
     examples = [example for group in groups for example in group]
-    tokenized = [tokenize(texts[example.sentence], sample) for example in examples]
+    tokenized = [tokenize(known_text(texts[example.sentence], example), sample) for example in examples]
     length = max(len(ids) + example.frames for (ids, _), example in zip(tokenized, examples, strict=True))
     total_tokens = sum(len(ids) for ids, _ in tokenized)
     total_frames = sum(example.frames for example in examples)
@@ -62,7 +64,7 @@ def make_batch(groups: Sequence[Sequence[Example]], prompts: Sequence[np.ndarray
         source[row, len(ids) : len(ids) + frames] = total_tokens + np.arange(frame, frame + frames)
         predictor.append(row * length + len(ids) + np.arange(frames))
         token_words = np.array(words)
-        word_mask[frame : frame + frames, : len(ids)] = _fill_pauses(example.words)[:, None] == token_words
+        word_mask[frame : frame + frames, : len(ids)] = fill_pauses(example.words)[:, None] == token_words
         last = np.flatnonzero(np.append(np.diff(token_words), 1))  # the last token of each word
         word_ends.append(row * length + last)
         word_phones.append(example.word_phones[np.minimum(token_words[last], len(example.word_phones) - 1)])
@@ -85,12 +87,6 @@ def make_batch(groups: Sequence[Sequence[Example]], prompts: Sequence[np.ndarray
         word_ends=torch.from_numpy(np.concatenate(word_ends)),
         word_phones=torch.from_numpy(np.concatenate(word_phones)),
     )
-
-
-def _fill_pauses(words: np.ndarray) -> np.ndarray:
-    """The word of each frame; in a pause the next word, after the last word that one."""
-    filled = np.where(words < 0, words.max(), words)
-    return np.minimum.accumulate(filled[::-1])[::-1]
 
 
 def _sample(rng: random.Random, population: Sequence[int], count: int) -> list[int]:
@@ -124,8 +120,11 @@ class BatchSampler:
     def _length(self, example: Example) -> int:
         return len(self._tokenize(self._texts[example.sentence], False)[0]) + example.frames
 
-    def draw(self, rng: random.Random, sample_ratio: float = 0.0) -> Batch:
-        """Draw a batch. `sample_ratio`: probability that its texts get random segmentations."""
+    def draw(self, rng: random.Random, sample_ratio: float = 0.0, prefix_ratio: float = 0.0) -> Batch:
+        """Draw a batch. `sample_ratio`: probability that its texts get random segmentations.
+
+        `prefix_ratio`: probability that its texts are incomplete.
+        """
         own = [voice for voice in self._by_voice if voice < self._groups]
         augmented_voices = [voice for voice in self._by_voice if voice >= self._groups]
         chosen = [
@@ -135,7 +134,9 @@ class BatchSampler:
         length = rng.choice(self._lengths[chosen[0]].tolist())
         members = max(1, round(self._positions / (length + BUCKET_POSITIONS / 2) / self._groups))
         groups = [self._of_length(rng, voice, length, members) for voice in chosen]
-        frames = rng.randint(*PROMPT_FRAMES)
+        if rng.random() < prefix_ratio:
+            groups = [[random_prefix(example, rng) for example in group] for group in groups]
+        frames = round(math.exp(rng.uniform(*map(math.log, PROMPT_FRAMES))))
         prompts = [self._prompt(rng, voice, frames) for voice in chosen]
         return make_batch(groups, prompts, self._texts, self._tokenize, rng.random() < sample_ratio)
 

@@ -14,7 +14,7 @@ FRAMES_PER_SECOND = 12.5
 LABELS_PER_FRAME = 2  # phone labels per frame, since a phone may be shorter than a frame
 MAX_WORD_PHONES = 12  # phone labels per word; longer words are truncated
 TRAILING_FRAMES = 2  # frames of silence kept after the end of speech
-MAX_FRAMES = 150
+MAX_FRAMES = 175
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,10 +26,17 @@ class Example:
     words: NDArray[np.int64]  # [frames]: the word in the middle of the frame; -1: silence
     word_phones: NDArray[np.int64]  # [words, MAX_WORD_PHONES], 0 after the last phone
     end: int  # the first frame after the speech
+    known_words: int | None = None  # if the text is incomplete, the number of words (`training.flow_lm.text_prefixes`)
 
     @property
     def frames(self) -> int:
         return len(self.latents)
+
+
+def fill_pauses(words: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The word of each frame; in a pause the next word, after the last word that one."""
+    filled = np.where(words < 0, words.max(), words)
+    return np.minimum.accumulate(filled[::-1])[::-1]
 
 
 def read_names(path: Path) -> list[str]:

@@ -40,6 +40,7 @@ VALIDATION_STEPS = 500
 VALIDATION_BATCHES = 8
 AUXILIARY_WARMUP_STEPS, AUXILIARY_WARMUP_RATE = 300, 3e-3  # with `--from`: the heads are not published
 BPE_DROPOUT_RATIO = 0.3  # of the batches are tokenized with random segmentations
+PREFIX_RATIO = 0.2  # of the batches have incomplete texts
 
 
 class FlowLMTraining:
@@ -162,7 +163,7 @@ def train(args: argparse.Namespace) -> None:
         training.warm_up_auxiliary_heads(sampler.draw, config)
         run.report("validation", training.validate(batches, config))
     while run.step < args.steps:
-        training.train_step(sampler.draw(random.Random(run.step), BPE_DROPOUT_RATIO), config, args.steps)
+        training.train_step(sampler.draw(random.Random(run.step), BPE_DROPOUT_RATIO, PREFIX_RATIO), config, args.steps)
         if run.step % VALIDATION_STEPS == 0:
             run.report("validation", training.validate(batches, config))
     run.save()

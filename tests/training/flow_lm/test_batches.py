@@ -88,6 +88,28 @@ def test_batches_are_deterministic_for_a_seed() -> None:
     assert len(one.source) % 2 == 0
 
 
+def test_batches_of_incomplete_texts_have_no_end() -> None:
+    long = "Then take it home with you again now."
+    words = np.repeat(np.arange(8), 3)
+    examples = [
+        Example(
+            0,
+            0,
+            np.zeros((24, 32), np.float16),
+            np.ones((24, LABELS_PER_FRAME), np.int64),
+            words,
+            np.ones((8, MAX_WORD_PHONES), np.int64),
+            22,
+        )
+    ] * 8
+    sampler = BatchSampler(examples, [long], tokenize_characters, positions=400, groups=1)
+    complete, incomplete = (sampler.draw(random.Random(3), prefix_ratio=ratio) for ratio in (0.0, 1.0))
+    assert complete.ends.sum() == 2 * len(complete.source)
+    assert len(incomplete.latents) < len(complete.latents)
+    assert len(incomplete.tokens) < len(complete.tokens)
+    assert incomplete.word_mask.any(1).all()
+
+
 def test_augmented_speakers_replace_some_voices() -> None:
     examples = [
         example(sentence, 4 + frames, voice) for sentence in range(3) for frames in range(4) for voice in range(3)
