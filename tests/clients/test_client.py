@@ -345,7 +345,7 @@ async def test_cancelled_text_source_ends_the_speech(scripted: ScriptedServer) -
         raise asyncio.CancelledError
 
     async with sayline.connect(scripted.url) as server, server.context() as speech:
-        with pytest.raises(sayline.SaylineError, match="before its end"):
+        with pytest.raises(sayline.SaylineError, match="before it ended"):
             async for _ in speech.say(cancelled()):
                 pass
 
@@ -412,7 +412,7 @@ async def test_rejection_after_cancel_is_ignored(scripted: ScriptedServer) -> No
 async def test_push_waits_while_too_much_text_is_pending(
     scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(context_module, "MAX_UNSPOKEN_CHARS", 25)
+    monkeypatch.setattr(context_module, "MAX_PENDING_CHARS", 25)
     scripted.hold.clear()
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         speech.feed(words(*["seven letters. "] * 20))
@@ -423,7 +423,7 @@ async def test_push_waits_while_too_much_text_is_pending(
 
 
 async def test_waiting_push_ends_with_the_session(scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(context_module, "MAX_UNSPOKEN_CHARS", 5)
+    monkeypatch.setattr(context_module, "MAX_PENDING_CHARS", 5)
     scripted.hold.clear()
     async with sayline.connect(scripted.url) as server, server.context() as speech:
         await speech.push("seven letters. ")
@@ -437,7 +437,7 @@ async def test_waiting_push_ends_with_the_session(scripted: ScriptedServer, monk
 async def test_context_that_is_never_read_fails_as_slow_consumer(
     scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox, "MAX_WAITING_MS", 400)
+    monkeypatch.setattr(inbox, "MAX_BUFFERED_MS", 400)
     async with sayline.connect(scripted.url) as server, server.context() as idle, server.context() as other:
         await idle.push("word " * 20 + "end. ")
         assert len([frame async for frame in other.say("one two")]) == 2
@@ -526,7 +526,7 @@ async def test_text_may_be_any_stream(scripted: ScriptedServer) -> None:
 
 async def test_server_with_another_protocol_is_refused(scripted: ScriptedServer) -> None:
     scripted.subprotocols = ()  # type: ignore[assignment]
-    with pytest.raises(sayline.Refused, match=r"does not speak sayline\.v1\.msgpack"):
+    with pytest.raises(sayline.Refused, match=r"does not support sayline\.v1\.msgpack"):
         async with sayline.connect(scripted.url):
             pass
 

@@ -9,6 +9,8 @@ from tests.engine.simulation import FRAME_MS, Listener, Machine, costs_of
 
 ENDLESS = 10**5  # frames
 
+pytestmark = pytest.mark.slow  # simulations of minutes of load
+
 
 def arrivals(machine: Machine, a_second: float, until_s: float, seed: int = 0) -> list[Listener]:
     """Poisson arrivals of texts of 8 to 15 s."""

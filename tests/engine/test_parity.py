@@ -35,6 +35,7 @@ LONG = (
     "the misera padolefi, noka vutigo rawabesemi do hufi leka nopa!"
 )
 SHAPES = [*published_shapes(), Shape("english_2m_2026-10", (("flow.type", "flow_matching"),))]
+FAST = {"english_7m_2026-10", "english_2m_2026-10-flow_matching"}  # in `make test`; all others in `make test-slow`
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,11 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tokenizer(tmp_path_factory.mktemp("tokenizer"))
 
 
-@pytest.fixture(scope="module", params=SHAPES, ids=str)
+@pytest.fixture(
+    scope="module",
+    params=[shape if str(shape) in FAST else pytest.param(shape, marks=pytest.mark.slow) for shape in SHAPES],
+    ids=str,
+)
 def pair(request: pytest.FixtureRequest, tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     torch.set_num_threads(2)
     folder = tmp_path_factory.mktemp("checkpoint") / "model"

@@ -101,7 +101,7 @@ def spy(model: Model, monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list[
     forward, decode = model.flow_lm.forward, model.mimi.decode
 
     def forward_and_record(x: Tensor, span: Any) -> Tensor:
-        flow_rows.append(len(span.query_lengths))
+        flow_rows.append(len(span.batch.query_lengths))
         return forward(x, span)
 
     def decode_and_record(latents: Tensor, state: MimiState, slots: Tensor) -> Tensor:
@@ -151,6 +151,7 @@ class Listener:
         self.frames += 1
 
 
+@pytest.mark.slow
 def test_cloning_voices_causes_no_underrun_for_sixteen_listeners(model: Model) -> None:
     """The clock runs so fast that all listeners together need `LOAD` of this process's CPU time."""
     clock, progress = CpuClock(), threading.Event()

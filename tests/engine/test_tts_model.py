@@ -71,6 +71,7 @@ def test_concurrent_threads_get_the_same_audio_as_alone(tts: TTSModel) -> None:
         torch.testing.assert_close(audio, alone[index % len(cases)], atol=2e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_slow_consumer_does_not_delay_a_fast_one(tts: TTSModel, state: VoiceState) -> None:
     slow = tts.generate_audio_stream(state, "Hello there, this is a rather long sentence for a slow consumer.")
     next(slow)

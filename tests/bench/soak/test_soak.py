@@ -11,6 +11,7 @@ from sayline_tts.bench.soak.soak_client import SoakTally
 from tests.bench.soak.test_resource_snapshot import BEFORE
 
 
+@pytest.mark.slow
 async def test_short_soak_leaks_nothing() -> None:
     verdict = await Soak(seconds=12.0, callers=8, seed=1, warm_up_s=8.0).run()
     assert verdict.passed, "\n".join(verdict.lines())

@@ -61,6 +61,7 @@ def static_engine(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"sayline_tts.engine.execution.{module}.uses_static_shapes", lambda device: True)
 
 
+@pytest.mark.slow
 def test_engine_in_static_shapes_equals_the_cpu_engine(model: Model, request: pytest.FixtureRequest) -> None:
     """Batched equals alone and a reused slot a fresh one: the CPU engine runs each utterance alone."""
     voices = [model.load_voice(name) for name in model.checkpoint.voices()]

@@ -120,6 +120,7 @@ def test_phrase_is_divided_by_pauses_only(text: str, clean_up: bool) -> None:
         "`a",
     ],
 )
+@pytest.mark.slow
 @pytest.mark.parametrize("clean_up", [True, False])
 def test_buffered_text_is_bounded(text: str, clean_up: bool) -> None:
     reader = Reader(count_words, clean_up=clean_up)
