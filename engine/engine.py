@@ -82,6 +82,8 @@ class Engine:
     this machine can keep supplied. `on_progress` is called on a codec thread once the codec has caught up, after
     `schedule` left rows out because it was behind: schedule again then. `decode_in_processes`: decode in processes,
     forked now, if the platform can; worthwhile if other threads keep Python's global lock busy.
+
+    It has more than 20 methods, because servers read queue, load and backlog of the engine from it.
     """
 
     def __init__(

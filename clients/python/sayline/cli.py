@@ -57,7 +57,7 @@ def make_app() -> typer.Typer:
     return app
 
 
-def speak(
+def speak(  # more than eight parameters: Typer makes an option of each
     text: Annotated[str | None, typer.Argument(help="Text to speak.")] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Text file to speak.")] = None,
     output: Output = None,
@@ -97,7 +97,7 @@ def speak(
         raise typer.Exit(1) from None
 
 
-def pipe(
+def pipe(  # more than eight parameters: Typer makes an option of each
     output: Output = None,
     voice: Voice = None,
     url: Url = URL,

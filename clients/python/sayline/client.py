@@ -75,7 +75,7 @@ class Session:
         self._receive_task.cancel()
         await asyncio.wait([self._receive_task])
 
-    def context(
+    def context(  # more than eight parameters: each is an optional field of `start`
         self,
         voice: str | None = None,
         *,

@@ -25,6 +25,8 @@ class Context:
     `async for event in context` yields `Queued`, frames, words, segments and `Flushed`, and finally `Done` or
     `Cancelled`. It raises `ContextFailed` if the server fails this context and `ConnectionLost` if the session ends,
     after all events received before. One task may read; any may push.
+
+    It has more than 20 methods, because it is the public API of a context, and each message has one.
     """
 
     def __init__(
