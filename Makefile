@@ -24,7 +24,7 @@ test: .venv/ready-for-tests .venv-agents/ready $(TYPESCRIPT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	.venv-agents/bin/mypy --cache-dir .mypy_cache/agents clients/python/sayline/agents tests/agents/*.py
+	.venv-agents/bin/mypy --cache-dir .mypy_cache/agents --follow-imports silent clients/python/sayline/agents tests/agents/*.py
 	$(if $(TYPESCRIPT),$(TSC) -p clients/js && $(TSC) -p tests/web,@echo "npm is not installed: JavaScript is not type-checked")
 	.venv-agents/bin/python -m pytest --confcutdir=tests/agents tests/agents tests/examples/test_llm_speaks.py
 	$(PYTEST) $(if $(ARGS),$(ARGS),-m "not slow" --cov --cov-report term)

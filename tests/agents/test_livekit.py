@@ -226,7 +226,7 @@ async def test_abandoned_speech_is_cancelled_without_an_agent_session(scripted: 
 async def test_unplayed_speech_is_reported_as_unheard(
     scripted: ScriptedServer, voice: TTS, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adapter, "PLAYOUT_S", 0.0)
+    monkeypatch.setattr(adapter, "PLAYBACK_REPORT_TIMEOUT_S", 0.0)
     heard = heard_by(voice)
     async with Call(voice) as call:
         voice.follow(call.session)

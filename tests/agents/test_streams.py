@@ -184,5 +184,5 @@ async def test_abandoned_model_stream_is_closed(sdk: str) -> None:
 
 async def test_unstreamed_answer_raises() -> None:
     whole = openai.types.Completion(id="a", choices=[], created=1, model="m", object="text_completion")
-    with pytest.raises(TypeError, match="was `stream=True` left out"):
+    with pytest.raises(TypeError, match="is `stream=True` missing"):
         await said(whole)
