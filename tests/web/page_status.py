@@ -20,3 +20,13 @@ async def wait_for_status(page: Any, text: str) -> None:
     except Exception as error:
         shown = await page.locator("#status").text_content()
         raise AssertionError(f"the status is {shown!r}, not {text!r}") from error
+
+
+async def record_statuses(page: Any) -> None:
+    """Collect every text of the status line from now on in the page's global `statuses`."""
+    await page.evaluate("""() => {
+        const line = document.querySelector('#status');
+        window.statuses = [];
+        const observer = new MutationObserver(() => window.statuses.push(line.textContent));
+        observer.observe(line, { childList: true, characterData: true, subtree: true });
+    }""")
