@@ -13,7 +13,7 @@ from tests.bench.soak.test_resource_snapshot import BEFORE
 
 @pytest.mark.slow
 async def test_short_soak_leaks_nothing() -> None:
-    verdict = await Soak(seconds=12.0, callers=8, seed=1, warm_up_s=8.0).run()
+    verdict = await Soak(seconds=40.0, callers=8, seed=1, warm_up_s=8.0).run()
     assert verdict.passed, "\n".join(verdict.lines())
     assert len(verdict.tally.runs_by_scenario) >= 5
     assert verdict.tally.ends["done"] > 0
