@@ -16,6 +16,7 @@ async def check_accessibility(page: Any) -> None:
     assert results.violations_count == 0, results.generate_report()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 async def test_page_has_no_axe_violations_in_any_state(site: Site, page: Any, scheme: str, width: int) -> None:

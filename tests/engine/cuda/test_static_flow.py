@@ -148,6 +148,7 @@ def operations(captures: Iterable[tuple[Hashable, Work]]) -> list[int]:
     return counts
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 @pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.BFLOAT16])
 def test_captured_work_needs_no_host_and_does_not_grow_with_rows(model: Model, precision: Precision) -> None:

@@ -301,6 +301,7 @@ def test_limit_holds_if_words_have_more_tokens_together_than_alone() -> None:
     assert " ".join(chunks) == ("a bb ccc dddd " * 20).strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ["word ", "Hello there, you. ", "a", "日本語", "é, ", ". ", "👍", "\n", "1", "-", "a\u0301\u0323", "U.S. "]
 )
