@@ -88,7 +88,7 @@ Invariants
   pass is running: so never while a pass writes to the slot.
 - A batch has each slot at most once, in ascending order, and only RUNNING utterances with a segment.
 - A row that is not in the batch costs nothing and is not written to.
-- `WAITING` utterances are admitted in their order; nobody overtakes the queue.
+- `WAITING` utterances are admitted in their order; none overtakes another.
 """
 
 import heapq
