@@ -8,9 +8,10 @@ from aiohttp import web
 from sayline_tts.engine.engine import Engine
 from sayline_tts.engine.models.model import Model
 from sayline_tts.server.access import middleware
+from sayline_tts.server.accounting.ledger import Ledger, UsageFile
 from sayline_tts.server.app_state import AppState
 from sayline_tts.server.audio.opus import OpusEncoder
-from sayline_tts.server.http import api, docs, errors, monitoring, page, voices
+from sayline_tts.server.http import api, docs, errors, monitoring, page, usage, voices
 from sayline_tts.server.http.monitoring import Health
 from sayline_tts.server.http.openapi import document
 from sayline_tts.server.http.operations import OPERATIONS
@@ -27,6 +28,7 @@ SETTINGS = web.AppKey("settings", Settings)
 ENGINE_LOOP = web.AppKey("engine_loop", EngineLoop)
 READY = web.AppKey("ready", messages.Ready)
 SESSIONS = web.AppKey("sessions", Sessions)
+LEDGER = web.AppKey("ledger", Ledger)
 
 
 async def make_app(settings: Settings, model: Model, engine: Engine | None = None) -> web.Application:
@@ -39,11 +41,13 @@ async def make_app(settings: Settings, model: Model, engine: Engine | None = Non
         engine or _engine(settings, model), metrics, VoiceStore(settings.voices_path)
     )
     app[READY] = _ready(model)
-    state = AppState(engine_loop, settings, app[middleware.QUOTAS], metrics)
+    ledger = app[LEDGER] = Ledger(UsageFile(settings.usage_path))
+    state = AppState(engine_loop, settings, app[middleware.QUOTAS], metrics, ledger)
     sessions = app[SESSIONS] = Sessions(state)
     app.add_routes([web.get("/v1/stream", _stream)])
     app.add_routes(api.routes(state, lambda: sessions.accepting))
     app.add_routes(voices.routes(engine_loop.voices, settings))
+    app.add_routes(usage.routes(ledger))
     docs.add_routes(app, document(OPERATIONS, _version()))
     health = Health(lambda: engine_loop.alive, lambda: sessions.accepting, lambda: _report(app))
     monitoring.add_routes(app, health, metrics, _gauge_sources(engine_loop, sessions))
@@ -93,6 +97,7 @@ async def end_sessions(app: web.Application) -> None:
 
 async def _stop(app: web.Application) -> None:
     await app[ENGINE_LOOP].stop()
+    await app[LEDGER].close()
 
 
 async def _set_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -1,8 +1,9 @@
 """The services that all sessions and requests of a server share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sayline_tts.server.access.limits import Quotas
+from sayline_tts.server.accounting.ledger import Ledger
 from sayline_tts.server.metrics import Metrics
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.synthesis.engine_loop import EngineLoop
@@ -14,3 +15,4 @@ class AppState:
     settings: Settings
     quotas: Quotas
     metrics: Metrics
+    ledger: Ledger = field(default_factory=Ledger)

@@ -140,7 +140,7 @@ class Settings(BaseSettings):
 
     # Cloned voices
     data: str = Field(
-        default="~/.local/share/sayline", min_length=1, description="folder for cloned voices and API keys"
+        default="~/.local/share/sayline", min_length=1, description="folder for cloned voices, API keys and usage"
     )
     max_upload_mb: float = Field(default=32, gt=0, le=1_024, description="largest voice upload")
     max_stored_voices: int = Field(
@@ -192,6 +192,10 @@ class Settings(BaseSettings):
     @property
     def voices_path(self) -> Path:
         return Path(self.data).expanduser() / "voices"
+
+    @property
+    def usage_path(self) -> Path:
+        return Path(self.data).expanduser() / "usage.json"
 
     @property
     def max_upload_bytes(self) -> int:

@@ -43,11 +43,12 @@ ENGINE_MODULES = {
 # For each room of `server/` the rooms that it may import, besides itself.
 SERVER = {
     "access": set[str](),
+    "accounting": set[str](),
     "audio": set[str](),
     "voices": {"access"},
     "synthesis": {"access", "voices"},
-    "http": {"access", "audio", "voices", "synthesis"},
-    "websocket": {"access", "audio", "voices", "synthesis"},
+    "http": {"access", "accounting", "audio", "voices", "synthesis"},
+    "websocket": {"access", "accounting", "audio", "voices", "synthesis"},
 }
 
 

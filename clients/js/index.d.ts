@@ -166,6 +166,26 @@ export interface Flushed extends Numbered {
 export interface Done extends Numbered {
   type: 'done';
   duration_ms: number;
+  /** Absent from an older server. */
+  usage?: Usage;
+}
+
+/** The account of one context. Characters are those of the text as sent. */
+export interface Usage {
+  /** Characters accepted. */
+  taken_chars: number;
+  /** Those that were spoken, at least in part. */
+  billed_chars: number;
+  /** Audio that was made. */
+  generated_ms: number;
+  /** All audio sent, or what had been played when the context was cancelled. */
+  heard_ms: number;
+  /** Time in the queue of a full server. */
+  queued_ms: number;
+  /** Frames that had to be made again. */
+  retries: number;
+  /** From the first speakable text to its first audio, on the server. Absent without audio. */
+  first_audio_ms?: number;
 }
 
 /** `heard_text` is what belongs in a language model's history. */
@@ -178,6 +198,8 @@ export interface Cancelled extends Numbered {
   heard_chars: number;
   heard_text: string;
   unheard_text: string;
+  /** Absent from an older server, and where this was computed by the client. */
+  usage?: Usage;
 }
 
 /** The audio output of a page: mixes any number of players. */

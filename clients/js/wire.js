@@ -41,9 +41,11 @@ const MAX_ID_BYTES = 64;
  * @typedef {Omit<Timed, 'text'> & {type: 'word_end'}} WordEndMessage
  * @typedef {Timed & {type: 'segment'}} SegmentMessage
  * @typedef {Numbered & {type: 'flushed', at_ms: number, id?: string}} FlushedMessage
- * @typedef {Numbered & {type: 'done', duration_ms: number}} DoneMessage
+ * @typedef {{taken_chars: number, billed_chars: number, generated_ms: number, heard_ms: number, queued_ms: number,
+ *   retries: number, first_audio_ms?: number}} Usage characters are those of the text as sent
+ * @typedef {Numbered & {type: 'done', duration_ms: number, usage?: Usage}} DoneMessage
  * @typedef {Numbered & {type: 'cancelled', duration_ms: number, generated_ms: number, heard_chars: number,
- *   heard_text: string, unheard_text: string}} CancelledMessage
+ *   heard_text: string, unheard_text: string, usage?: Usage}} CancelledMessage
  * @typedef {{type: 'error', context_id?: string, seq?: number, code: string, message: string, final: boolean,
  *   retry_after_ms?: number}} ErrorMessage
  * @typedef {{type: 'unknown', context_id?: string, seq?: number}} UnknownMessage of a later server
@@ -55,6 +57,10 @@ const MAX_ID_BYTES = 64;
 const NUMBERED = { context_id: 'string', seq: 'whole' };
 const PLACED = { ...NUMBERED, start_char: 'whole', end_char: 'whole', start_ms: 'number', end_ms: 'number' };
 const TIMED = { ...PLACED, text: 'string' };
+const USAGE = {
+  taken_chars: 'whole', billed_chars: 'whole', generated_ms: 'number', heard_ms: 'number', queued_ms: 'number',
+  retries: 'whole', first_audio_ms: 'number?',
+};
 /**
  * The fields of each type of message; kinds with a question mark are optional.
  * @type {Record<string, Record<string, string>>}
@@ -71,10 +77,10 @@ const FIELDS = {
   word_end: PLACED,
   segment: TIMED,
   flushed: { ...NUMBERED, at_ms: 'number', id: 'string?' },
-  done: { ...NUMBERED, duration_ms: 'number' },
+  done: { ...NUMBERED, duration_ms: 'number', usage: 'usage?' },
   cancelled: {
     ...NUMBERED, duration_ms: 'number', generated_ms: 'number', heard_chars: 'whole', heard_text: 'string',
-    unheard_text: 'string',
+    unheard_text: 'string', usage: 'usage?',
   },
   error: {
     code: 'string', message: 'string', final: 'boolean', context_id: 'string?', seq: 'whole?',
@@ -168,6 +174,7 @@ function decodeAudio(frame) {
 /** @param {any} value @param {string} kind @returns {boolean} */
 function matches(value, kind) {
   if (kind.endsWith('?')) return value === undefined || value === null || matches(value, kind.slice(0, -1));
+  if (kind === 'usage') return isMap(value) && Object.entries(USAGE).every(([name, each]) => matches(value[name], each));
   if (kind === 'strings') return Array.isArray(value) && value.every((item) => typeof item === 'string');
   if (kind === 'counts') return isMap(value) && Object.values(value).every((item) => Number.isInteger(item));
   return kind === 'whole' ? Number.isInteger(value) : typeof value === kind;

@@ -54,6 +54,7 @@ class Utterance:
         self.buffer = PlaybackBuffer(playback or PlaybackPosition(), frame_ms, max_lead_ms)
         self.progress: SegmentProgress | None = None  # of the current or last segment; None: the slot is not set up
         self.input_ended = False
+        self.retries = 0  # frames that had to be made again
         self._status = Status.WAITING
         self._queued: deque[Segment | Silence] = deque()
         self._allowed_frames = 0  # `max_frames` of all segments begun
@@ -125,6 +126,11 @@ class Utterance:
     def next_segment(self) -> Segment | None:
         """The segment that the next step begins; None if that step continues the current one."""
         return self._next if isinstance(self._next, Segment) else None
+
+    @property
+    def queued_parts(self) -> int:
+        """Segments and pauses that have not been begun; a pause counts until it is over."""
+        return len(self._queued)
 
     @property
     def max_frames_left(self) -> int:

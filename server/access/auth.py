@@ -72,5 +72,5 @@ class Authenticator:
         if key is not None:
             return key.caller
         if self._single is not None and hmac.compare_digest(self._single, digest(presented)):
-            return Caller(SINGLE_KEY, self._anonymous, account=SINGLE_KEY)
+            return Caller(SINGLE_KEY, self._anonymous, account=SINGLE_KEY, operator=True)
         return None

@@ -42,15 +42,16 @@ class KeyRevoked(InputError):
     code = "key_revoked"
 
 
-class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     name: Annotated[str, Meta(pattern=NAME)]
     sha256: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
     created: str
     limits: Limits
+    operator: bool = False  # may see what concerns all keys
 
     @property
     def caller(self) -> Caller:
-        return Caller(self.name, self.limits, account=self.name, sha256=self.sha256)
+        return Caller(self.name, self.limits, account=self.name, sha256=self.sha256, operator=self.operator)
 
 
 class _Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,7 +89,7 @@ class KeyFile:
             raise KeyFileError(f"{self.path} has two keys of the same name; rename one of them")
         return keys
 
-    def add(self, name: str, limits: Limits) -> str:
+    def add(self, name: str, limits: Limits, operator: bool = False) -> str:
         """Create a key, store its hash, and return the key itself. Raises `KeyNameError`, `KeyFileError`."""
         if not re.search(NAME, name) or name in RESERVED_NAMES:
             raise KeyNameError(
@@ -101,7 +102,7 @@ class KeyFile:
                 raise KeyNameError(f"key {name} already exists; choose another name, or revoke it first")
             secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            self._write((*keys, Key(name, digest(secret), now, limits)))
+            self._write((*keys, Key(name, digest(secret), now, limits, operator)))
         return secret
 
     def revoke(self, name: str) -> None:

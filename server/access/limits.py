@@ -46,6 +46,7 @@ class Caller:
     limits: Limits
     account: str
     sha256: str = field(default="", repr=False)  # of the key: a revoked key's name may be given to a new one
+    operator: bool = False  # may see what concerns all keys
 
 
 class RateLimited(InputError):

@@ -48,6 +48,7 @@ StoredVoices = Annotated[
         show_default="the server's limit",
     ),
 ]
+Operator = Annotated[bool, typer.Option("--operator", help="The key may see the usage of all keys.")]
 
 
 def make_app() -> typer.Typer:
@@ -68,6 +69,7 @@ def add(
     chars_per_minute: CharsPerMinute = None,
     voice: Voice = None,
     stored_voices: StoredVoices = None,
+    operator: Operator = False,
     keys_file: KeysFile = None,
 ) -> None:
     """Create a key and print it once; only its hash is stored.
@@ -83,7 +85,7 @@ def add(
         stored_voices=stored_voices,
     )
     file = _file(keys_file)
-    typer.echo(file.add(name, limits))
+    typer.echo(file.add(name, limits, operator))
     Terminal(quiet=False).print_status(
         f"Created key {name}. The key itself is shown only now; {file.path} stores its hash."
     )
@@ -101,13 +103,14 @@ def list_keys(keys_file: KeysFile = None) -> None:
         Terminal(quiet=False).print_status(f"No keys in {file.path}; create one with: sayline keys add NAME")
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("name", "contexts", "characters per minute", "voices", "stored voices", "created"):
+    for title in ("name", "contexts", "characters per minute", "voices", "stored voices", "operator", "created"):
         table.add_column(title, overflow="fold")
     for key in keys:
         limits = key.limits
         columns = (limits.contexts, limits.chars_per_minute, limits.voices and ", ".join(limits.voices))
         stored_voices = "" if limits.stored_voices is None else str(limits.stored_voices)
-        table.add_row(key.name, *(str(limit or "") for limit in columns), stored_voices, key.created.partition("T")[0])
+        operator, created = "yes" if key.operator else "", key.created.partition("T")[0]
+        table.add_row(key.name, *(str(limit or "") for limit in columns), stored_voices, operator, created)
     Console().print(table)
 
 

@@ -62,7 +62,7 @@ def routes(
 class SpeechHandlers:
     def __init__(self, state: AppState, accepting: Callable[[], bool], downloader: VoiceDownloader) -> None:
         self._engine_loop, self._settings = state.engine_loop, state.settings
-        self._quotas, self._metrics = state.quotas, state.metrics
+        self._quotas, self._metrics, self._ledger = state.quotas, state.metrics, state.ledger
         self._voices, self._accepting, self._downloader = state.engine_loop.voices, accepting, downloader
         self._cloning = 0
 
@@ -160,6 +160,7 @@ class SpeechHandlers:
 
     def _count(self, speech: SpeechStream, caller: Caller) -> None:
         metrics = self._metrics
+        self._ledger.add(caller.name, speech.usage)
         if speech.first_audio_ms is not None:
             metrics.on_first_audio(speech.first_audio_ms)
         metrics.on_audio_generated(speech.frames * self._engine_loop.model.frame_ms, caller.name)

@@ -11,16 +11,20 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
+import msgspec
 from aiohttp import web
 
 from sayline_tts.engine.errors import InputError
+from sayline_tts.server.accounting.usage import FIELD, server_timing, usage_field
 from sayline_tts.server.audio.formats import with_final_sizes
 from sayline_tts.server.http import errors
 from sayline_tts.server.http.speech import SpeechStream
+from sayline_tts.server.http.trailers import Trailers
 
 log = logging.getLogger(__name__)
 
 # Keeps proxies from buffering the response.
+FIELDS = (FIELD, "Server-Timing")
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -38,17 +42,20 @@ class Body:
     async def whole(self) -> web.Response:
         """The complete audio. Raises what `SpeechStream` raises."""
         data = b"".join([data async for data in self._frames()])
-        return web.Response(body=with_final_sizes(data), headers={**HEADERS, "Content-Type": self._content_type})
+        headers = {**HEADERS, **self._final_fields(), "Content-Type": self._content_type}
+        return web.Response(body=with_final_sizes(data), headers=headers)
 
     async def stream(self, **headers: str) -> web.StreamResponse:
         """Audio as it is generated. Raises what `SpeechStream` raises before its first byte."""
         frames = self._frames()
         first = await anext(frames, b"")
-        response = await self._start(self._content_type, headers)
+        response, trailers = await self._start(self._content_type, headers)
         try:
             await self._write(response, first)
             async for data in frames:
                 await self._write(response, data)
+            if trailers is not None:
+                await trailers.write(self._final_fields())
         except Exception as error:
             self._abort(error)
         return response
@@ -57,7 +64,7 @@ class Body:
         """OpenAI's server-sent events. Raises what `SpeechStream` raises before its first byte."""
         frames = self._frames()
         first = await anext(frames, b"")
-        response = await self._start("text/event-stream", {})
+        response, _ = await self._start("text/event-stream", {})
         try:
             await self._write(response, _event(type="speech.audio.delta", audio=_base64(first)))
             async for data in frames:
@@ -75,10 +82,13 @@ class Body:
                 raise ClientDisconnected
             yield data
 
-    async def _start(self, content_type: str, headers: dict[str, str]) -> web.StreamResponse:
-        response = web.StreamResponse(headers={**HEADERS, **headers, "Content-Type": content_type})
-        await response.prepare(self._request)
-        return response
+    async def _start(self, content_type: str, headers: dict[str, str]) -> tuple[web.StreamResponse, Trailers | None]:
+        """Send the headers. Trailers follow if the client has asked for them and the body is sent in chunks."""
+        timing = {"Server-Timing": server_timing(self._speech.usage.queued_ms, self._speech.first_audio_ms)}
+        response = web.StreamResponse(headers={**HEADERS, **timing, **headers, "Content-Type": content_type})
+        trailers = Trailers.announce(self._request, response, FIELDS)
+        writer = await response.prepare(self._request)
+        return response, trailers and trailers.attach(writer)
 
     async def _write(self, response: web.StreamResponse, data: bytes) -> None:
         async with asyncio.timeout(self._stall_s):
@@ -91,9 +101,17 @@ class Body:
         if (transport := self._request.transport) is not None:
             transport.abort()
 
-    def _usage(self) -> dict[str, int]:
+    def _final_fields(self) -> dict[str, str]:
+        """Headers or trailers that are known once everything has been generated."""
+        speech = self._speech
+        timing = server_timing(speech.usage.queued_ms, speech.first_audio_ms, speech.total_ms)
+        return dict(zip(FIELDS, (usage_field(speech.usage), timing), strict=True))
+
+    def _usage(self) -> dict[str, object]:
+        """OpenAI's counts, and the utterance's own account."""
         text_tokens, frames = self._speech.text_tokens, self._speech.frames
-        return {"input_tokens": text_tokens, "output_tokens": frames, "total_tokens": text_tokens + frames}
+        counts = {"input_tokens": text_tokens, "output_tokens": frames, "total_tokens": text_tokens + frames}
+        return {**counts, **msgspec.to_builtins(self._speech.usage)}
 
 
 def _is_disconnected(request: web.Request) -> bool:

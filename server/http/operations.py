@@ -136,12 +136,22 @@ def _page(path: str, summary: str, kind: str = "text/html", **more: Any) -> Oper
 
 
 _STATUS = _object(status=TEXT)
+_MS: Schema = {"type": "number", "minimum": 0}
+_TOTALS = _object(
+    utterances=COUNT, taken_chars=COUNT, billed_chars=COUNT, generated_ms=_MS, heard_ms=_MS, queued_ms=_MS,
+    retries=COUNT,
+)  # fmt: skip
 _SERVER = (
     _page("/", "The web page for speech in a browser.", public=True),
     _page("/docs", "This API reference as a page; it works offline.", public=True),
     _page("/openapi.json", "This API reference as an OpenAPI document.", JSON, public=True),
     _page("/v1/asyncapi.json", "The WebSocket protocol as an AsyncAPI 3 document.", JSON, public=True),
     _page("/metrics", "Metrics for Prometheus.", "text/plain", errors=(401,)),
+    Operation(
+        "get", "/v1/usage", "List the usage of this key by month; of all keys for an operator's key.",
+        "Months are those of UTC. Usage without a key is listed as `anonymous`.", tag="Server", errors=(401,),
+        responses={JSON: _object(usage=_list(_object(key=TEXT, month=TEXT, totals=_TOTALS)))},
+    ),
     Operation(
         "get", "/v1/stream", "WebSocket for live conversations.",
         "Connect with the subprotocol `sayline.v1.json` or `sayline.v1.msgpack`; see `docs/protocol.md`.",

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
+from msgspec import UNSET
 
 from sayline_tts.engine.errors import InputError, TextError
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Segment, Silence
 from sayline_tts.engine.timing.word_time_estimator import WordTime
+from sayline_tts.server.accounting.usage import Usage
 from sayline_tts.server.audio.formats import Encoder
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.synthesis.engine_loop import EngineLoop
@@ -59,12 +61,14 @@ class SpeechStream:
         self.text_tokens = 0  # of the segments spoken so far
         self.first_audio_ms: float | None = None  # time from the start to the first frame
         self.status = Status.RUNNING
+        self._begun_chars = 0
+        self._speed = options.text_options.speed
         self._engine_loop, self._encoder = engine_loop, encoder
         self._events: asyncio.Queue[bytes | Status | TextError] = asyncio.Queue()
         self._unacknowledged = False
         self._clock_s = asyncio.get_running_loop().time
         self._start_s = self._clock_s()
-        self._playback = _ReadPlayback(lambda: self._clock_s() * 1000 * options.text_options.speed)
+        self._playback = _ReadPlayback(lambda: self._clock_s() * 1000 * self._speed)
         self._utterance = self._make_utterance(options)
         self._feeder = TextFeeder(
             engine_loop.model, settings, engine_loop.wake, self._on_empty_text, text_options=options.text_options
@@ -108,6 +112,25 @@ class SpeechStream:
         """Generated audio that was not read."""
         return self._utterance.produced_ms - self._playback.sent_ms
 
+    @property
+    def total_ms(self) -> float:
+        """Time since the start."""
+        return (self._clock_s() - self._start_s) * 1000
+
+    @property
+    def usage(self) -> Usage:
+        """The account of this speech, final once it has ended."""
+        generated_ms = self.frames * self._engine_loop.model.frame_ms / self._speed
+        complete = self.status is Status.FINISHED
+        return Usage(
+            taken_chars=self._feeder.taken_chars,
+            billed_chars=0 if self.status is Status.FAILED else self._begun_chars,
+            generated_ms=generated_ms,
+            heard_ms=generated_ms if complete else min(generated_ms, self._playback.sent_ms / self._speed),
+            retries=self._utterance.retries,
+            first_audio_ms=UNSET if self.first_audio_ms is None else self.first_audio_ms,
+        )
+
     def close(self) -> None:
         """Stop generating. Closing twice is harmless."""
         self._end(Status.CANCELLED)
@@ -127,7 +150,7 @@ class SpeechStream:
         """No padding between parts: the text is complete, so the next part follows at once."""
         return b""
 
-    def on_queue_position(self, position: int) -> None:
+    def on_queue_position(self, position: int | None) -> None:
         raise AssertionError("may_queue is False")
 
     def on_frame(self, data: bytes) -> None:
@@ -157,6 +180,7 @@ class SpeechStream:
     def _end(self, status: Status) -> None:
         if self.status is Status.RUNNING:
             self.status = status
+            self._begun_chars = self._feeder.begun_chars
             self._feeder.close()
             self._engine_loop.cancel(self._utterance)
 

@@ -256,7 +256,7 @@ class NullListener:
     def end_part(self) -> None:
         pass
 
-    def on_queue_position(self, position: int) -> None:
+    def on_queue_position(self, position: int | None) -> None:
         pass
 
     def on_frame(self, encoded: None) -> None:

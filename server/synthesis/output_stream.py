@@ -35,8 +35,8 @@ class Listener(Protocol[Encoded]):
     def end_part(self) -> Encoded:
         """Return what the encoder still holds after the last frame of a segment or a pause."""
 
-    def on_queue_position(self, position: int) -> None:
-        """The utterance waits for admission; 1 is next."""
+    def on_queue_position(self, position: int | None) -> None:
+        """The utterance waits for admission; 1 is next. None: it waited and has been admitted."""
 
     def on_frame(self, encoded: Encoded) -> None:
         """`encode` has returned this."""
@@ -107,7 +107,7 @@ class OutputStream:
                 self._deliver()
 
     def set_queue_position(self, position: int | None) -> None:
-        if position is not None and position != self.queue_position:
+        if position != self.queue_position:
             self.listener.on_queue_position(position)
         self.queue_position = position
 

@@ -87,9 +87,21 @@ class TextFeeder:
         self.first_speakable_s: float | None = None  # loop time of the push that completed the first part
 
     @property
+    def taken_chars(self) -> int:
+        """All characters that were pushed."""
+        return self._pushed_chars
+
+    @property
     def pending_chars(self) -> int:
         """Characters that are neither spoken nor known to contain nothing to speak."""
         return self._pushed_chars - self.settled_chars
+
+    @property
+    def begun_chars(self) -> int:
+        """Characters up to the end of the last part that the engine has begun."""
+        ends = [entry[1] for entry in self._in_engine if isinstance(entry, tuple)]
+        begun = ends[: len(ends) - self._utterance.queued_parts] if self._utterance else []
+        return begun[-1] if begun else self.settled_chars
 
     @property
     def idle(self) -> bool:

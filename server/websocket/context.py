@@ -8,12 +8,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+import msgspec
 from msgspec import UNSET
 
 from sayline_tts.engine.errors import InputError
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.server.access.limits import Caller
+from sayline_tts.server.accounting.usage import Usage
 from sayline_tts.server.app_state import AppState
 from sayline_tts.server.audio.framer import bytes_per_ms
 from sayline_tts.server.synthesis.text_feeder import Flush, TextFeeder, TextOptions
@@ -52,7 +54,7 @@ class Context:
         self.lead_bytes = lead_ms * bytes_per_ms(start.format)
         self._start, self._caller, self._lead_ms = start, caller, lead_ms
         self._engine_loop, self._settings, self._quotas = app_state.engine_loop, app_state.settings, app_state.quotas
-        self._on_end = on_end
+        self._ledger, self._on_end = app_state.ledger, on_end
         self._lease = self._quotas.open_context(caller)
         self._loop = asyncio.get_running_loop()
         self._state = ContextState.OPEN
@@ -157,10 +159,11 @@ class Context:
         played_ms = events.played_ms(played_ms)
         split = events.transcript.split(played_ms)
         self._metrics.on_cancel(generated_ms - played_ms)
+        usage = self._usage(played_ms)
         last = messages.Cancelled(
-            self.id, 0, events.sent_ms, generated_ms, split.heard_chars, split.heard, split.unheard
+            self.id, 0, events.sent_ms, generated_ms, split.heard_chars, split.heard, split.unheard, usage
         )
-        self._finish(ContextState.CANCELLED, last)
+        self._finish(ContextState.CANCELLED, last, usage)
 
     def reject(self, error: ProtocolError) -> None:
         """Refuse one message; the context continues."""
@@ -172,19 +175,24 @@ class Context:
         """Cancel without a last event, because no client is left. Has no effect on a context that has ended."""
         self.events.withdraw_unsent()
         if not self._state.final:
-            self._finish(ContextState.CANCELLED, None)
+            self._finish(ContextState.CANCELLED, None, self._usage(self.events.played_ms(None)))
 
     def fail(self, code: str, message: str, retry_after_ms: float | None = None) -> None:
         self._metrics.on_reject(code)
         last = messages.Error(code, message, True, self.id, messages.unset_if_none(retry_after_ms))
-        self._finish(ContextState.FAILED, last)
+        usage = self._usage(self.events.played_ms(None))
+        if code == INTERNAL[0]:
+            usage = msgspec.structs.replace(usage, billed_chars=0)
+        self._finish(ContextState.FAILED, last, usage)
 
     # What happens to it
 
     def _on_ended(self, status: Status) -> None:
         match status:
             case Status.FINISHED:
-                self._finish(ContextState.DONE, messages.Done(self.id, 0, self.events.emitted_ms))
+                duration_ms = self.events.emitted_ms
+                usage = self._usage(duration_ms)
+                self._finish(ContextState.DONE, messages.Done(self.id, 0, duration_ms, usage), usage)
             case Status.CANCELLED:  # by the engine loop, which is stopping; our own `cancel` closes the stream first
                 self.fail("shutting_down", "the server is shutting down; connect again")
             case _:
@@ -230,8 +238,21 @@ class Context:
         self._metrics.on_start()
         self._feeder.attach(self._utterance)
 
-    def _finish(self, state: ContextState, last: messages.ContextEvent | None) -> None:
+    def _usage(self, heard_ms: float) -> Usage:
+        """The account of this context, which ends now."""
+        return Usage(
+            taken_chars=self._feeder.taken_chars,
+            billed_chars=self._feeder.begun_chars,
+            generated_ms=self._generated_ms,
+            heard_ms=heard_ms,
+            queued_ms=self.events.queued_ms,
+            retries=self._utterance.retries if self._utterance else 0,
+            first_audio_ms=messages.unset_if_none(self.events.first_audio_ms),
+        )
+
+    def _finish(self, state: ContextState, last: messages.ContextEvent | None, usage: Usage) -> None:
         self._set_state(state)
+        self._ledger.add(self._caller.name, usage)
         self._release()
         if last is not None:
             self.events.emit(last)

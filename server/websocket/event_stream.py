@@ -48,6 +48,10 @@ class EventStream:
         self._frame_ms, self._frame_samples = model.frame_ms, model.frame_samples
         self._engine_frames = 0  # received from the engine
         self.engine_playback = EnginePlayback(self.playback)
+        self.first_audio_ms: float | None = None  # from the first speakable text to its first audio
+        self._queued_since_s: float | None = None  # in the admission queue
+        self._queued_ms = 0.0
+        self._now_s = metrics.now_s
         self._frames = self._sent_frames = 0
         self._seq = self._sent_seq = 0  # of the next event
 
@@ -58,6 +62,12 @@ class EventStream:
     @property
     def sent_ms(self) -> float:
         return self._sent_frames * self._frame_ms
+
+    @property
+    def queued_ms(self) -> float:
+        """Time in the admission queue so far."""
+        since_s = self._queued_since_s
+        return self._queued_ms if since_s is None else (self._now_s() - since_s) * 1000
 
     def generated_ms(self, produced_ms: float) -> float:
         """Audio generated so far, including what the engine has produced and not delivered yet."""
@@ -111,7 +121,12 @@ class EventStream:
 
     # Calls from the output stream of the utterance
 
-    def on_queue_position(self, position: int) -> None:
+    def on_queue_position(self, position: int | None) -> None:
+        if position is None:
+            self._queued_ms, self._queued_since_s = self.queued_ms, None
+            return
+        if self._queued_since_s is None:
+            self._queued_since_s = self._now_s()
         self.emit(messages.Queued(self._id, 0, position))
 
     def on_word(self, time: WordTime) -> None:
@@ -130,6 +145,8 @@ class EventStream:
         self.on_part_end(encoded)
 
     def on_part_end(self, encoded: list[bytes]) -> None:
+        if encoded and self.first_audio_ms is None and self._feeder.first_speakable_s is not None:
+            self.first_audio_ms = (self._now_s() - self._feeder.first_speakable_s) * 1000
         for data in encoded:
             self.emit(Audio(self._id, 0, self._frames * self._frame_samples, data))
             self._frames += 1

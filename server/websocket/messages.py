@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from sayline_tts.engine.segment import MAX_DECODE_STEPS
+from sayline_tts.server.accounting.usage import Usage
 
 
 class _Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower):
@@ -180,6 +181,7 @@ class Done(_Message, frozen=True):
     context_id: str
     seq: int
     duration_ms: float
+    usage: Usage | UnsetType = UNSET
 
 
 class Cancelled(_Message, frozen=True):
@@ -196,6 +198,7 @@ class Cancelled(_Message, frozen=True):
     heard_chars: int
     heard_text: str
     unheard_text: str
+    usage: Usage | UnsetType = UNSET
 
 
 class Error(_Message, frozen=True):

@@ -17,6 +17,7 @@ from tests.clients.scripted import golden
 GOLDEN = golden(Path(__file__).parents[1] / "wire" / "v1.json")
 NAMES = st.text(min_size=1, max_size=16).filter(lambda name: name.isprintable())
 COUNTS, NUMBERS = st.integers(0, 10**9), st.floats(0, 1e9)
+USAGES = st.builds(messages.Usage, COUNTS, COUNTS, NUMBERS, NUMBERS, NUMBERS, COUNTS, st.none() | NUMBERS)
 CLIENT_TYPES = {name: kind for kind, name in wire.TYPE_NAMES.items()}
 
 
@@ -24,7 +25,11 @@ def as_message(content: dict[str, Any]) -> Any:
     """The golden file's own words as one of our dataclasses."""
     kind: Any = {**CLIENT_TYPES, **wire.SERVER_TYPES}[content["type"]]
     known = {field.name for field in dataclasses.fields(kind)}
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
+    }
+    if "usage" in values:
+        values["usage"] = messages.Usage(**values["usage"])
     return kind(**{name: value for name, value in values.items() if name in known})
 
 
@@ -66,8 +71,8 @@ def test_audio_round_trips_in_both_encodings(context_id: str, seq: int, start_sa
     | st.builds(messages.Word, NAMES, COUNTS, st.text(), COUNTS, COUNTS, st.text(), NUMBERS, NUMBERS, st.booleans())
     | st.builds(messages.WordEnd, NAMES, COUNTS, COUNTS, COUNTS, NUMBERS, NUMBERS)
     | st.builds(messages.Flushed, NAMES, COUNTS, NUMBERS, st.none() | st.text())
-    | st.builds(messages.Done, NAMES, COUNTS, NUMBERS | COUNTS)
-    | st.builds(messages.Cancelled, NAMES, COUNTS, NUMBERS, NUMBERS, COUNTS, st.text(), st.text())
+    | st.builds(messages.Done, NAMES, COUNTS, NUMBERS | COUNTS, st.none() | USAGES)
+    | st.builds(messages.Cancelled, NAMES, COUNTS, NUMBERS, NUMBERS, COUNTS, st.text(), st.text(), st.none() | USAGES)
     | st.builds(messages.Queued, NAMES, COUNTS, COUNTS)
     | st.builds(messages.Resumed, st.booleans(), NAMES, st.dictionaries(NAMES, COUNTS), st.text())
     | st.builds(
@@ -141,11 +146,19 @@ def test_malformed_frame_is_a_protocol_error_or_unknown(frame: str | bytes, enco
 @pytest.mark.parametrize("entry", GOLDEN["server"], ids=lambda entry: entry["name"])
 def test_missing_field_is_a_protocol_error(entry: dict[str, Any]) -> None:
     of_error = {"context_id", "retry_after_ms", "seq"}
-    optional = {"error": of_error, "flushed": {"id"}}.get(entry["message"]["type"], set())
+    by_type = {"error": of_error, "flushed": {"id"}, "done": {"usage"}, "cancelled": {"usage"}}
+    optional = by_type.get(entry["message"]["type"], set())
     for missing in set(entry["message"]) - optional - {"type"}:
         content = {name: value for name, value in entry["message"].items() if name != missing}
         with pytest.raises(ProtocolError, match=missing):
             wire.decode(msgpack.packb(content), Encoding.MSGPACK)
+
+
+@pytest.mark.parametrize("usage", [[1], "12", {"taken_chars": 1}, {"taken_chars": 1.5, "billed_chars": 1}])
+def test_invalid_usage_is_a_protocol_error(usage: Any) -> None:
+    content = {"type": "done", "context_id": "a", "seq": 0, "duration_ms": 80, "usage": usage}
+    with pytest.raises(ProtocolError, match=r"done\.usage"):
+        wire.decode(json.dumps(content), Encoding.JSON)
 
 
 def test_unknown_fields_and_types_are_ignored() -> None:

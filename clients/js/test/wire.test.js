@@ -44,6 +44,8 @@ const invalid = {
   'a type that is a number': '{"type":3}',
   'a missing field': '{"type":"done","context_id":"a"}',
   'a field of the wrong type': '{"type":"done","context_id":"a","duration_ms":"80"}',
+  'a usage that is not an object': '{"type":"done","context_id":"a","seq":0,"duration_ms":80,"usage":[1]}',
+  'a usage with a missing count': '{"type":"done","context_id":"a","seq":0,"duration_ms":80,"usage":{"taken_chars":1}}',
   'voices that are not strings': JSON.stringify({ ...golden.find((entry) => entry.name === 'ready').message, voices: [1] }),
   'an optional field of the wrong type': '{"type":"error","code":"a","message":"b","final":true,"seq":"1"}',
   'counts that are not numbers': '{"type":"resumed","recovered":true,"session_id":"a","contexts":{"a":"b"},"message":""}',

@@ -18,7 +18,7 @@ from sayline.errors import (
 )
 from sayline.frame import Frame
 from sayline.inbox import Event
-from sayline.messages import Cancelled, Done, Flushed, Format, Mode, Queued, Ready, Segment, Word, WordEnd
+from sayline.messages import Cancelled, Done, Flushed, Format, Mode, Queued, Ready, Segment, Usage, Word, WordEnd
 from sayline.player import Player
 from sayline.sound_device import Device
 from sayline.text_stream import Text, text_of
@@ -52,6 +52,7 @@ __all__ = [
     "SlowConsumer",
     "Text",
     "UnknownVoice",
+    "Usage",
     "Word",
     "WordEnd",
     "connect",

@@ -171,10 +171,29 @@ class Flushed:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """The account of one context; characters are those of the text as sent.
+
+    `taken_chars` were accepted and `billed_chars` of them spoken at least in part. `first_audio_ms`: from the first
+    speakable text to its first audio on the server, None without audio. `queued_ms`: time in the queue of a full
+    server. `heard_ms`: all audio sent, or what had been played when the context was cancelled.
+    """
+
+    taken_chars: int
+    billed_chars: int
+    generated_ms: float
+    heard_ms: float
+    queued_ms: float
+    retries: int
+    first_audio_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     context_id: str
     seq: int
     duration_ms: float
+    usage: Usage | None = None  # None: an older server
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +210,7 @@ class Cancelled:
     heard_chars: int
     heard_text: str
     unheard_text: str
+    usage: Usage | None = None  # None: an older server, or computed by the client
 
 
 @dataclass(frozen=True, slots=True)

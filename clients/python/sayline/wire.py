@@ -13,12 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import msgpack
 
 from sayline.errors import ProtocolError
-from sayline.messages import Audio, ClientMessage, KnownMessage, ServerMessage, Unknown
+from sayline.messages import Audio, ClientMessage, KnownMessage, ServerMessage, Unknown, Usage
+
+Built = TypeVar("Built", bound=KnownMessage | Usage)
 
 AUDIO_KIND = 1
 AUDIO_HEADER = struct.Struct("!BBHIQ")  # kind, bytes of the context's name, reserved, seq, start_sample
@@ -78,7 +80,7 @@ def decode(frame: str | bytes, encoding: Encoding) -> ServerMessage:
     if not isinstance(content, dict) or not isinstance(content.get("type"), str):
         raise ProtocolError(f"a message without a type: {excerpt(frame)}")
     kind = SERVER_TYPES.get(content["type"])
-    return build_unknown(content) if kind is None else build(kind, content)
+    return build_unknown(content) if kind is None else build(kind, content, content["type"])
 
 
 def decode_audio(frame: bytes) -> Audio | Unknown:
@@ -103,15 +105,17 @@ def refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def build(kind: type[KnownMessage], content: Mapping[str, Any]) -> KnownMessage:
-    """Build a message, checking the type of every field; unknown fields are ignored."""
+def build(kind: type[Built], content: Mapping[str, Any], name: str) -> Built:
+    """Build a message or a part of one, checking the type of every field; unknown fields are ignored."""
     values: dict[str, Any] = {}
     for field in fields(kind):
-        value = content.get(field.name)
+        value: Any = content.get(field.name)
         if value is None and field.default is not MISSING:
             continue
         if not FITS[field.type](value):
-            raise ProtocolError(f"{content['type']}.{field.name} cannot be {excerpt(value)}")
+            raise ProtocolError(f"{name}.{field.name} cannot be {excerpt(value)}")
+        if field.type == Usage | None:
+            value = build(Usage, value, f"{name}.{field.name}")
         values[field.name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
 
@@ -148,6 +152,10 @@ def are_names(value: object) -> bool:
     return isinstance(value, list) and all(map(is_text, value))
 
 
+def is_map(value: object) -> bool:
+    return isinstance(value, dict)
+
+
 def are_counts(value: object) -> bool:
     return isinstance(value, dict) and all(map(is_text, value)) and all(map(is_whole, value.values()))
 
@@ -157,7 +165,7 @@ FITS: Mapping[object, Callable[[object], bool]] = MappingProxyType(
     {
         str: is_text, str | None: is_text, bool: is_truth, int: is_whole, int | None: is_whole,
         float: is_number, float | None: is_number, bytes: is_data,
-        tuple[str, ...]: are_names, Mapping[str, int]: are_counts,
+        tuple[str, ...]: are_names, Mapping[str, int]: are_counts, Usage | None: is_map,
     }
 )  # fmt: skip
 

@@ -32,8 +32,17 @@ def test_limits_are_stored_with_the_key(sayline: Sayline, file: KeyFile) -> None
     limits = "--contexts 4 --chars-per-minute 6000 --voice alba --voice bob --stored-voices 2"
     assert sayline("keys", "add", "ann", *limits.split()).exit_code == 0
     (key,) = file.read() or ()
+    assert not key.operator
     assert (key.limits.contexts, key.limits.chars_per_minute, key.limits.stored_voices) == (4, 6000, 2)
     assert key.limits.voices == ("alba", "bob")
+
+
+def test_operator_is_stored_and_listed(sayline: Sayline, file: KeyFile) -> None:
+    assert sayline("keys", "add", "ops", "--operator").exit_code == 0
+    (key,) = file.read() or ()
+    assert key.operator
+    assert key.caller.operator
+    assert re.search(r"ops +yes +20\d\d", sayline("keys", "list").stdout)
 
 
 def test_list_shows_names_and_limits_but_no_keys(sayline: Sayline, file: KeyFile) -> None:

@@ -159,10 +159,8 @@ async def test_openai_events(server: ApiServer) -> None:
     *audio, done = events
     assert {event["type"] for event in audio} == {"speech.audio.delta"}
     assert len(b"".join(base64.b64decode(event["audio"]) for event in audio)) == 4 * FRAME_BYTES
-    assert done == {
-        "type": "speech.audio.done",
-        "usage": {"input_tokens": 2, "output_tokens": 4, "total_tokens": 6},
-    }
+    assert done["type"] == "speech.audio.done"
+    assert done["usage"].items() >= {"input_tokens": 2, "output_tokens": 4, "total_tokens": 6}.items()
 
 
 @pytest.mark.parametrize("name", [*OPENAI_VOICES, "bob"])

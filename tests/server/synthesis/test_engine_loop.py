@@ -17,7 +17,7 @@ class RecordingListener:
         self.frames: list[np.ndarray] = []
         self.segments: list[str] = []
         self.events: list[str] = []
-        self.positions: list[int] = []
+        self.positions: list[int | None] = []
         self.status: Status | None = None
         self.first_frame, self.ended = asyncio.Event(), asyncio.Event()
         self.listener_error: Exception | None = None
@@ -40,7 +40,7 @@ class RecordingListener:
     def on_silence(self, silence: Silence) -> None:
         pass
 
-    def on_queue_position(self, position: int) -> None:
+    def on_queue_position(self, position: int | None) -> None:
         self.positions.append(position)
 
     def on_frame(self, data: bytes) -> None:
@@ -146,7 +146,7 @@ async def test_queued_utterance_gets_its_position(engine: FakeEngine) -> None:
     engine_loop.cancel(endless)
     for listener in listeners[1:]:
         await listener.ended.wait()
-    assert [listener.positions for listener in listeners] == [[], [1], [2, 1]]
+    assert [listener.positions for listener in listeners] == [[], [1, None], [2, 1, None]]
     assert (engine_loop.waiting, engine_loop.listeners) == (0, 0)
     await engine_loop.stop()
 

@@ -34,7 +34,7 @@ class RecordingListener:
         self.encoded_by.append(threading.current_thread().name)
         return b"rest"
 
-    def on_queue_position(self, position: int) -> None:
+    def on_queue_position(self, position: int | None) -> None:
         self.events.append(f"place {position}")
 
     def on_part_end(self, data: bytes) -> None:
@@ -132,7 +132,7 @@ async def test_queue_position_is_reported_when_it_changes() -> None:
     stream = OutputStream(UTTERANCE, listener := RecordingListener(), lambda stream: None)
     for position in (None, 2, 2, 1, None):
         stream.set_queue_position(position)
-    assert listener.events == ["place 2", "place 1"]
+    assert listener.events == ["place 2", "place 1", "place None"]
 
 
 async def test_word_precedes_its_frame_and_silence_follows_its_last_frame() -> None:

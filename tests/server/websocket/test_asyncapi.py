@@ -58,6 +58,8 @@ def fits(value: object, schema: dict[str, Any]) -> bool:
     """Validate `value`; supports only the schema features that the document uses."""
     if "anyOf" in schema:
         return any(fits(value, each) for each in schema["anyOf"])
+    if "$ref" in schema:
+        return fits(value, resolve(schema))
     if "enum" in schema:
         return value in schema["enum"]
     match schema["type"]:
@@ -73,6 +75,12 @@ def fits(value: object, schema: dict[str, Any]) -> bool:
             return isinstance(value, bool)
         case "array":
             return isinstance(value, list) and all(fits(item, schema["items"]) for item in value)
+        case "object" if "properties" in schema:
+            return (
+                isinstance(value, dict)
+                and set(schema["required"]) <= set(value)
+                and all(fits(item, schema["properties"][name]) for name, item in value.items())
+            )
         case "object":
             return isinstance(value, dict) and all(
                 fits(item, schema["additionalProperties"]) for item in value.values()

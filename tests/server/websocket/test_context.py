@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import UNSET
 
 from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads
 from sayline_tts.engine.errors import InputError
 from sayline_tts.server.access.limits import Caller, Limits, Quotas
+from sayline_tts.server.accounting.ledger import Totals
+from sayline_tts.server.accounting.usage import Usage
 from sayline_tts.server.app_state import AppState
 from sayline_tts.server.metrics import Metrics
 from sayline_tts.server.settings import Settings
@@ -18,6 +21,7 @@ from sayline_tts.server.synthesis.engine_loop import EngineLoop
 from sayline_tts.server.websocket.context import Context
 from sayline_tts.server.websocket.messages import (
     Audio,
+    Cancelled,
     Done,
     Error,
     Flushed,
@@ -317,6 +321,64 @@ async def test_cancelled_has_the_heard_text(harness: Harness, played_ms: float, 
     assert event.heard_text + event.unheard_text == "Hello there. How are you, **friend**? "
     assert event.duration_ms == 640
     assert event.generated_ms >= 800
+
+
+async def test_cancelled_bills_what_was_begun(harness: Harness) -> None:
+    event = await cancelled_at(harness, 150)
+    assert isinstance(event.usage, Usage)
+    # The engine has begun the second of two sentences, whose last word ends at 34.
+    assert (event.usage.taken_chars, event.usage.billed_chars) == (38, 34)
+    assert (event.usage.generated_ms, event.usage.heard_ms) == (event.generated_ms, 150)
+    assert harness.app_state.ledger.rows()[0].totals == Totals.of(event.usage)
+
+
+async def test_text_behind_a_cancellation_is_not_billed(harness: Harness, engine: FakeEngine) -> None:
+    context = harness.make(Start("a"), 320)
+    await context.open()
+    context.push("One two three. Four five six. Seven eight nine. ")
+    await engine.wait_until(lambda: produced_ms(context) >= 240)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    context.cancel(0)
+    event = (await harness.send_all())[-1]
+    assert isinstance(event, Cancelled)
+    assert isinstance(event.usage, Usage)
+    assert (event.usage.taken_chars, event.usage.billed_chars) == (48, len("One two three."))
+    assert event.usage.first_audio_ms is not UNSET
+
+
+async def test_context_without_audio_has_no_first_audio(harness: Harness) -> None:
+    context = harness.make(Start("a"))
+    context.push("Hello")
+    context.cancel()
+    (event,) = await harness.send_all()
+    assert isinstance(event, Cancelled)
+    assert event.usage == Usage(taken_chars=5, billed_chars=0, generated_ms=0, heard_ms=0)
+
+
+async def test_time_in_the_queue_is_accounted(harness: Harness, engine: FakeEngine) -> None:
+    now_s = 100.0
+    context = harness.make(Start("a"))
+    context.events._now_s = lambda: now_s
+    context.events.on_queue_position(2)
+    now_s = 101.0
+    context.events.on_queue_position(1)
+    now_s = 103.5
+    assert context.events.queued_ms == 3500
+    context.events.on_queue_position(None)
+    now_s = 109.0
+    assert context.events.queued_ms == 3500
+    context.drop()
+    assert harness.app_state.ledger.rows()[0].totals.queued_ms == 3500
+
+
+async def test_speech_that_fails_inside_the_server_is_not_billed(harness: Harness, engine: FakeEngine) -> None:
+    context = await harness.open("a", "word " * 100, max_lead_ms=400)
+    await engine.wait_until(lambda: produced_ms(context) >= 240)
+    context.fail("internal", "internal error")
+    totals = harness.app_state.ledger.rows()[0].totals
+    assert (totals.utterances, totals.taken_chars, totals.billed_chars) == (1, 500, 0)
+    assert totals.generated_ms >= 240
 
 
 async def test_without_a_report_the_heard_text_follows_the_clock(harness: Harness) -> None:

@@ -61,6 +61,16 @@ async def test_text_in_speech_out(address: str, encoding: str) -> None:
         ("Hello there.", 0, 320),
         ("How are you?", 320, 800),
     ]
+    usage = client.received[-1].pop("usage")
+    assert usage.pop("first_audio_ms") >= 0
+    assert usage == {
+        "taken_chars": 25,
+        "billed_chars": 25,
+        "generated_ms": 800,
+        "heard_ms": 800,
+        "queued_ms": 0,
+        "retries": 0,
+    }
     assert client.received[-1] == {
         "type": "done",
         "context_id": "a",

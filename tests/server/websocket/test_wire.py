@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from sayline_tts.server.accounting.usage import Usage
 from sayline_tts.server.websocket.messages import ClientMessage, End, Error, Resume, ServerEvent, Text
 from sayline_tts.server.websocket.protocol import ProtocolError
 from sayline_tts.server.websocket.wire import MAX_MESSAGE_BYTES, Encoding, parse, serialize
@@ -21,7 +22,11 @@ KINDS: dict[str, Any] = FROM_CLIENT_KINDS | {kind.__struct_config__.tag: kind fo
 
 def as_struct(message: dict[str, Any]) -> Any:
     kind = KINDS[message["type"]]
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in message.items()}
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in message.items()
+    }
+    if "usage" in fields:
+        fields["usage"] = Usage(**fields["usage"])
     return kind(**{name: value for name, value in fields.items() if name in kind.__struct_fields__})
 
 

@@ -1,0 +1,1 @@
+"""What each utterance used, and totals by API key and month."""
