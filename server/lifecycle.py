@@ -22,6 +22,7 @@ from sayline_tts.server import logs
 from sayline_tts.server.access.tls import make_context
 from sayline_tts.server.app import ENGINE_LOOP, SESSIONS, SETTINGS, end_sessions, make_app
 from sayline_tts.server.http import page
+from sayline_tts.server.reload import Reload
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.shutdown import Shutdown
 from sayline_tts.server.synthesis.watchdog import Watchdog
@@ -81,6 +82,8 @@ async def _serve(settings: Settings, model: Model, listener: socket.socket, cont
     shutdown, loop = Shutdown(), asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, shutdown.request)
     loop.add_signal_handler(signal.SIGINT, shutdown.force)
+    if not sys.stdin.isatty():  # the end of a terminal ends a server that was started in it
+        loop.add_signal_handler(signal.SIGHUP, Reload(settings).run)
     app = await make_app(settings, model)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
     await runner.setup()

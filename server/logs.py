@@ -47,6 +47,11 @@ def configure(format: Format, level: str = "info", stream: TextIO | None = None)
     logging.captureWarnings(True)
 
 
+def set_level(level: str) -> None:
+    """Change the lowest level that is logged."""
+    logging.getLogger().setLevel(level.upper())
+
+
 class _Formatter(logging.Formatter):
     """Collects the loggable parts of a record; subclasses lay them out."""
 

@@ -11,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     IPvAnyNetwork,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     field_validator,
@@ -18,6 +19,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sayline_tts.engine.errors import InputError
+from sayline_tts.server import settings_file
 from sayline_tts.server.access import origin
 
 
@@ -116,6 +118,11 @@ class Settings(BaseSettings):
         default="info", description="lowest level that is logged"
     )
 
+    settings_file: str | None = Field(
+        default=None,
+        description="file of SAYLINE_ variables, one on a line, which flags and the environment override",
+    )
+
     # Keys and exposure
     keys_file: str | None = Field(
         default=None, description="file of API keys, written by `sayline keys`; by default keys.json in the data folder"
@@ -159,6 +166,8 @@ class Settings(BaseSettings):
         default=60, gt=0, description="disconnect a client that reads nothing of an HTTP body for this long"
     )
 
+    _flags: dict[str, Any] = PrivateAttr(default_factory=dict)
+
     @field_validator("api_key")
     @classmethod
     def _empty_key_is_none(cls, key: SecretStr | None) -> SecretStr | None:
@@ -167,11 +176,18 @@ class Settings(BaseSettings):
     @classmethod
     def load(cls, **flags: Any) -> Self:
         """Settings from flags and the environment; a flag that is None was not given. Raises `SettingsError`."""
+        flags = {name: value for name, value in flags.items() if value is not None}
         try:
-            return cls(**{name: value for name, value in flags.items() if value is not None})
+            settings = cls(**{**settings_file.read(flags.get("settings_file")), **flags})
+            settings._flags = flags
+            return settings
         except ValidationError as error:
             faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
             raise SettingsError(f"invalid settings: {'; '.join(faults)}") from None
+
+    def read_again(self) -> Self:
+        """The settings that a start with the same flags would have now. Raises `SettingsError`."""
+        return self.load(**self._flags)
 
     @property
     def on_loopback(self) -> bool:

@@ -1,4 +1,4 @@
-"""Shutdown of a server process with a fake engine and real signals, sockets and exit codes."""
+"""Shutdown and reload of a server process with a fake engine and real signals, sockets and exit codes."""
 
 import contextlib
 import signal
@@ -7,6 +7,8 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 
@@ -35,7 +37,7 @@ def breaking(batch, output):
 engine.run, engine.commit = slow, breaking
 app.Engine = lambda *args, **kwargs: engine
 lifecycle._banner = lambda settings, made, port: f"port {port}"
-settings = Settings.load(port=0, watchdog_s=0.5, drain_s=float(sys.argv[1]))
+settings = Settings.load(settings_file=sys.argv[2] or None, port=0, watchdog_s=0.5, drain_s=float(sys.argv[1]))
 with lifecycle.bind(settings) as listener:
     asyncio.run(lifecycle._serve(settings, engine.model, listener, None))
 """
@@ -51,9 +53,12 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(drain_s: float = 60) -> AsyncIterator[Server]:
-    command = [sys.executable, "-c", SERVER, str(drain_s)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: ASYNC220
+async def serving(drain_s: float = 60, settings_file: str = "") -> AsyncIterator[Server]:
+    command = [sys.executable, "-c", SERVER, str(drain_s), settings_file]
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
+    if settings_file:  # only its tests read the log: an unread pipe would fill
+        pipes["stderr"] = subprocess.PIPE
+    with subprocess.Popen(command, **pipes, text=True) as process:  # noqa: ASYNC220
         assert process.stdout is not None
         line = next(line for line in process.stdout if line.startswith("port"))
         try:
@@ -122,3 +127,22 @@ async def test_failed_engine_exits_with_an_error() -> None:
         assert await closed(one) == (1011, "internal error")
         assert one.received[-1]["code"] == "internal"
         assert server.ends_with() == 70
+
+
+async def test_sighup_reads_the_settings_again_and_ends_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "sayline.env"
+    file.write_text("SAYLINE_LOG_LEVEL=warning\n")
+    async with serving(settings_file=str(file)) as server, connected_client(server.address) as one:
+        await one.send("start")
+        await one.send("text", text="Hello there. ")
+        await one.receive_until("segment")
+        file.write_text("SAYLINE_LOG_LEVEL=debug\nSAYLINE_CAPACITY=5\n")
+        server.process.send_signal(signal.SIGHUP)
+        assert server.process.stderr is not None
+        line = next(line for line in server.process.stderr if "need a restart" in line)
+        assert line.strip().endswith("need a restart: capacity")
+        await one.send("text", text="Good bye. ")
+        await one.receive_until("segment")
+        server.process.send_signal(signal.SIGINT)
+        assert await closed(one) == (1012, "the server restarts")
+        assert server.ends_with() == 0

@@ -1,5 +1,8 @@
 """TLS on a real socket, and errors for unusable files."""
 
+import asyncio
+import contextlib
+import os
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -51,6 +54,46 @@ async def test_session_over_tls(secure: str) -> None:
         await one.speak("Hello there.")
         await one.receive_until_final()
     assert one.received[-1]["type"] == "done"
+
+
+def issue(settings: Settings, *names: str, cert: bool = True, key: bool = True) -> None:
+    """Replace the server's files."""
+    issued = CA.issue_cert(*names)
+    if cert:
+        issued.cert_chain_pems[0].write_to_path(settings.tls_cert or "")
+    if key:
+        issued.private_key_pem.write_to_path(settings.tls_key or "")
+
+
+async def names_served(secure: str) -> set[str]:
+    """The names in the certificate of a new connection."""
+    host, port = secure.split(":")
+    _, writer = await asyncio.open_connection(host, int(port), ssl=trusting(), server_hostname="localhost")
+    names = {value for kind, value in writer.get_extra_info("peercert")["subjectAltName"] if kind == "DNS"}
+    writer.close()
+    with contextlib.suppress(ssl.SSLError, ConnectionError):
+        await writer.wait_closed()
+    return names
+
+
+async def test_new_certificate_is_used_without_a_restart(settings: Settings, secure: str) -> None:
+    assert await names_served(secure) == {"localhost"}
+    issue(settings, "localhost", "renewed.example")
+    assert await names_served(secure) == {"localhost", "renewed.example"}
+    assert await names_served(secure) == {"localhost", "renewed.example"}
+
+
+async def test_half_replaced_pair_keeps_the_old_certificate(
+    settings: Settings, secure: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    issue(settings, "localhost", "other.example", key=False)
+    assert await names_served(secure) == {"localhost"}
+    assert await names_served(secure) == {"localhost"}
+    assert sum("the old one stays in use" in text for text in caplog.messages) == 1
+    os.unlink(settings.tls_key or "")
+    assert await names_served(secure) == {"localhost"}
+    issue(settings, "localhost", "complete.example")
+    assert await names_served(secure) == {"localhost", "complete.example"}
 
 
 def test_tls_1_2_is_the_minimum(settings: Settings) -> None:
