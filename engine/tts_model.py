@@ -118,7 +118,7 @@ class TTSModel:
         """
         if isinstance(source, Tensor):
             samples = check_audio(source.detach().cpu().numpy().astype(np.float32), self.sample_rate, truncate)
-            return VoiceState(self._model.encode_voice(samples))
+            return VoiceState(self._model.encode_recording(samples))
         return VoiceState(self._model.load_voice(source, truncate))
 
     def generate_audio(self, state: VoiceState, text: str, frames_after_eos: int | None = None,

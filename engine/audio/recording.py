@@ -60,7 +60,7 @@ def check_audio(
         raise VoiceError(_too_long(declared_seconds, name))
     if seconds < MIN_SECONDS:
         raise VoiceError(f"{name} is {seconds:.2f} s long, too short to clone a voice from; {RECORDING_HINT}.")
-    return _check_level(mono[: MAX_SECONDS * sample_rate_hz], name)
+    return check_level(mono[: MAX_SECONDS * sample_rate_hz], name)
 
 
 def resample(audio: Samples, from_hz: int, to_hz: int) -> Samples:
@@ -111,7 +111,8 @@ def _too_long(declared_seconds: float | None, name: str) -> str:
     )
 
 
-def _check_level(mono: Samples, name: str) -> Samples:
+def check_level(mono: Samples, name: str) -> Samples:
+    """Return `[samples]` if it has a possible level. Raises `VoiceError`."""
     if not np.isfinite(mono).all():
         raise VoiceError(f"{name} has samples that are not numbers (NaN or infinite); export it again.")
     peak = float(np.abs(mono).max())

@@ -13,6 +13,7 @@ from huggingface_hub import constants
 from sayline_tts.engine.checkpoint import catalogue
 from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads, read_heads
 from sayline_tts.engine.checkpoint.config import Config, load_config
+from sayline_tts.engine.checkpoint.prompt_limit import read_max_prompt_s
 from sayline_tts.engine.checkpoint.resource import cached_copy, fetch, is_remote, resolve_relative
 from sayline_tts.engine.errors import CheckpointError, HubError, HubGated, InputError, UnknownVoice
 
@@ -41,6 +42,11 @@ class Checkpoint:
     def heads(self) -> AlignmentHeads | None:
         """The alignment heads. Raises `CheckpointError` if the alignment file cannot be used."""
         return read_heads(self.weights, self.config.flow_lm.transformer) or self.known_heads
+
+    @cached_property
+    def max_prompt_s(self) -> float | None:
+        """The longest recording that the model can be prompted with; None: any. Raises `CheckpointError`."""
+        return read_max_prompt_s(self.weights)
 
     def voices(self) -> tuple[str, ...]:
         if self.voice_folder is None:

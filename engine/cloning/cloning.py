@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sayline_tts.engine.audio.audio_file import RECORDING_HINT, decode_file
-from sayline_tts.engine.audio.recording import MAX_SECONDS, MIN_SECONDS, check_audio, resample
-from sayline_tts.engine.cloning.recording_quality import QualityIssue, Recording, find_issues, trim_silence
+from sayline_tts.engine.audio.prompt_excerpt import find_excerpt
+from sayline_tts.engine.audio.recording import MAX_SECONDS, MIN_SECONDS, check_audio, check_level, resample
+from sayline_tts.engine.cloning.conditioning import high_pass, level_speech
+from sayline_tts.engine.cloning.recording_quality import QualityIssue, Recording, find_issues, find_speech
 from sayline_tts.engine.errors import VoiceError
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice, load_voice_file
@@ -25,9 +27,10 @@ def clone_voice(model: Model, data: bytes, name: str) -> ClonedVoice:
     """Make a voice, which takes seconds. Raises `VoiceError`, whose message calls the data `name`."""
     if is_voice_file(data):
         return _from_voice_file(model, data, name)
-    recording = read_recording(data, name)
-    voice = model.encode_voice(resample(recording.speech, recording.rate_hz, model.sample_rate_hz))
-    return ClonedVoice(voice, recording.seconds, find_issues(recording))
+    recording = read_recording(data, name, model.checkpoint.max_prompt_s)
+    levelled = level_speech(recording.excerpt, recording.rate_hz)
+    voice = model.encode_voice(resample(levelled, recording.rate_hz, model.sample_rate_hz))
+    return ClonedVoice(voice, len(levelled) / recording.rate_hz, find_issues(recording))
 
 
 def is_voice_file(data: bytes) -> bool:
@@ -35,16 +38,28 @@ def is_voice_file(data: bytes) -> bool:
     return data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data) - 8
 
 
-def read_recording(data: bytes, name: str) -> Recording:
-    """Decode an audio file: its first 30 s, without silence at the ends. Raises `VoiceError`."""
+def read_recording(data: bytes, name: str, max_prompt_s: float | None = None) -> Recording:
+    """Decode an audio file: its first 30 s, without what is below the voice and without silence at the ends.
+
+    `max_prompt_s`: the longest excerpt that the model can take (None: any). Raises `VoiceError`.
+    """
     decoded = decode_file(data, name, MAX_SECONDS)
     rate_hz = decoded.rate_hz
     mono = check_audio(decoded.samples, rate_hz, truncate=True, name=name, declared_seconds=decoded.declared_seconds)
-    speech, trimmed_s = trim_silence(mono, rate_hz)
+    audible = check_level(high_pass(mono, rate_hz), name)
+    start, end = find_speech(audible, rate_hz)
+    speech = audible[start:end]
     if len(speech) < MIN_SECONDS * rate_hz:
         raise VoiceError(f"{name} has only {len(speech) / rate_hz:.2f} s of sound; {RECORDING_HINT}.")
-    is_truncated = decoded.samples.shape[1] > len(mono)
-    return Recording(decoded.samples[:, : len(mono)], speech, rate_hz, trimmed_s, is_truncated)
+    return Recording(
+        decoded.samples[:, : len(mono)],
+        speech,
+        rate_hz,
+        speech_start=start,
+        excerpt_bounds=find_excerpt(speech, rate_hz, max_prompt_s or MAX_SECONDS),
+        max_prompt_s=max_prompt_s,
+        is_truncated=decoded.samples.shape[1] > len(mono),
+    )
 
 
 def _from_voice_file(model: Model, data: bytes, name: str) -> ClonedVoice:

@@ -41,22 +41,34 @@ class Recording:
     channels: Samples  # [channels, samples]
     speech: Samples  # [samples]
     rate_hz: int
-    trimmed_s: float  # silence that was removed
+    speech_start: int  # index of the first sample of `speech` in the recording
+    excerpt_bounds: tuple[int, int]  # of the part of `speech` that the model is prompted with
+    max_prompt_s: float | None = None  # the longest excerpt that the model can take; None: any
     is_truncated: bool = False  # the file is longer than what was decoded
 
     @property
     def seconds(self) -> float:
         return len(self.speech) / self.rate_hz
 
+    @property
+    def trimmed_s(self) -> float:
+        """Silence that was removed."""
+        return float(self.channels.shape[1] - len(self.speech)) / self.rate_hz
 
-def trim_silence(mono: Samples, rate_hz: int) -> tuple[Samples, float]:
-    """Remove the silence at both ends of `[samples]`; return the rest and the seconds removed."""
+    @property
+    def excerpt(self) -> Samples:
+        start, end = self.excerpt_bounds
+        return self.speech[start:end]
+
+
+def find_speech(mono: Samples, rate_hz: int) -> tuple[int, int]:
+    """Find the silence at both ends of `[samples]`: the first sample of the rest, and the one after its last."""
     levels = _levels_db(mono, rate_hz)
     loud = np.flatnonzero(levels > levels.max() - TRIM_THRESHOLD_DB)
     margin = round(TRIM_MARGIN_S * rate_hz)
     block = rate_hz // BLOCKS_PER_SECOND
     start, end = max(0, loud[0] * block - margin), min(len(mono), (loud[-1] + 1) * block + margin)
-    return mono[start:end], (len(mono) - (end - start)) / rate_hz
+    return start, end
 
 
 def find_issues(recording: Recording) -> tuple[QualityIssue, ...]:
@@ -66,15 +78,27 @@ def find_issues(recording: Recording) -> tuple[QualityIssue, ...]:
 
 
 def _too_short(recording: Recording) -> str:
-    if recording.seconds >= RECOMMENDED_S:
+    recommended_s = min(RECOMMENDED_S, recording.max_prompt_s or RECOMMENDED_S)
+    if recording.seconds >= recommended_s:
         return ""
-    return f"The recording has only {recording.seconds:.1f} s of speech; 5 to 30 s make the clone more similar."
+    needed = f"{recommended_s:g} to 30 s" if recording.max_prompt_s is None else f"{recommended_s:g} s"
+    return f"The recording has only {recording.seconds:.1f} s of speech; {needed} make the clone more similar."
 
 
 def _too_long(recording: Recording) -> str:
     if not recording.is_truncated:
         return ""
     return "Only the first 30 s are used; if the best part comes later, cut it out and send that."
+
+
+def _excerpt_used(recording: Recording) -> str:
+    if len(recording.excerpt) == len(recording.speech):
+        return ""
+    start_s, end_s = ((recording.speech_start + bound) / recording.rate_hz for bound in recording.excerpt_bounds)
+    return (
+        f"This model can only use {recording.max_prompt_s:g} s of a recording. {start_s:.1f} to {end_s:.1f} s of this "
+        "one were used; if another part is better, cut it out and send that."
+    )
 
 
 def _silence_trimmed(recording: Recording) -> str:
@@ -87,7 +111,10 @@ def _too_quiet(recording: Recording) -> str:
     level = float(np.percentile(_levels_db(recording.speech, recording.rate_hz), 90))
     if level >= QUIET_DBFS:
         return ""
-    return f"The speech is very quiet ({level:.0f} dB); move closer to the microphone, or turn it up."
+    return (
+        f"The speech is very quiet ({level:.0f} dB) and was amplified, with its noise; move closer to the microphone, "
+        "or turn it up."
+    )
 
 
 def _clipped(recording: Recording) -> str:
@@ -124,6 +151,7 @@ def _low_bandwidth(recording: Recording) -> str:
 CHECKS: dict[str, Callable[[Recording], str]] = {
     "too_short": _too_short,
     "too_long": _too_long,
+    "excerpt_used": _excerpt_used,
     "silence_trimmed": _silence_trimmed,
     "too_quiet": _too_quiet,
     "clipped": _clipped,

@@ -1,6 +1,7 @@
 """A loaded model: FlowLM, Mimi, tokenizer and config. Makes voices and segments; holds no per-stream state."""
 
 import difflib
+import logging
 import secrets
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sayline_tts.engine.audio.prompt_excerpt import find_excerpt
 from sayline_tts.engine.audio.recording import end_on_pause, read_audio
 from sayline_tts.engine.cache.kv_cache import KVCache
 from sayline_tts.engine.cache.static_pages import StaticPages
@@ -38,6 +40,8 @@ TOKENS_PER_SECOND = 3.0
 SPARE_SECONDS = 2.0
 # Models are trained on about 50 tokens and degrade long before this; it bounds the cost of one text.
 MAX_SEGMENT_TOKENS = 1000
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -171,6 +175,17 @@ class Model:
         prompt = torch.from_numpy(end_on_pause(audio, self.sample_rate_hz)).to(self.device)
         return self.voice_from_embeddings(self.flow_lm.embed_voice(self.mimi.encode(prompt)))
 
+    def encode_recording(self, audio: np.ndarray) -> Voice:
+        """Encode the best excerpt of audio `[samples]` that the model can take as a voice. Raises `VoiceError`."""
+        limit_s = self.checkpoint.max_prompt_s
+        if limit_s is None:
+            return self.encode_voice(audio)
+        start, end = find_excerpt(audio, self.sample_rate_hz, limit_s)
+        if end - start < len(audio):
+            seconds = (limit_s, start / self.sample_rate_hz, end / self.sample_rate_hz)
+            log.warning("This model takes at most %.1f s of a recording; it gets %.1f to %.1f s of this one.", *seconds)
+        return self.encode_voice(audio[start:end])
+
     @torch.inference_mode()
     def voice_from_embeddings(self, vectors: torch.Tensor) -> Voice:
         """Prefill FlowLM with embeddings `[positions, width]` and export its KV cache as a voice."""
@@ -197,7 +212,7 @@ class Model:
         path = fetch(name)
         if path.suffix == ".safetensors":
             return load_voice_file(path, self.config.flow_lm.transformer)
-        return self.encode_voice(read_audio(path, self.sample_rate_hz, truncate))
+        return self.encode_recording(read_audio(path, self.sample_rate_hz, truncate))
 
     def _check_path(self, path: Path, may_be_a_name: bool) -> None:
         if path.is_dir():

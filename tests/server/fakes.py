@@ -34,6 +34,7 @@ class FakeCheckpoint:
     name = "fake"
     reason = "a model for tests"
     default_voice = "ann"
+    max_prompt_s: float | None = None
 
     def voices(self) -> tuple[str, ...]:
         return ("ann", "bob", "eve")

@@ -2,7 +2,8 @@
 
 Each is one of a few real voices with another pitch, vocal tract, speaking rate (`training.data.psola`) and
 equalization. Speakers made of one voice have similar speaker embeddings, so the augmented speakers are made of several:
-half of `hibari-tts`, a quarter of Piper's `joe`, a quarter of flite's voices. Flite's `kal16` stays held out.
+three quarters of `hibari-tts`, a quarter of flite's voices. Flite's `kal16` stays held out, and so does Piper's `joe`,
+whose licence is unclear: no augmented speaker is made of it.
 """
 
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from training.data.piper import Piper
 
 HIBARI, JOE = "hibari", "joe"
-HIBARI_HZ, JOE_HZ = 195.0, 92.0  # typical pitch
+HIBARI_HZ = 195.0  # typical pitch
 MEDIAN_FRAMES = 5  # of an estimated pitch
 
 
@@ -82,18 +83,17 @@ def augmented_speaker(number: int) -> AnySpeaker:
     if number % 4 == 3:
         return speakers.augmented_speaker(number)
     rng = np.random.default_rng([18, number])
-    base, base_hz, base_formants = (JOE, JOE_HZ, 0.87) if number % 4 == 1 else (HIBARI, HIBARI_HZ, 1.0)
     pitch_hz = float(np.exp(rng.uniform(np.log(95), np.log(240))))
     formants = 1 + 0.17 * np.log2(pitch_hz / 185) + rng.normal(0, 0.05)  # lower voices have longer vocal tracts
     slope = rng.normal(0, 1.2)  # dB from one of `EQ_HZ` to the next
     eq_db = slope * (np.arange(len(EQ_HZ)) - 4) + rng.normal(0, 2.0, len(EQ_HZ))
     transform = VoiceTransform(
-        pitch_hz / base_hz,
+        pitch_hz / HIBARI_HZ,
         float(rng.uniform(0.7, 1.3)),
-        float(np.clip(formants, 0.82, 1.13)) / base_formants,
+        float(np.clip(formants, 0.82, 1.13)),
         float(np.exp(rng.uniform(np.log(0.85), np.log(1.18)))),
     )
-    return NeuralSpeaker(f"{AUGMENTED_PREFIX}{number:03}", transform, tuple(eq_db.round(1).tolist()), base)
+    return NeuralSpeaker(f"{AUGMENTED_PREFIX}{number:03}", transform, tuple(eq_db.round(1).tolist()))
 
 
 def find_speaker(name: str) -> AnySpeaker:

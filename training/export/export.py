@@ -16,11 +16,13 @@ from torch import Tensor
 
 from sayline_tts.engine.checkpoint.atomic_write import atomic_write
 from sayline_tts.engine.checkpoint.checkpoint import find_checkpoint
+from sayline_tts.engine.checkpoint.prompt_limit import CLONING_FILE
 from sayline_tts.engine.models.model import Model
 from training.data.clips import voices_of
 from training.data.tokenizer import SubwordTokenizer
+from training.flow_lm import batches
 from training.flow_lm.auxiliary_heads import ALIGNMENT_LAYERS
-from training.flow_lm.examples import Example, read_examples, read_sentences
+from training.flow_lm.examples import FRAMES_PER_SECOND, Example, read_examples, read_sentences
 from training.flow_lm.train import read_flow_lm_config
 
 END_THRESHOLD = -0.5
@@ -30,6 +32,7 @@ FLOAT32_TENSORS = ("emb_mean", "emb_std", "out_eos", "bos_emb", "final_layer.lin
 # The alignment head, supervised by the auxiliary losses: "layer.head".
 ALIGNMENT = {"heads": f"{ALIGNMENT_LAYERS[-1]}.0", "lead_ms": 0.0, "score": None}
 PROMPT_FRAMES = range(36, 46)  # about three seconds
+MAX_PROMPT_S = batches.PROMPT_FRAMES[1] // FRAMES_PER_SECOND  # as in training
 
 
 def to_half_precision(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -60,6 +63,7 @@ def write_checkpoint(folder: Path, flow_lm: dict[str, Tensor], shape: dict[str, 
         "flow_lm": shape,
         "mimi": codec_shape,
     }
+    atomic_write(folder / CLONING_FILE, yaml.safe_dump({"max_prompt_s": MAX_PROMPT_S}).encode())
     path = folder / "config.yaml"
     atomic_write(path, yaml.safe_dump(config, sort_keys=False).encode())
     return path

@@ -8,7 +8,7 @@ from scipy.signal import resample_poly
 
 from sayline_tts.engine.audio.audio_file import decode_file
 from sayline_tts.engine.cloning.cloning import read_recording
-from sayline_tts.engine.cloning.recording_quality import CHECKS, Recording, Samples, find_issues, trim_silence
+from sayline_tts.engine.cloning.recording_quality import CHECKS, Recording, Samples, find_issues, find_speech
 from tests.engine.sounds import encode, tone, wav
 
 RATE_HZ = 24_000
@@ -29,8 +29,10 @@ def good(seconds: float = 8.0, rate_hz: int = RATE_HZ, seed: int = 0) -> Samples
 
 def issues_of(samples: Samples, rate_hz: int = RATE_HZ) -> dict[str, str]:
     channels = np.atleast_2d(samples).astype(np.float32)
-    speech, trimmed_s = trim_silence(channels.mean(axis=0), rate_hz)
-    return {each.code: each.message for each in find_issues(Recording(channels, speech, rate_hz, trimmed_s))}
+    mono = channels.mean(axis=0)
+    start, end = find_speech(mono, rate_hz)
+    recording = Recording(channels, mono[start:end], rate_hz, start, (0, end - start))
+    return {each.code: each.message for each in find_issues(recording)}
 
 
 def silence(seconds: float, level: float = 1e-4) -> Samples:
@@ -63,6 +65,25 @@ def test_too_long() -> None:
     assert "first 30 s" in issues[0].message
 
 
+def test_excerpt_is_reported_in_the_time_of_the_recording() -> None:
+    recording = read_recording(wav(np.concatenate([silence(2), good(20)])), "me", max_prompt_s=4.0)
+    issues = {each.code: each.message for each in find_issues(recording)}
+    assert issues.keys() == {"excerpt_used", "silence_trimmed"}
+    start_s, end_s = map(float, re.findall(r"(\d+\.\d) to (\d+\.\d) s of this one", issues["excerpt_used"])[0])
+    assert start_s >= 1.9
+    assert 3 <= end_s - start_s <= 4
+    assert len(recording.excerpt) / RATE_HZ == pytest.approx(end_s - start_s, abs=0.1)
+    assert "can only use 4 s" in issues["excerpt_used"]
+
+
+@pytest.mark.parametrize(("seconds", "codes"), [(2.0, {"too_short"}), (3.5, set())])
+def test_as_much_speech_as_the_model_can_take_is_enough(seconds: float, codes: set[str]) -> None:
+    recording = read_recording(wav(good(seconds)), "me", max_prompt_s=3.0)
+    issues = {each.code: each.message for each in find_issues(recording)}
+    assert issues.keys() - {"excerpt_used"} == codes
+    assert all("; 3 s make the clone" in issues[code] for code in codes)
+
+
 def test_trimmed_silence_is_reported() -> None:
     issues = issues_of(np.concatenate([silence(3), good(), silence(2)]))
     assert issues.keys() == {"silence_trimmed"}
@@ -76,16 +97,12 @@ def test_short_silence_is_not_reported() -> None:
 
 
 def test_trimming_keeps_the_speech() -> None:
-    loud = tone(1.0)
-    speech, trimmed_s = trim_silence(np.concatenate([silence(2), loud, silence(1)]), RATE_HZ)
-    assert trimmed_s == pytest.approx(2.6, abs=0.03)
-    assert len(speech) == len(loud) + round(0.4 * RATE_HZ)
-    assert np.array_equal(speech[round(0.2 * RATE_HZ) :][: len(loud)], loud)
+    start, end = find_speech(np.concatenate([silence(2), tone(1.0), silence(1)]), RATE_HZ)
+    assert (start, end) == (round(1.8 * RATE_HZ), round(3.2 * RATE_HZ))
 
 
 def test_recording_without_silence_is_unchanged() -> None:
-    speech, trimmed_s = trim_silence(tone(2.0), RATE_HZ)
-    assert (len(speech), trimmed_s) == (2 * RATE_HZ, 0)
+    assert find_speech(tone(2.0), RATE_HZ) == (0, 2 * RATE_HZ)
 
 
 @pytest.mark.parametrize("factor", [0.005, 0.01])

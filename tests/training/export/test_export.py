@@ -31,3 +31,4 @@ def test_written_checkpoint_loads_and_makes_voices(tmp_path: Path) -> None:
     voice = model.load_voice("new")
     assert voice.positions == 6
     assert model.checkpoint.voices() == ("new",)
+    assert model.checkpoint.max_prompt_s == 10
