@@ -13,8 +13,8 @@ from numba.extending import intrinsic
 
 from sayline_tts.engine.kernels.ir_builder import (
     CACHE_LINE_BYTES,
+    CONTRACT,
     F32,
-    FAST,
     I8,
     I16,
     I32,
@@ -137,7 +137,7 @@ def _store_scaled(builder: Any, tile: Tile, sums: Sequence[Sequence[Any]], float
         y = builder.add(tile.y, builder.mul(tile.y_stride, i64(row)))
         for v in vectors:
             scale_w, scaled_sum_w, bias = epilogue[v]
-            product = builder.fmul(builder.sitofp(row_sums[v], floats), scale_w, flags=FAST)
-            zero_point = builder.fadd(builder.fmul(min_x, scaled_sum_w, flags=FAST), bias, flags=FAST)
-            result = builder.fadd(builder.fmul(product, scale_x, flags=FAST), zero_point, flags=FAST)
+            product = builder.fmul(builder.sitofp(row_sums[v], floats), scale_w, flags=CONTRACT)
+            zero_point = builder.fadd(builder.fmul(min_x, scaled_sum_w, flags=CONTRACT), bias, flags=CONTRACT)
+            result = builder.fadd(builder.fmul(product, scale_x, flags=CONTRACT), zero_point, flags=CONTRACT)
             store(builder, result, at(y, vector_bytes * v))

@@ -19,6 +19,7 @@ CACHE_LINE_BYTES = 64
 LANES = 16  # of the vectors below; LLVM splits them where registers are smaller
 F32X16, I32X16 = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES)
 FAST = ("fast",)
+CONTRACT = ("contract",)  # fused multiply-adds, but no other order of operations: kernels of any row count agree
 
 
 def address_kernel(write: Callable[..., None]) -> Any:

@@ -60,12 +60,16 @@ def _using_cache_dir() -> Iterator[None]:
         CONFIG.CACHE_DIR = previous
 
 
-def compiled(*signature: Any, inline: str = "never") -> Callable[[_Function], _Function]:
-    """Compile a function now, for this signature; without one, on its first call or as a part of its callers."""
+def compiled(*signature: Any, inline: str = "never", fastmath: bool = True) -> Callable[[_Function], _Function]:
+    """Compile a function now, for this signature; without one, on its first call or as a part of its callers.
+
+    `fastmath`: a loop over the rows of a batch must not have it, because LLVM then divides by estimated reciprocals in
+    whole vectors of rows and exactly in the rest, so a row's result would depend on the rows beside it.
+    """
 
     def decorate(function: _Function) -> _Function:
         njit: Any = partial(
-            numba.njit, *signature, inline=inline, nogil=True, fastmath=True, error_model="numpy", boundscheck=False
+            numba.njit, *signature, inline=inline, nogil=True, fastmath=fastmath, error_model="numpy", boundscheck=False
         )
         try:
             with _using_cache_dir():

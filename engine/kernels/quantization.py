@@ -58,10 +58,13 @@ def min_max(x: Any, start: Any, end: Any, low: Any, high: Any) -> None:
         low[at], high[at] = least, most
 
 
-@compiled(inline="always")
+@compiled(fastmath=False)
 def zero_points_and_scales(low: Any, high: Any, taps: Any, dilation: Any, min_x: Any, scale: Any,
                            inverse_scale: Any) -> None:  # fmt: skip
-    """Zero point and scale of each output, from the minima and maxima of the steps that its taps see."""
+    """Zero point and scale of each output, from the minima and maxima of the steps that its taps see.
+
+    Not inlined, so that it keeps IEEE arithmetic: an output's levels are the same to the last bit among any others.
+    """
     for output in range(min_x.size):
         min_x[output], scale[output] = low[output], high[output]
     for tap in range(1, taps):
