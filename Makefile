@@ -17,8 +17,10 @@ TSC := clients/js/node_modules/.bin/tsc
 run: .venv/ready
 	$(BIN)/sayline serve $(ARGS)
 
-# Two workers that steal tests from each other, so that both are busy to the end. The slowest files start first.
-PYTEST := $(BIN)/pytest --numprocesses 2 --dist worksteal
+# Workers steal tests from each other, so that all are busy to the end. One more than two cores need, because tests also wait.
+PYTEST := $(BIN)/pytest --numprocesses 3 --dist worksteal
+# Tests that run again in asyncio's debug mode, which finds calls from the wrong thread and doubles the processor time.
+ASYNCIO := tests/clients tests/server/synthesis tests/server/websocket
 
 test: .venv/ready-for-tests .venv-agents/ready $(TYPESCRIPT)
 	$(BIN)/ruff check .
@@ -31,6 +33,7 @@ test: .venv/ready-for-tests .venv-agents/ready $(TYPESCRIPT)
 
 test-slow: .venv/ready-for-tests
 	$(PYTEST) -m slow $(ARGS)
+	$(if $(ARGS),,$(PYTEST) -m "not slow" -o asyncio_debug=true $(ASYNCIO))
 
 bench: .venv/ready
 	$(BIN)/sayline bench $(ARGS)

@@ -1,6 +1,7 @@
 """The embedded model, loaded once for all tests; and no test that goes by the clock."""
 
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,27 @@ settings.register_profile("patient", deadline=None)  # a machine may be busy
 settings.load_profile("patient")
 # Where a shell runs this in the background Ctrl-C is ignored, and would be by the programs that are tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Only these tests are traced for coverage, which slows Python by half: they cover the files that pyproject.toml lists.
+COVERED = tuple(
+    Path(__file__).parent / folder
+    for folder in (
+        "clients",
+        "engine/audio",
+        "engine/cloning",
+        "server/access",
+        "server/http",
+        "server/voices",
+        "server/websocket",
+    )
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not any(folder in item.path.parents for folder in COVERED):
+            item.add_marker(pytest.mark.no_cover)
 
 
 @pytest.fixture(scope="session")

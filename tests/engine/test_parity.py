@@ -64,7 +64,7 @@ def assert_equal(ours: Synthesis, reference: Synthesis) -> None:
     assert reference.pcm[first].abs().max() > 100 * TOLERANCE, "too quiet for a comparison"
 
 
-@pytest.mark.parametrize("decode_steps", [1, 5])
+@pytest.mark.parametrize("decode_steps", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_short_text_in_a_cloned_voice_equals_the_reference(pair: Pair, decode_steps: int) -> None:
     audio = some_audio(2.0)
     theirs = pair.reference_speech(pair.reference.get_state_for_audio_prompt(audio), SHORT, decode_steps)
@@ -72,7 +72,7 @@ def test_short_text_in_a_cloned_voice_equals_the_reference(pair: Pair, decode_st
     assert_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("decode_steps", [1, 5])
+@pytest.mark.parametrize("decode_steps", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_long_text_and_voices_exported_in_both_directions_equal_the_reference(
     pair: Pair, tmp_path: Path, decode_steps: int
 ) -> None:
@@ -111,7 +111,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     return Pair(write_embedded_config(tmp_path_factory.mktemp("trained")))
 
 
-@pytest.mark.parametrize("decode_steps", [1, 5])
+@pytest.mark.parametrize("decode_steps", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_every_frame_of_trained_weights_equals_the_reference_after_the_same_past(
     trained: Pair, decode_steps: int
 ) -> None:

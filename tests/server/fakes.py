@@ -80,10 +80,11 @@ class FakeModel:
 
 
 class FakeDecodeQueue:
-    """Decodes at once, or after `hold` when `resume` is called."""
+    """Decodes at once, or after `hold` when `resume` is called. The engine's thread and the test's both call it."""
 
     def __init__(self, on_progress: Callable[[], None]) -> None:
         self._on_progress = on_progress
+        self._lock = threading.RLock()
         self._holding = False
         self._queues, self._silence = FrameQueues(), silent_frame(FRAME_SAMPLES)
         self._held: list[tuple[int, Future[np.ndarray], np.ndarray | Exception]] = []
@@ -97,27 +98,33 @@ class FakeDecodeQueue:
 
     def resume(self, frames: int | None = None) -> None:
         """Decode `frames` held frames and keep holding; without `frames`, decode all and stop holding."""
-        self._holding = frames is not None
-        for _ in range(len(self._held) if frames is None else frames):
-            self._decode()
+        with self._lock:
+            self._holding = frames is not None
+            for _ in range(len(self._held) if frames is None else frames):
+                self._decode()
         self._on_progress()
 
     def put(self, slot: int, spoken: np.ndarray | Exception) -> Future[np.ndarray]:
-        audio = self._queues.put(FrameJob(slot, fresh=False, due_s=0.0), torch.zeros(0))
-        self._held.append((slot, audio, spoken))
-        if not self._holding:
-            self._decode()
+        with self._lock:
+            audio = self._queues.put(FrameJob(slot, fresh=False, due_s=0.0), torch.zeros(0))
+            self._held.append((slot, audio, spoken))
+            if not self._holding:
+                self._decode()
         return audio
 
     def put_silence(self, slot: int) -> Future[np.ndarray]:
-        return self._queues.put_silence(slot) or self._silence
+        with self._lock:
+            return self._queues.put_silence(slot) or self._silence
 
     def caught_up(self, frames: int) -> bool:
         return self.backlog <= frames
 
     def next_utterance(self, slot: int, drop: bool) -> None:
-        for frame in self._queues.next_utterance(slot, drop):
-            self._held = [held for held in self._held if held[1] is not frame.audio]
+        with self._lock:
+            dropped = self._queues.next_utterance(slot, drop)
+            audios = {frame.audio for frame in dropped}
+            self._held = [held for held in self._held if held[1] not in audios]
+        for frame in dropped:
             frame.audio.set_exception(FrameDropped())
 
     def costs(self) -> list[tuple[int, float]]:

@@ -3,7 +3,6 @@
 The tests of this folder share one event loop, because the browsers that they share belong to it.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browsers() -> AsyncIterator[Browsers]:
-    asyncio.get_running_loop().set_debug(False)  # a page loads many modules, and debug mode quadruples their cost here
     api = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")

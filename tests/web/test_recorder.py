@@ -184,7 +184,7 @@ async def test_submit_while_recording_only_stops_the_recording(server: PageServe
 
 
 async def test_forbidden_microphone_is_reported(server: PageServer, browsers: Browsers) -> None:
-    async with browsers.page("--deny-permission-prompts", without=(FAKE_PERMISSION,)) as page:
+    async with browsers.page(f"{FAKE_PERMISSION}=deny", without=(FAKE_PERMISSION,)) as page:
         await open_panel(page, server)
         await page.get_by_role("button", name="Record").click()
         await wait_for_message(

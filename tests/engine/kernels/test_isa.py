@@ -69,6 +69,7 @@ def test_active_instruction_set_follows_the_environment() -> None:
 LESSER = [isa for isa in ISAS[ISAS.index(ACTIVE_ISA) + 1 :] if isa.is_supported(host_features())]
 
 
+@pytest.mark.slow  # compiles all int8 kernels anew
 @pytest.mark.parametrize("isa", LESSER, ids=lambda each: each.name)
 def test_int8_kernels_are_exact_with_every_lesser_instruction_set(isa: Isa) -> None:
     """In a process of its own: kernels are compiled for one instruction set at import."""

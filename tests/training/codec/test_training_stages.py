@@ -22,6 +22,7 @@ from training.codec.crops import CodecCrops
 from training.data.arrays import save_array
 from training.data.clips import shards_of
 
+pytestmark = pytest.mark.slow
 STEPS = 2
 
 

@@ -10,6 +10,7 @@ from training.evaluation.evaluate import SENTENCES
 from training.evaluation.forced_alignment import ForcedAligner
 from training.evaluation.timestamped_synthesis import TimestampedSynthesizer
 
+pytestmark = pytest.mark.slow
 MAX_ERROR_MS = 80  # mean error of starts and ends; half of that is usual
 MIN_ALIGNED = 8  # of ten sentences: a mispronounced sentence cannot be aligned
 

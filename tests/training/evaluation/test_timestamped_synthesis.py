@@ -12,6 +12,8 @@ from sayline_tts.engine.checkpoint.checkpoint import EMBEDDED
 from sayline_tts.engine.errors import CheckpointError
 from training.evaluation.timestamped_synthesis import TimestampedSpeech, TimestampedSynthesizer
 
+pytestmark = pytest.mark.slow
+
 
 def checkpoint(folder: Path, alignment: str) -> Path:
     for file in EMBEDDED.iterdir():

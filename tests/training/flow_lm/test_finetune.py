@@ -12,6 +12,7 @@ from sayline_tts.engine.tts_model import TTSModel
 from training.export import load_checkpoint
 from training.flow_lm.finetune import FROZEN_TEXT_LAYERS, finetune, read_recordings
 
+pytestmark = pytest.mark.slow
 CONFIG = EMBEDDED / "config.yaml"
 
 

@@ -15,6 +15,7 @@ from training.data.phones import PHONES
 from training.export import load_checkpoint
 from training.flow_lm import train
 
+pytestmark = pytest.mark.slow
 CONFIG = EMBEDDED / "config.yaml"
 
 
