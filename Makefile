@@ -41,7 +41,7 @@ bench: .venv/ready
 bench-peer: .venv/ready .venv-peer/ready
 	$(BIN)/python -m sayline_tts.bench.reference.reference --reference .venv-peer/bin/pocket-tts $(ARGS)
 
-evaluate: .venv/ready-for-tests
+evaluate: .venv/ready-to-evaluate
 	$(BIN)/python -m training.evaluation.evaluate --out docs/embedded-voice --table docs/embedded-voice.md $(ARGS)
 	$(BIN)/python -m training.evaluation.timestamp_accuracy --out docs/word-timing --table docs/word-timing.md
 	$(BIN)/python -m training.evaluation.new_speaker --work build/new-speaker --out docs/embedded-voice/new-speaker.json \
@@ -69,6 +69,12 @@ format: .venv/ready-for-tests
 
 .venv/ready-for-tests: .venv/ready
 	$(INSTALL) -e clients/python -e '.[test]'
+	@touch $@
+
+# The synthesizers that the embedded voice is compared with, and the speaker encoder.
+.venv/ready-to-evaluate: .venv/ready-for-tests
+	$(INSTALL) -e clients/python -e '.[test,teachers]'
+	$(INSTALL) --no-deps Resemblyzer==0.1.4
 	@touch $@
 
 # Pipecat, LiveKit and the LLM SDKs, in an environment of their own, because they pin many dependencies.
