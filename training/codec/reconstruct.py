@@ -20,7 +20,8 @@ from training.codec.network import Decoder, Encoder
 from training.codec.train_decoder import read_codec_config
 from training.data.clips import FRAME_SAMPLES, Clip, read_clips, voices_of
 from training.data.spectra import compute_patches
-from training.evaluation.asr_wer import SpeechRecognizer, word_errors, words_of
+from training.evaluation.recognition import find_recognizer
+from training.evaluation.transcripts import normalized_words, word_errors
 from training.trainer.training_run import append_json
 
 MIN_WORDS = 4
@@ -53,14 +54,15 @@ def word_error_rates(work: Path, count: int) -> dict[str, float]:
     sentences = (work / "text/sentences.txt").read_text(encoding="utf-8").splitlines()
     clips = read_clips(work / "speech", voices_of(work / "speech"), validation=True)
     clips = [clip for clip in clips if len(sentences[clip.sentence].split()) >= MIN_WORDS]
-    codec, recognizer = TrainedCodec(work), SpeechRecognizer()
+    codec, recognizer = TrainedCodec(work), find_recognizer()
     errors: dict[str, int] = {}
     words = 0
     for clip in random.Random(0).sample(clips, min(count, len(clips))):
-        reference = words_of(sentences[clip.sentence])
+        reference = normalized_words(sentences[clip.sentence])
         words += len(reference)
         for name, audio in codec.reconstructions(clip).items():
-            errors[name] = errors.get(name, 0) + word_errors(reference, recognizer.transcribe(audio, 24_000))
+            transcript = normalized_words(recognizer.transcribe(audio, 24_000))
+            errors[name] = errors.get(name, 0) + word_errors(reference, transcript)
     return {name: count / words for name, count in errors.items()}
 
 

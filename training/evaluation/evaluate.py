@@ -1,34 +1,46 @@
-"""Stage 6: evaluate a checkpoint, `python -m training.evaluation.evaluate`. Writes JSON, a table and spectrograms.
+"""Stage 6: evaluate a checkpoint, `python -m training.evaluation.evaluate`. Writes JSON, tables and spectrograms.
 
-The teachers are the synthesizer voices that the model was trained on. They read the same sentences, and the measures
-are given for them too.
+The teachers are the synthesizer voices that the model was trained on. They read the same texts, and the measures are
+given for them too, and for the teachers of other checkpoints as far as their synthesizers are installed.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from sayline_tts.engine.checkpoint.checkpoint import EMBEDDED
-from training.data.speakers import SAMPLE_RATE_HZ, SPEAKERS, find_speaker
+from training.data.neural_speakers import AnySpeaker
+from training.data.speakers import SAMPLE_RATE_HZ
 from training.evaluation import measures
-from training.evaluation.asr_wer import most_missed_words, transcribe_all, word_error_rate, words_of
 from training.evaluation.docs_tables import replace_table
 from training.evaluation.evaluation_report import table, write_pictures
+from training.evaluation.judges import (
+    TEACHERS,
+    TEXTS,
+    Judges,
+    SpeechSource,
+    checkpoint_source,
+    speech_source,
+    summarize,
+    voices_of_checkpoint,
+)
 from training.evaluation.measures import Audio
 from training.evaluation.synthesis import MODES, CheckpointSynthesizer, SynthesisMode
 from training.evaluation.timbre import SpeakerClassifier
 
-SENTENCES = Path(__file__).parent / "held_out.txt"
+SENTENCES = TEXTS["sentences"]
 CLASSIFIER_SENTENCES = Path(__file__).parent / "practice.txt"  # training data of the speaker classifier
 LENGTH_TOLERANCE = 0.15
 TOO_LONG, TOO_SHORT = 1.6, 0.6  # relative to the teacher's duration
+COMPARED = ("flite", "hibari")  # generations of teachers
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,58 +52,67 @@ class EvaluationCase:
     teacher: Audio
 
 
-def read_cases(count: int) -> list[EvaluationCase]:
+class _Classifier(Protocol):
+    def classify(self, audio: Audio) -> str: ...
+
+
+def teachers_of(voices: Sequence[str]) -> str:
+    """The generation of teachers with the names of a checkpoint's voices. Raises `ValueError`."""
+    for name in COMPARED:
+        if {one.name for one in TEACHERS[name]} == set(voices):
+            return name
+    raise ValueError(f"no teachers have the names of the checkpoint's voices ({', '.join(voices)})")
+
+
+def read_cases(count: int, teachers: Sequence[AnySpeaker]) -> list[EvaluationCase]:
     """The first `count` evaluation sentences, with the voices in turn."""
     texts = SENTENCES.read_text(encoding="utf-8").splitlines()[:count]
-    names = [one.name for one in SPEAKERS]
-    voices = [names[index % len(names)] for index in range(len(texts))]
-    return [EvaluationCase(text, voice, teacher_audio(voice, text)) for text, voice in zip(texts, voices, strict=True)]
+    speakers = [teachers[index % len(teachers)] for index in range(len(texts))]
+    return [
+        EvaluationCase(text, speaker.name, speaker.synthesize(text).audio)
+        for text, speaker in zip(texts, speakers, strict=True)
+    ]
 
 
-def teacher_audio(voice: str, text: str) -> Audio:
-    """The audio of the synthesizer voice that the model's voice was trained on."""
-    return find_speaker(voice).synthesize(text).audio
+def speaker_classifier(teachers: Sequence[AnySpeaker]) -> _Classifier:
+    """By speaker embeddings or, if Resemblyzer is not installed, by spectra."""
+    texts = CLASSIFIER_SENTENCES.read_text(encoding="utf-8").splitlines()
+    examples: Mapping[str, Sequence[Audio]] = {
+        one.name: [one.synthesize(text).audio for text in texts] for one in teachers
+    }
+    if not (find_spec("resemblyzer") and find_spec("librosa")):
+        return SpeakerClassifier(examples, SAMPLE_RATE_HZ)
+    from training.evaluation.speaker_embedding import EmbeddingClassifier
+
+    return EmbeddingClassifier(examples, SAMPLE_RATE_HZ)
 
 
 class Evaluator:
     """Computes all measures of speech for a set of cases."""
 
-    def __init__(self, cases: Sequence[EvaluationCase], processes: int) -> None:
-        self._cases, self._processes = cases, processes
-        self._texts = [case.text for case in cases]
-        self._words = sorted({word for text in self._texts for word in words_of(text)})
-        texts = CLASSIFIER_SENTENCES.read_text(encoding="utf-8").splitlines()
-        examples = {one.name: [teacher_audio(one.name, text) for text in texts] for one in SPEAKERS}
-        self.classifier = SpeakerClassifier(examples, SAMPLE_RATE_HZ)
+    def __init__(self, cases: Sequence[EvaluationCase], judges: Judges, classifier: _Classifier) -> None:
+        self._cases, self._judges, self._classifier = cases, judges, classifier
 
     def measure(self, speech: Sequence[Audio]) -> dict[str, Any]:
-        """Measures of speech at `SAMPLE_RATE_HZ`, one clip per case, that need no comparison with the teacher's."""
-        english = transcribe_all(speech, SAMPLE_RATE_HZ, None, self._processes)
-        by_sound = transcribe_all(speech, SAMPLE_RATE_HZ, self._words, self._processes)
+        """Measures of speech at `SAMPLE_RATE_HZ`, one clip per case."""
+        judged = [
+            self._judges.judge(case.text, audio, SAMPLE_RATE_HZ)
+            for audio, case in zip(speech, self._cases, strict=True)
+        ]
         lengths = [
             measures.speech_s(audio, SAMPLE_RATE_HZ) / measures.speech_s(case.teacher, SAMPLE_RATE_HZ)
             for audio, case in zip(speech, self._cases, strict=True)
         ]
         voices = [
-            self.classifier.classify(audio) == case.voice for audio, case in zip(speech, self._cases, strict=True)
+            self._classifier.classify(audio) == case.voice for audio, case in zip(speech, self._cases, strict=True)
         ]
-        return {
-            "word_error_rate": word_error_rate(self._texts, english),
-            "word_error_rate_by_sound": word_error_rate(self._texts, by_sound),
+        return summarize(judged) | {
             "length_right": float(np.mean([abs(length - 1) <= LENGTH_TOLERANCE for length in lengths])),
             "without_end": sum(bool(length > TOO_LONG) for length in lengths),
             "cut_short": sum(bool(length < TOO_SHORT) for length in lengths),
             "voice_right": float(np.mean(voices)),
-            "mistakes": most_missed_words(self._texts, english),
+            "misrecognized": [(clip.text, clip.transcript) for clip in judged if clip.errors],
         }
-
-    def compare(self, speech: Sequence[Audio]) -> dict[str, float]:
-        """Mean similarity to the teacher's speech."""
-        similarities = [
-            asdict(measures.compare(case.teacher, audio, SAMPLE_RATE_HZ))
-            for audio, case in zip(speech, self._cases, strict=True)
-        ]
-        return {name: float(np.mean([each[name] for each in similarities])) for name in similarities[0]}
 
 
 def evaluate_mode(
@@ -100,7 +121,15 @@ def evaluate_mode(
     synthesizer = CheckpointSynthesizer(config, mode)
     states = synthesizer.voices(sorted({case.voice for case in cases}))
     speech = synthesizer.synthesize_all([case.text for case in cases], [states[case.voice] for case in cases])
-    return evaluator.measure(speech) | evaluator.compare(speech), speech
+    return evaluator.measure(speech), speech
+
+
+def measure_texts(judges: Judges, sources: Mapping[str, SpeechSource], count: int) -> dict[str, Any]:
+    """Texts that small models fail on: single words, and sentences of similar clauses."""
+    texts = {name: TEXTS[name].read_text(encoding="utf-8").splitlines()[:count] for name in ("short", "long")}
+    return {
+        name: {row: judges.measure(source, lines) for row, source in sources.items()} for name, lines in texts.items()
+    }
 
 
 def measure_speed(config: Path, cases: Sequence[EvaluationCase]) -> dict[str, float]:
@@ -123,37 +152,47 @@ def measure_speed(config: Path, cases: Sequence[EvaluationCase]) -> dict[str, fl
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Evaluate a checkpoint. Writes JSON, a table and spectrograms.")
+    parser = argparse.ArgumentParser(description="Evaluate a checkpoint. Writes JSON, tables and spectrograms.")
     parser.add_argument("--config", type=Path, default=EMBEDDED / "config.yaml", help="config of the checkpoint")
     parser.add_argument("--out", type=Path, default=Path("evaluation"), help="folder for the JSON and the images")
-    parser.add_argument("--table", type=Path, help="Markdown page whose table is updated (docs/embedded-voice.md)")
+    parser.add_argument("--table", type=Path, help="Markdown page whose tables are updated (docs/embedded-voice.md)")
     parser.add_argument("--sentences", type=int, default=200, help="number of sentences")
+    parser.add_argument("--texts", type=int, default=50, help="number of single words and of like clauses")
     parser.add_argument("--ways", nargs="*", default=[mode.name for mode in MODES], help="synthesis modes")
-    parser.add_argument("--processes", type=int, default=2, help="number of speech recognition processes")
-    parser.add_argument("--quick", action="store_true", help="only word errors, durations and voices")
+    parser.add_argument("--quick", action="store_true", help="only the sentences, and no comparison")
     args = parser.parse_args()
-    cases = read_cases(args.sentences)
-    measure = Evaluator(cases, args.processes)
-    args.out.mkdir(parents=True, exist_ok=True)
-    result: dict[str, Any] = {"sentences": len(cases), "teacher": measure.measure([case.teacher for case in cases])}
-    _print_measures("teacher", result["teacher"])
+    own = teachers_of(voices_of_checkpoint(args.config))
+    teachers, judges = TEACHERS[own], Judges()
+    cases = read_cases(args.sentences, teachers)
+    evaluator = Evaluator(cases, judges, speaker_classifier(teachers))
+    result: dict[str, Any] = {"sentences": len(cases), "recognizer": judges.recognizer.name, "rows": {}}
+    rows = result["rows"]
+    rows[f"teachers ({own})"] = evaluator.measure([case.teacher for case in cases])
     usual: list[Audio] = []
     for mode in MODES:
         if mode.name in args.ways:
-            result[mode.name], speech = evaluate_mode(args.config, mode, cases, measure)
+            rows[mode.name], speech = evaluate_mode(args.config, mode, cases, evaluator)
             usual = usual or speech
-            _print_measures(mode.name, result[mode.name])
     if not args.quick:
+        texts = [case.text for case in cases]
+        for name in COMPARED:
+            if name != own and (name != "hibari" or find_spec("hibari")):
+                rows[f"{name}, for comparison"] = judges.measure(speech_source(name, args.config), texts)
+        voices = [one.name for one in teachers]
+        sources = {
+            f"teachers ({own})": speech_source(own, args.config),
+            "usual": checkpoint_source(args.config, MODES[0], voices),
+        }
+        result |= measure_texts(judges, sources, args.texts)
         result["speed"] = measure_speed(args.config, cases)
-        write_pictures(args.out, [(case.text, case.teacher, audio) for case, audio in zip(cases, usual, strict=True)])
+        result["megabytes"] = sum(file.stat().st_size for file in args.config.parent.rglob("*") if file.is_file()) / 1e6
+    args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if not args.quick:
+        write_pictures(args.out, [(case.text, case.teacher, audio) for case, audio in zip(cases, usual, strict=True)])
     if args.table:
         replace_table(args.table, "measured", table(result))
-
-
-def _print_measures(name: str, measured: dict[str, Any]) -> None:
-    shown = {key: round(value, 3) for key, value in measured.items() if isinstance(value, float | int)}
-    print(f"{name}: {shown}", flush=True)
+    print(table(result))
 
 
 if __name__ == "__main__":

@@ -20,32 +20,54 @@ RANGE = 12.0  # natural log of power, from black to white
 # Key in the JSON, heading, format.
 COLUMNS = (
     ("word_error_rate", "word errors", "{:.1%}"),
-    ("word_error_rate_by_sound", "acoustics only", "{:.1%}"),
+    ("p808", "DNSMOS P.808", "{:.2f}"),
+    ("overall", "DNSMOS overall", "{:.2f}"),
     ("length_right", "duration within 15 %", "{:.1%}"),
     ("without_end", "runaway", "{}"),
     ("cut_short", "cut short", "{}"),
     ("voice_right", "correct voice", "{:.1%}"),
-    ("cepstral_db", "mel-cepstral distortion, dB", "{:.2f}"),
-    ("pitch_correlation", "pitch correlation", "{:.2f}"),
-    ("pitch_semitones", "pitch error, semitones", "{:.2f}"),
+)
+# Heading, key of the texts, key of the measure.
+TEXT_COLUMNS = (
+    ("single words heard right", "short", "without_errors"),
+    ("like clauses: word errors", "long", "word_error_rate"),
+    ("with a clause left out", "long", "skipped_clauses"),
 )
 
 
 def table(result: dict[str, Any]) -> str:
+    """Markdown of an evaluation: the sentences, the texts that small models fail on, and a summary."""
     lines = ["| | " + " | ".join(heading for _, heading, _ in COLUMNS) + " |", "|---|" + "---|" * len(COLUMNS)]
-    for name, measured in result.items():
-        if isinstance(measured, dict) and "word_error_rate" in measured:
-            cells = [form.format(measured[key]) if key in measured else "" for key, _, form in COLUMNS]
+    for name, measured in result["rows"].items():
+        cells = [form.format(measured[key]) if key in measured else "" for key, _, form in COLUMNS]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    if "short" in result:
+        lines += ["", "| | " + " | ".join(heading for heading, *_ in TEXT_COLUMNS) + " |", "|---|---|---|---|"]
+        for name in result["short"]:
+            cells = [_text_cell(result[texts][name], measure) for _, texts, measure in TEXT_COLUMNS]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    text = "\n".join(lines)
-    if "usual" in result:
-        ratio = result["usual"]["word_error_rate"] / result["teacher"]["word_error_rate"]
-        text += f"\n\nThe word error rate is {ratio:.2f} times the teachers', on {result['sentences']} sentences."
+    return "\n".join([*lines, "", _summary(result)])
+
+
+def _text_cell(measured: dict[str, Any], measure: str) -> str:
+    if measure == "word_error_rate":
+        return f"{measured[measure]:.1%}"
+    return f"{measured[measure]} of {measured['sentences']}"
+
+
+def _summary(result: dict[str, Any]) -> str:
+    rows = list(result["rows"].values())
+    sentences = [f"{result['sentences']} sentences, word errors by {result['recognizer']}."]
+    if "usual" in result["rows"]:
+        ratio = result["rows"]["usual"]["word_error_rate"] / max(rows[0]["word_error_rate"], 1e-9)
+        sentences.append(f"The word error rate is {ratio:.2f} times the teachers'.")
     if "speed" in result:
         speed = result["speed"]
-        text += f" Speed for one listener on two cores: {speed['times_real_time']:.1f} times real time,"
-        text += f" first audio after {speed['first_sound_ms']:.0f} ms."
-    return text
+        sentences.append(
+            f"Speed for one listener on two cores: {speed['times_real_time']:.1f} times real time, first audio after "
+            f"{speed['first_sound_ms']:.0f} ms. Size: {result['megabytes']:.1f} MB."
+        )
+    return " ".join(sentences)
 
 
 def write_pictures(folder: Path, spoken: Sequence[tuple[str, Audio, Audio]]) -> None:

@@ -1,4 +1,4 @@
-"""Measure speech with neural networks: word errors (Whisper) and predicted opinion scores (DNSMOS).
+"""Measure speech: word errors (`recognition`) and predicted opinion scores (DNSMOS, if it is installed).
 
     python -m training.evaluation.judges --sentences 40 --sources embedded flite hibari joe --out judges.jsonl
 
@@ -9,19 +9,22 @@ import argparse
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sayline_tts.engine.checkpoint.checkpoint import EMBEDDED
 from training.data import neural_speakers, speakers
-from training.evaluation.dnsmos import Dnsmos, Rating
+from training.evaluation.recognition import Recognizer, find_recognizer
 from training.evaluation.synthesis import CheckpointSynthesizer, SynthesisMode
 from training.evaluation.transcripts import longest_gap, normalized_words, word_errors
-from training.evaluation.whisper import Whisper
 from training.trainer.training_run import append_json
+
+if TYPE_CHECKING:  # imported where they are used, since their packages are optional
+    from training.evaluation.dnsmos import Dnsmos, Rating
 
 TEXTS = {
     "sentences": Path(__file__).parent / "held_out.txt",
@@ -52,20 +55,21 @@ class JudgedClip:
     words: int
     errors: int
     longest_gap: int  # in words
-    rating: Rating
+    rating: "Rating | None" = None  # None: DNSMOS is not installed
 
 
 class Judges:
-    """Both networks, with one thread each."""
+    """The recognizer and DNSMOS, with one thread each. DNSMOS is left out if it is not installed."""
 
     def __init__(self) -> None:
-        self._whisper, self._dnsmos = Whisper(), Dnsmos()
+        self.recognizer: Recognizer = find_recognizer()
+        self._dnsmos = _find_dnsmos()
 
     def measure(self, source: SpeechSource, texts: Sequence[str]) -> dict[str, Any]:
         """Word errors and mean ratings, of all texts together and per voice, and the misrecognized texts."""
         voices = [source.voices[index % len(source.voices)] for index in range(len(texts))]
         clips = [
-            self._judge(text, source.synthesize(voice, text), source.rate_hz)
+            self.judge(text, source.synthesize(voice, text), source.rate_hz)
             for voice, text in zip(voices, texts, strict=True)
         ]
         by_voice = {
@@ -75,47 +79,68 @@ class Judges:
         misrecognized = [(clip.text, clip.transcript) for clip in clips if clip.errors]
         return summarize(clips) | {"voices": by_voice, "misrecognized": misrecognized}
 
-    def _judge(self, text: str, audio: Audio, rate_hz: int) -> JudgedClip:
-        transcript = self._whisper.transcribe(audio, rate_hz)
+    def judge(self, text: str, audio: Audio, rate_hz: int) -> JudgedClip:
+        transcript = self.recognizer.transcribe(audio, rate_hz)
         reference, hypothesis = normalized_words(text), normalized_words(transcript)
         errors, gap = word_errors(reference, hypothesis), longest_gap(reference, hypothesis)
-        return JudgedClip(text, transcript, len(reference), errors, gap, self._dnsmos.rate(audio, rate_hz))
+        rating = self._dnsmos.rate(audio, rate_hz) if self._dnsmos else None
+        return JudgedClip(text, transcript, len(reference), errors, gap, rating)
+
+
+def _find_dnsmos() -> "Dnsmos | None":
+    if not (find_spec("speechmos") and find_spec("librosa")):
+        return None
+    from training.evaluation.dnsmos import Dnsmos
+
+    return Dnsmos()
 
 
 def summarize(clips: Sequence[JudgedClip]) -> dict[str, Any]:
     words, errors = sum(clip.words for clip in clips), sum(clip.errors for clip in clips)
+    ratings = [clip.rating for clip in clips if clip.rating]
+    scores = {
+        name: round(float(np.mean([getattr(rating, name) for rating in ratings])), 3)
+        for name in ("overall", "p808")
+        if ratings
+    }
     return {
         "sentences": len(clips),
         "words": words,
         "word_error_rate": round(errors / words, 4),
         "without_errors": sum(not clip.errors for clip in clips),
         "skipped_clauses": sum(clip.longest_gap >= CLAUSE_WORDS for clip in clips),
-        "overall": round(float(np.mean([clip.rating.overall for clip in clips])), 3),
-        "p808": round(float(np.mean([clip.rating.p808 for clip in clips])), 3),
-    }
+    } | scores
+
+
+# Speakers that a checkpoint is compared with: those that it was trained on, or that others are trained on.
+TEACHERS: dict[str, Sequence[neural_speakers.AnySpeaker]] = {
+    "flite": speakers.SPEAKERS,
+    "hibari": neural_speakers.SPEAKERS,
+    "joe": [neural_speakers.NeuralSpeaker("joe", base=neural_speakers.JOE)],
+}
 
 
 def speech_source(name: str, config: Path) -> SpeechSource:
     """`embedded`: the voices of `config`. `flite`, `hibari`: speakers to train on. `joe`: Piper's voice, unchanged."""
     if name == "embedded":
-        return _checkpoint_source(config)
-    speakers_of: dict[str, Sequence[neural_speakers.AnySpeaker]] = {
-        "flite": speakers.SPEAKERS,
-        "hibari": neural_speakers.SPEAKERS,
-        "joe": [neural_speakers.NeuralSpeaker("joe", base=neural_speakers.JOE)],
-    }
-    by_name = {one.name: one for one in speakers_of[name]}
+        return checkpoint_source(config, SynthesisMode("usual", precision="auto"))
+    by_name = {one.name: one for one in TEACHERS[name]}
     return SpeechSource(
         list(by_name), lambda voice, text: by_name[voice].synthesize(text).audio, speakers.SAMPLE_RATE_HZ
     )
 
 
-def _checkpoint_source(config: Path) -> SpeechSource:
-    synthesizer = CheckpointSynthesizer(config, SynthesisMode("usual", precision="auto"))
-    states = synthesizer.voices(sorted(path.stem for path in (config.parent / "voices").glob("*.safetensors")))
+def checkpoint_source(config: Path, mode: SynthesisMode, voices: Sequence[str] = ()) -> SpeechSource:
+    """A checkpoint in one way of running it. `voices`: in this order (empty: all, by name)."""
+    synthesizer = CheckpointSynthesizer(config, mode)
+    states = synthesizer.voices(voices or voices_of_checkpoint(config))
     return SpeechSource(
         list(states), lambda voice, text: synthesizer.synthesize(states[voice], text), synthesizer.rate_hz
     )
+
+
+def voices_of_checkpoint(config: Path) -> list[str]:
+    return sorted(path.stem for path in (config.parent / "voices").glob("*.safetensors"))
 
 
 def main() -> None:

@@ -1,20 +1,15 @@
-"""Acoustic measures: duration, spectrum and pitch of speech, and its similarity to other speech."""
-
-from dataclasses import dataclass
+"""Acoustic measures of speech: duration, spectrum and pitch."""
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import dct
 
 Audio = NDArray[np.float32]
 HOP_S = 0.01
 WINDOW_S = 0.04
 BANDS = 40
-CEPSTRA = 13  # without the zeroth, which is the loudness
 SILENCE_DB = 40.0  # below the loudest window
 PITCH_HZ = (60.0, 400.0)
 VOICING_THRESHOLD = 0.6  # normalized autocorrelation
-CEPSTRAL_DB = 10 * np.sqrt(2) / np.log(10)
 
 
 def frames_of(audio: Audio, rate_hz: int) -> NDArray[np.float64]:
@@ -61,32 +56,6 @@ def _filters(rate_hz: int, bins: int) -> NDArray[np.float64]:
     return np.clip(np.minimum(rising, falling), 0, None)
 
 
-def mel_cepstra(audio: Audio, rate_hz: int) -> NDArray[np.float64]:
-    """Mel cepstra without the loudness, `[frames, CEPSTRA]`, scaled to log amplitude."""
-    transformed: NDArray[np.float64] = dct(log_mel(audio, rate_hz), norm="ortho")
-    shape: NDArray[np.float64] = transformed[:, 1 : CEPSTRA + 1] / np.sqrt(2 * BANDS)
-    return shape
-
-
-def dtw_path(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Align two sequences by dynamic time warping: indices into each."""
-    cost = np.sqrt(((one[:, None] - other[None]) ** 2).sum(-1))
-    total = np.full((len(one) + 1, len(other) + 1), np.inf)
-    total[0, 0] = 0
-    for diagonal in range(len(one) + len(other) - 1):  # all cells of one diagonal at once
-        a = np.arange(max(0, diagonal - len(other) + 1), min(len(one), diagonal + 1))
-        b = diagonal - a
-        total[a + 1, b + 1] = cost[a, b] + np.minimum(np.minimum(total[a, b + 1], total[a + 1, b]), total[a, b])
-    cell = len(one), len(other)
-    path = []
-    while all(cell):
-        above, left = cell[0] - 1, cell[1] - 1
-        path.append((above, left))
-        cell = min(((above, left), (above, cell[1]), (cell[0], left)), key=lambda other: float(total[other]))
-    indices = np.array(path[::-1])
-    return indices[:, 0], indices[:, 1]
-
-
 def pitch(audio: Audio, rate_hz: int) -> NDArray[np.float64]:
     """Pitch in Hz, one value per 10 ms, NaN where unvoiced. By autocorrelation."""
     windows = frames_of(audio, rate_hz)
@@ -103,36 +72,3 @@ def pitch(audio: Audio, rate_hz: int) -> NDArray[np.float64]:
     voicing = lags[np.arange(len(lags)), lag] / (correlation[:, 0] + 1e-9)
     loud = correlation[:, 0] > 1e-3 * correlation[:, 0].max()
     return np.where((voicing > VOICING_THRESHOLD) & loud, rate_hz / (shortest + lag), np.nan)
-
-
-@dataclass(frozen=True)
-class Similarity:
-    """Similarity of two readings of the same text, along their best alignment."""
-
-    cepstral_db: float  # mel-cepstral distortion
-    pitch_correlation: float  # of log pitch, where both are voiced
-    pitch_semitones: float  # mean absolute difference there
-    voiced_alike: float  # ratio of frames in which both are voiced or both unvoiced
-
-
-def compare(one: Audio, other: Audio, rate_hz: int) -> Similarity:
-    one, other = trim(one, rate_hz), trim(other, rate_hz)
-    own, others = mel_cepstra(one, rate_hz), mel_cepstra(other, rate_hz)
-    a, b = dtw_path(own, others)
-    distance = CEPSTRAL_DB * np.sqrt(((own[a] - others[b]) ** 2).sum(-1)).mean()
-    tracks = np.log2(pitch(one, rate_hz))[a], np.log2(pitch(other, rate_hz))[b]
-    voiced = ~np.isnan(tracks[0]), ~np.isnan(tracks[1])
-    both = voiced[0] & voiced[1]
-    x, y = tracks[0][both], tracks[1][both]
-    return Similarity(
-        float(distance),
-        _correlation(x, y),
-        float(12 * np.abs(x - y).mean()) if len(x) else 12.0,
-        float((voiced[0] == voiced[1]).mean()),
-    )
-
-
-def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Pearson correlation; 0 if either is constant."""
-    spread = x.std() * y.std() if len(x) else 0.0
-    return float(np.mean((x - x.mean()) * (y - y.mean())) / spread) if spread > 1e-9 else 0.0

@@ -3,7 +3,7 @@
 Only the weights in the package `Resemblyzer` 0.1.4 (Apache 2.0) are used; its code does not run with current SciPy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from math import gcd
 from pathlib import Path
@@ -54,6 +54,18 @@ class SpeakerEncoder(nn.Module):
         mean = self(segments).double().mean(0)
         embedding: NDArray[np.float64] = (mean / mean.norm()).numpy()
         return embedding
+
+
+class EmbeddingClassifier:
+    """Identifies a speaker by the most similar embedding."""
+
+    def __init__(self, examples: Mapping[str, Sequence[NDArray[np.float32]]], rate_hz: int) -> None:
+        self._encoder, self._rate_hz = SpeakerEncoder.pretrained(), rate_hz
+        self._embeddings = {name: self._encoder.embed(clips, rate_hz) for name, clips in examples.items()}
+
+    def classify(self, audio: NDArray[np.float32]) -> str:
+        embedding = self._encoder.embed([audio], self._rate_hz)
+        return max(self._embeddings, key=lambda name: similarity(embedding, self._embeddings[name]))
 
 
 def similarity(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:

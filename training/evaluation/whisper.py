@@ -18,6 +18,8 @@ SILENCE_S = 0.3  # padding on both sides; without it, utterances of one word are
 class Whisper:
     """Speech recognizer; `threads`: CPU threads. Earlier clips do not influence a transcript."""
 
+    name = "Whisper tiny.en"
+
     def __init__(self, threads: int = 1) -> None:
         self._model = WhisperModel(str(get_model_path()), device="cpu", compute_type="int8", cpu_threads=threads)
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from training.data.clips import is_validation, voices_of
-from training.evaluation.asr_wer import transcribe_all, word_error_rate
+from training.evaluation.recognition import Recognizer, find_recognizer, word_error_rate
 from training.evaluation.synthesis import CheckpointSynthesizer, SynthesisMode
 from training.export.export import prompt_candidates, write_voice
 from training.flow_lm.examples import read_examples, read_sentences
@@ -36,8 +36,11 @@ def selection_sentences(sentences: Sequence[str]) -> list[str]:
 class PromptSelector:
     """Selects among the prompts of one voice by word error rate."""
 
-    def __init__(self, synthesizer: CheckpointSynthesizer, folder: Path, sentences: Sequence[str]) -> None:
-        self._synthesizer, self._folder, self._sentences = synthesizer, folder, sentences
+    def __init__(
+        self, synthesizer: CheckpointSynthesizer, recognizer: Recognizer, folder: Path, sentences: Sequence[str]
+    ) -> None:
+        self._synthesizer, self._recognizer = synthesizer, recognizer
+        self._folder, self._sentences = folder, sentences
 
     def select(self, prompts: Sequence[Tensor]) -> Tensor:
         for candidates, sentences in ROUNDS:
@@ -57,14 +60,14 @@ class PromptSelector:
         self.write(prompt, path)
         state = self._synthesizer.model.get_state_for_audio_prompt(path)
         audio = self._synthesizer.synthesize_all(texts, [state] * len(texts))
-        return word_error_rate(texts, transcribe_all(audio, self._synthesizer.rate_hz, processes=1))
+        return word_error_rate(self._recognizer, texts, audio, self._synthesizer.rate_hz)
 
 
 def select_prompts(work: Path, out: Path) -> None:
     synthesizer = CheckpointSynthesizer(out / "config.yaml", SynthesisMode("prompts"))
     sentences = read_sentences(work)
     with TemporaryDirectory() as folder:
-        selector = PromptSelector(synthesizer, Path(folder), selection_sentences(sentences))
+        selector = PromptSelector(synthesizer, find_recognizer(), Path(folder), selection_sentences(sentences))
         for voice in voices_of(work / "speech"):
             print(voice, flush=True)
             candidates = islice(prompt_candidates(read_examples(work, voice, 0, sentences)), ROUNDS[0][0])

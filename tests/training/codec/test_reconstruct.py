@@ -10,7 +10,7 @@ from tests.training.speech_folder import make
 from training.codec import reconstruct
 from training.data.clips import Clip
 
-TEXT = "one two three four"
+TEXT = "red green blue grey"
 
 
 class FakeCodec:
@@ -25,8 +25,10 @@ class FakeCodec:
 
 
 class FakeRecognizer:
-    def transcribe(self, audio: NDArray[np.float32], rate_hz: int) -> list[str]:
-        return TEXT.split()[: int(audio[0])]
+    name = "fake"
+
+    def transcribe(self, audio: NDArray[np.float32], rate_hz: int) -> str:
+        return " ".join(TEXT.split()[: int(audio[0])])
 
 
 def test_word_error_rate_of_each_reconstruction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,7 +36,7 @@ def test_word_error_rate_of_each_reconstruction(tmp_path: Path, monkeypatch: pyt
     (work / "text").mkdir()
     (work / "text/sentences.txt").write_text(f"{TEXT}\n" * 101)
     monkeypatch.setattr(reconstruct, "TrainedCodec", FakeCodec)
-    monkeypatch.setattr(reconstruct, "SpeechRecognizer", FakeRecognizer)
+    monkeypatch.setattr(reconstruct, "find_recognizer", FakeRecognizer)
     assert reconstruct.word_error_rates(work, 10) == {"teacher": 0, "autoencoder": 0.25, "codec": 1}
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.evaluation.measures import compare, dtw_path, pitch, speech_span
+from training.evaluation.measures import pitch, speech_span
 from training.evaluation.timbre import SpeakerClassifier
 
 RATE_HZ = 16000
@@ -32,22 +32,6 @@ def test_pitch_of_a_harmonic_tone(hz: float) -> None:
 def test_noise_is_mostly_unvoiced() -> None:
     noise = np.random.default_rng(0).normal(size=RATE_HZ).astype(np.float32)
     assert np.isnan(pitch(noise, RATE_HZ)).mean() > 0.9
-
-
-def test_dtw_aligns_a_stretched_sequence() -> None:
-    short = np.arange(4.0)[:, None]
-    a, b = dtw_path(short, np.repeat(short, 2, axis=0))
-    assert a.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
-    assert b.tolist() == list(range(8))
-
-
-def test_similarity_reflects_pitch_and_spectrum() -> None:
-    audio, other = buzz(120), buzz(150, tilt=0.4)
-    same, different = compare(audio, audio, RATE_HZ), compare(audio, other, RATE_HZ)
-    assert same.cepstral_db == 0.0
-    assert different.cepstral_db > 1.0
-    assert different.pitch_semitones == pytest.approx(12 * np.log2(150 / 120), abs=0.2)
-    assert same.pitch_semitones == 0.0
 
 
 def test_speaker_classifier_separates_spectra() -> None:

@@ -1,41 +1,58 @@
-"""Timbre similarity, written clips, and the table of the new-speaker evaluation."""
+"""Similarity, written clips, and the table of the new-speaker evaluation."""
 
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-pytest.importorskip("pocketsphinx", reason="the recogniser's wheel is not there (pip install pocketsphinx)")
-
 from training.data.speakers import SAMPLE_RATE_HZ
 from training.evaluation import new_speaker
 from training.evaluation.measures import Audio
-from training.evaluation.new_speaker import TargetSpeaker, table, write_clips
+from training.evaluation.new_speaker import TargetSpeaker, add_ways, recording, table, write_clips
 
 
-def hum(pitch_hz: float, tilt: float) -> Audio:
-    """A second of a voice: harmonics, each `tilt` times as loud as the one before."""
+class FakeEncoder:
+    """The mean of the samples as the angle of an embedding."""
+
+    def embed(self, clips: Sequence[Audio], rate_hz: int) -> np.ndarray:
+        angle = float(np.mean(np.concatenate(clips)))
+        return np.array([np.cos(angle), np.sin(angle)])
+
+
+class FakeRecognizer:
+    name = "fake"
+
+    def transcribe(self, audio: Audio, rate_hz: int) -> str:
+        return "One too."
+
+
+def test_similarity_and_words_of_a_voice() -> None:
     at_s = np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
-    tones = [tilt**n * np.sin(2 * np.pi * pitch_hz * n * at_s) for n in range(1, 20)]
-    return np.asarray(0.05 * np.sum(tones, axis=0), np.float32)
+    hum = np.asarray(np.sum([0.05 * np.sin(2 * np.pi * 100 * n * at_s) / n for n in range(1, 20)], axis=0), np.float32)
+    target = TargetSpeaker(["One two."], [hum], FakeEncoder(), FakeRecognizer())
+    measured = target.measure([hum + np.float32(np.pi / 3)])
+    assert measured["similarity"] == pytest.approx(0.5, abs=0.01)
+    assert measured["pitch_hz"] == pytest.approx(100, abs=1)
+    assert measured["word_error_rate"] == 0.5
 
 
-def test_timbre_similarity_is_1_at_the_target_and_0_at_the_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(new_speaker, "transcribe_all", lambda speech, rate_hz: [["one", "two"]] * len(speech))
-    target = TargetSpeaker(["One two."], [hum(100, 0.9)])
-    own, nearer = [hum(150, 0.6)], [hum(120, 0.8)]
-    far = target.timbre_distance(own)
-    himself = target.evaluate(target.speech, far)
-    assert himself["timbre_way"] == pytest.approx(1)
-    assert himself["pitch_hz"] == pytest.approx(100, abs=1)
-    assert himself["word_error_rate"] == 0
-    assert target.evaluate(own, far)["timbre_way"] == pytest.approx(0)
-    assert 0.2 < target.evaluate(nearer, far)["timbre_way"] < 0.9
+def test_way_is_0_at_the_nearest_voice_and_1_at_the_speaker() -> None:
+    measured = {name: {"similarity": value} for name, value in {"nearest": 0.5, "himself": 0.9, "clone": 0.8}.items()}
+    add_ways(measured)
+    assert [each["way"] for each in measured.values()] == pytest.approx([0, 1, 0.75])
+
+
+def test_recording_has_the_wanted_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(new_speaker, "speaker_audio", lambda text: np.full(SAMPLE_RATE_HZ, float(text), np.float32))
+    assert recording(["1", "2", "3"], 1.5).tolist() == [1.0] * SAMPLE_RATE_HZ + [2.0] * (SAMPLE_RATE_HZ // 2)
+    with pytest.raises(ValueError, match="too short for 4 s"):
+        recording(["1", "2", "3"], 4)
 
 
 def test_clips_are_written_with_transcripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(new_speaker, "teacher_audio", lambda name, text: np.full(240, len(text) / 100, np.float32))
+    monkeypatch.setattr(new_speaker, "speaker_audio", lambda text: np.full(240, len(text) / 100, np.float32))
     assert write_clips(tmp_path, ["One.", "And two."]) == 2 * 240 / SAMPLE_RATE_HZ / 60
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["000.txt", "000.wav", "001.txt", "001.wav"]
     assert (tmp_path / "001.txt").read_text(encoding="utf-8") == "And two.\n"
@@ -45,8 +62,11 @@ def test_clips_are_written_with_transcripts(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_table_has_a_row_for_each_method() -> None:
-    one = {"timbre_way": 0.5, "pitch_hz": 88.6, "word_error_rate": 0.25}
-    lines = table(
-        {"sentences": 20, "clips": 24, "minutes": 1.25, "steps": 400, **dict.fromkeys(new_speaker.ROWS, one)}
-    ).splitlines()
-    assert lines[2:7] == [f"| {heading} | 50% | 89 | 25.0% |" for heading in new_speaker.ROWS.values()]
+    one = {"similarity": 0.7512, "way": 0.5, "pitch_hz": 88.6, "word_error_rate": 0.25}
+    result = {"sentences": 20, "clips": 24, "minutes": 1.25, "steps": 400, **dict.fromkeys(new_speaker.ROWS, one)}
+    lines = table(result).splitlines()
+    assert lines[2:-2] == [f"| {heading} | 0.75 | 50% | 89 | 25.0% |" for heading in new_speaker.ROWS.values()]
+    assert lines[-1] == "20 sentences. Fine-tuning: 24 clips, 1.2 minutes, 400 steps."
+    without = table({**{name: each for name, each in result.items() if name != "all"}, "steps": 0}).splitlines()
+    assert len(without) == len(lines) - 1
+    assert without[-1] == "20 sentences."

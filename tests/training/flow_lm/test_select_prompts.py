@@ -3,11 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
 import torch
 from torch import Tensor
-
-pytest.importorskip("pocketsphinx", reason="the recogniser's wheel is not there (pip install pocketsphinx)")
 
 from training.flow_lm.select_prompts import ROUNDS, PromptSelector, selection_sentences
 
@@ -16,7 +13,7 @@ class FakeSelector(PromptSelector):
     """A candidate's word errors are its number; of many sentences the second best is better."""
 
     def __init__(self) -> None:
-        super().__init__(None, Path(), ["A sentence."] * ROUNDS[-1][1])  # type: ignore[arg-type]
+        super().__init__(None, None, Path(), ["A sentence."] * ROUNDS[-1][1])  # type: ignore[arg-type]
         self.read: list[tuple[int, int]] = []
 
     def _word_error_rate(self, prompt: Tensor, texts: Sequence[str]) -> float:
