@@ -11,7 +11,7 @@ from sayline_tts.server.access import middleware
 from sayline_tts.server.accounting.ledger import Ledger, UsageFile
 from sayline_tts.server.app_state import AppState
 from sayline_tts.server.audio.opus import OpusEncoder
-from sayline_tts.server.http import api, docs, errors, monitoring, page, usage, voices
+from sayline_tts.server.http import api, docs, errors, monitoring, page, tokens, usage, voices
 from sayline_tts.server.http.monitoring import Health
 from sayline_tts.server.http.openapi import document
 from sayline_tts.server.http.operations import OPERATIONS
@@ -48,6 +48,7 @@ async def make_app(settings: Settings, model: Model, engine: Engine | None = Non
     app.add_routes(api.routes(state, lambda: sessions.accepting))
     app.add_routes(voices.routes(engine_loop.voices, settings))
     app.add_routes(usage.routes(ledger))
+    app.add_routes([web.post("/v1/tokens", tokens.create)])
     docs.add_routes(app, document(OPERATIONS, _version()))
     health = Health(lambda: engine_loop.alive, lambda: sessions.accepting, lambda: _report(app))
     monitoring.add_routes(app, health, metrics, _gauge_sources(engine_loop, sessions))

@@ -41,7 +41,8 @@ export class ServerConnection {
   /** Throws `ConnectError`. */
   async open() {
     try {
-      this.session = await connect(location.origin, { apiKey: this.apiKey });
+      const apiKey = this.apiKey === undefined ? undefined : () => this.#token();
+      this.session = await connect(location.origin, { apiKey });
     } catch (error) {
       throw await this.#explain(error);
     }
@@ -51,6 +52,14 @@ export class ServerConnection {
     };
     this.#watch(this.session);
     return this.session.ready;
+  }
+
+  /** A token made with the API key, or what was entered itself, which may be a token already. */
+  async #token() {
+    const headers = { ...this.headers(), 'Content-Type': 'application/json' };
+    const body = JSON.stringify({ origin: location.origin });
+    const made = await fetch('/v1/tokens', { method: 'POST', headers, body }).catch(() => null);
+    return made?.ok ? (await made.json()).token : this.apiKey;
   }
 
   /** @param {import('../clients/js/session.js').Session} session */

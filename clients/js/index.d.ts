@@ -8,7 +8,11 @@
 export function connect(url: string, options?: ConnectOptions): Promise<Session>;
 
 export interface ConnectOptions {
-  apiKey?: string;
+  /**
+   * An API key or a token (`POST /v1/tokens`), or a function that returns one. The function is called for each
+   * connection, because a token expires.
+   */
+  apiKey?: string | (() => string | Promise<string>);
   /** Replaces the built-in one. */
   WebSocket?: typeof globalThis.WebSocket;
 }

@@ -21,16 +21,21 @@ export { Stopwatch } from './stopwatch.js';
 
 /**
  * Open a session.
+ *
+ * `apiKey`: an API key or a token, or a function that returns one for each connection.
  * @param {string} url the address of the server or of its page
- * @param {{apiKey?: string, WebSocket?: typeof globalThis.WebSocket}} [options]
+ * @param {{apiKey?: string | (() => string | Promise<string>), WebSocket?: typeof globalThis.WebSocket}} [options]
  * @returns {Promise<Session>}
  * @throws {Refused} if no session can be opened
  */
 export async function connect(url, { apiKey, WebSocket = globalThis.WebSocket } = {}) {
   if (!WebSocket) throw new SaylineError('no WebSocket here: use Node 22, or 20 with --experimental-websocket');
   const address = streamAddress(url);
-  const subprotocols = apiKey ? [SUBPROTOCOL, KEY_SUBPROTOCOL + apiKey] : [SUBPROTOCOL];
-  const session = new Session(url, () => new Connection(new WebSocket(address, subprotocols), url));
+  const session = new Session(url, async () => {
+    const key = typeof apiKey === 'function' ? await apiKey() : apiKey; // a token may have expired since the last time
+    const subprotocols = key ? [SUBPROTOCOL, KEY_SUBPROTOCOL + key] : [SUBPROTOCOL];
+    return new Connection(new WebSocket(address, subprotocols), url);
+  });
   await session.open();
   return session;
 }

@@ -40,7 +40,7 @@ export class Session {
   /** @type {(cause: any) => void} */
   #settle;
 
-  /** @param {string} url @param {() => Connection} connect */
+  /** @param {string} url @param {() => Promise<Connection>} connect */
   constructor(url, connect) {
     this.#url = url;
     this.#connect = connect;
@@ -49,7 +49,7 @@ export class Session {
 
   /** Open the first connection. Throws `Refused` if there is no session to be had. */
   async open() {
-    const connection = this.#connect();
+    const connection = await this.#connect();
     this.ready = await connection.ready;
     this.#attach(connection);
   }
@@ -131,7 +131,7 @@ export class Session {
   }
 
   async #resume() {
-    const connection = this.#connect();
+    const connection = await this.#connect();
     const ready = await connection.ready;
     const lastSeqs = new Map([...this.#contexts].map(([id, context]) => [id, context.lastSeq]));
     const onTimeout = () => connection.close(new ConnectionLost(`no answer from ${this.#url}: is it overloaded?`));

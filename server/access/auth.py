@@ -5,6 +5,7 @@ given twice.
 """
 
 import hmac
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -12,6 +13,8 @@ from sayline_tts.server.access.client_address import ClientAddress
 from sayline_tts.server.access.key_ring import KeyRing
 from sayline_tts.server.access.keys import SINGLE_KEY, KeyFile, KeyRevoked, digest
 from sayline_tts.server.access.limits import ANONYMOUS, Caller, Limits
+from sayline_tts.server.access.origin import normalize_origin
+from sayline_tts.server.access.tokens import Tokens
 from sayline_tts.server.settings import Settings
 
 KEY_SUBPROTOCOL = "sayline.key."  # browsers cannot set headers, but they can name subprotocols
@@ -37,7 +40,7 @@ def presented_keys(request: web.Request) -> list[str]:
 class Authenticator:
     def __init__(self, settings: Settings) -> None:
         """Raises `KeyFileError`."""
-        self._ring = KeyRing(KeyFile(settings.keys_path))
+        self._ring, self.tokens = KeyRing(KeyFile(settings.keys_path)), Tokens()
         single = None if settings.api_key is None else settings.api_key.get_secret_value()
         self._single = None if single is None else digest(single)
         self._always_requires_key = single is not None or (settings.exposed and settings.insecure < 2)
@@ -56,10 +59,17 @@ class Authenticator:
         if not self.requires_key:
             return Caller(ANONYMOUS, self._anonymous, account=f"{ANONYMOUS} {client_address.network}")
         found = [caller for key in presented_keys(request) if (caller := self._key_holder(key))]
-        return found[0] if found else None
+        if found:
+            return found[0]
+        verified = (self.tokens.verify(key, self._issuer) for key in presented_keys(request))
+        return next(
+            (caller for caller in verified if caller and comes_from(caller.origin, request, client_address)), None
+        )
 
     def current(self, caller: Caller) -> Caller:
         """Look the caller up again, with its present limits. Raises `KeyRevoked`."""
+        if caller.issuer is not None:
+            return replace(caller, issuer=self.current(caller.issuer))
         if caller.name == SINGLE_KEY or (caller.name == ANONYMOUS and not self.requires_key):
             return caller
         key = self._ring.named(caller.name)
@@ -72,5 +82,27 @@ class Authenticator:
         if key is not None:
             return key.caller
         if self._single is not None and hmac.compare_digest(self._single, digest(presented)):
-            return Caller(SINGLE_KEY, self._anonymous, account=SINGLE_KEY, operator=True)
+            return self._single_key_holder
         return None
+
+    @property
+    def _single_key_holder(self) -> Caller:
+        return Caller(SINGLE_KEY, self._anonymous, account=SINGLE_KEY, operator=True)
+
+    def _issuer(self, name: str) -> Caller | None:
+        """The holder of the key with this name, as `_key_holder` finds it."""
+        if name == SINGLE_KEY and self._single is not None:
+            return self._single_key_holder
+        key = self._ring.named(name)
+        return None if key is None else key.caller
+
+
+def comes_from(origin: str, request: web.Request, client_address: ClientAddress) -> bool:
+    """Whether a page of `origin` has sent the request. Browsers send no Origin when a page loads from its own site."""
+    sent = request.headers.get("Origin")
+    if sent is None and request.headers.get("Sec-Fetch-Site") == "same-origin":
+        sent = f"{client_address.scheme}://{client_address.host}"
+    try:
+        return sent is not None and normalize_origin(sent) == origin
+    except ValueError:
+        return False

@@ -47,6 +47,13 @@ class Caller:
     account: str
     sha256: str = field(default="", repr=False)  # of the key: a revoked key's name may be given to a new one
     operator: bool = False  # may see what concerns all keys
+    issuer: "Caller | None" = None  # of a token: the key that minted it, whose limits apply too
+    origin: str = ""  # of a token: the only site whose pages may use it
+
+    @property
+    def resumes_as(self) -> str:
+        """Sessions can be resumed by the same account, or with another token of the same key and site."""
+        return f"{self.name} {self.origin}" if self.issuer else self.account
 
 
 class RateLimited(InputError):
@@ -90,12 +97,16 @@ class LeakyBucket:
 
     def take(self, count: int, per_minute: int, now_s: float) -> float:
         """Add `count` and return 0 if it fits; else add nothing and return the seconds until it would."""
-        self._per_minute = per_minute
-        self._level, self._updated_s = self._level_at(now_s), now_s
-        if (excess := self._level + count - per_minute) > 0:
-            return excess * 60 / per_minute
+        if wait_s := self.wait_s(count, per_minute, now_s):
+            return wait_s
         self._level += count
         return 0.0
+
+    def wait_s(self, count: int, per_minute: int, now_s: float) -> float:
+        """Seconds until `count` would fit."""
+        self._per_minute = per_minute
+        self._level, self._updated_s = self._level_at(now_s), now_s
+        return max(0.0, self._level + count - per_minute) * 60 / per_minute
 
     def _level_at(self, now_s: float) -> float:
         return max(0.0, self._level - (now_s - self._updated_s) * self._per_minute / 60)
@@ -123,38 +134,43 @@ class Quotas:
 
     def open_context(self, caller: Caller) -> Lease:
         """Count one more open context. Raises `RateLimited`."""
-        caller = self._current(caller)
-        account, limit = self._account(caller), caller.limits.contexts
-        if limit is not None and account.contexts >= limit:
-            message = f"context limit of this key reached ({account.contexts} of {limit} open); end one, then retry"
-            raise RateLimited("rate_limited", message, CONTEXT_RETRY_MS)
-        account.contexts += 1
+        counted = self._accounts_of(caller)
+        for each, account in counted:
+            limit = each.limits.contexts
+            if limit is not None and account.contexts >= limit:
+                message = f"context limit of this key reached ({account.contexts} of {limit} open); end one, then retry"
+                raise RateLimited("rate_limited", message, CONTEXT_RETRY_MS)
+        for _, account in counted:
+            account.contexts += 1
 
         def release() -> None:
-            account.contexts -= 1
+            for _, account in counted:
+                account.contexts -= 1
 
         return Lease(release)
 
     def charge_chars(self, caller: Caller, count: int) -> None:
         """Count `count` characters of text. Raises `RateLimited`."""
-        caller = self._current(caller)
-        limit = caller.limits.chars_per_minute
-        if limit is None:
-            return
-        if count > limit:
-            message = f"text too long for this key ({count} characters, limit {limit} per minute); split it"
-            raise RateLimited("text_limit", message, None)
-        wait_s = self._account(caller).chars.take(count, limit, self._clock_s())
+        counted, now_s, wait_s = self._accounts_of(caller), self._clock_s(), 0.0
+        limited = [(account.chars, limit) for each, account in counted if (limit := each.limits.chars_per_minute)]
+        for bucket, limit in limited:
+            if count > limit:
+                message = f"text too long for this key ({count} characters, limit {limit} per minute); split it"
+                raise RateLimited("text_limit", message, None)
+            wait_s = max(wait_s, bucket.wait_s(count, limit, now_s))
         if wait_s:
+            limit = min(limit for _, limit in limited)
             message = f"rate limit of this key reached ({limit} characters per minute); retry in {math.ceil(wait_s)} s"
             raise RateLimited("rate_limited", message, wait_s * 1000)
+        for bucket, limit in limited:
+            bucket.take(count, limit, now_s)
 
     def check_voice(self, caller: Caller, name: str) -> None:
         """Raises `VoiceNotAllowed`."""
-        limits = self._current(caller).limits
-        if not limits.allows_voice(name):
-            allowed = ", ".join(limits.voices or ())
-            raise VoiceNotAllowed(f"this key may not use voice {name[:100]!r}; use one of: {allowed}")
+        for each in self._limited(caller):
+            if not each.limits.allows_voice(name):
+                allowed = ", ".join(each.limits.voices or ())
+                raise VoiceNotAllowed(f"this key may not use voice {name[:100]!r}; use one of: {allowed}")
 
     def check_custom_voice(self, caller: Caller) -> None:
         """Check that the caller may send a recording to clone. Raises `VoiceNotAllowed`."""
@@ -166,13 +182,17 @@ class Quotas:
         account = self._accounts.get(caller.account)
         return account.contexts if account else 0
 
-    def _account(self, caller: Caller) -> _Account:
-        account = self._accounts.get(caller.account)
-        if account is None:
-            if len(self._accounts) >= self._sweep_at:
-                self._sweep()
-            account = self._accounts[caller.account] = _Account(self._clock_s())
-        return account
+    def _limited(self, caller: Caller) -> list[Caller]:
+        """The caller as it is now and, if it has a token, the key that minted it. Raises what `current` raises."""
+        now = self._current(caller)
+        return [now] if now.issuer is None else [now, now.issuer]
+
+    def _accounts_of(self, caller: Caller) -> list[tuple[Caller, _Account]]:
+        """Whose limits apply, each with what it has used."""
+        limited = self._limited(caller)
+        if len(self._accounts) >= self._sweep_at:
+            self._sweep()
+        return [(each, self._accounts.setdefault(each.account, _Account(self._clock_s()))) for each in limited]
 
     def _sweep(self) -> None:
         """Drop idle accounts: each anonymous address has one, so their number is otherwise unbounded."""

@@ -19,6 +19,7 @@ from sayline_tts.server.access.client_address import ClientAddress, resolve_clie
 from sayline_tts.server.access.keys import KeyRevoked
 from sayline_tts.server.access.limits import ANONYMOUS, Caller, Quotas, RateLimited, VoiceNotAllowed
 from sayline_tts.server.access.origin import Origins
+from sayline_tts.server.access.tokens import OPERATIONS, Tokens
 from sayline_tts.server.settings import Settings
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -26,6 +27,7 @@ AnyHandler = TypeVar("AnyHandler", bound=Handler)
 OnReject = Callable[[str, str], None]  # code, name of the key
 
 QUOTAS = web.AppKey("quotas", Quotas)
+TOKENS = web.AppKey("tokens", Tokens)
 CLIENT_ADDRESS = web.RequestKey("client_address", ClientAddress)
 CALLER = web.RequestKey("caller", Caller)
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -46,7 +48,7 @@ def install(app: web.Application, settings: Settings, on_reject: OnReject = lamb
     async def check_access(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await access.handle(request, handler)
 
-    app[QUOTAS] = access.quotas
+    app[QUOTAS], app[TOKENS] = access.quotas, access.tokens
     app.middlewares.append(check_access)
     app.on_response_prepare.append(access.set_headers)
     logging.getLogger("aiohttp.server").addFilter(_redact_bad_headers)
@@ -59,6 +61,7 @@ class AccessMiddleware:
         self._authenticator = Authenticator(settings)
         self._origins = Origins(settings.origins)
         self.quotas = Quotas(current=self._authenticator.current)
+        self.tokens = self._authenticator.tokens
 
     async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         client_address = request[CLIENT_ADDRESS] = resolve_client_address(request, self._settings.trusted_proxies)
@@ -81,13 +84,20 @@ class AccessMiddleware:
     def _check_key(self, request: web.Request, client_address: ClientAddress) -> Caller:
         caller = self._authenticator.authenticate(request, client_address)
         if caller is not None:
+            self._check_token(request, caller)
             return caller
         self._on_reject("unauthorized", ANONYMOUS)
         raise web.HTTPUnauthorized(
             headers={"WWW-Authenticate": "Bearer"},
-            text="API key missing or invalid; send the header `Authorization: Bearer <key>` or "
+            text="API key missing or invalid, or token expired; send the header `Authorization: Bearer <key>` or "
             f"`{KEY_HEADER}: <key>`, or from a browser the subprotocol `{KEY_SUBPROTOCOL}<key>` besides sayline.v1.\n",
         )
+
+    def _check_token(self, request: web.Request, caller: Caller) -> None:
+        resource = request.match_info.route.resource
+        if caller.issuer and (request.method, resource and resource.canonical) not in OPERATIONS:
+            self._on_reject("forbidden_token", caller.name)
+            raise web.HTTPForbidden(text="A token may only speak; use the API key itself for this.\n")
 
     def _check_origin(self, request: web.Request, client_address: ClientAddress) -> None:
         """Any origin passes if a key is required and no origins are listed: a foreign page does not have the key."""

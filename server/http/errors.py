@@ -19,6 +19,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # Status by error code; all others are 400. The hub being unreachable is not the client's error, hence 503.
 STATUS = {
     "full": HTTPStatus.SERVICE_UNAVAILABLE,
+    "token_not_needed": HTTPStatus.FORBIDDEN,
     "shutting_down": HTTPStatus.SERVICE_UNAVAILABLE,
     "hub_unreachable": HTTPStatus.SERVICE_UNAVAILABLE,
     "hub_gated": HTTPStatus.SERVICE_UNAVAILABLE,

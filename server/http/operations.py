@@ -5,6 +5,7 @@ from typing import Any
 from sayline_tts.server.audio.formats import FORMAT_SPECS
 from sayline_tts.server.http.openapi import Operation, Schema
 from sayline_tts.server.http.requests import OpenAISpeechRequest, SpeechRequest
+from sayline_tts.server.http.tokens import TokenRequest
 
 SOUND: Schema = {"description": "Audio in the requested format."}
 AUDIO = {spec.content_type.partition(";")[0]: SOUND for spec in FORMAT_SPECS.values()}
@@ -147,6 +148,14 @@ _SERVER = (
     _page("/openapi.json", "This API reference as an OpenAPI document.", JSON, public=True),
     _page("/v1/asyncapi.json", "The WebSocket protocol as an AsyncAPI 3 document.", JSON, public=True),
     _page("/metrics", "Metrics for Prometheus.", "text/plain", errors=(401,)),
+    Operation(
+        "post", "/v1/tokens", "Mint a token for a browser.",
+        "The token replaces the API key in a page of `origin`, which may speak with it but not clone voices.",
+        body=TokenRequest, tag="Server", status=201, errors=(400, 401, 403, 413, 415),
+        responses={JSON: _object(token=TEXT, expires={"type": "string", "format": "date-time"}, expires_in_s=_MS)},
+        example="""curl localhost:8000/v1/tokens -H "Authorization: Bearer $KEY" \\
+  --json '{"origin": "https://app.example", "ttl_s": 300, "contexts": 2}'""",
+    ),
     Operation(
         "get", "/v1/usage", "List the usage of this key by month; of all keys for an operator's key.",
         "Months are those of UTC. Usage without a key is listed as `anonymous`.", tag="Server", errors=(401,),

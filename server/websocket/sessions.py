@@ -90,7 +90,7 @@ class Sessions:
         None if the token is unknown, belongs to `own` or to another account.
         """
         session = next((each for each in self._connections if _equal(each.token, token)), None)
-        if session is None or session is own or session.caller.account != own.caller.account:
+        if session is None or session is own or session.caller.resumes_as != own.caller.resumes_as:
             return None
         while connection := self._connections.get(session):
             await connection.release_session()

@@ -498,6 +498,26 @@ async def test_api_key_is_sent(scripted: ScriptedServer) -> None:
         assert server.ready.model == "tone"
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_key_is_asked_for_again_for_each_connection(scripted: ScriptedServer, is_async: bool) -> None:
+    asked: list[str] = []
+
+    def new_key() -> str:
+        asked.append(f"token{len(asked)}")
+        scripted.api_key = asked[-1]  # the one before has expired
+        return asked[-1]
+
+    async def fetch_key() -> str:
+        return new_key()
+
+    async with (
+        sayline.connect(scripted.url, fetch_key if is_async else new_key) as server,
+        server.context() as speech,
+    ):
+        frames = [frame async for frame in speech.say("one hangup two")]
+    assert (len(frames), len(asked)) == (2, 2)
+
+
 async def test_address_and_key_default_to_the_environment(
     scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

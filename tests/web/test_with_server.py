@@ -92,3 +92,18 @@ async def test_curl_sample_downloads_a_file(address: str, page: Any, tmp_path: P
     assert await process.wait() == 0
     with wave.open(str(tmp_path / "speech.wav")) as file:
         assert file.getframerate() == 24_000
+
+
+async def test_page_connects_with_a_token_instead_of_the_key(model: Model, page: Any, tmp_path: Path) -> None:
+    minted: list[int] = []
+    page.set_default_timeout(TIMEOUT_MS)
+    page.on("response", lambda response: minted.append(response.status) if "/v1/tokens" in response.url else None)
+    async with serving(await make_app(Settings.load(api_key="correct-horse", data=str(tmp_path)), model)) as where:
+        await page.goto(f"http://{where}/")
+        await wait_for_status(page, "requires an API key")
+        for key in ("wrong", "correct-horse"):
+            await page.get_by_label("API key").fill(key)
+            await page.get_by_role("button", name="Connect").click()
+            await wait_for_status(page, "rejected this API key" if key == "wrong" else "Ready.")
+    assert minted == [401, 201]
+    page.console_errors.clear()  # the browser reports the rejected requests

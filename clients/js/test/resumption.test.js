@@ -45,6 +45,30 @@ test('speech continues without a gap or a repeat', async () => {
   assert.ok(scripted.received.filter(({ type }) => type === 'resume').every(({ token }) => token === 'token-1'));
 });
 
+test('the key is asked for again for each connection', async () => {
+  let asked = 0;
+  server = await connect(scripted.url, {
+    apiKey: async () => {
+      scripted.apiKey = `token${++asked}`; // the one before has expired
+      return scripted.apiKey;
+    },
+  });
+  const frames = await all(server.context().say('one hangup two'));
+  assert.deepEqual([frames.length, asked], [2, 2]);
+});
+
+test('a connection for which there is no key is tried again', async () => {
+  let asked = 0;
+  const apiKey = () => {
+    if (++asked === 2) throw new Error('no token now');
+    return 'secret';
+  };
+  scripted.apiKey = 'secret';
+  server = await connect(scripted.url, { apiKey });
+  const frames = await all(server.context().say('one hangup two'));
+  assert.deepEqual([frames.length, asked], [2, 3]);
+});
+
 test('text that was lost is sent again', async () => {
   server = await connect(scripted.url);
   const speech = server.context();

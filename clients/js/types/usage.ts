@@ -17,7 +17,7 @@ export async function frames(writing: Writing): Promise<number> {
 }
 
 export async function playAndCancel(): Promise<string> {
-  const server = await connect('ws://127.0.0.1:8000');
+  const server = await connect('ws://127.0.0.1:8000', { apiKey: async () => 'a token' });
   const output = await AudioOutput.open();
   const speech = server.context({ format: output.format });
   const onSamples = (samples: Float32Array, ms: number) => console.log(samples.length, ms);

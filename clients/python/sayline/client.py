@@ -10,7 +10,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from sayline.connection import Address, Connection
+from sayline.connection import Address, ApiKey, Connection
 from sayline.context import Context
 from sayline.errors import ConnectionLost, NotRecovered, Refused, SaylineError
 from sayline.messages import ContextMessage, Error, Format, Mode, Ready, Resume, Resumed, ServerMessage, Start
@@ -27,14 +27,15 @@ log = logging.getLogger("sayline")
 
 def connect(
     url: str | None = None,
-    api_key: str | None = None,
+    api_key: ApiKey | None = None,
     *,
     encoding: Encoding = Encoding.MSGPACK,
     timeout_s: float = 10.0,
 ) -> "Session":
     """Return a session; use it with `async with`. Entering raises `Refused` if no session can be opened.
 
-    Omitted arguments are taken from SAYLINE_URL and SAYLINE_API_KEY, if set.
+    Omitted arguments are taken from SAYLINE_URL and SAYLINE_API_KEY, if set. `api_key` may be a function, plain or
+    async, that returns a key or a token; it is called for each connection.
     """
     if url is None:
         url = os.environ.get("SAYLINE_URL", DEFAULT_URL)

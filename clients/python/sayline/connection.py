@@ -1,6 +1,7 @@
 """One WebSocket connection to a server: messages instead of frames, Sayline's errors instead of the library's."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from websockets.asyncio.client import ClientConnection
@@ -12,6 +13,7 @@ from sayline.handshake import open_socket
 from sayline.messages import ClientMessage, Error, Ready, Resumed, ServerMessage
 
 Answer = TypeVar("Answer", Ready, Resumed)
+ApiKey = str | Callable[[], str | Awaitable[str]]  # a function is called for each connection: a token expires
 
 
 class Connection:
@@ -61,13 +63,16 @@ class Connection:
 class Address:
     """The server's address and how to connect to it."""
 
-    def __init__(self, url: str, api_key: str | None, encoding: wire.Encoding, timeout_s: float) -> None:
+    def __init__(self, url: str, api_key: ApiKey | None, encoding: wire.Encoding, timeout_s: float) -> None:
         self.url, self.encoding, self.timeout_s = url, encoding, timeout_s
         self._api_key = api_key
 
     async def connect(self) -> Connection:
         """Open a connection and receive `Ready`. Raises `Refused`, `ProtocolError`."""
-        socket = await open_socket(self.url, self._api_key, self.encoding, self.timeout_s)
+        api_key = self._api_key() if callable(self._api_key) else self._api_key
+        if isinstance(api_key, Awaitable):
+            api_key = await api_key
+        socket = await open_socket(self.url, api_key, self.encoding, self.timeout_s)
         connection = Connection(socket, self)
         try:
             connection.ready = await connection.expect(Ready)

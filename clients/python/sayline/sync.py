@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from sayline import client, context, player
+from sayline.connection import ApiKey
 from sayline.frame import Frame
 from sayline.inbox import Event
 from sayline.loop_thread import LoopThread
@@ -171,7 +172,7 @@ class Player:
 
 def connect(
     url: str | None = None,
-    api_key: str | None = None,
+    api_key: ApiKey | None = None,
     *,
     encoding: Encoding = Encoding.MSGPACK,
     timeout_s: float = 10.0,
