@@ -50,7 +50,9 @@ async def make_app(settings: Settings, model: Model, engine: Engine | None = Non
     app.add_routes(usage.routes(ledger))
     app.add_routes([web.post("/v1/tokens", tokens.create)])
     docs.add_routes(app, document(OPERATIONS, _version()))
-    health = Health(lambda: engine_loop.alive, lambda: sessions.accepting, lambda: _report(app))
+    health = Health(
+        lambda: engine_loop.alive, lambda: sessions.accepting, lambda: _report(app), lambda: sessions.obstacle
+    )
     monitoring.add_routes(app, health, metrics, _gauge_sources(engine_loop, sessions))
     asyncapi.add_routes(app, _version())
     page.add_routes(app)

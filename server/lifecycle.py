@@ -26,6 +26,7 @@ from sayline_tts.server.reload import Reload
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.shutdown import Shutdown
 from sayline_tts.server.synthesis.watchdog import Watchdog
+from sayline_tts.server.systemd import Notifier
 from sayline_tts.server.websocket.protocol import CloseCode
 
 log = logging.getLogger(__name__)
@@ -82,19 +83,24 @@ async def _serve(settings: Settings, model: Model, listener: socket.socket, cont
     shutdown, loop = Shutdown(), asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, shutdown.request)
     loop.add_signal_handler(signal.SIGINT, shutdown.force)
-    if not sys.stdin.isatty():  # the end of a terminal ends a server that was started in it
+    if not os.isatty(0):  # the end of a terminal ends a server that was started in it
         loop.add_signal_handler(signal.SIGHUP, Reload(settings).run)
     app = await make_app(settings, model)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
+    runner, notifier = web.AppRunner(app, access_log=None, shutdown_timeout=5), Notifier()
     await runner.setup()
     try:
         await app[ENGINE_LOOP].warm_up()
         watchdog = Watchdog(app[ENGINE_LOOP], settings.watchdog_s, shutdown.fail)
         await web.SockSite(runner, listener, ssl_context=context).start()
         print(_banner(settings, app, listener.getsockname()[1]), flush=True)
+        notifier.ready(f"listening on port {listener.getsockname()[1]}")
+        notifier.send_signs_of_life(lambda: app[ENGINE_LOOP].alive)
+        await shutdown.wait_requested()
+        notifier.stopping()
         await drain(app, shutdown)
         watchdog.stop()
     finally:
+        notifier.close()
         await runner.cleanup()
 
 

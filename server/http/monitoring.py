@@ -12,11 +12,15 @@ from sayline_tts.server.metrics import GAUGES, Metrics
 
 @dataclass(frozen=True)
 class Health:
-    """`alive`: the engine works. `accepting`: new sessions may start. `report`: current load."""
+    """`alive`: the engine works. `accepting`: the server is not stopping. `report`: current load.
+
+    `obstacle`: why no new session is accepted, None if one is.
+    """
 
     alive: Callable[[], bool]
     accepting: Callable[[], bool]
     report: Callable[[], Mapping[str, object]]
+    obstacle: Callable[[], str | None] = lambda: None
 
 
 HEALTH = web.AppKey("health", Health)
@@ -51,12 +55,13 @@ async def _healthz(request: web.Request) -> web.Response:
 
 @middleware.public
 async def _readyz(request: web.Request) -> web.Response:
-    """Fails during shutdown, so that load balancers send no new clients while open sessions finish."""
+    """Fails while new clients should go elsewhere, and says why; open sessions are not affected."""
     health = request.app[HEALTH]
     if not health.alive():
-        return _json({"status": "failed"}, False)
-    accepting = health.accepting()
-    return _json({"status": "ready" if accepting else "stopping"}, accepting)
+        return _json({"status": "failed", "reason": "the engine has failed"}, False)
+    if (reason := health.obstacle()) is None:
+        return _json({"status": "ready"}, True)
+    return _json({"status": "full" if health.accepting() else "stopping", "reason": reason}, False)
 
 
 async def _metrics(request: web.Request) -> web.Response:

@@ -173,7 +173,7 @@ _SERVER = (
         for path, summary in (
             ("/health", "Liveness; compatible with Pocket TTS' server."),
             ("/healthz", "Liveness, with the number of sessions and contexts."),
-            ("/readyz", "Readiness: 503 while the server shuts down."),
+            ("/readyz", "Readiness: 503 with a `reason` while no new session is accepted."),
         )
     ),
 )  # fmt: skip

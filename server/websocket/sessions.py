@@ -55,13 +55,20 @@ class Sessions:
     def accepting(self) -> bool:
         return not self._stopping
 
+    @property
+    def obstacle(self) -> str | None:
+        """Why no new session is accepted; None if one is."""
+        if self._stopping:
+            return STOPPING
+        if len(self._connections) >= self._app_state.settings.max_sessions:
+            return f"{len(self._connections)} sessions are open, which is the maximum"
+        return None
+
     def open(self, caller: Caller) -> Session:
         """Raises `Full`."""
-        if self._stopping:
-            raise Full(f"{STOPPING}; connect again", RETRY_AFTER_MS)
-        if len(self._connections) >= self._app_state.settings.max_sessions:
-            message = f"{len(self._connections)} sessions are open, which is the maximum"
-            raise Full(f"{message}; retry in {RETRY_AFTER_MS / 1000:g} s", RETRY_AFTER_MS)
+        if message := self.obstacle:
+            advice = "connect again" if self._stopping else f"retry in {RETRY_AFTER_MS / 1000:g} s"
+            raise Full(f"{message}; {advice}", RETRY_AFTER_MS)
         session = Session(caller, self._app_state, self._on_idle)
         self._connections[session] = None
         return session

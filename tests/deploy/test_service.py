@@ -40,6 +40,13 @@ def test_unit_is_unprivileged_and_has_time_to_drain() -> None:
     assert float(LINES["TimeoutStopSec"]) > Settings().drain_s + 10
 
 
+def test_unit_waits_for_notifications() -> None:
+    assert LINES["Type"] == "notify"
+    assert float(LINES["WatchdogSec"]) > 0
+    assert LINES["Restart"] == "on-failure"
+    assert "AF_UNIX" in LINES["RestrictAddressFamilies"]  # of the notification socket
+
+
 def test_written_folders_are_in_writable_directories() -> None:
     places = dict(re.findall(r"(?m)^Environment=(\w+)=(/\S+)$", TEXT))
     assert places["SAYLINE_DATA"] == f"/var/lib/{LINES['StateDirectory']}"

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.server.stream_client import StreamClient, connected_client
@@ -127,6 +129,21 @@ async def test_failed_engine_exits_with_an_error() -> None:
         assert await closed(one) == (1011, "internal error")
         assert one.received[-1]["code"] == "internal"
         assert server.ends_with() == 70
+
+
+async def test_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(tmp_path / "notify"))
+        receiver.settimeout(30)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "60000000")
+        async with serving() as server:
+            port = server.address.rpartition(":")[2]
+            assert receiver.recv(200) == f"READY=1\nSTATUS=listening on port {port}".encode()
+            assert receiver.recv(200) == b"WATCHDOG=1"
+            server.process.send_signal(signal.SIGTERM)
+            assert receiver.recv(200).startswith(b"STOPPING=1")
+            assert server.ends_with() == 0
 
 
 async def test_sighup_reads_the_settings_again_and_ends_nothing(tmp_path: Path) -> None:

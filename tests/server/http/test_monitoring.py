@@ -2,34 +2,52 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from sayline_tts.server.app import make_app
 from sayline_tts.server.http.monitoring import Health, add_routes
 from sayline_tts.server.metrics import GAUGES, Metrics
-from tests.server.stream_client import serving
+from sayline_tts.server.settings import Settings
+from tests.server.fakes import FakeEngine
+from tests.server.stream_client import connected_client, serving
 
 GAUGE_SOURCES = {name: lambda: 7.0 for name in GAUGES if name != "tasks"}
 HEALTHY = Health(lambda: True, lambda: True, dict)
 
 
 @pytest.mark.parametrize(
-    ("alive", "accepting", "expected"),
+    ("alive", "obstacle", "expected"),
     [
-        (True, True, {"/health": (200, "healthy"), "/healthz": (200, "ok"), "/readyz": (200, "ready")}),
-        (True, False, {"/health": (200, "healthy"), "/healthz": (200, "ok"), "/readyz": (503, "stopping")}),
-        (False, False, {"/health": (503, "failed"), "/healthz": (503, "failed"), "/readyz": (503, "failed")}),
+        (True, None, {"/health": (200, "healthy"), "/healthz": (200, "ok"), "/readyz": (200, "ready")}),
+        (True, "it stops", {"/health": (200, "healthy"), "/healthz": (200, "ok"), "/readyz": (503, "stopping")}),
+        (False, "it stops", {"/health": (503, "failed"), "/healthz": (503, "failed"), "/readyz": (503, "failed")}),
     ],
 )
 async def test_health_endpoints_report_liveness_and_readiness(
-    alive: bool, accepting: bool, expected: dict[str, tuple[int, str]]
+    alive: bool, obstacle: str | None, expected: dict[str, tuple[int, str]]
 ) -> None:
     app = web.Application()
-    add_routes(app, Health(lambda: alive, lambda: accepting, lambda: {"sessions": 3}), Metrics(), GAUGE_SOURCES)
+    health = Health(lambda: alive, lambda: obstacle is None, lambda: {"sessions": 3}, lambda: obstacle)
+    add_routes(app, health, Metrics(), GAUGE_SOURCES)
     async with serving(app) as address, aiohttp.ClientSession() as client:
         for path, answer in expected.items():
             async with client.get(f"http://{address}{path}") as response:
                 content = await response.json()
                 assert (response.status, content["status"]) == answer
                 assert ("sessions" in content) == (path == "/healthz")
+                if path == "/readyz":
+                    assert content.get("reason") == (obstacle if alive else "the engine has failed")
                 assert response.headers["Cache-Control"] == "no-store"
+
+
+async def test_full_server_is_not_ready_and_says_why(engine: FakeEngine) -> None:
+    async with (
+        serving(await make_app(Settings.load(max_sessions=1), engine.model, engine)) as address,
+        connected_client(address),
+        aiohttp.ClientSession() as client,
+        client.get(f"http://{address}/readyz") as response,
+    ):
+        content = await response.json()
+        assert (response.status, content["status"]) == (503, "full")
+        assert content["reason"] == "1 sessions are open, which is the maximum"
 
 
 async def test_metrics_are_served() -> None:
