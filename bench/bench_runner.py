@@ -29,6 +29,7 @@ from sayline_tts.bench.report.system_info import SystemInfo
 # Settings that the report records; never the API key.
 SETTINGS = {f"SAYLINE_{name}" for name in ("DEVICE", "THREADS", "PRECISION", "SLOTS", "CAPACITY", "LEAD_MS")}
 LEAST_SLOTS = 256  # the default of --slots
+WORDS_AHEAD = (0, 2)  # of the writer's scenario; 0: whole clauses
 SHARE = 0.8  # load of the Poisson scenario, relative to the maximum
 
 
@@ -92,6 +93,11 @@ class Bench:
     async def _alone(self, connect: Connect) -> None:
         self._report_progress("Measuring text durations ...")
         self.report.texts = await measure_texts(connect, self._size.least_s, self._size.most_s)
+        for _ in range(self._size.runs if self._wants("writer") else 0):
+            for words in WORDS_AHEAD:
+                waits = await single_stream.writer_first_audio_ms(connect, words, self._size.written_texts)
+                self.report.writer_ttfa_ms.setdefault(words, []).append(waits)
+                self._report_progress(f"A text being written, {words} words ahead: first audio {waits.p50:.0f} ms")
         for run in range(self._size.runs if self._wants("alone") else 0):
             idle = await single_stream.first_audio_ms(connect, self.report.texts, self._size.idle_texts, run)
             self.report.idle_ttfa_ms.append(idle)

@@ -41,7 +41,7 @@ MostListeners = Annotated[int, typer.Option(min=1, metavar="N", help="Upper boun
 Only = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="PHASE", help="Run only this phase: engine, start, alone, memory, ramp or poisson. Repeatable."
+        metavar="PHASE", help="Run only this phase: engine, start, alone, writer, memory, ramp or poisson. Repeatable."
     ),
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="Smoke test of some seconds; its numbers mean nothing.")]

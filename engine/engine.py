@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sayline_tts.engine.device import uses_static_shapes
 from sayline_tts.engine.execution.model_runner import BatchOutput, ModelRunner
 from sayline_tts.engine.execution.profiling import load_or_profile
 from sayline_tts.engine.models.model import Model
@@ -132,6 +133,11 @@ class Engine:
         """Frames that are not decoded yet."""
         return self._runner.decode_queue.backlog
 
+    @property
+    def can_extend(self) -> bool:
+        """Whether segments may be open, that is grow while they are spoken. Static-shape steps cannot extend a text."""
+        return not uses_static_shapes(self.model.device)
+
     def add(self, utterance: Utterance) -> None:
         """Give `utterance` a slot, or a place in the queue if `capacity` is reached and `utterance.may_queue`.
 
@@ -221,17 +227,21 @@ class Engine:
     def _step(
         self, utterance: Utterance, is_eos: bool, audio: Future[np.ndarray] | None, attention: np.ndarray | None
     ) -> list[Event]:
-        kept, spoken = utterance.step(is_eos)
-        assert utterance.progress is not None, "a step without a segment"
-        words = self._words.step(utterance, utterance.progress, attention)
+        kept, spoken = utterance.step(is_eos, attention)
+        progress = utterance.progress
+        assert progress is not None, "a step without a segment"
+        if progress.stopped:
+            return []
+        words = self._words.step(utterance, progress, attention)
+        if progress.segment.open and attention is None:
+            progress.word = self._words.estimated_word(utterance, progress)
         events: list[Event] = []
         if kept:
             assert audio is not None, "runner and utterance disagree about a frame"
             events.append(FrameSpoken(utterance, audio, words))
             words = no_words
         if spoken:
-            start_ms = utterance.progress.start_ms
-            events.append(SegmentSpoken(utterance, spoken, start_ms, utterance.produced_ms, words))
+            events.append(SegmentSpoken(utterance, spoken, progress.start_ms, utterance.produced_ms, words))
         return events
 
     def _make_silence(self, slot: int, utterance: Utterance) -> list[Event]:

@@ -6,6 +6,7 @@ from sayline_tts.engine.text.chunk import Word
 
 # Flow head steps for one frame. The bound limits what one utterance can cost the others of its batch.
 MAX_DECODE_STEPS = 16
+MAX_LOOKAHEAD_WORDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,12 @@ class Segment:
     frames_after_eos: int
     words: tuple[Word, ...] = ()  # whose timestamps were requested
     word_ids: tuple[int, ...] = ()  # for each token the index of its word; empty: unknown
+    lookahead_words: int = 0  # of an open segment: how many words must lie ahead of the voice
+
+    @property
+    def open(self) -> bool:
+        """Whether more words may follow while it is being spoken."""
+        return self.lookahead_words > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sayline_tts.engine.errors import InputError
+from sayline_tts.engine.segment import MAX_LOOKAHEAD_WORDS
 from sayline_tts.server import settings_file
 from sayline_tts.server.access import origin
 
@@ -86,6 +87,13 @@ class Settings(BaseSettings):
         default=3_000,
         ge=0,
         description="longest wait from the first word of a sentence until it is spoken, finished or not",
+    )
+    lookahead_words: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_LOOKAHEAD_WORDS,
+        description="speak a sentence while its text arrives, with at least this many words ahead of the voice; 0: "
+        "wait for a whole clause",
     )
     heartbeat_s: float = Field(default=20, gt=0, description="interval of WebSocket pings to clients")
     api_key: SecretStr | None = Field(default=None, description="API key that clients must send")

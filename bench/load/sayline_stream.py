@@ -1,7 +1,8 @@
 """Streams over the native protocol. Audio is counted, not decoded, because the generator competes for the CPU."""
 
+import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from sayline_tts.bench.load.stream import Connection, ConnectionLost, Outcome, Stream
+from sayline_tts.bench.writer.pieces import Piece, tokens_of
 
 TIMEOUT_S = 10.0
 ENCODING = wire.Encoding.MSGPACK
@@ -54,15 +56,37 @@ class SaylineConnection:
         name = f"bench-{next(self._numbers)}"
         request = stream.request
         # With `wait` false a full server rejects at once, and the rejection is counted.
-        start = messages.Start(name, self._voice, format="opus", max_lead_ms=request.max_lead_ms, wait=False)
+        start = messages.Start(
+            name, self._voice, format="opus", max_lead_ms=request.max_lead_ms, wait=False,
+            lookahead_words=request.lookahead_words,
+        )  # fmt: skip
         try:
             await self._send(start)
-            await self._send(messages.Text(name, request.text))
-            stream.on_sent()
-            await self._send(messages.End(name))
-            await self._listen(stream, name)
+            if request.tokens_a_second is None:
+                await self._send(messages.Text(name, request.text))
+                stream.on_sent()
+                await self._send(messages.End(name))
+                await self._listen(stream, name)
+            else:
+                await self._listen_while_writing(stream, name, tokens_of(request.text, request.tokens_a_second))
         except ConnectionLost as error:
             stream.end(Outcome.FAILED, str(error))
+
+    async def _listen_while_writing(self, stream: Stream, name: str, pieces: Sequence[Piece]) -> None:
+        async def write() -> None:
+            for piece in pieces:
+                await asyncio.sleep(piece.after_ms / 1000)
+                await self._send(messages.Text(name, piece.text))
+                if stream.sent_ms is None:
+                    stream.on_sent()
+            await self._send(messages.End(name))
+
+        writer = asyncio.create_task(write())
+        try:
+            await self._listen(stream, name)
+        finally:
+            writer.cancel()
+            await asyncio.wait([writer])
 
     async def _listen(self, stream: Stream, name: str) -> None:
         stopping = False

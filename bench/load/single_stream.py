@@ -5,9 +5,11 @@ import random
 from sayline_tts.bench.load.stream import Connect, ConnectionLost, Outcome, Request, Stream
 from sayline_tts.bench.load.texts import MAX_LEAD_MS, Texts
 from sayline_tts.bench.report.stats import Quantiles
+from sayline_tts.bench.writer.pieces import LONG_SENTENCES
 
 FIRST = "Hello there."
 HEARD_MS = 400.0  # enough to know that speech has started
+TOKENS_A_SECOND = 8.0  # of a writer
 
 
 async def first_audio_ms(connect: Connect, texts: Texts, count: int, seed: int = 0) -> Quantiles:
@@ -16,6 +18,24 @@ async def first_audio_ms(connect: Connect, texts: Texts, count: int, seed: int =
     waits_ms: list[float] = []
     for _ in range(count):
         stream = await _speak(connect, Request(texts.draw(rng), stop_after_ms=HEARD_MS))
+        assert stream.ttfa_ms is not None
+        waits_ms.append(stream.ttfa_ms)
+    quantiles = Quantiles.of(waits_ms)
+    assert quantiles is not None
+    return quantiles
+
+
+async def writer_first_audio_ms(connect: Connect, lookahead_words: int, count: int) -> Quantiles:
+    """Measure the time from a writer's first token to the first audio, for `count` long sentences.
+
+    Raises `ConnectionLost`.
+    """
+    waits_ms: list[float] = []
+    for text in LONG_SENTENCES[:count]:
+        request = Request(
+            text, stop_after_ms=HEARD_MS, tokens_a_second=TOKENS_A_SECOND, lookahead_words=lookahead_words
+        )
+        stream = await _speak(connect, request)
         assert stream.ttfa_ms is not None
         waits_ms.append(stream.ttfa_ms)
     quantiles = Quantiles.of(waits_ms)

@@ -34,11 +34,16 @@ def now_ms() -> float:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A text and its options. `stop_after_ms`: cancel after this much audio."""
+    """A text and its options. `stop_after_ms`: cancel after this much audio.
+
+    `tokens_a_second`: send the text as a language model writes it; times then run from the first token.
+    """
 
     text: str
     max_lead_ms: float | None = None
     stop_after_ms: float | None = None
+    tokens_a_second: float | None = None
+    lookahead_words: int | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -48,7 +53,7 @@ class Stream:
     request: Request
     listener_number: int
     on_late: Callable[["Stream"], None] = lambda stream: None
-    sent_ms: float | None = None  # when the last byte of its text was sent
+    sent_ms: float | None = None  # when the last byte of its text was sent, or the first token
     outcome: Outcome = Outcome.OPEN
     error: str = ""
     retry_after_ms: float = 1000.0  # of a rejected request

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-PHASES = ("engine", "start", "alone", "memory", "ramp", "poisson")
+PHASES = ("engine", "start", "alone", "writer", "memory", "ramp", "poisson")
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +14,22 @@ class Size:
     least_s: float = 8.0  # duration of a text
     most_s: float = 15.0
     idle_texts: int = 30
+    written_texts: int = 8
     memory_listeners: int = 16
     most_listeners: int = 256
     quick: bool = False
 
 
 QUICK = Size(
-    seconds=1.5, runs=1, least_s=1.0, most_s=2.0, idle_texts=2, memory_listeners=2, most_listeners=2, quick=True
+    seconds=1.5,
+    runs=1,
+    least_s=1.0,
+    most_s=2.0,
+    idle_texts=2,
+    written_texts=1,
+    memory_listeners=2,
+    most_listeners=2,
+    quick=True,
 )
 
 

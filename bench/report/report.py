@@ -12,6 +12,7 @@ from rich.table import Table
 from sayline_tts.bench.engine_times import WORDS_ROWS, EngineTimes
 from sayline_tts.bench.load.measurement import Measurement
 from sayline_tts.bench.load.memory import Memory
+from sayline_tts.bench.load.single_stream import TOKENS_A_SECOND
 from sayline_tts.bench.load.texts import Texts
 from sayline_tts.bench.report.stats import Quantiles, Spread
 from sayline_tts.bench.report.system_info import SystemInfo
@@ -47,6 +48,7 @@ class Report:
     start_s: list[float] = field(default_factory=list)
     idle_ttfa_ms: list[Quantiles] = field(default_factory=list)
     alone_x: list[float] = field(default_factory=list)
+    writer_ttfa_ms: dict[int, list[Quantiles]] = field(default_factory=dict)  # by words ahead
     memory: Memory | None = None
     ramps: list[CapacityResult] = field(default_factory=list)
     poisson: list[Measurement] = field(default_factory=list)
@@ -83,6 +85,12 @@ class Report:
         yield from _row("start to first audio, s", self.start_s, 2)
         yield from _row("first audio, idle, p50, ms", [quantiles.p50 for quantiles in self.idle_ttfa_ms])
         yield from _row("first audio, idle, p95, ms", [quantiles.p95 for quantiles in self.idle_ttfa_ms])
+        for words, quantiles in self.writer_ttfa_ms.items():
+            yield from _row(
+                f"first audio from the first of {TOKENS_A_SECOND:g} tokens a second, "
+                f"{f'{words} words ahead' if words else 'whole clauses'}, p50, ms",
+                [each.p50 for each in quantiles],
+            )
         yield from _row("single listener, times real time", self.alone_x)
         if self.engine:
             yield from _row("  in the engine, without a socket", [self.engine.alone_x])

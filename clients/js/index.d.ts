@@ -45,6 +45,8 @@ export interface Wish {
   maxDelayMs?: number;
   /** How much audio is sent ahead of playback. */
   maxLeadMs?: number;
+  /** Speak a sentence while it is being written, with at least so many words ahead of the voice; 0: whole clauses. */
+  lookaheadWords?: number;
   /** Wait in the queue if the server is full; false: fail at once with `Full`. */
   wait?: boolean;
 }

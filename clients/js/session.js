@@ -10,11 +10,12 @@ import { ConnectionLost, NotRecovered, ProtocolError, Refused } from './errors.j
 /**
  * Options of a context; omitted ones are left to the server. `mode` 'verbatim' speaks each `push` as one phrase;
  * otherwise the server finds the sentences, and an incomplete one waits at most `maxDelayMs` for its rest. `cleanUp`
- * verbalizes numbers, dates, links and Markdown in `language`. `wait`: queue up if the server is full (`queued` reports
+ * verbalizes numbers, dates, links and Markdown in `language`. `lookaheadWords`, such as 2: speak a sentence while it is
+ * being written, with at least so many words ahead of the voice; 0: whole clauses. `wait`: queue up if the server is full (`queued` reports
  * the position), or fail at once with `Full`.
  * @typedef {{voice?: string, format?: 'pcm' | 'opus', mode?: 'managed' | 'verbatim', cleanUp?: boolean,
  *   language?: string, speed?: number, seed?: number, temperature?: number, decodeSteps?: number, maxDelayMs?: number,
- *   maxLeadMs?: number, wait?: boolean}} Wish
+ *   maxLeadMs?: number, lookaheadWords?: number, wait?: boolean}} Wish
  */
 
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -58,12 +59,15 @@ export class Session {
    * Start a context: one stream of speech.
    * @param {Wish} [wish]
    */
-  context({ format = 'pcm', cleanUp, decodeSteps, maxDelayMs, maxLeadMs, ...rest } = {}) {
+  context({ format = 'pcm', cleanUp, decodeSteps, maxDelayMs, maxLeadMs, lookaheadWords, ...rest } = {}) {
     if (this.#loss) throw this.#loss;
     const context_id = `speech-${++this.#count}`;
     const context = new Context(context_id, format, this.ready, (message) => this.#send(message));
     this.#contexts.set(context_id, context);
-    const renamed = { clean_up: cleanUp, decode_steps: decodeSteps, max_delay_ms: maxDelayMs, max_lead_ms: maxLeadMs };
+    const renamed = {
+      clean_up: cleanUp, decode_steps: decodeSteps, max_delay_ms: maxDelayMs, max_lead_ms: maxLeadMs,
+      lookahead_words: lookaheadWords,
+    };
     this.#send({ type: 'start', context_id, format, ...rest, ...renamed });
     return context;
   }

@@ -20,7 +20,7 @@ from sayline_tts.engine.execution.frame_queues import FrameJob
 from sayline_tts.engine.models.flow_lm_state import FlowLMState, Prompt, SamplingInputs, StepOutput
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
-from sayline_tts.engine.scheduling.scheduler import Batch, Row
+from sayline_tts.engine.scheduling.scheduler import Batch, Prefill, Row
 from sayline_tts.engine.segment import Sampling
 
 
@@ -69,10 +69,9 @@ class ModelRunner:
     def run(self, batch: Batch) -> BatchOutput:
         """Make the latents of one step and queue those that are kept for the codec."""
         start_ns = self._clock_ns()
-        prompts = [None if row.prefill is None else Prompt(row.prefill.voice, row.prefill.tokens) for row in batch.rows]
         step = self._flow.step(
             [row.slot for row in batch.rows],
-            prompts,
+            [_prompt(row.prefill) for row in batch.rows],
             self._sampling_inputs(batch.rows),
             [row.attention_tokens for row in batch.rows],
         )
@@ -89,12 +88,21 @@ class ModelRunner:
 
     def _decode(self, rows: tuple[Row, ...], step: StepOutput) -> list[Future[np.ndarray] | None]:
         """Queue the kept frames; None for each dropped one."""
-        kept = [i for i, row in enumerate(rows) if not (row.discard or (row.discard_on_eos and step.is_eos[i]))]
+        kept = []
+        for i, row in enumerate(rows):
+            if _exceeds_limit(row, step.attention[i]):
+                self._drop_last(row.slot)
+            elif not (row.discard or (row.discard_on_eos and step.is_eos[i])):
+                kept.append(i)
         jobs = [FrameJob(rows[i].slot, rows[i].fresh, rows[i].due_s) for i in kept]
         audio: list[Future[np.ndarray] | None] = [None] * len(rows)
         for i, future in zip(kept, self.decode_queue.put(jobs, step.cues[kept]), strict=True):
             audio[i] = future
         return audio
+
+    def _drop_last(self, slot: int) -> None:
+        assert isinstance(self._flow, FlowLMState), "open segments need a CPU"
+        self._flow.drop_last(slot)
 
     def _sampling_inputs(self, rows: tuple[Row, ...]) -> SamplingInputs:
         for row in rows:
@@ -116,6 +124,17 @@ class ModelRunner:
         elif std > 0 and bound is not None:
             torch.nn.init.trunc_normal_(noise, 0.0, std, -bound, bound, generator=self._noise[slot])
         return noise
+
+
+def _prompt(prefill: Prefill | None) -> Prompt | None:
+    if prefill is None:
+        return None
+    return Prompt(prefill.voice, prefill.tokens, prefill.open, prefill.frames is not None)
+
+
+def _exceeds_limit(row: Row, attention: np.ndarray | None) -> bool:
+    """Return whether the frame belongs to a word that may not begin yet."""
+    return row.word_limit is not None and attention is not None and row.word_limit.exceeded(attention)
 
 
 def decode_threads(device: torch.device) -> int:

@@ -22,10 +22,16 @@ from sayline_tts.engine.models.voice import Voice
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prompt:
-    """What a row prefills before its speech: a voice (None: continue behind the current position) and a text."""
+    """What a row prefills before its speech: a voice (None: continue behind the current position) and a text.
+
+    `open`: the text may be extended, so the latents of the row are kept. `extends`: the latents kept so far follow the
+    text, and speech continues behind them.
+    """
 
     voice: Voice | None
     tokens: tuple[int, ...]
+    open: bool = False
+    extends: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +84,7 @@ class FlowLMState:
         self._flow_lm, self._heads, self._each_head = flow_lm, heads, each_head
         self.cache = KVCache(flow_lm.cache_shape, slots)
         self.latents = torch.zeros(slots, len(flow_lm.bos_emb))  # the last of each slot
+        self._kept_latents: dict[int, list[Tensor]] = {}  # of slots whose text is open: all since its beginning
         self._prefixes: WeakKeyDictionary[Voice, Prefix] = WeakKeyDictionary()
 
     def load_voice(self, slot: int, voice: Voice) -> None:
@@ -91,6 +98,10 @@ class FlowLMState:
         """Export everything the slot holds as a new voice."""
         prefix = self.cache.export_prefix(slot)
         return Voice.from_cache(prefix.keys, prefix.values)
+
+    def drop_last(self, slot: int) -> None:
+        """Forget the last latent of a slot whose text is open. The slot's next step has to extend its text."""
+        self._kept_latents[slot].pop()
 
     def step(
         self,
@@ -108,7 +119,11 @@ class FlowLMState:
         if self._heads is not None and any(text_lengths):
             request = AttentionRequest(self._heads, text_lengths, self._each_head)
         z = self.forward(rows, *self._embed_inputs(slots, prompts), request)
-        return self._sample(rows, z, sampling, request.weights() if request else [None] * len(slots))
+        output = self._sample(rows, z, sampling, request.weights() if request else [None] * len(slots))
+        for slot, latent in zip(slots, output.latents, strict=True):
+            if slot in self._kept_latents:
+                self._kept_latents[slot].append(latent)
+        return output
 
     def forward(self, slots: Tensor, x: Tensor, lengths: Tensor, request: "AttentionRequest | None" = None) -> Tensor:
         """Run `x` `[positions, width]`, `lengths` of it for each of `slots`, packed; return the heads' inputs for the
@@ -130,8 +145,18 @@ class FlowLMState:
             if prompt is not None:
                 if prompt.voice is not None:
                     self.load_voice(slot, prompt.voice)
-                vectors[row] = self._flow_lm.embed_text(torch.tensor(prompt.tokens, dtype=torch.long))
+                vectors[row] = self._embed_prompt(slot, prompt)
         return torch.cat(vectors), torch.tensor([len(each) for each in vectors])
+
+    def _embed_prompt(self, slot: int, prompt: Prompt) -> Tensor:
+        """Embeddings `[positions, width]` of a text and, if it is an extension, of the latents kept so far."""
+        latents = self._kept_latents.pop(slot, [])
+        text = self._flow_lm.embed_text(torch.tensor(prompt.tokens, dtype=torch.long))
+        if not prompt.extends:
+            latents = []
+        if prompt.open:
+            self._kept_latents[slot] = latents
+        return torch.cat([text, self._flow_lm.embed_latents(torch.stack(latents))]) if latents else text
 
     def _sample(
         self, slots: Tensor, z: Tensor, sampling: SamplingInputs, attention: list[np.ndarray | None]

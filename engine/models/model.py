@@ -5,7 +5,7 @@ import logging
 import secrets
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -121,12 +121,15 @@ class Model:
         """Text reader for incremental input, which emits chunks that this model can speak."""
         return Reader(lambda text: len(self.tokenizer.encode(text)), language, clean_up)
 
-    def segment(self, text: str, after_eos: int | None = None, words: Sequence[Word] = ()) -> Segment:
+    def segment(
+        self, text: str, after_eos: int | None = None, words: Sequence[Word] = (), lookahead_words: int = 0
+    ) -> Segment:
         """Tokenize one segment of text. `after_eos`: frames to generate after the end of speech.
 
-        `words`: the words of `text`, if their timestamps are wanted.
+        `words`: the words of `text`, if their timestamps are wanted. `lookahead_words`: not 0 for an open segment.
         """
-        prepared = prepare(text, self.text_rules)
+        rules = replace(self.text_rules, append_terminal_punctuation=False) if lookahead_words else self.text_rules
+        prepared = prepare(text, rules)
         tokens = tuple(self.tokenizer.encode(prepared))
         if len(tokens) > MAX_SEGMENT_TOKENS:
             raise TextError(
@@ -145,6 +148,7 @@ class Model:
             frames_after_eos=after_eos,
             words=tuple(words),
             word_ids=self._word_ids(prepared, words) if self.heads else (),
+            lookahead_words=lookahead_words,
         )
 
     def word_ids(self, text: str, words: Sequence[Word]) -> tuple[int, ...]:

@@ -23,9 +23,10 @@ utterance these count:
 - *Awaiting first audio*: it was idle when text came, and has not had 240 ms of lead since. One frame lasts 80 ms only,
   so the first three are made with priority.
 
-A row is *ready* if it has a segment to begin or to continue, less than `max_lead_ms` of lead, and is not over. A ready
-row that begins a segment is a *prefill row*: its tokens and the beginning-of-speech mark are processed in one pass,
-which yields its first frame. Any other ready row is a *decode row*: one position. Pauses take no step; the engine makes
+A row is *ready* if it has a segment to begin or to continue, enough words ahead of the voice if that segment is open,
+less than `max_lead_ms` of lead, and is not over. A ready row that begins a segment, or has to extend one, is a *prefill
+row*: its tokens, the beginning-of-speech mark and, for an extension, the frames of the segment so far are processed in
+one pass, which yields its next frame. Any other ready row is a *decode row*: one position. Pauses take no step; the engine makes
 their frames in `commit`.
 
 Priority
@@ -65,6 +66,9 @@ rows. All costs are ms by `CostModel`.
 - The first of them is taken whatever it costs if no decode row runs, if it is near underrun, or if it awaits first
   audio and the last batch had to skip such rows. So neither starves the other.
 
+A decode row that may extend its text (`SegmentProgress.may_extend`) and is not near underrun becomes a prefill row if
+there is time left after these; else it decodes.
+
 Throttling
 ----------
 
@@ -95,13 +99,14 @@ import heapq
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.admission import Admission
 from sayline_tts.engine.scheduling.cost_model import MAX_DECODE_GROUP, CostModel
 from sayline_tts.engine.scheduling.playback_buffer import STARTUP_LEAD_MS
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
+from sayline_tts.engine.scheduling.word_position import WordLimit
 from sayline_tts.engine.segment import Sampling
 
 PREFILL_BUDGET_MS = 40.0  # of one step
@@ -110,11 +115,18 @@ MIN_WAIT_S = 0.001  # of a timer, so that rounding never makes it spin
 
 @dataclass(frozen=True, slots=True)
 class Prefill:
-    """Input of a row that begins a segment."""
+    """Input of a row that begins a segment, or extends the text of an open one."""
 
     tokens: tuple[int, ...]
     voice: Voice | None  # start behind this voice; None: continue from the row's state
     fresh: bool  # first segment of its utterance: reset the codec's state, seed the noise
+    open: bool = False  # more text may follow: keep the latents for the prefill of an extension
+    frames: int | None = None  # of an extension: frames of the segment so far, which are prefilled too
+
+    @property
+    def positions(self) -> int:
+        """Its tokens, the beginning-of-speech mark behind them, and the frames so far."""
+        return len(self.tokens) + 1 + (self.frames or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +140,7 @@ class Row:
     discard_on_eos: bool = False
     due_s: float = 0.0  # when the listener will have played everything before this frame, on the scheduler's clock
     attention_tokens: int = 0  # tokens of its segment if their attention is to be captured, else 0
+    word_limit: WordLimit | None = None  # a frame beyond it is dropped, and the next step extends the text
 
     @property
     def fresh(self) -> bool:
@@ -146,7 +159,7 @@ class Batch:
     @property
     def positions(self) -> int:
         """Positions of all its prefill rows."""
-        return _positions([len(row.prefill.tokens) for row in self.rows if row.prefill is not None])
+        return sum(row.prefill.positions for row in self.rows if row.prefill is not None)
 
     @property
     def decode_rows(self) -> int:
@@ -161,6 +174,7 @@ class _Candidate:
     utterance: Utterance
     lead_ms: float
     awaiting_first_audio: bool
+    extends: bool = False  # its step extends the text although it need not
 
     @property
     def near_underrun(self) -> bool:
@@ -180,10 +194,25 @@ class _Candidate:
         return (0 if self.near_underrun else 1 if self.awaiting_first_audio else 2, self.lead_ms)
 
     @property
-    def prefill_tokens(self) -> int | None:
-        """Tokens of the segment that its step begins; None for a decode row."""
-        segment = self.utterance.next_segment
-        return None if segment is None else len(segment.tokens)
+    def begins_or_must_extend(self) -> bool:
+        """Whether its step is a prefill in any case."""
+        progress = self.utterance.progress
+        return self.utterance.next_segment is not None or (progress is not None and progress.must_extend)
+
+    @property
+    def may_extend(self) -> bool:
+        """Whether its step can be a prefill of longer text. With little lead it decodes, which is faster."""
+        progress = self.utterance.progress
+        return progress is not None and progress.may_extend and not self.near_underrun
+
+    @property
+    def prefill_positions(self) -> int:
+        """Positions of its prefill."""
+        if (segment := self.utterance.next_segment) is not None:
+            return len(segment.tokens) + 1
+        progress = self.utterance.progress
+        assert progress is not None, "a decode row"
+        return len(progress.newest.tokens) + 1 + progress.frames
 
 
 class Scheduler:
@@ -223,7 +252,7 @@ class Scheduler:
         """Return the seconds until the clock alone makes a row due; None if it never does. After an empty batch."""
         due_s = [wait_s] if (wait_s := self.admission.next_due_s()) is not None else []
         for utterance in self.running.values():
-            if not utterance.over and not utterance.idle:
+            if not utterance.over and not utterance.idle and not utterance.awaits_text:
                 buffer = utterance.buffer
                 above_mark = buffer.lead_ms > buffer.low_water_ms
                 due_ms = buffer.due_in_ms(buffer.low_water_ms if above_mark else buffer.near_underrun_ms)
@@ -258,15 +287,18 @@ class Scheduler:
 
     def _choose(self, ready: list[_Candidate], backlog: int) -> list[_Candidate]:
         """Return the rows of the next batch: prefill of first audio alone where there is time, else one mixed pass."""
-        prefill_rows = self._due([each for each in ready if each.prefill_tokens is not None])
-        decode_rows = self._due(ready_decode := [each for each in ready if each.prefill_tokens is None])
+        prefill_rows = self._due([each for each in ready if each.begins_or_must_extend])
+        decode_rows = self._due(ready_decode := [each for each in ready if not each.begins_or_must_extend])
         slack_ms, due = self._slack_ms(ready_decode), len(prefill_rows) + len(decode_rows)
         first_audio = [each for each in prefill_rows if each.awaiting_first_audio]
         if first_audio and prefill_rows[0] is first_audio[0] and self._prefill_ms(first_audio[:1]) <= slack_ms:
             prefill_rows, decode_rows = first_audio, []
         elif decode_rows and all(each.awaiting_first_audio for each in decode_rows):
             prefill_rows = [each for each in prefill_rows if each.urgent]
-        prefill_rows = self._affordable(prefill_rows, slack_ms, len(decode_rows))
+        extensions = [replace(each, extends=True) for each in decode_rows if each.may_extend]
+        prefill_rows = self._affordable(prefill_rows + extensions, slack_ms, len(decode_rows))
+        extended = {each.slot for each in prefill_rows}
+        decode_rows = [each for each in decode_rows if each.slot not in extended]
         self._first_audio_skipped = bool(first_audio) and not any(each.awaiting_first_audio for each in prefill_rows)
         return self._throttle(decode_rows + prefill_rows, backlog, due)
 
@@ -299,8 +331,7 @@ class Scheduler:
         return list(prefill_rows[:count])
 
     def _prefill_ms(self, prefill_rows: Sequence[_Candidate], decode_rows: int = 0) -> float:
-        positions = _positions([each.prefill_tokens or 0 for each in prefill_rows])
-        return self._costs.prefill_ms(positions, decode_rows)
+        return self._costs.prefill_ms(sum(each.prefill_positions for each in prefill_rows), decode_rows)
 
     def _throttle(self, rows: list[_Candidate], backlog: int, due: int) -> list[_Candidate]:
         """Leave out all but first audio while FlowLM is more than a step ahead of the codec."""
@@ -315,14 +346,12 @@ class Scheduler:
             fresh = progress is None
             progress = utterance.begin_segment()
             voice = utterance.voice if fresh or not utterance.continues else None
-            prefill = Prefill(progress.segment.tokens, voice, fresh)
+            prefill = Prefill(progress.segment.tokens, voice, fresh, progress.segment.open)
+        elif chosen.extends or progress.must_extend:
+            frames = utterance.extend_segment()
+            prefill = Prefill(progress.segment.tokens, utterance.voice, False, progress.segment.open, frames)
         due_s = now_s + chosen.lead_ms / 1000
         return Row(
             chosen.slot, utterance.sampling, prefill, progress.discard, progress.discard_on_eos, due_s,
-            attention_tokens=progress.attention_tokens,
+            progress.attention_tokens, progress.word_limit,
         )  # fmt: skip
-
-
-def _positions(token_counts: Sequence[int]) -> int:
-    """Return the positions of a prefill of such texts: the beginning-of-speech mark follows each of them."""
-    return sum(token_counts) + len(token_counts)

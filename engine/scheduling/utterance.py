@@ -4,6 +4,8 @@ import math
 from collections import deque
 from enum import Enum
 
+import numpy as np
+
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.playback_buffer import PlaybackBuffer, PlaybackClock, PlaybackPosition
 from sayline_tts.engine.scheduling.segment_progress import SegmentProgress
@@ -71,6 +73,17 @@ class Utterance:
             self.buffer.restart()
         self._queued.append(part)
 
+    def grow(self, segment: Segment) -> None:
+        """Replace the open segment that was added last by a longer version of it, open or closed."""
+        if self._queued:
+            last = self._queued.pop()
+            assert isinstance(last, Segment), "a pause does not grow"
+            assert last.open, "a closed segment does not grow"
+            self._queued.append(segment)
+        else:
+            assert self.progress is not None, "nothing was added"
+            self.progress.grow(segment)
+
     def end(self) -> None:
         """Mark the end of input: the utterance finishes with what it has."""
         self.input_ended = True
@@ -110,12 +123,26 @@ class Utterance:
     @property
     def ready(self) -> bool:
         """Whether this row may step now. Every reason to leave it out is here."""
-        return self._wants_audio and not isinstance(self._next, Silence)
+        return self._wants_audio and not isinstance(self._next, Silence) and not self.awaits_text
 
     @property
     def silence_due(self) -> bool:
         """Whether a frame of silence is due now. It takes no step."""
         return self._wants_audio and isinstance(self._next, Silence)
+
+    @property
+    def awaits_text(self) -> bool:
+        """Whether too few words of an open segment lie ahead of the voice."""
+        if self.segment is not None:
+            assert self.progress is not None
+            return self.progress.awaits_text
+        first = self.next_segment
+        return first is not None and first.open and len(first.words) <= first.lookahead_words
+
+    @property
+    def words_until_wait(self) -> int:
+        """How many words of an open segment the voice can begin before it has to wait for text."""
+        return self.progress.words_until_wait if self.segment is not None and self.progress is not None else 0
 
     @property
     def segment(self) -> Segment | None:
@@ -166,10 +193,19 @@ class Utterance:
         self.progress = SegmentProgress(segment, self.produced_ms, self.continues)
         return self.progress
 
-    def step(self, is_eos: bool) -> tuple[bool, Segment | None]:
-        """Account for one step. Returns whether its frame is kept, and the segment if that was its last step."""
+    def extend_segment(self) -> int:
+        """Continue the segment with its newest text. Returns its frames so far, which the next step prefills too."""
+        assert self.progress is not None, "no segment to extend"
+        self._allowed_frames += self.progress.newest.max_frames - self.progress.segment.max_frames
+        return self.progress.extend()
+
+    def step(self, is_eos: bool, attention: np.ndarray | None = None) -> tuple[bool, Segment | None]:
+        """Account for one step, with attention `[tokens]` if it was captured.
+
+        Returns whether its frame is kept, and the segment if that was its last step.
+        """
         assert self.progress is not None, "a step without a segment"
-        kept = self.progress.step(is_eos)
+        kept = self.progress.step(is_eos, attention)
         self.buffer.produce(kept)
         return kept, self.progress.segment if self.progress.over else None
 

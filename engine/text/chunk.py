@@ -39,6 +39,18 @@ class TextChunk:
         return unicodedata.normalize("NFC", " ".join(text.split()))
 
 
+def longer(old: Sequence[Word], new: Sequence[Word], begun: int) -> list[Word]:
+    """Return `new`, a longer version of `old`, with the first `begun` words of `old`.
+
+    Words that have not changed are the same objects as before.
+    """
+    before = {word.start: word for word in old}
+    end = old[begun - 1].end if begun else 0
+    known = [before.get(word.start, word) for word in new]
+    rest = [same if same == word else word for same, word in zip(known, new, strict=True) if word.start >= end]
+    return [*old[:begun], *rest]
+
+
 @dataclass(frozen=True)
 class Pause:
     """Silence requested by a tag at `offset` in the source text."""

@@ -21,19 +21,27 @@ class ChunkBuilder:
     def reset(self) -> None:
         self._left_context: tuple[RawWord, ...] = ()
 
-    def build(self, words: Sequence[RawWord]) -> Iterator[TextChunk]:
-        """Verbalize words. They can have more tokens together than alone; if these are too many, halve the chunk."""
+    def build(self, words: Sequence[RawWord], shown: int = 0) -> Iterator[TextChunk]:
+        """Verbalize words. They can have more tokens together than alone; if these are too many, halve the chunk.
+
+        The first `shown` words stay in one chunk.
+        """
         chunk = self._verbalize(words)
         spoken = chunk.spoken
         if not is_speakable(spoken):
             return
         if len(words) > 1 and self._count_tokens(spoken) > self._max_tokens:
-            half = len(words) // 2
-            yield from self.build(words[:half])
+            half = max(len(words) // 2, shown)
+            yield from self.build(words[:half], shown)
             yield from self.build(words[half:])
         else:
             self._left_context = tuple(words[-_LEFT_CONTEXT_WORDS:])
             yield chunk
+
+    def preview(self, words: Sequence[RawWord]) -> TextChunk | None:
+        """Verbalize words that stay buffered. None: there is nothing to speak, or they have too many tokens."""
+        spoken = (chunk := self._verbalize(words)).spoken
+        return chunk if is_speakable(spoken) and self._count_tokens(spoken) <= self._max_tokens else None
 
     def measure(self, word: RawWord) -> tuple[int, bool]:
         """Return the number of tokens of a word, at least 1, and whether it is speakable."""

@@ -83,6 +83,19 @@ class Reader:
         """Return the buffered text up to the last complete clause, to prevent an underrun amid a slow sentence."""
         return list(self._segmenter.flush_clause())
 
+    @property
+    def final_words(self) -> int:
+        """How many words of the buffered sentence can be spoken whatever follows."""
+        return self._segmenter.final_words
+
+    def open_chunk(self) -> TextChunk | None:
+        """Return the words of the buffered sentence that can be spoken whatever follows.
+
+        They stay buffered: the next chunk begins with them. Only the spoken form of the last one may still change.
+        None: they have nothing to speak, or they are too long for a chunk.
+        """
+        return self._segmenter.open_chunk()
+
     def push_phrase(self, text: str) -> list[TextChunk | Pause]:
         """Return a whole text as one chunk, whatever its punctuation. Only pauses divide it."""
         chunks = self.flush()

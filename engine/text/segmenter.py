@@ -70,6 +70,7 @@ class Segmenter:
         self._line_end: RawWord | None = None
         self._longest_line = _MIN_WRAP_CHARS
         self._has_emitted = False
+        self._shown = 0  # words at the beginning of the buffer that `open_chunk` has returned
 
     @property
     def has_speakable(self) -> bool:
@@ -81,11 +82,22 @@ class Segmenter:
 
     def flush_words(self) -> Iterator[TextChunk]:
         """Emit the buffered words up to the last one that can end a chunk."""
-        count = len(self._words)
-        while count and not self._words[count - 1].can_end_chunk:
-            count -= 1
+        count = self.final_words
         if any(word.is_speakable for word in self._words[:count]):
             yield from self._emit(count)
+
+    @property
+    def final_words(self) -> int:
+        """The number of buffered words up to the last one that can end a chunk: what follows does not change them."""
+        return next((count for count in range(len(self._words), 0, -1) if self._words[count - 1].can_end_chunk), 0)
+
+    def open_chunk(self) -> TextChunk | None:
+        """Return the `final_words`, which stay buffered: the next chunk begins with them. None: they are no chunk."""
+        count = self.final_words
+        chunk = self._builder.preview([word.raw for word in self._words[:count]])
+        if chunk is not None:
+            self._shown = count
+        return chunk
 
     @property
     def clause_words(self) -> int:
@@ -204,7 +216,7 @@ class Segmenter:
         needs_right_context = self._normalizer.needs_right_context(raw.text)
         word = BufferedWord(raw, tokens, speakable, boundary, needs_right_context)
         while self._words and sum(each.tokens for each in self._words) + tokens > self._max_tokens:
-            yield from self._emit(self._split_point(raw))
+            yield from self._emit(max(self._split_point(raw), self._shown))
         self._words.append(word)
 
     def _split_point(self, next_word: RawWord) -> int:
@@ -225,6 +237,7 @@ class Segmenter:
 
     def _emit(self, count: int) -> Iterator[TextChunk]:
         words, self._words = self._words[:count], self._words[count:]
-        for chunk in self._builder.build([word.raw for word in words]):
+        shown, self._shown = self._shown, 0
+        for chunk in self._builder.build([word.raw for word in words], shown):
             self._has_emitted = True
             yield chunk

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sayline_tts.engine.scheduling.word_position import following_word
+
 SILENCE_RMS = 1e-3  # of full scale: -60 dB
 HOPS = 8  # a frame is divided into so many hops, each of which is audible or silent
-SKIPPED_WEIGHT = 1e-3  # with less attention than this a word is not being spoken: any later one may follow it
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +33,18 @@ class Aligner:
     """
 
     def __init__(self, words: int, word_ids: Sequence[int], start_ms: float, frame_ms: float, lead_ms: float) -> None:
-        self._word_ids, self._words = np.asarray(word_ids), words
-        self._with_tokens = np.unique(self._word_ids)  # words that can be attended to
+        self._before: np.ndarray = np.zeros(words)  # attention at the last frame, by words
+        self._set_text(words, word_ids)
         self._end_ms, self._frame_ms, self._lead_ms = start_ms, frame_ms, lead_ms  # `_end_ms`: of the last frame
         self._attended = -1  # the word that was last attended to
-        self._before: np.ndarray = np.zeros(words)  # attention at the last frame, by words
         self._due_ms: list[float] = []  # when attended words may begin, from the first that has not
         self._begun = 0  # words
         self._begun_ms = start_ms  # of the last of them
         self._ended = 0  # words
+
+    def grow(self, words: int, word_ids: Sequence[int]) -> None:
+        """Continue with a longer text. The words that have begun are the same as before."""
+        self._set_text(words, word_ids)
 
     def step(self, attention: np.ndarray, pcm: np.ndarray) -> list[WordBoundary]:
         """Take in one frame: attention `[tokens]`, PCM `[samples]`. Returns the boundaries in it."""
@@ -57,6 +61,11 @@ class Aligner:
             boundaries += [self._begin(self._end_ms), *self._close(self._end_ms)]
         return boundaries
 
+    def _set_text(self, words: int, word_ids: Sequence[int]) -> None:
+        self._word_ids, self._words = np.asarray(word_ids, np.int64), words
+        self._with_tokens = np.unique(self._word_ids)  # words that can be attended to
+        self._before = np.pad(self._before, (0, max(0, words - len(self._before))))[:words]
+
     def _follow_attention(self, weights: np.ndarray) -> None:
         """Advance to later words as far as attention has."""
         while (following := self._following(weights)) is not None:
@@ -66,14 +75,7 @@ class Aligner:
 
     def _following(self, weights: np.ndarray) -> int | None:
         """Return the word that has taken over from the one last attended to, if one has."""
-        now = self._attended
-        later = self._with_tokens[np.searchsorted(self._with_tokens, now, side="right") :]
-        if not len(later):
-            return None
-        if now < 0 or weights[later[0]] > weights[now]:
-            return int(later[0])
-        heaviest = int(later[weights[later].argmax()])
-        return heaviest if weights[now] < SKIPPED_WEIGHT and weights[heaviest] > weights[now] else None
+        return following_word(weights, self._attended, self._with_tokens)
 
     def _crossing_ms(self, weights: np.ndarray, from_word: int, to_word: int) -> float:
         """Return when one word began to outweigh the other: between the middles of the last frame and of this one."""

@@ -66,14 +66,19 @@ class WordTimeEstimator:
     """
 
     def __init__(self, words: Sequence[Word], start_ms: float, expected_ms: float) -> None:
-        self._words, self._start_ms, self._expected_ms = words, start_ms, max(expected_ms, 1.0)
-        spoken, pauses = zip(*map(_weights, words), strict=True) if words else ((), ())
-        self._spoken: Sequence[float] = spoken
-        self._begins = [0.0, *accumulate(map(sum, zip(spoken, pauses, strict=True)))]  # of each word, in letters
+        self._start_ms = start_ms
+        self.grow(words, expected_ms)
         self.finished = False
         self._reported = 0  # words
         self._last_ms = start_ms  # where the last reported word was planned to begin
         self._free_ms = start_ms  # end of the last reported word and of the last frame: no word begins before
+
+    def grow(self, words: Sequence[Word], expected_ms: float) -> None:
+        """Continue with a longer text. The words that were reported are the same as before."""
+        self.words, self._expected_ms = words, max(expected_ms, 1.0)
+        spoken, pauses = zip(*map(_weights, words), strict=True) if words else ((), ())
+        self._spoken: Sequence[float] = spoken
+        self._begins = [0.0, *accumulate(map(sum, zip(spoken, pauses, strict=True)))]  # of each word, in letters
 
     def until(self, produced_ms: float, earliest_end_ms: float | None = None) -> list[WordTime]:
         """Return the words that begin in the frame that ends at `produced_ms`.
@@ -85,7 +90,7 @@ class WordTimeEstimator:
         from_weight, from_ms = self._begins[max(0, self._reported - 1)], self._last_ms
         weight_ms = max(0.0, end_ms - from_ms) / max(self._weight - from_weight, WORD)
         times = []
-        while self._reported < len(self._words):
+        while self._reported < len(self.words):
             planned_ms = from_ms + weight_ms * (self._begins[self._reported] - from_weight)
             if planned_ms >= produced_ms:
                 break
@@ -102,7 +107,7 @@ class WordTimeEstimator:
         from_weight, from_ms = self._begins[self._reported], min(self._free_ms, end_ms)
         weight_ms = (end_ms - from_ms) / max(self._weight - from_weight, WORD)
         times = []
-        while self._reported < len(self._words):
+        while self._reported < len(self.words):
             begin_ms = min(from_ms + weight_ms * (self._begins[self._reported] - from_weight), end_ms)
             word_end_ms = min(begin_ms + weight_ms * self._spoken[self._reported], end_ms)
             times.append(self._report(begin_ms, word_end_ms))
@@ -111,12 +116,12 @@ class WordTimeEstimator:
     @property
     def _weight(self) -> float:
         """Length of all words in letters; a pause after the last one is not speech."""
-        return self._begins[-2] + self._spoken[-1] if self._words else 0.0
+        return self._begins[-2] + self._spoken[-1] if self.words else 0.0
 
     def _report(self, begin_ms: float, end_ms: float) -> WordTime:
         self._reported += 1
         self._free_ms = end_ms
-        return WordTime(self._words[self._reported - 1], begin_ms, end_ms)
+        return WordTime(self.words[self._reported - 1], begin_ms, end_ms)
 
 
 def words_played(times: Sequence[WordTime], played_ms: float) -> int:

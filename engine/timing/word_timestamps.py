@@ -9,6 +9,7 @@ import numpy as np
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.segment_progress import SegmentProgress
 from sayline_tts.engine.scheduling.utterance import Utterance
+from sayline_tts.engine.segment import Segment
 from sayline_tts.engine.text.chunk import Word
 from sayline_tts.engine.timing.aligner import Aligner, WordBoundary
 from sayline_tts.engine.timing.word_time_estimator import SpeakingRate, WordTime, WordTimeEstimator
@@ -16,6 +17,9 @@ from sayline_tts.engine.timing.word_time_estimator import SpeakingRate, WordTime
 # Returns the word times to report with a frame, given its decoded PCM `[samples]`. To be called once for each frame, in
 # order. At the end of a segment there may be no frame, and then no PCM.
 TimestampFn = Callable[[np.ndarray | None], list[WordTime]]
+
+
+FASTEST = 1.25  # how much faster than expected a voice may speak, where its words are not known but estimated
 
 
 def no_words(_: np.ndarray | None) -> list[WordTime]:
@@ -49,7 +53,13 @@ class WordTimestamps:
             aligned = self._aligners[utterance] = self._align(utterance, progress)
         if progress.over:
             self.discard(utterance)
-        return partial(aligned.step, attention, progress.over)
+        return partial(aligned.step, progress.segment, attention, progress.over)
+
+    def estimated_word(self, utterance: Utterance, progress: SegmentProgress) -> int:
+        """Return the index of the word that the voice can have reached, for a model without alignment heads."""
+        words, rate = progress.segment.words, self._rate(utterance)
+        frames = FASTEST * progress.frames
+        return next((i for i in range(len(words)) if rate.expected_frames(words[: i + 1]) > frames), len(words) - 1)
 
     def discard(self, utterance: Utterance) -> None:
         """Forget the current segment of `utterance`. Idempotent."""
@@ -57,19 +67,19 @@ class WordTimestamps:
         self._aligners.pop(utterance, None)
 
     def _align(self, utterance: Utterance, progress: SegmentProgress) -> "_AlignedWords":
-        segment, frame_ms = progress.segment, utterance.frame_ms
-        lead_ms = self._lead_frames * frame_ms
-        aligner = Aligner(len(segment.words), segment.word_ids, progress.start_ms, frame_ms, lead_ms)
-        expected_ms = [self._rate(utterance).expected_frames([word]) * frame_ms for word in segment.words]
-        return _AlignedWords(segment.words, expected_ms, aligner)
+        frame_ms, rate = utterance.frame_ms, self._rate(utterance)
+        aligner = Aligner(0, (), progress.start_ms, frame_ms, self._lead_frames * frame_ms)
+        return _AlignedWords(lambda word: rate.expected_frames([word]) * frame_ms, aligner)
 
     def _estimate(self, utterance: Utterance, progress: SegmentProgress) -> list[WordTime]:
         """Return the words that begin in the frame; once speech has ended, all that are left."""
         words, start_ms = progress.segment.words, progress.start_ms
+        expected_ms = self._rate(utterance).expected_frames(words) * utterance.frame_ms
         estimator = self._estimators.get(utterance)
         if estimator is None:
-            expected_ms = self._rate(utterance).expected_frames(words) * utterance.frame_ms
             estimator = self._estimators[utterance] = WordTimeEstimator(words, start_ms, expected_ms)
+        elif words is not estimator.words:
+            estimator.grow(words, expected_ms)
         if progress.over:
             self.discard(utterance)
         if not progress.speech_ended and not progress.over:
@@ -86,17 +96,22 @@ class WordTimestamps:
 class _AlignedWords:
     """Word times from an aligner's boundaries: one when a word begins, with an expected end, and one when it ends."""
 
-    def __init__(self, words: tuple[Word, ...], expected_ms: list[float], aligner: Aligner) -> None:
-        self._words, self._expected_ms, self._aligner = words, expected_ms, aligner
+    def __init__(self, expected_ms: Callable[[Word], float], aligner: Aligner) -> None:
+        self._expected_ms, self._aligner = expected_ms, aligner
+        self._words: tuple[Word, ...] = ()
         self._start_ms = 0.0  # of the last word that began
 
-    def step(self, attention: np.ndarray, ended: bool, pcm: np.ndarray | None) -> list[WordTime]:
+    def step(self, segment: Segment, attention: np.ndarray, ended: bool, pcm: np.ndarray | None) -> list[WordTime]:
+        """Take in a frame. `segment`: its text, which may be longer than that of the frame before."""
+        if segment.words is not self._words:
+            self._words = segment.words
+            self._aligner.grow(len(segment.words), segment.word_ids)
         boundaries = self._aligner.step(attention, pcm) if pcm is not None else []
         return [self._time(boundary) for boundary in boundaries + (self._aligner.finish() if ended else [])]
 
     def _time(self, boundary: WordBoundary) -> WordTime:
         if not boundary.is_end:
             self._start_ms = boundary.at_ms
-        end_ms = boundary.at_ms if boundary.is_end else boundary.at_ms + self._expected_ms[boundary.index]
         word = self._words[boundary.index]
+        end_ms = boundary.at_ms if boundary.is_end else boundary.at_ms + self._expected_ms(word)
         return WordTime(word, self._start_ms, end_ms, estimated=False, final=boundary.is_end)

@@ -60,6 +60,11 @@ class EngineLoop:
         return self._engine.capacity
 
     @property
+    def can_extend(self) -> bool:
+        """Whether text may grow while it is spoken."""
+        return self._engine.can_extend
+
+    @property
     def slots(self) -> int:
         return self._engine.slots
 

@@ -14,13 +14,14 @@ from sayline_tts.engine.errors import TextError
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.scheduling.utterance import Utterance
 from sayline_tts.engine.segment import Segment, Silence
-from sayline_tts.engine.text.chunk import Pause, TextChunk
+from sayline_tts.engine.text.chunk import Pause, TextChunk, longer
 from sayline_tts.engine.text.normalization.normalizer import LANGUAGE_CODES
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.synthesis.pause_timer import PauseTimer
 
 PARTS_AHEAD = 3  # segments and pauses handed to the engine, including the one that is being spoken
 CHUNK_CHARS = 128  # read at a time: about 1 ms, 4 ms at worst
+WORD_MS = 370.0  # typical duration of a word
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class TextOptions:
     clean_up: bool = True
     language: str | None = None
     max_delay_ms: float | None = None
+    lookahead_words: int = 0  # speak a sentence while it is written, so many words behind; 0: whole clauses
     speed: float = 1.0  # of playback; pauses are lengthened by it, so that they last as long as the text asks for
 
 
@@ -77,6 +79,8 @@ class TextFeeder:
         self._reader = model.reader(text_options.language or LANGUAGE_CODES.get(name, "en"), text_options.clean_up)
         self._utterance: Utterance | None = None
         self._in_engine: deque[tuple[Segment | Silence, int] | Flush] = deque()  # each part with its last character
+        self._open: Segment | None = None  # the last part, if its sentence is still being written
+        self._shown_words = 0  # of that sentence
         self._has_parts = False
         self._pushed_chars = self._read_chars = 0
         self.settled_chars = 0  # spoken, or without anything to speak
@@ -183,6 +187,7 @@ class TextFeeder:
             case str():
                 self._read_chars += len(item)
                 self._add(utterance, self._reader.push(item))
+                self._speak_open_sentence(utterance)
             case _Phrase(text=text):
                 self._read_chars += len(text)
                 self._add(utterance, self._reader.push_phrase(text))
@@ -201,20 +206,53 @@ class TextFeeder:
         any_chunk = False
         for chunk in chunks:
             any_chunk = True
-            part = self._make_part(chunk)
-            if part is None:
-                continue
-            utterance.add(part)
-            self._has_parts = True
-            if self.first_speakable_s is None:
-                self.first_speakable_s = self._last_push_s
-            self._in_engine.append((part, chunk.offset if isinstance(chunk, Pause) else chunk.end))
-            self._on_change()
+            if self._open is not None and isinstance(chunk, TextChunk):
+                self._extend(utterance, chunk, lookahead_words=0)
+            elif (part := self._make_part(chunk)) is not None:
+                self._hand_over(utterance, part, chunk.offset if isinstance(chunk, Pause) else chunk.end)
         if not self._reader.pending:
             self._pending_since_s = None
         elif any_chunk or self._pending_since_s is None:
             self._pending_since_s = self._loop.time()
         self._settle()
+
+    def _hand_over(self, utterance: Utterance, part: Segment | Silence, end: int) -> None:
+        """Add a part to the utterance. `end`: its last character."""
+        utterance.add(part)
+        self._has_parts = True
+        if self.first_speakable_s is None:
+            self.first_speakable_s = self._last_push_s
+        self._in_engine.append((part, end))
+        self._on_change()
+
+    def _speak_open_sentence(self, utterance: Utterance) -> None:
+        """Hand over what is known of the sentence that is being written, once there are enough words."""
+        lookahead_words = self._options.lookahead_words
+        if not lookahead_words or self._items or self._reader.final_words <= max(self._shown_words, lookahead_words):
+            return
+        chunk = self._reader.open_chunk()
+        if chunk is None:
+            return
+        self._shown_words = self._reader.final_words
+        if self._open is not None:
+            self._extend(utterance, chunk, lookahead_words)
+        elif len(chunk.words) > lookahead_words:
+            self._open = self._model.segment(chunk.spoken, words=chunk.words, lookahead_words=lookahead_words)
+            self._hand_over(utterance, self._open, chunk.end)
+        self._pending_since_s = self._loop.time()
+
+    def _extend(self, utterance: Utterance, chunk: TextChunk, lookahead_words: int) -> None:
+        """Replace the open segment by `chunk`, which begins with the same words. `lookahead_words` 0: close it."""
+        assert self._open is not None, "no segment is open"
+        # The voice may have reached these: they stay as they were said to be spoken.
+        begun = len(self._open.words) - self._options.lookahead_words
+        chunk = TextChunk.from_words(longer(self._open.words, chunk.words, begun))
+        segment = self._model.segment(chunk.spoken, words=chunk.words, lookahead_words=lookahead_words)
+        self._in_engine[-1] = segment, chunk.end
+        self._open = segment if segment.open else None
+        self._shown_words = self._shown_words if segment.open else 0
+        utterance.grow(segment)
+        self._on_change()
 
     def _settle(self) -> None:
         """Count text without anything to speak as done once nothing before it is left."""
@@ -239,15 +277,18 @@ class TextFeeder:
 
     def _update_pause_timer(self, utterance: Utterance) -> None:
         """Let the timer run while the reader holds an unfinished sentence and nothing else is left to speak."""
-        if self._pending_since_s is None or self._items or not utterance.idle:
+        speaks_open = self._open is not None and len(self._in_engine) == 1
+        if self._pending_since_s is None or self._items or not (utterance.idle or speaks_open):
             self._pause_timer.cancel()
             return
-        clause_ready = self._reader.has_clause and utterance.produced_ms > 0
-        self._pause_timer.restart(self._last_push_s, self._pending_since_s, utterance.lead_ms, clause_ready)
+        clause_ready = self._reader.has_clause and utterance.produced_ms > 0 and not speaks_open
+        lead_ms = utterance.lead_ms + WORD_MS * utterance.words_until_wait
+        self._pause_timer.restart(self._last_push_s, self._pending_since_s, lead_ms, clause_ready)
 
     def _on_pause(self) -> None:
         utterance = self._utterance
         assert utterance is not None, "the timer runs although the feeder is closed"
-        self._add(utterance, self._reader.flush_clause() or self._reader.flush_words())
+        clause = self._reader.flush_clause() if self._open is None else []
+        self._add(utterance, clause or self._reader.flush_words())
         if utterance.idle:  # only the beginning of a word is left; it waits for the rest
             self._pending_since_s = None

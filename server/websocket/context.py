@@ -60,7 +60,10 @@ class Context:
         self._state = ContextState.OPEN
         self._utterance: Utterance | None = None  # None until the voice is loaded
         self._metrics = ContextMetrics(app_state.metrics, caller.name, start.format, self._loop.time)
-        options = TextOptions(start.mode == "verbatim", start.clean_up, start.language, start.max_delay_ms, start.speed)
+        options = TextOptions(
+            start.mode == "verbatim", start.clean_up, start.language, start.max_delay_ms, self._lookahead_words(),
+            start.speed,
+        )  # fmt: skip
         self._feeder = TextFeeder(
             self._engine_loop.model,
             self._settings,
@@ -222,6 +225,13 @@ class Context:
     @property
     def _generated_ms(self) -> float:
         return self.events.generated_ms(self._utterance.produced_ms if self._utterance else 0.0)
+
+    def _lookahead_words(self) -> int:
+        """Words ahead of the voice while a sentence is being written; 0 if the engine needs whole clauses."""
+        if not self._engine_loop.can_extend:
+            return 0
+        words = self._start.lookahead_words
+        return self._settings.lookahead_words if words is None else words
 
     def _submit(self, voice: Voice) -> None:
         """Raises `Full`."""

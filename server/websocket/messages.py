@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from sayline_tts.engine.segment import MAX_DECODE_STEPS
+from sayline_tts.engine.segment import MAX_DECODE_STEPS, MAX_LOOKAHEAD_WORDS
 from sayline_tts.server.accounting.usage import Usage
 
 
@@ -35,6 +35,7 @@ class Start(_ContextMessage, frozen=True):
     speed: Annotated[float, Meta(ge=0.5, le=2)] = 1.0  # pitch is unchanged
     max_delay_ms: Annotated[float, Meta(ge=0, le=60_000)] | None = None  # longest wait of an incomplete sentence
     decode_steps: Annotated[int, Meta(ge=1, le=MAX_DECODE_STEPS)] = 1  # of the flow head; ignored by one-step heads
+    lookahead_words: Annotated[int, Meta(ge=0, le=MAX_LOOKAHEAD_WORDS)] | None = None  # 0: wait for whole clauses
 
 
 class Text(_ContextMessage, frozen=True):

@@ -24,6 +24,7 @@ def test_quick_run_writes_report_and_chart(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "bench.json").read_text("utf-8"))
     assert report["model"] == "embedded"
     assert len(report["start_s"]) == len(report["idle_ttfa_ms"]) == len(report["ramps"]) == 1
+    assert report["writer_ttfa_ms"]["2"][0]["p50"] < report["writer_ttfa_ms"]["0"][0]["p50"]
     assert [step["rows"] for step in report["engine"]["steps"]] == [1, 2, 4]
     assert report["memory"] or sys.platform != "linux"
     ET.parse(tmp_path / "steps.svg")

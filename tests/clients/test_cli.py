@@ -117,10 +117,10 @@ async def test_input_may_be_a_terminal(scripted: ScriptedServer, tmp_path: Path)
 async def test_options_are_sent_to_the_server(scripted: ScriptedServer, tmp_path: Path) -> None:
     scripted.api_key = "secret"
     options = ["--voice", "angus", "--seed", "7", "--temperature", "0.5", "--speed", "1.5", "--language", "en"]
-    options += ["--api-key", "secret"]
+    options += ["--api-key", "secret", "--lookahead-words", "2"]
     code, _, _ = await pipe(scripted, b"Hello.", *options, "-o", str(tmp_path / "out.wav"))
     assert code == 0
-    asked = {"voice": "angus", "seed": 7, "temperature": 0.5, "speed": 1.5, "language": "en"}
+    asked = {"voice": "angus", "seed": 7, "temperature": 0.5, "speed": 1.5, "language": "en", "lookahead_words": 2}
     start = {"type": "start", "context_id": "speech-1", "format": "pcm", "max_lead_ms": 60_000}
     assert scripted.received[0] == start | asked
 

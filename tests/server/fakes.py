@@ -51,6 +51,7 @@ class FakeModel:
     sample_rate_hz, frame_samples, frame_ms = 24_000, FRAME_SAMPLES, 80.0
     config = SimpleNamespace(default_temperature=0.3, default_eos_threshold=-4.0)
     tokenizer = SimpleNamespace(encode=str.split)
+    device = torch.device("cpu")
     heads: AlignmentHeads | None = None  # if set, the runner returns attention on the current word
     sampling, reader = Model.sampling, Model.reader
 
@@ -60,13 +61,14 @@ class FakeModel:
         self.may_load = threading.Event()
         self.may_load.set()
 
-    def segment(self, text: str, words: Sequence[Word] = ()) -> Segment:
+    def segment(self, text: str, words: Sequence[Word] = (), lookahead_words: int = 0) -> Segment:
         spoken = [word for word in text.split() if any(map(str.isalnum, word))]
         if not spoken:
             raise TextError("there is nothing to say in this text; send some words")
         spans = [match.span() for match in re.finditer(r"\S+", text)] if self.heads else []
         frames = FRAMES_PER_WORD * len(spoken)
-        return Segment(text, tuple(map(len, spoken)), frames, 0, tuple(words), word_ids(words, text, spans))
+        ids = word_ids(words, text, spans)
+        return Segment(text, tuple(map(len, spoken)), frames, 0, tuple(words), ids, lookahead_words)
 
     def segments(self, text: str) -> list[Segment]:
         return [self.segment(text)]
@@ -166,17 +168,22 @@ class FakeRunner:
             next_error, self.next_error = self.next_error, None
             raise next_error
         sounds: list[Future[np.ndarray] | None] = []
-        for row in batch.rows:
+        attention = [self._look(row) for row in batch.rows]
+        for row, looked in zip(batch.rows, attention, strict=True):
+            if row.word_limit is not None and looked is not None and row.word_limit.exceeded(looked):
+                self._segment_steps[row.slot] -= 1
+                sounds.append(None)
+                continue
             number = 0 if row.fresh else self._frames[row.slot] + 1
             self._frames[row.slot] = number
             sounds.append(self.decode_queue.put(row.slot, self.next_codec_error or frame(row.sampling.seed, number)))
         self.next_codec_error = None
-        attention = [self._look(row) for row in batch.rows]
         return BatchOutput(torch.zeros(len(sounds), 1), [False] * len(sounds), sounds, attention, cost_ms=1.0)
 
     def _look(self, row: Row) -> np.ndarray | None:
         """Attention on the current word only."""
-        step = 0 if row.prefill else self._segment_steps[row.slot] + 1
+        begins = row.prefill is not None and row.prefill.frames is None
+        step = 0 if begins else self._segment_steps[row.slot] + 1
         self._segment_steps[row.slot] = step
         return np.eye(row.attention_tokens, dtype=np.float32)[step // FRAMES_PER_WORD] if row.attention_tokens else None
 

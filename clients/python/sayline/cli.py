@@ -36,6 +36,12 @@ Temperature = Annotated[
 DecodeSteps = Annotated[
     int | None, typer.Option(min=1, max=16, help="Flow steps for each frame; more are slower and may sound better.")
 ]
+LookaheadWords = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=20, help="Speak a sentence while it is written, so many words behind; 0 waits for whole clauses."
+    ),
+]
 Raw = Annotated[bool, typer.Option("--raw", help="Write raw samples without a WAV header (16-bit, mono, 24 kHz).")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")]
 URL = "ws://127.0.0.1:8000"
@@ -107,6 +113,7 @@ def pipe(  # more than eight parameters: Typer makes an option of each
     seed: Seed = None,
     temperature: Temperature = None,
     decode_steps: DecodeSteps = None,
+    lookahead_words: LookaheadWords = None,
     raw: Raw = False,
     quiet: Quiet = False,
 ) -> None:
@@ -119,6 +126,9 @@ def pipe(  # more than eight parameters: Typer makes an option of each
 
         echo "Hello there." | sayline pipe -o hello.wav
 
+    With --lookahead-words 2 a sentence is spoken while it is written, two
+    words behind, instead of once a clause is complete.
+
     Ctrl-C stops; an output file keeps the speech so far. The last line
     reports the speed. "First audio" is the time from sending the last
     character of the first segment (the first speakable text) to receiving
@@ -129,7 +139,7 @@ def pipe(  # more than eight parameters: Typer makes an option of each
 
     if sys.stdin.isatty() and not quiet:
         print_message("Type text to speak; Ctrl-D ends it.")
-    request = Request(url, api_key, voice, language, speed, seed, temperature, decode_steps)
+    request = Request(url, api_key, voice, language, speed, seed, temperature, decode_steps, lookahead_words)
     raise typer.Exit(run(request, TextInput(sys.stdin.fileno()), output, raw, quiet))
 
 

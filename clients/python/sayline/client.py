@@ -90,13 +90,16 @@ class Session:
         decode_steps: int | None = None,
         max_delay_ms: float | None = None,
         max_lead_ms: float | None = None,
+        lookahead_words: int | None = None,
         wait: bool = True,
     ) -> Context:
         """Return a stream of speech; use it with `async with`. None means the server's default.
 
         Audio is sent as Opus and decoded if this machine has libopus, otherwise as PCM. With `format` "opus" frames
         carry the packets too; "pcm" is lossless. `mode` "verbatim" speaks each `push` as one phrase; otherwise the
-        server detects sentences, and an incomplete one waits at most `max_delay_ms` for its rest. `clean_up` normalizes
+        server detects sentences, and an incomplete one waits at most `max_delay_ms` for its rest. With
+        `lookahead_words`, such as 2, it does not wait: it is spoken while it is written, with at least so many words
+        ahead of the voice; 0 waits for whole clauses. `clean_up` normalizes
         numbers, dates, links and Markdown in `language`. More `decode_steps` spend more computation on each frame.
         `max_lead_ms` limits how far the server runs ahead of playback: large for a file, small for a conversation with
         interruptions. If the server is full, `wait` decides whether the context queues (`Queued` events tell its place)
@@ -105,7 +108,7 @@ class Session:
         name = f"speech-{next(self._context_numbers)}"
         start = Start(
             name, voice, format or ("opus" if load_libopus() else "pcm"), seed, temperature, max_lead_ms,
-            None if wait else False, mode, clean_up, language, speed, max_delay_ms, decode_steps,
+            None if wait else False, mode, clean_up, language, speed, max_delay_ms, decode_steps, lookahead_words,
         )  # fmt: skip
         context = Context(start, self.ready, self._send, packets=format == "opus")
         self._contexts[name] = context

@@ -25,6 +25,7 @@ class Start:
     speed: float | None = None
     max_delay_ms: float | None = None
     decode_steps: int | None = None
+    lookahead_words: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class Request:
     seed: int | None = None
     temperature: float | None = None
     decode_steps: int | None = None
+    lookahead_words: int | None = None
 
 
 class Pipe:
@@ -57,6 +58,7 @@ class Pipe:
                 seed=request.seed,
                 temperature=request.temperature,
                 decode_steps=request.decode_steps,
+                lookahead_words=request.lookahead_words,
                 max_lead_ms=sink.max_lead_ms,
             )
             async with speech:

@@ -24,6 +24,25 @@ async def test_text_is_requested_and_its_audio_counted() -> None:
     assert (text["text"], end["type"]) == ("One two. And three.", "end")
 
 
+async def test_text_is_written_token_by_token_and_times_run_from_the_first() -> None:
+    async with ScriptedServer() as server:
+        stream = await speak(server, Request("One two. And three.", tokens_a_second=50, lookahead_words=2))
+    assert stream.outcome is Outcome.SPOKEN
+    start, *texts, end = server.received
+    assert start["lookahead_words"] == 2
+    assert [text["text"] for text in texts] == ["One", " two.", " And", " three."]
+    assert end["type"] == "end"
+    assert stream.ttfa_ms is not None
+    assert stream.ttfa_ms > 20, "two tokens are written before there is a sentence"
+
+
+async def test_writer_of_a_failed_stream_stops() -> None:
+    async with ScriptedServer() as server:
+        stream = await speak(server, Request("explode. " + "word " * 1000, tokens_a_second=50))
+    assert stream.outcome is Outcome.FAILED
+    assert len(server.received) < 100
+
+
 async def test_connection_carries_several_texts() -> None:
     async with ScriptedServer() as server, Server(server.url).connect() as connection:
         for _ in range(2):

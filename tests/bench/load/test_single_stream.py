@@ -23,6 +23,18 @@ async def test_first_audio_is_measured_for_each_text() -> None:
     assert len({stream.request.text for stream in asked}) == 5
 
 
+async def test_writer_sends_tokens_with_so_many_words_ahead() -> None:
+    asked: list[Stream] = []
+
+    async def notes(stream: Stream) -> None:
+        asked.append(stream)
+        await speaks(stream)
+
+    quantiles = await single_stream.writer_first_audio_ms(connects_to(notes), 2, 3)
+    assert quantiles.count == len(asked) == 3
+    assert all(stream.request.tokens_a_second and stream.request.lookahead_words == 2 for stream in asked)
+
+
 async def test_speed_uses_the_longest_text_with_unlimited_lead() -> None:
     asked: list[Stream] = []
 

@@ -27,6 +27,7 @@ def full_report() -> Report:
     report.texts = Texts(((2, 1.0),), 8.0, 15.0)
     report.start_s, report.alone_x = [2.5, 2.75], [9.0]
     report.idle_ttfa_ms = [Quantiles(20, 25, 26, 27, 30)]
+    report.writer_ttfa_ms = {0: [Quantiles(8, 2100, 2600, 2700, 2700)], 2: [Quantiles(8, 390, 420, 430, 430)]}
     report.memory = Memory.of([(1, 100.0), (4, 112.0), (8, 120.0)])
     report.ramps = [
         CapacityResult(listeners, seen(listeners), (seen(listeners), seen(listeners + 1))) for listeners in (5, 7)
@@ -46,6 +47,7 @@ def test_table_has_a_row_for_each_figure() -> None:
     figures = (
         "CONCURRENT LISTENERS", "first audio p95", "longest stall", "gap between packets", "rejected", "maximum, MB",
         "CPU ms per second of audio", "load generator, cores busy", "POISSON ARRIVALS",
+        "tokens a second, whole clauses", "tokens a second, 2 words ahead",
     )  # fmt: skip
     for line in figures:
         assert line in page

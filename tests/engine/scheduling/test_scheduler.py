@@ -13,9 +13,11 @@ from sayline_tts.engine.errors import Full
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.cost_model import CostCurve, CostModel
 from sayline_tts.engine.scheduling.playback_buffer import PlaybackPosition
-from sayline_tts.engine.scheduling.scheduler import Batch, Scheduler
+from sayline_tts.engine.scheduling.scheduler import Batch, Prefill, Scheduler
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
+from sayline_tts.engine.scheduling.word_position import WordLimit
 from sayline_tts.engine.segment import Sampling, Segment, Silence
+from sayline_tts.engine.text.chunk import Word
 
 VOICE = Voice(torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 1, 2))
 SAMPLING = Sampling(0.3, None, -4.0, 1, 0)
@@ -282,6 +284,79 @@ def test_silence_takes_no_step_and_sets_a_timer(
     assert stepping(scheduler) == [speaks]
 
 
+def open_segment(count: int, is_open: bool = True) -> Segment:
+    said = tuple(Word("word", 5 * i, 5 * i + 4, "word") for i in range(count))
+    return Segment("", (1,) * count, 1000, 0, said, tuple(range(count)), 2 * is_open)
+
+
+@pytest.fixture
+def add_growing(scheduler: Scheduler, clock: Clock) -> Callable[..., Utterance]:
+    """Adds an utterance with an open segment of `count` words, `lead_ms` of lead and `grown` more words to come."""
+
+    def make(lead_ms: float, count: int = 9, grown: int = 0, frames: int = 10, word: int = 0) -> Utterance:
+        utterance = Utterance(VOICE, SAMPLING, playback=Playing(clock, 20 * FRAME_MS - lead_ms), max_lead_ms=1000.0)
+        utterance.add(open_segment(count))
+        scheduler.add(utterance)
+        utterance.buffer._starting = False
+        utterance.begin_segment()
+        for _ in range(frames):
+            utterance.step(is_eos=False)
+        utterance.buffer.produced_frames = 20
+        assert utterance.progress is not None
+        utterance.progress.word = word
+        if grown:
+            utterance.grow(open_segment(count + grown))
+        return utterance
+
+    return make
+
+
+def test_row_that_lacks_words_is_left_out_and_sets_no_timer(
+    scheduler: Scheduler, add_growing: Callable[..., Utterance]
+) -> None:
+    add_growing(100.0, count=3, word=1)
+    assert not scheduler.schedule()
+    assert scheduler.next_due_s() is None
+
+
+def test_extension_prefills_text_and_frames_behind_the_voice(
+    scheduler: Scheduler, add_growing: Callable[..., Utterance]
+) -> None:
+    waiting = add_growing(200.0, count=3, word=1, grown=2)
+    batch = scheduler.schedule()
+    assert batch.rows[0].prefill == Prefill((1,) * 5, waiting.voice, fresh=False, open=True, frames=10)
+    assert batch.positions == 5 + 1 + 10
+    assert batch.rows[0].word_limit == WordLimit(tuple(range(5)), 1, 2)
+
+
+def test_extension_that_can_wait_is_made_if_there_is_time_and_else_the_row_decodes(
+    scheduler: Scheduler, add_growing: Callable[..., Utterance]
+) -> None:
+    first, second = (add_growing(lead_ms, count=19, grown=1) for lead_ms in (300.0, 400.0))
+    batch = scheduler.schedule()
+    assert [scheduler.running[row.slot] for row in batch.rows] == [first, second]
+    assert [row.prefill is not None for row in batch.rows] == [True, False], "31 positions of 1 ms each, 40 ms at most"
+    assert first.progress is not None
+    assert first.progress.newest is first.progress.segment
+
+
+def test_row_near_underrun_decodes_instead_of_extending_what_can_wait(
+    scheduler: Scheduler, add_growing: Callable[..., Utterance]
+) -> None:
+    add_growing(100.0, grown=1)
+    (row,) = scheduler.schedule().rows
+    assert row.prefill is None
+
+
+def test_closing_extension_leaves_no_limit(scheduler: Scheduler, add_growing: Callable[..., Utterance]) -> None:
+    waiting = add_growing(200.0, count=3, word=1)
+    waiting.grow(open_segment(3, is_open=False))
+    (row,) = scheduler.schedule().rows
+    assert row.prefill is not None
+    assert not row.prefill.open
+    assert row.word_limit is None
+
+
 class Bookkeeping(RuleBasedStateMachine):
     """Utterances are added, extended, cancelled and ended at random while steps are under way and time passes."""
 
@@ -314,6 +389,18 @@ class Bookkeeping(RuleBasedStateMachine):
                 chosen.add(part)
             else:
                 chosen.end()
+
+    @rule(data=st.data(), is_open=st.booleans())
+    def write_on(self, data: st.DataObject, is_open: bool) -> None:
+        """Begin an open segment, or extend or close the last one."""
+        if open_utterances := [each for each in self.all if not each.over and not each.input_ended]:
+            chosen = data.draw(st.sampled_from(open_utterances))
+            last = chosen._queued[-1] if chosen._queued else chosen.progress and chosen.progress.newest
+            grows = isinstance(last, Segment) and last.open and (chosen._queued or not chosen.idle)
+            count = len(last.words) + 1 if grows else 3  # type: ignore[union-attr]
+            said = tuple(Word("word", 5 * i, 5 * i + 4, "word") for i in range(count))
+            segment = Segment("", (1,) * count, 4, 0, said, tuple(range(count)), 2 * is_open)
+            (chosen.grow if grows else chosen.add)(segment)
 
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:

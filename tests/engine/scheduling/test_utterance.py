@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -9,9 +10,10 @@ from hypothesis import strategies as st
 
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.playback_buffer import PlaybackPosition
-from sayline_tts.engine.scheduling.segment_progress import FIRST_FRAME_OF_EOS
+from sayline_tts.engine.scheduling.segment_progress import EXTENSION_FRAMES, FIRST_FRAME_OF_EOS
 from sayline_tts.engine.scheduling.utterance import LEGAL_MOVES, Status, Utterance
 from sayline_tts.engine.segment import Sampling, Segment, Silence
+from sayline_tts.engine.text.chunk import Word
 
 VOICE = Voice(torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 1, 2))
 SAMPLING = Sampling(0.3, None, -4.0, 1, 0)
@@ -256,3 +258,98 @@ def test_leading_silence_counts_towards_the_startup_lead() -> None:
 def test_silence_without_frames_is_rejected() -> None:
     with pytest.raises(AssertionError):
         quiet(Silence(0))
+
+
+# Text that grows
+
+
+def words(count: int) -> tuple[Word, ...]:
+    return tuple(Word("word", 5 * i, 5 * i + 4, "word") for i in range(count))
+
+
+def open_segment(count: int, max_frames: int = 20, lookahead_words: int = 2) -> Segment:
+    """A segment of so many words, each of one token; `lookahead_words` 0: closed."""
+    return Segment("", (1,) * count, max_frames, 1, words(count), tuple(range(count)), lookahead_words)
+
+
+def on_word(index: int, count: int) -> np.ndarray:
+    return np.eye(count, dtype=np.float32)[index]
+
+
+def growing(count: int, **more: Any) -> Utterance:
+    utterance = Utterance(VOICE, SAMPLING)
+    utterance.add(open_segment(count, **more))
+    utterance.move(Status.RUNNING)
+    return utterance
+
+
+def test_open_segment_does_not_begin_before_enough_words_are_there() -> None:
+    utterance = growing(2)
+    assert not utterance.ready
+    utterance.grow(open_segment(3))
+    assert utterance.ready
+    utterance.grow(open_segment(1, lookahead_words=0))
+    assert utterance.ready, "a closed one begins with any number of words"
+
+
+def test_frame_of_a_word_that_may_not_begin_yet_is_not_made_and_the_row_waits() -> None:
+    utterance = growing(4)
+    progress = utterance.begin_segment()
+    assert utterance.step(False, on_word(0, 4)) == (True, None)
+    assert utterance.step(False, on_word(1, 4)) == (True, None)
+    assert utterance.ready
+    assert utterance.step(False, on_word(2, 4)) == (False, None)
+    assert (progress.stopped, utterance.ready, utterance.produced_ms) == (True, False, 160)
+    utterance.grow(open_segment(5))
+    assert (utterance.ready, progress.must_extend) == (True, True)
+    assert utterance.extend_segment() == 2
+    assert utterance.step(False, on_word(2, 5)) == (True, None)
+    assert progress.word == 2
+
+
+def test_end_of_speech_and_the_limit_of_frames_count_only_once_the_text_is_closed() -> None:
+    utterance = growing(4, max_frames=8)
+    progress = utterance.begin_segment()
+    for _ in range(8):
+        assert utterance.ready
+        assert utterance.step(True, on_word(0, 4)) == (True, None)
+    assert not utterance.ready, "the voice does not get on: it waits for more text"
+    assert utterance.max_frames_left == 0
+    utterance.grow(open_segment(4, max_frames=8, lookahead_words=0))
+    assert utterance.ready
+    assert utterance.extend_segment() == 8
+    assert not progress.over
+    kept, spoken = utterance.step(True, on_word(0, 4))
+    assert kept
+    assert spoken is progress.segment
+    assert progress.over
+
+
+def test_text_is_extended_every_few_frames_or_when_it_is_needed() -> None:
+    utterance = growing(6)
+    progress = utterance.begin_segment()
+    utterance.grow(open_segment(7))
+    for _ in range(EXTENSION_FRAMES):
+        assert (progress.may_extend, progress.must_extend) == (False, False)
+        utterance.step(False, on_word(0, 6))
+    assert (progress.may_extend, progress.must_extend) == (True, False)
+    assert utterance.extend_segment() == EXTENSION_FRAMES
+    assert not progress.may_extend
+
+
+def test_only_an_open_segment_grows() -> None:
+    closed = speaking()
+    with pytest.raises(AssertionError, match="closed"):
+        closed.grow(open_segment(3))
+    closed.add(Silence(1))
+    with pytest.raises(AssertionError, match="pause"):
+        closed.grow(open_segment(3))
+    with pytest.raises(AssertionError, match="nothing was added"):
+        Utterance(VOICE, SAMPLING).grow(open_segment(3))
+
+
+def test_earliest_end_of_an_open_segment_is_now() -> None:
+    utterance = growing(6)
+    utterance.begin_segment()
+    utterance.step(False, on_word(0, 6))
+    assert utterance.earliest_end_ms == utterance.produced_ms

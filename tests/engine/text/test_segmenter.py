@@ -424,3 +424,54 @@ def test_clause_of_two_words_is_not_flushed() -> None:
     reader = VerbatimReader(lambda text: len(text.split()))
     assert reader.push("Oh well, there it") == []
     assert not reader.has_clause
+
+
+# Sentences that are spoken while they are written
+
+
+def open_text(reader: Reader) -> str | None:
+    chunk = reader.open_chunk()
+    return None if chunk is None else chunk.spoken
+
+
+def test_open_chunk_is_the_sentence_up_to_the_last_word_that_cannot_change() -> None:
+    reader = Reader(count_words)
+    assert open_text(reader) is None
+    assert reader.push("It cost $5") == []
+    assert (reader.final_words, open_text(reader)) == (2, "It cost")
+    assert reader.push(" million") == []
+    assert (reader.final_words, open_text(reader)) == (2, "It cost"), "dollars may follow"
+    assert reader.push(" and ") == []
+    assert (reader.final_words, open_text(reader)) == (5, "It cost five million dollars and")
+    assert spoken_forms(reader.push("more. ")) == ["It cost five million dollars and more."]
+
+
+def test_punctuation_alone_is_no_open_chunk() -> None:
+    reader = Reader(count_words)
+    reader.push("-- ... ")
+    assert open_text(reader) is None
+
+
+def test_words_that_were_shown_stay_in_one_chunk_when_the_sentence_becomes_too_long() -> None:
+    text = "one two three, four five six seven "
+    reader, other = (Reader(count_words, max_tokens=8) for _ in range(2))
+    reader.push(text)
+    other.push(text)
+    assert open_text(reader) == text.strip()
+    assert spoken_forms(other.push("eight nine ten ")) == ["one two three,"]
+    assert spoken_forms(reader.push("eight nine ten ")) == ["one two three, four five six seven"]
+
+
+def test_words_that_were_shown_stay_in_one_chunk_when_they_have_too_many_tokens_together() -> None:
+    def count_together(text: str) -> int:
+        """Words cost more together than alone."""
+        return count_words(text) ** 2 // 4 + 1
+
+    reader, other = (Reader(count_together, max_tokens=10) for _ in range(2))
+    for each in (reader, other):
+        each.push("one two three four five ")
+    assert open_text(reader) == "one two three four five"
+    assert spoken_forms(other.push("six seven eight. ")) == ["one two three four", "five six seven eight."]
+    assert spoken_forms(reader.push("six seven eight. ")) == ["one two three four five", "six seven eight."]
+    reader.push("one two three four five six seven ")
+    assert open_text(reader) is None, "too long for a chunk"

@@ -7,7 +7,7 @@ from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.playback_buffer import PlaybackPosition
 from sayline_tts.engine.scheduling.utterance import Utterance
-from sayline_tts.engine.segment import Sampling
+from sayline_tts.engine.segment import Sampling, Segment
 from sayline_tts.engine.text.chunk import TextChunk
 from sayline_tts.engine.text.reader import Reader
 from sayline_tts.server.settings import Settings
@@ -312,3 +312,97 @@ async def test_first_speakable_time_is_recorded() -> None:
     assert harness.feeder.first_speakable_s is None
     harness.feeder.push("it rained. ")
     assert harness.feeder.first_speakable_s == harness.feeder._last_push_s
+
+
+LOOKAHEAD = TextOptions(lookahead_words=2)
+
+
+def newest(harness: Harness) -> Segment | None:
+    """The newest version of the last part."""
+    utterance = harness.utterance
+    if utterance._queued:
+        last = utterance._queued[-1]
+        return last if isinstance(last, Segment) else None
+    return utterance.progress.newest if utterance.progress else None
+
+
+async def test_sentence_is_handed_over_once_enough_words_are_there_and_grows() -> None:
+    harness = Harness(text_options=LOOKAHEAD)
+    harness.feeder.push("We walk ")
+    assert harness.utterance.idle
+    harness.feeder.push("along ")
+    open_segment = newest(harness)
+    assert open_segment is not None
+    assert (open_segment.text, open_segment.open) == ("We walk along", True)
+    harness.utterance.begin_segment()
+    harness.feeder.push("the ri")
+    longer = newest(harness)
+    assert longer is not None
+    assert (longer.text, longer.open) == ("We walk along the", True)
+    assert all(a is b for a, b in zip(open_segment.words, longer.words, strict=False))
+    harness.feeder.push("ver. ")
+    closed = newest(harness)
+    assert closed is not None
+    assert (closed.text, closed.open) == ("We walk along the river.", False)
+    assert harness.changes == 3
+    assert harness.utterance.words_until_wait == 0
+
+
+async def test_whole_sentence_is_never_open() -> None:
+    harness = Harness(text_options=LOOKAHEAD)
+    harness.feeder.push("We walk along the river. ")
+    segment = newest(harness)
+    assert segment is not None
+    assert not segment.open
+
+
+async def test_flush_pause_and_end_close_the_sentence() -> None:
+    for close in (lambda feeder: feeder.flush(), lambda feeder: feeder.push("[pause:1]"), lambda feeder: feeder.end()):
+        harness = Harness(text_options=LOOKAHEAD)
+        harness.feeder.push("We walk along the ")
+        close(harness.feeder)
+        parts = [part for part in harness.utterance._queued if isinstance(part, Segment)]
+        assert [(part.text, part.open) for part in parts] == [("We walk along the", False)]
+
+
+async def test_long_pause_of_the_writer_closes_what_is_there() -> None:
+    harness = Harness(pause_ms=1, text_options=LOOKAHEAD)
+    harness.feeder.push("We walk along the ")
+    harness.utterance.begin_segment()
+    harness.utterance.progress.word = 1  # type: ignore[union-attr]  # it waits for text
+    harness.feeder._update_pause_timer(harness.utterance)
+    harness.changed.clear()
+    await harness.changed.wait()
+    segment = newest(harness)
+    assert segment is not None
+    assert (segment.text, segment.open) == ("We walk along the", False)
+
+
+async def test_writer_may_pause_while_the_voice_has_words_left() -> None:
+    harness = Harness(pause_ms=1, text_options=LOOKAHEAD)
+    harness.feeder.push("one two three four five six seven eight nine ten eleven ")
+    harness.utterance.begin_segment()
+    harness.feeder._update_pause_timer(harness.utterance)
+    due_s = harness.feeder._pause_timer.due_s
+    assert due_s is not None
+    assert due_s - asyncio.get_running_loop().time() > 2, "eight words"
+    harness.feeder.close()
+
+
+async def test_sentence_behind_another_waits_for_its_turn() -> None:
+    harness = Harness(pause_ms=1, text_options=LOOKAHEAD)
+    harness.feeder.push("One. We walk along the ")
+    await asyncio.sleep(0.02)
+    segment = newest(harness)
+    assert segment is not None
+    assert segment.open
+
+
+async def test_text_that_is_still_to_be_read_is_read_first() -> None:
+    harness = Harness(text_options=LOOKAHEAD)
+    harness.feeder.push("word " * 60 + "end. ")
+    opened = newest(harness)
+    assert opened is None
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert all(not part.open for part in harness.utterance._queued if isinstance(part, Segment))

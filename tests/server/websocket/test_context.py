@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from msgspec import UNSET
 
 from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads
@@ -509,3 +511,38 @@ async def test_client_that_reads_no_replies_is_not_read(address: str) -> None:
 async def _flood(one: object, count: int) -> None:
     for _ in range(count):
         await one.socket.send("nope" * 100)  # type: ignore[attr-defined]
+
+
+async def test_words_ahead_are_those_of_the_start_or_of_the_server_and_none_without_extensions(
+    harness: Harness, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def words(start: Start) -> int:
+        context = harness.make(start, 1000)
+        context.drop()
+        return context._lookahead_words()
+
+    assert await words(Start("a", lookahead_words=3)) == 3
+    assert await words(Start("b")) == 0
+    harness.app_state = replace(harness.app_state, settings=Settings(lookahead_words=2))
+    assert await words(Start("c")) == 2
+    assert await words(Start("d", lookahead_words=0)) == 0
+    monkeypatch.setattr(engine.fake_model, "device", torch.device("cuda"))
+    assert await words(Start("e", lookahead_words=3)) == 0
+
+
+async def test_open_sentence_is_heard_and_told_like_a_whole_one(harness: Harness, engine: FakeEngine) -> None:
+    engine.fake_model.heads = AlignmentHeads(((0, 0),))
+    context = harness.make(Start("a", lookahead_words=2), 60_000)
+    await context.open()
+    for piece in ("One two three ", "four five ", "six seven eight. ", "Nine."):
+        context.push(piece)
+        for _ in range(5):
+            await asyncio.sleep(0)
+    context.end()
+    sent = await harness.send_all()
+    words = [event for event in sent if isinstance(event, Word)]
+    assert [word.text for word in words] == ["One", "two", "three", "four", "five", "six", "seven", "eight.", "Nine."]
+    assert [event.text for event in sent if isinstance(event, Segment)] == [
+        "One two three four five six seven eight.", "Nine.",
+    ]  # fmt: skip
+    assert isinstance(sent[-1], Done)

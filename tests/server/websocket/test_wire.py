@@ -115,7 +115,10 @@ def test_resume_checks_context_ids() -> None:
         parse(f'{{"type":"resume","token":"t","contexts":{{"a":1,"{"ü" * 33}":1}}}}', Encoding.JSON)
 
 
-@pytest.mark.parametrize("field", ['"speed":0.4', '"speed":2.1', '"mode":"free"', '"max_delay_ms":-1', '"clean_up":1'])
+@pytest.mark.parametrize(
+    "field",
+    ['"speed":0.4', '"speed":2.1', '"mode":"free"', '"max_delay_ms":-1', '"clean_up":1', '"lookahead_words":21'],
+)
 def test_invalid_start_option_is_refused(field: str) -> None:
     with pytest.raises(ProtocolError, match=field.split('"')[1]) as caught:
         parse(f'{{"type":"start","context_id":"a",{field}}}', Encoding.JSON)
