@@ -26,8 +26,8 @@ utterance these count:
 A row is *ready* if it has a segment to begin or to continue, enough words ahead of the voice if that segment is open,
 less than `max_lead_ms` of lead, and is not over. A ready row that begins a segment, or has to extend one, is a *prefill
 row*: its tokens, the beginning-of-speech mark and, for an extension, the frames of the segment so far are processed in
-one pass, which yields its next frame. Any other ready row is a *decode row*: one position. Pauses take no step; the engine makes
-their frames in `commit`.
+one pass, which yields its next frame. Any other ready row is a *decode row*: one position. Pauses take no step; the
+engine makes their frames in `commit`.
 
 Priority
 --------

@@ -15,7 +15,6 @@ from sayline_tts.engine.timing.word_time_estimator import WordTime
 
 WORDS = ["We", "walk", "along", "the", "old", "river", "until", "the", "sun", "is", "low."]
 LOOKAHEAD = 2
-SAMPLING = {"temperature": 0.5, "seed": 3}
 
 
 def text_of(model: Model, count: int) -> Segment:
@@ -32,7 +31,7 @@ def speak(
 ) -> tuple[list[WordTime], torch.Tensor]:
     """Speak the sentence, with `growth[i]` more words whenever the voice waits for text. Returns its words and PCM."""
     voice = model.load_voice("clara")
-    spoken = Utterance(voice, model.sampling(**SAMPLING))
+    spoken = Utterance(voice, model.sampling(temperature=0.5, seed=3))
     count = growth[0]
     spoken.add(text_of(model, count))
     engine.add(spoken)

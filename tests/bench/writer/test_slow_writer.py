@@ -13,9 +13,10 @@ from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.segment_progress import EXTENSION_FRAMES
 from sayline_tts.engine.segment import Sampling
 from sayline_tts.engine.text.chunk import TextChunk, Word
+from sayline_tts.engine.text.reader import Reader
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.synthesis.text_feeder import TextOptions
-from tests.bench.writer.scripted import ScriptedEngine, ScriptedModel
+from tests.bench.writer.scripted import ScriptedEngine
 
 VOICE, SAMPLING = Voice(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)), Sampling(0, None, 0, 1, 0)
 SENTENCE = "We walk along the old river until the sun is low and then we go back home to eat. "
@@ -45,7 +46,7 @@ def speak(engine: ScriptedEngine, pieces: list[Piece], lookahead_words: int) -> 
 
 
 def whole_words(text: str) -> list[Word]:
-    reader = ScriptedModel().reader()
+    reader = Reader(lambda part: len(part.split()))
     chunks = [chunk for chunk in [*reader.push(text), *reader.flush()] if isinstance(chunk, TextChunk)]
     return [word for chunk in chunks for word in chunk.words]
 

@@ -273,7 +273,9 @@ def open_segment(count: int, max_frames: int = 20, lookahead_words: int = 2) -> 
 
 
 def on_word(index: int, count: int) -> np.ndarray:
-    return np.eye(count, dtype=np.float32)[index]
+    attention = np.zeros(count, np.float32)
+    attention[index] = 1
+    return attention
 
 
 def growing(count: int, **more: Any) -> Utterance:

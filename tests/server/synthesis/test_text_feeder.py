@@ -357,10 +357,16 @@ async def test_whole_sentence_is_never_open() -> None:
 
 
 async def test_flush_pause_and_end_close_the_sentence() -> None:
-    for close in (lambda feeder: feeder.flush(), lambda feeder: feeder.push("[pause:1]"), lambda feeder: feeder.end()):
+    for closing in ("flush", "pause", "end"):
         harness = Harness(text_options=LOOKAHEAD)
         harness.feeder.push("We walk along the ")
-        close(harness.feeder)
+        match closing:
+            case "flush":
+                harness.feeder.flush()
+            case "pause":
+                harness.feeder.push("[pause:1]")
+            case _:
+                harness.feeder.end()
         parts = [part for part in harness.utterance._queued if isinstance(part, Segment)]
         assert [(part.text, part.open) for part in parts] == [("We walk along the", False)]
 
