@@ -2,12 +2,13 @@
 
 import typer
 
-from sayline_tts.server.commands import calibrate, doctor, export_voice, generate, keys, serve, usage, voices
+from sayline_tts.server.commands import calibrate, data, doctor, export_voice, generate, keys, serve, usage, voices
 from sayline_tts.server.commands.terminal import report_errors
 
 
 def register(app: typer.Typer) -> None:
     app.command("calibrate", epilog=calibrate.EXAMPLES)(report_errors(calibrate.calibrate))
+    app.add_typer(data.make_app(), name="data")
     app.command("doctor", context_settings=serve.ALL_ARGUMENTS)(report_errors(doctor.doctor))
     app.command("generate", epilog=generate.EXAMPLES)(report_errors(generate.generate))
     app.command("export-voice", epilog=export_voice.EXAMPLES)(report_errors(export_voice.export_voice))

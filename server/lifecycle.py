@@ -21,6 +21,7 @@ from sayline_tts.engine.models.model import Model
 from sayline_tts.server import logs
 from sayline_tts.server.access.tls import make_context
 from sayline_tts.server.app import ENGINE_LOOP, SESSIONS, SETTINGS, end_sessions, make_app
+from sayline_tts.server.data_folder import DataFolder
 from sayline_tts.server.http import page
 from sayline_tts.server.reload import Reload
 from sayline_tts.server.settings import Settings
@@ -44,6 +45,7 @@ def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises `InputError` for errors that the user can fix."""
     logs.configure(settings.log_format, settings.log_level)
     settings.check_exposure()
+    DataFolder(settings.data_path).check_version()
     context = make_context(settings)
     with bind(settings) as listener:  # before loading the model, so that a port in use is reported at once
         torch.set_num_threads(settings.threads)

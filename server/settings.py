@@ -210,16 +210,20 @@ class Settings(BaseSettings):
         return not self.on_loopback or bool(self.trusted_proxies)
 
     @property
+    def data_path(self) -> Path:
+        return Path(self.data).expanduser()
+
+    @property
     def keys_path(self) -> Path:
         return Path(self.keys_file or f"{self.data}/keys.json").expanduser()
 
     @property
     def voices_path(self) -> Path:
-        return Path(self.data).expanduser() / "voices"
+        return self.data_path / "voices"
 
     @property
     def usage_path(self) -> Path:
-        return Path(self.data).expanduser() / "usage.json"
+        return self.data_path / "usage.json"
 
     @property
     def max_upload_bytes(self) -> int:

@@ -3,6 +3,8 @@
 `auto` prefers Kyutai's English model and falls back to the embedded one if the hub is slow or unreachable.
 """
 
+import hashlib
+import re
 import threading
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,6 +24,7 @@ EMBEDDED_VOICE = "clara"
 EMBEDDED_HINT = "`--variant embedded` selects the small one"
 DEFAULT_VARIANT = "english"
 HUB_TIMEOUT_S = 3.0
+SHA256 = re.compile("[0-9a-f]{64}")
 DEFAULT_VARIANT_HINT = f"`--variant {DEFAULT_VARIANT}` selects Kyutai's English model"
 
 
@@ -47,6 +50,15 @@ class Checkpoint:
     def max_prompt_s(self) -> float | None:
         """The longest recording that the model can be prompted with; None: any. Raises `CheckpointError`."""
         return read_max_prompt_s(self.weights)
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """SHA-256 of the weights file. The hub's cache has it in the name; reading a large file takes a second."""
+        path = self.weights.resolve()
+        if SHA256.fullmatch(path.name):
+            return path.name
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def voices(self) -> tuple[str, ...]:
         if self.voice_folder is None:

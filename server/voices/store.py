@@ -49,7 +49,10 @@ class StoreError(InputError):
 
 
 class VoiceMetadata(msgspec.Struct, frozen=True):
-    """Metadata of a stored voice. `owner` is the name of the key that created it."""
+    """Metadata of a stored voice. `owner` is the name of the key that created it.
+
+    `weights`: SHA-256 of the weights of its model, "" if it was stored before that was noted.
+    """
 
     id: str
     name: str
@@ -59,13 +62,22 @@ class VoiceMetadata(msgspec.Struct, frozen=True):
     duration_s: float
     advice: tuple[QualityIssue, ...]
     model: str
+    weights: str = ""
 
     @classmethod
-    def new(cls, name: str, owner: str, duration_s: float, advice: tuple[QualityIssue, ...], model: str) -> Self:
+    def new(
+        cls,
+        name: str,
+        owner: str,
+        duration_s: float,
+        advice: tuple[QualityIssue, ...],
+        model: str,
+        weights: str = "",
+    ) -> Self:
         """Metadata of a new voice whose speaker has consented. An empty `name` defaults to the id."""
         id = f"v-{secrets.token_hex(8)}"
         now = datetime.now(UTC).replace(microsecond=0)
-        return cls(id, name or id, owner, now, True, round(duration_s, 2), advice, model)
+        return cls(id, name or id, owner, now, True, round(duration_s, 2), advice, model, weights)
 
 
 def check_name(name: str) -> str:
@@ -148,7 +160,7 @@ class VoiceStore:
 
     def _read_all(self) -> dict[str, VoiceMetadata]:
         voices = [
-            voice for path in self._files(METADATA) if (voice := _read_metadata(path)) and self.path(voice).is_file()
+            voice for path in self._files(METADATA) if (voice := read_metadata(path)) and self.path(voice).is_file()
         ]
         self._remove_orphans()
         return {voice.id: voice for voice in voices}
@@ -178,7 +190,7 @@ def _is_name_char(char: str) -> bool:
     return char in NAME_MARKS or unicodedata.category(char)[0] in "LMN"  # letters, their marks, digits
 
 
-def _read_metadata(path: Path) -> VoiceMetadata | None:
+def read_metadata(path: Path) -> VoiceMetadata | None:
     try:
         metadata = msgspec.json.decode(path.read_bytes(), type=VoiceMetadata)
     except (OSError, msgspec.MsgspecError, ValueError) as error:

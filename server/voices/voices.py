@@ -74,11 +74,15 @@ class Voices:
         ):
             raise VoiceNameTaken(f"voice {name!r} already exists; choose another name")  # before the slow cloning
         made = await self.clone(data, source)
-        metadata = VoiceMetadata.new(name, owner, made.duration_s, made.issues, self._model.checkpoint.name)
-        await self._run_in_thread(
-            lambda: store.add(metadata, made.voice.to_bytes())
-        )  # copies 20 MB, so not on the event loop
-        return metadata
+
+        def add() -> VoiceMetadata:
+            checkpoint = self._model.checkpoint
+            about = made.duration_s, made.issues, checkpoint.name, checkpoint.weights_sha256
+            metadata = VoiceMetadata.new(name, owner, *about)
+            store.add(metadata, made.voice.to_bytes())
+            return metadata
+
+        return await self._run_in_thread(add)  # copies 20 MB, so not on the event loop
 
     async def delete(self, metadata: VoiceMetadata) -> None:
         """Delete a voice. Utterances that already use it continue. Raises `StoreError`."""
@@ -96,13 +100,23 @@ class Voices:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     async def _load(self, name: str, metadata: VoiceMetadata | None) -> Voice:
-        source = self.store.path(metadata) if self.store and metadata else name
         try:
-            return await self._run_in_thread(partial(self._model.load_voice, source))
+            return await self._run_in_thread(partial(self._read, name, metadata))
         except BaseException:
             if self._loading.get(name) is asyncio.current_task():
                 del self._loading[name]  # so that the next request tries again
             raise
+
+    def _read(self, name: str, metadata: VoiceMetadata | None) -> Voice:
+        if self.store is None or metadata is None:
+            return self._model.load_voice(name)
+        checkpoint = self._model.checkpoint
+        if metadata.weights not in ("", checkpoint.weights_sha256):
+            raise VoiceError(
+                f"voice {metadata.name!r} was cloned with other weights of model {metadata.model} than this server's; "
+                "clone it again from its recording"
+            )
+        return self._model.load_voice(self.store.path(metadata))
 
     async def _run_in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)

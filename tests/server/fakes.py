@@ -33,6 +33,7 @@ FRAMES_PER_WORD = 2
 class FakeCheckpoint:
     name = "fake"
     reason = "a model for tests"
+    weights_sha256 = "ab" * 32
     default_voice = "ann"
     max_prompt_s: float | None = None
 

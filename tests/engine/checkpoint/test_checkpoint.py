@@ -1,7 +1,9 @@
 """Locating a checkpoint: embedded, published, from a config, and what `auto` falls back to."""
 
+import hashlib
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -215,6 +217,15 @@ def test_embedded_checkpoint_is_complete() -> None:
         for voice in found.voices()
     )
     assert "comes with Sayline, as requested; `--variant english` selects" in found.reason
+
+
+def test_weights_are_identified_by_their_content(tmp_path: Path) -> None:
+    checkpoint = find_checkpoint("embedded")
+    digest = hashlib.sha256(checkpoint.weights.read_bytes()).hexdigest()
+    assert checkpoint.weights_sha256 == digest
+    (tmp_path / digest).touch()  # as in the hub's cache
+    (tmp_path / "model.safetensors").symlink_to(digest)
+    assert replace(checkpoint, weights=tmp_path / "model.safetensors").weights_sha256 == digest
 
 
 def test_unknown_voice_error_lists_names() -> None:

@@ -66,6 +66,7 @@ def test_voice_is_stored_with_its_metadata_file(store: VoiceStore, folder: Path)
         "duration_s": 5.12,
         "advice": [{"code": "noisy", "message": "The pauses are loud."}],
         "model": "embedded",
+        "weights": "",
     }
 
 

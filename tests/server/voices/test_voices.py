@@ -145,6 +145,23 @@ async def test_voice_of_another_model_is_rejected(voices: Voices, store: VoiceSt
         await voices.get("Ann S.", "key-1")
 
 
+async def test_voice_knows_the_weights_it_was_cloned_with(
+    voices: Voices, store: VoiceStore, model: FakeCloningModel
+) -> None:
+    metadata = await voices.add(AUDIO, "Ann S.", "key-1")
+    assert metadata.weights == model.checkpoint.weights_sha256
+    assert VoiceStore(store.path(metadata).parent).find("Ann S.", "key-1") == metadata
+    await voices.get("Ann S.", "key-1")
+
+
+async def test_voice_of_other_weights_is_rejected(voices: Voices, store: VoiceStore) -> None:
+    store.add(VoiceMetadata.new("Ann S.", "key-1", 5.0, (), "fake", "cd" * 32), some_voice().to_bytes())
+    store.add(VoiceMetadata.new("Old", "key-1", 5.0, (), "fake"), some_voice().to_bytes())  # stored before it was noted
+    with pytest.raises(VoiceError, match="other weights of model fake"):
+        await voices.get("Ann S.", "key-1")
+    await voices.get("Old", "key-1")
+
+
 async def test_builtin_names_are_reserved(voices: Voices, model: FakeCloningModel) -> None:
     with pytest.raises(VoiceNameTaken, match="voice 'bob' already exists"):
         await voices.add(AUDIO, "bob", "key-1")
