@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -12,6 +13,7 @@ from sayline_tts.engine.audio.time_stretch import MAX_SPEED, MIN_SPEED
 from sayline_tts.engine.segment import MAX_DECODE_STEPS
 from sayline_tts.server.audio.formats import MAX_RATE_HZ, MIN_RATE_HZ, Format
 from sayline_tts.server.http.errors import RequestError
+from sayline_tts.server.json_input import decode_json
 
 Request = TypeVar("Request", bound=msgspec.Struct)
 
@@ -104,7 +106,7 @@ async def read_json(request: web.Request, kind: type[Request]) -> Request:
 def parse_json(data: bytes, kind: type[Request]) -> Request:
     """Raises `RequestError`."""
     try:
-        return msgspec.json.decode(data, type=kind)
+        return decode_json(partial(msgspec.json.decode, type=kind), data)
     except msgspec.ValidationError as error:
         raise RequestError(f"{error}; see /docs", _field(str(error))) from None
     except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: not UTF-8

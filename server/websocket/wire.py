@@ -4,13 +4,13 @@ Both carry the same messages: MessagePack in binary frames, and JSON in text fra
 with a small header.
 """
 
-import re
 import struct
 from enum import Enum
 from typing import get_args
 
 import msgspec
 
+from sayline_tts.server.json_input import decode_json
 from sayline_tts.server.websocket.messages import Audio, ClientMessage, Resume, ServerEvent
 from sayline_tts.server.websocket.protocol import VERSION, ProtocolError
 
@@ -36,9 +36,6 @@ class _Envelope(msgspec.Struct):
 
 _TYPES = tuple(kind.__struct_config__.tag for kind in get_args(ClientMessage))
 _MALFORMED = (msgspec.MsgspecError, UnicodeError, RecursionError)
-_LONE_SURROGATE = re.compile(  # the first half of a pair without its second half, or the reverse
-    r"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]"
-)
 _AUDIO_HEADER = struct.Struct(">BBHIQ")  # kind, length of context_id in bytes, reserved, seq, start_sample
 _AUDIO_KIND = 1
 
@@ -64,7 +61,8 @@ def parse(raw: str | bytes, encoding: Encoding) -> ClientMessage:
         if len(data) > MAX_MESSAGE_BYTES:
             reason = f"the message has {len(data)} bytes; the maximum is {MAX_MESSAGE_BYTES}"
             raise ProtocolError("message_too_big", f"{reason}; split the text")
-        message = _decoders[encoding].decode(data)
+        decode = _decoders[encoding].decode
+        message = decode_json(decode, data) if encoding is Encoding.JSON else decode(data)
     except _MALFORMED as error:
         raise _explain(error, raw, encoding) from None
     for context_id in message.contexts if isinstance(message, Resume) else [message.context_id]:
@@ -87,7 +85,8 @@ def serialize(event: ServerEvent, encoding: Encoding) -> str | bytes:
 
 def _explain(error: Exception, raw: str | bytes, encoding: Encoding) -> ProtocolError:
     try:
-        envelope = _envelope_decoders[encoding].decode(raw.encode() if isinstance(raw, str) else raw)
+        decode = _envelope_decoders[encoding].decode
+        envelope = decode_json(decode, raw.encode()) if isinstance(raw, str) else decode(raw)
     except _MALFORMED:
         return ProtocolError("bad_message", _describe(error, raw, encoding))
     context_id = envelope.context_id if envelope.context_id is not None and _is_valid_id(envelope.context_id) else None
@@ -103,7 +102,7 @@ def _explain(error: Exception, raw: str | bytes, encoding: Encoding) -> Protocol
 def _describe(error: Exception, raw: str | bytes, encoding: Encoding) -> str:
     if isinstance(error, RecursionError):
         return "the message is nested too deeply; a message is a flat map"
-    if isinstance(error, UnicodeError) or (isinstance(raw, str) and _LONE_SURROGATE.search(raw)):
+    if isinstance(error, UnicodeError):
         return "the text contains a lone surrogate, which is half a character; send whole characters"
     if isinstance(error, msgspec.ValidationError):
         return str(error)

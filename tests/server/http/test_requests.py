@@ -43,6 +43,11 @@ def test_arbitrary_bytes_are_parsed_or_rejected(kind: type[Any], data: bytes) ->
         parse_json(data, kind)
 
 
+def test_byte_order_mark_and_lone_surrogates_are_accepted() -> None:
+    body = b'\xef\xbb\xbf{"text": "a \\ud83d b \\ud83d\\ude42"}'
+    assert parse_json(body, SpeechRequest).text == "a \ufffd b 🙂"
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [

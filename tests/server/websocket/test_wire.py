@@ -86,18 +86,32 @@ def test_invalid_played_ms_is_refused(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "reason"),
+    ("escaped", "text"),
     [
-        ('{"type":"text","context_id":"a","text":"\\ud83d"}', "half a character"),
-        ('{"type":"text","context_id":"a","text":"\\ude42"}', "half a character"),
-        ('{"type":"text","context_id":"a","text":"\ud83d"}', "half a character"),
-        ('{"type":"text","context_id":"\\ud83d","text":""}', "half a character"),
-        ('{"type":"text","context_id":"a","text":"\\ud83d\\ude42",}', "not valid JSON"),
+        ("\\ud83d", "\ufffd"),
+        ("\\uDE42", "\ufffd"),
+        ("a\\ude42\\ud83db", "a\ufffd\ufffdb"),
+        ("\\ud83d\\ud83d\\ude42", "\ufffd🙂"),
+        ("\\ud83d\\u0041", "\ufffdA"),
+        ("\\\\ud83d\\ud83d", "\\ud83d\ufffd"),  # the first backslash stands for itself
+        ("\\\\ud83d", "\\ud83d"),
     ],
 )
-def test_lone_surrogate_is_named_in_the_error(raw: str, reason: str) -> None:
-    with pytest.raises(ProtocolError, match=reason):
-        parse(raw, Encoding.JSON)
+def test_escaped_lone_surrogate_is_replaced(escaped: str, text: str) -> None:
+    assert parse(f'{{"type":"text","context_id":"a","text":"{escaped}"}}', Encoding.JSON) == Text("a", text)
+
+
+def test_malformed_json_with_a_lone_surrogate_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="not valid JSON"):
+        parse('{"type":"text","context_id":"a","text":"\\ud83d",}', Encoding.JSON)
+    with pytest.raises(ProtocolError, match="half a character"):
+        parse('{"type":"text","context_id":"a","text":"\ud83d"}', Encoding.JSON)
+
+
+def test_byte_order_mark_is_skipped() -> None:
+    assert parse('\ufeff{"type":"text","context_id":"a","text":"\ufeffb"}', Encoding.JSON) == Text("a", "\ufeffb")
+    with pytest.raises(ProtocolError, match="unknown message type 'speak'"):
+        parse('\ufeff{"type":"speak","context_id":"\\ud83d"}', Encoding.JSON)
 
 
 def test_lone_surrogate_in_msgpack_is_named_in_the_error() -> None:
