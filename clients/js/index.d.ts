@@ -174,6 +174,8 @@ export interface Done extends Numbered {
   duration_ms: number;
   /** Absent from an older server. */
   usage?: Usage;
+  /** Which text was skipped, because the model cannot speak its script. */
+  warnings?: string[];
 }
 
 /** The account of one context. Characters are those of the text as sent. */

@@ -43,7 +43,7 @@ const MAX_ID_BYTES = 64;
  * @typedef {Numbered & {type: 'flushed', at_ms: number, id?: string}} FlushedMessage
  * @typedef {{taken_chars: number, billed_chars: number, generated_ms: number, heard_ms: number, queued_ms: number,
  *   retries: number, first_audio_ms?: number}} Usage characters are those of the text as sent
- * @typedef {Numbered & {type: 'done', duration_ms: number, usage?: Usage}} DoneMessage
+ * @typedef {Numbered & {type: 'done', duration_ms: number, usage?: Usage, warnings?: string[]}} DoneMessage
  * @typedef {Numbered & {type: 'cancelled', duration_ms: number, generated_ms: number, heard_chars: number,
  *   heard_text: string, unheard_text: string, usage?: Usage}} CancelledMessage
  * @typedef {{type: 'error', context_id?: string, seq?: number, code: string, message: string, final: boolean,
@@ -77,7 +77,7 @@ const FIELDS = {
   word_end: PLACED,
   segment: TIMED,
   flushed: { ...NUMBERED, at_ms: 'number', id: 'string?' },
-  done: { ...NUMBERED, duration_ms: 'number', usage: 'usage?' },
+  done: { ...NUMBERED, duration_ms: 'number', usage: 'usage?', warnings: 'strings?' },
   cancelled: {
     ...NUMBERED, duration_ms: 'number', generated_ms: 'number', heard_chars: 'whole', heard_text: 'string',
     unheard_text: 'string', usage: 'usage?',

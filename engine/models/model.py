@@ -119,7 +119,8 @@ class Model:
 
     def reader(self, language: str = "en", clean_up: bool = True) -> Reader:
         """Text reader for incremental input, which emits chunks that this model can speak."""
-        return Reader(lambda text: len(self.tokenizer.encode(text)), language, clean_up)
+        tokenizer = self.tokenizer
+        return Reader(lambda text: len(tokenizer.encode(text)), language, clean_up, has_token=tokenizer.has_token)
 
     def segment(
         self, text: str, after_eos: int | None = None, words: Sequence[Word] = (), lookahead_words: int = 0

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from sayline_tts.engine.text.chunk import TextChunk, Word, is_speakable
 from sayline_tts.engine.text.normalization.protocol import Normalizer, RawWord
+from sayline_tts.engine.text.script_filter import ScriptFilter
 
 _LEFT_CONTEXT_WORDS = 2
 
@@ -12,9 +13,11 @@ _LEFT_CONTEXT_WORDS = 2
 class ChunkBuilder:
     """Builds the chunks of one text. The last words of a chunk are the left context of the next one."""
 
-    def __init__(self, count_tokens: Callable[[str], int], normalizer: Normalizer, max_tokens: int) -> None:
+    def __init__(
+        self, count_tokens: Callable[[str], int], normalizer: Normalizer, scripts: ScriptFilter, max_tokens: int
+    ) -> None:
         self._count_tokens = count_tokens
-        self._normalizer = normalizer
+        self._normalizer, self._scripts = normalizer, scripts
         self._max_tokens = max_tokens
         self.reset()
 
@@ -70,10 +73,10 @@ class ChunkBuilder:
         after_space = True
         for raw, spoken in zip(raw_words, self._normalizer.verbalize(raw_words, self._left_context), strict=True):
             after_space |= raw.after_space
-            if spoken:
+            if spoken := self._scripts.remove_unknown(spoken):
                 words.append(Word(raw.written, raw.start, raw.end, spoken, after_space))
                 after_space = False
         return TextChunk.from_words(words)
 
     def _verbalize_alone(self, word: RawWord) -> str:
-        return self._normalizer.verbalize([word], ())[0]
+        return self._scripts.remove_unknown(self._normalizer.verbalize([word], ())[0])

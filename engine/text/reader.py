@@ -12,6 +12,7 @@ from sayline_tts.engine.text.normalization.normalizer import normalizer_for
 from sayline_tts.engine.text.normalization.pass_through import PassThrough
 from sayline_tts.engine.text.normalization.protocol import Normalizer, RawWord
 from sayline_tts.engine.text.scanner import MarkupToken, Scanner, TokenKind
+from sayline_tts.engine.text.script_filter import ScriptFilter
 from sayline_tts.engine.text.segmenter import Segmenter
 from sayline_tts.engine.text.word_tokenizer import WordTokenizer
 
@@ -25,8 +26,9 @@ class _Line(Enum):
 class Reader:
     """Scanner, word tokenizer and segmenter of one text stream.
 
-    `count_tokens` counts with the model's tokenizer; chunks have at most `max_tokens`. `clean_up` normalizes numbers,
-    units, symbols and Markdown to their spoken form; without it only unspeakable characters are removed (`clean`).
+    `count_tokens` counts with the model's tokenizer; chunks have at most `max_tokens`. Letters that are not Latin and
+    for which `has_token` is false are skipped. `clean_up` normalizes numbers, units, symbols, Markdown and LaTeX
+    formulas to their spoken form; without it only unspeakable characters are removed (`clean`).
     Pauses are recognized either way.
     """
 
@@ -36,12 +38,19 @@ class Reader:
         language: str = "en",
         clean_up: bool = True,
         max_tokens: int = 50,
+        has_token: Callable[[str], bool] = lambda char: True,
     ) -> None:
         normalizer: Normalizer = normalizer_for(language) if clean_up else PassThrough()
         self._scanner = Scanner(markdown=clean_up)
         self._tokenizer = WordTokenizer(markdown=clean_up, sentence_starts=normalizer.sentence_starts)
-        self._segmenter = Segmenter(count_tokens, normalizer, max_tokens)
-        self._phrase_segmenter = Segmenter(count_tokens, normalizer, _UNLIMITED)
+        self._scripts = ScriptFilter(has_token)
+        self._segmenter = Segmenter(count_tokens, normalizer, self._scripts, max_tokens)
+        self._phrase_segmenter = Segmenter(count_tokens, normalizer, self._scripts, _UNLIMITED)
+
+    @property
+    def skipped_scripts(self) -> list[str]:
+        """Scripts of text that was skipped so far, because the model has no tokens for it: "the Thai script"."""
+        return sorted(self._scripts.removed)
 
     @property
     def pending(self) -> bool:
@@ -135,6 +144,9 @@ class Reader:
                 continue
             if token.kind is TokenKind.ENTITY:
                 yield from map(_line_end_or_word, self._tokenizer.push_entity(token.text, token.start))
+                continue
+            if token.kind is TokenKind.FORMULA:
+                yield from map(_line_end_or_word, self._tokenizer.push_formula(token.text, token.start))
                 continue
             if token.kind is TokenKind.TEXT or token.kind is TokenKind.LINE_END:
                 yield from map(_line_end_or_word, self._tokenizer.push(token.text or "\n", token.start))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from sayline_tts.engine.text.html_entities import decode_entity, is_entity_prefix
+from sayline_tts.engine.text.latex import is_formula, is_formula_prefix
 from sayline_tts.engine.text.speech_tags import (
     MAX_REASONING_TAG_CHARS,
     Layout,
@@ -28,7 +29,7 @@ _MAX_FENCE_CHARS = 100
 _MAX_OPEN_BRACKETS = 100
 # Characters that can end a state. The text before them is skipped.
 _IN_TEXT = re.compile(r"[<\[\]\n]")
-_IN_MARKDOWN_TEXT = re.compile(r"[<\[\]\n&]")
+_IN_MARKDOWN_TEXT = re.compile(r"[<\[\]\n&$\\]")
 _IN_TAG = re.compile(r"[<>\[\]\n]|[\s/]")
 _IN_TARGET = re.compile(r"[()\[\]<\n]")
 _TARGET = re.compile(r"\((?:[^\s()]|\([^\s()]*\))*(?:\s+(?:\"[^\"]*\"|'[^']*'))?\s*\)")
@@ -38,6 +39,7 @@ _PROSE_INFO_STRINGS = frozenset(("markdown", "md", "text", "txt", "plaintext", "
 class TokenKind(Enum):
     TEXT = auto()
     ENTITY = auto()  # an HTML character reference
+    FORMULA = auto()  # in LaTeX
     MARKUP = auto()  # inside or next to a word, and not spoken
     LINE_END = auto()
     PARAGRAPH_END = auto()
@@ -58,6 +60,7 @@ class _State(Enum):
     LINE_START = auto()
     TEXT = auto()
     ENTITY = auto()  # after "&"
+    FORMULA = auto()  # after "$" or "\\"
     TAG = auto()  # after "<"
     BRACKET = auto()  # after "["
     AFTER_BRACKET = auto()  # after the "]" of an open bracket
@@ -86,6 +89,7 @@ class Scanner:
         self._open_brackets = 0
         self._fence = ""  # the opening fence of the current code block
         self._line = ""  # the current line of code, truncated
+        self._last_char = ""
 
     def push(self, text: str) -> Iterator[MarkupToken]:
         i = 0
@@ -94,11 +98,14 @@ class Scanner:
             yield from tokens
             i += consumed
             self._offset += consumed
+        self._last_char = text[-1:] or self._last_char
 
     def flush(self) -> Iterator[MarkupToken]:
         """Return the buffered characters as text and start over. This also ends an unclosed code block."""
         if self._state is _State.ENTITY:
             yield from self._release_entity()
+        elif self._state is _State.FORMULA and is_formula(self.buffered):
+            yield self._release(TokenKind.FORMULA)
         elif self.buffered:
             yield self._token(TokenKind.TEXT, self.buffered, -len(self.buffered))
         self._reset()
@@ -150,6 +157,11 @@ class Scanner:
         char = text[i]
         if char == "&":
             return self._buffer(char, _State.ENTITY)
+        if char in "$\\":
+            previous = text[i - 1] if i else self._last_char
+            if previous.isalnum() or previous in ("\\", "`"):
+                return 1, [self._token(TokenKind.TEXT, char)]
+            return self._buffer(char, _State.FORMULA)
         if char == "<":
             return self._buffer(char, _State.TAG)
         if char == "[":
@@ -181,6 +193,16 @@ class Scanner:
         self.buffered = rest
         text = self._release()
         return [*tokens, text] if rest else tokens
+
+    def _in_formula(self, text: str, i: int) -> tuple[int, list[MarkupToken]]:
+        char = text[i]
+        if is_formula(self.buffered) and self.buffered + char != "$$":
+            if char.isdigit() and self.buffered.endswith("$"):  # an amount: "$5-$6"
+                return 0, [self._release()]
+            return 0, [self._release(TokenKind.FORMULA)]
+        if is_formula_prefix(self.buffered + char) or is_formula(self.buffered + char):
+            return self._buffer(char, _State.FORMULA)
+        return 0, [self._release()]
 
     def _in_tag(self, text: str, i: int) -> tuple[int, list[MarkupToken]]:
         if self.buffered == "<" and not (text[i].isalpha() or text[i] in "/!"):
@@ -303,6 +325,7 @@ _STEPS: dict[_State, _Step] = {
     _State.LINE_START: Scanner._at_line_start,
     _State.TEXT: Scanner._in_text,
     _State.ENTITY: Scanner._in_entity,
+    _State.FORMULA: Scanner._in_formula,
     _State.TAG: Scanner._in_tag,
     _State.BRACKET: Scanner._in_bracket,
     _State.AFTER_BRACKET: Scanner._after_bracket,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from sayline_tts.engine.text.chunk import TextChunk, is_speakable
 from sayline_tts.engine.text.chunk_builder import ChunkBuilder
 from sayline_tts.engine.text.normalization.protocol import Normalizer, RawWord
+from sayline_tts.engine.text.script_filter import ScriptFilter
 from sayline_tts.engine.text.sentence_boundary import (
     CLOSING_PUNCTUATION,
     Boundary,
@@ -55,10 +56,12 @@ class Segmenter:
     word that cannot be split.
     """
 
-    def __init__(self, count_tokens: Callable[[str], int], normalizer: Normalizer, max_tokens: int) -> None:
+    def __init__(
+        self, count_tokens: Callable[[str], int], normalizer: Normalizer, scripts: ScriptFilter, max_tokens: int
+    ) -> None:
         self._normalizer = normalizer
         self._max_tokens = max_tokens
-        self._builder = ChunkBuilder(count_tokens, normalizer, max_tokens)
+        self._builder = ChunkBuilder(count_tokens, normalizer, scripts, max_tokens)
         self.reset()
 
     def reset(self) -> None:

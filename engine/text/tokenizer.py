@@ -3,6 +3,7 @@
 Reads SentencePiece's `.model` and the Hugging Face `tokenizer.json`, the two formats that checkpoints are published in.
 """
 
+import re
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +11,8 @@ import sentencepiece
 import tokenizers
 
 from sayline_tts.engine.errors import CheckpointError
+
+_BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")
 
 
 class Tokenizer(Protocol):
@@ -21,6 +24,9 @@ class Tokenizer(Protocol):
     def encode(self, text: str) -> list[int]: ...
 
     def decode(self, ids: list[int]) -> str: ...
+
+    def has_token(self, char: str) -> bool:
+        """Return whether a character has a token, of its own or with others; bytes do not count."""
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Return the start and end in `text` of each token that `encode` returns."""
@@ -40,6 +46,10 @@ class SentencePieceTokenizer:
     def decode(self, ids: list[int]) -> str:
         return str(self._processor.decode(ids))
 
+    def has_token(self, char: str) -> bool:
+        ids = self.encode(char)
+        return not any(self._processor.is_unknown(each) or self._processor.is_byte(each) for each in ids)
+
     def offsets(self, text: str) -> list[tuple[int, int]]:
         return list(self._processor.encode(text, return_type="offset_mapping")["offsets"])
 
@@ -57,6 +67,13 @@ class JsonTokenizer:
 
     def decode(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids))
+
+    def has_token(self, char: str) -> bool:
+        encoded = self._tokenizer.encode(char)
+        unknown = getattr(self._tokenizer.model, "unk_token", None) or "<unk>"
+        return bool(encoded.tokens) and not any(
+            token == unknown or _BYTE_TOKEN.fullmatch(token) for token in encoded.tokens
+        )
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         return list(self._tokenizer.encode(text).offsets)

@@ -7,6 +7,7 @@ from itertools import pairwise
 from sayline_tts.engine.text import markdown_marks
 from sayline_tts.engine.text.apostrophes import replace_apostrophes
 from sayline_tts.engine.text.html_entities import decode_entity
+from sayline_tts.engine.text.latex import plain_pieces
 from sayline_tts.engine.text.model_text import clean, remove_control_characters
 from sayline_tts.engine.text.normalization.protocol import RawWord
 from sayline_tts.engine.text.sentence_boundary import CLOSING_PUNCTUATION
@@ -75,6 +76,12 @@ class WordTokenizer:
     def push_entity(self, reference: str, start: int) -> Iterator[RawWord | None]:
         """Add the characters of an HTML character reference, whose source text is the whole reference."""
         yield from self._push_characters(remove_control_characters(decode_entity(reference) or ""), reference, start)
+
+    def push_formula(self, formula: str, start: int) -> Iterator[RawWord | None]:
+        """Add a formula in LaTeX; its words have the parts of its source that they come from."""
+        for plain, source in plain_pieces(formula):
+            yield from self._push_characters(plain, source, start)
+            start += len(source)
 
     def _push_characters(self, readable: str, source: str, start: int) -> Iterator[RawWord | None]:
         if not readable:

@@ -184,8 +184,8 @@ class SpeechStream:
             self._feeder.close()
             self._engine_loop.cancel(self._utterance)
 
-    def _on_empty_text(self) -> None:
-        self._events.put_nowait(TextError("there is nothing to say in this text; send some words"))
+    def _on_empty_text(self, message: str) -> None:
+        self._events.put_nowait(TextError(message))
 
     def _acknowledge(self) -> None:
         if self._unacknowledged:

@@ -56,7 +56,8 @@ _Item = str | _Phrase | Flush | _Marker
 class TextFeeder:
     """Turns incoming text into segments and keeps the engine supplied with a few of them.
 
-    `on_change`: the utterance has a new part or has ended. `on_empty`: the text has ended without a word to speak.
+    `on_change`: the utterance has a new part or has ended. `on_empty`: the text has ended without a word to
+    speak; gets what to tell the client.
     `on_flushed`: everything before this flush has been spoken.
     """
 
@@ -65,7 +66,7 @@ class TextFeeder:
         model: Model,
         settings: Settings,
         on_change: Callable[[], None],
-        on_empty: Callable[[], None],
+        on_empty: Callable[[str], None],
         on_flushed: Callable[[Flush], None] = lambda flush: None,
         text_options: TextOptions = TextOptions(),
     ) -> None:
@@ -200,7 +201,7 @@ class TextFeeder:
                 utterance.end()
                 self._on_change()
                 if not self._has_parts:
-                    self._on_empty()
+                    self._on_empty(self._empty_reason)
 
     def _add(self, utterance: Utterance, chunks: Iterable[TextChunk | Pause]) -> None:
         any_chunk = False
@@ -253,6 +254,17 @@ class TextFeeder:
         self._shown_words = self._shown_words if segment.open else 0
         utterance.grow(segment)
         self._on_change()
+
+    @property
+    def skipped_scripts(self) -> list[str]:
+        """Scripts of text that was skipped because the model cannot speak them: "the Thai script"."""
+        return self._reader.skipped_scripts
+
+    @property
+    def _empty_reason(self) -> str:
+        if scripts := self.skipped_scripts:
+            return f"this model cannot speak text in {' or '.join(scripts)}; choose a model of the text's language"
+        return "the text contains no word to speak; send some words"
 
     def _settle(self) -> None:
         """Count text without anything to speak as done once nothing before it is left."""

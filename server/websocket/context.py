@@ -195,14 +195,15 @@ class Context:
             case Status.FINISHED:
                 duration_ms = self.events.emitted_ms
                 usage = self._usage(duration_ms)
-                self._finish(ContextState.DONE, messages.Done(self.id, 0, duration_ms, usage), usage)
+                skipped = [f"text in {script} was skipped" for script in self._feeder.skipped_scripts]
+                self._finish(ContextState.DONE, messages.Done(self.id, 0, duration_ms, usage, skipped or UNSET), usage)
             case Status.CANCELLED:  # by the engine loop, which is stopping; our own `cancel` closes the stream first
                 self.fail("shutting_down", "the server is shutting down; connect again")
             case _:
                 self.fail(*INTERNAL)
 
-    def _on_empty_text(self) -> None:
-        self.fail("bad_text", "the text contains no word to speak; send some words")
+    def _on_empty_text(self, message: str) -> None:
+        self.fail("bad_text", message)
 
     def _on_flushed(self, flush: Flush) -> None:
         flush_id = UNSET if flush.id is None else flush.id

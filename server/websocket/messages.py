@@ -177,12 +177,13 @@ class Flushed(_Message, frozen=True):
 
 
 class Done(_Message, frozen=True):
-    """Everything has been spoken and sent."""
+    """Everything has been spoken and sent. `warnings` tell which text could not be spoken."""
 
     context_id: str
     seq: int
     duration_ms: float
     usage: Usage | UnsetType = UNSET
+    warnings: list[str] | UnsetType = UNSET
 
 
 class Cancelled(_Message, frozen=True):

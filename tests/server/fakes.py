@@ -51,7 +51,7 @@ class FakeModel:
 
     sample_rate_hz, frame_samples, frame_ms = 24_000, FRAME_SAMPLES, 80.0
     config = SimpleNamespace(default_temperature=0.3, default_eos_threshold=-4.0)
-    tokenizer = SimpleNamespace(encode=str.split)
+    tokenizer = SimpleNamespace(encode=str.split, has_token=str.isascii)
     device = torch.device("cpu")
     heads: AlignmentHeads | None = None  # if set, the runner returns attention on the current word
     sampling, reader = Model.sampling, Model.reader

@@ -195,6 +195,7 @@ class Done:
     seq: int
     duration_ms: float
     usage: Usage | None = None  # None: an older server
+    warnings: tuple[str, ...] = ()  # which text was skipped, because the model cannot speak its script
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ _FORMULA = re.compile(r"[=^×÷√±≤≥≈≠²³⁰¹⁴-⁹]|[\d)][*+]\S|\*
 _FORMULA_PARTS = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_²³⁰¹⁴-⁹]+|\*\*|[<>=!]=|->|=>|.", re.DOTALL | re.ASCII)
 _OPERAND = re.compile(r"[-−]?\w[\w.,]*|[)\]]", re.ASCII)
 _EXPONENTS = {"²": "2", "³": "3", "⁰": "0", "¹": "1", "⁴": "4", "⁵": "5", "⁶": "6", "⁷": "7", "⁸": "8", "⁹": "9"}
+_GREEK_LETTER = re.compile(r"GREEK (?:SMALL|CAPITAL) LETTER ([A-Z]+)$")
 _FORMULA_WINDOW = 8  # tokens
 _SCORE_DENOMINATORS = (10, 100)  # "9/10" is "nine out of ten"
 _SYMBOL_NAMES = {"/": "slash", "@": "at", "&": "and", "+": "plus", "%": "percent", "=": "equals"}
@@ -117,7 +118,7 @@ class MathVerbalizer:
             elif part[0].isdecimal():
                 spoken.append(self._number(part))
             elif part.isalpha():
-                spoken.append(self._abbreviations.spell(part))
+                spoken.append(greek_letter(part) or self._abbreviations.spell(part))
             else:
                 spoken.append(self._operator(part))
         return " ".join(filter(None, (each.strip("^*") for each in spoken)))
@@ -145,7 +146,7 @@ class MathVerbalizer:
             if run[0].isdigit():
                 spoken.append(self._digits(run))
             elif run.isalpha():
-                spoken.append(self._abbreviations.spell(run))
+                spoken.append(greek_letter(run) or self._abbreviations.spell(run))
             elif run in ".,;:!?'’" and spoken:
                 spoken[-1] += run if run in "'’" else ""
             elif name := self._symbol_name(run):
@@ -164,3 +165,10 @@ class MathVerbalizer:
     def _digits(self, run: str) -> str:
         digits = "".join(str(unicodedata.digit(digit, 0)) for digit in run)
         return self._number_words.cardinal(digits) if len(digits) <= 6 else self._number_words.digits(digits)
+
+
+def greek_letter(text: str) -> str | None:
+    """Return the name of a single Greek letter, which is nearly the same in all languages of the models."""
+    if len(text) != 1 or not (found := _GREEK_LETTER.match(unicodedata.name(text, ""))):
+        return None
+    return found[1].lower().replace("lamda", "lambda")

@@ -16,7 +16,7 @@ from sayline_tts.engine.text.normalization.language_data import (
     load_language,
     word_set,
 )
-from sayline_tts.engine.text.normalization.math import MathVerbalizer
+from sayline_tts.engine.text.normalization.math import MathVerbalizer, greek_letter
 from sayline_tts.engine.text.normalization.number_parser import NumberParser
 from sayline_tts.engine.text.normalization.number_words import NumberWords, supports_numbers
 from sayline_tts.engine.text.normalization.numbers_money_units import QuantityVerbalizer
@@ -204,7 +204,8 @@ class TextNormalizer:
         if self._supports_numbers and (spoken := self._roman_numerals.verbalize(context)) is not None:
             return spoken
         if core.isalpha():
-            return self._first_match(context, self._quantities, self._dates, self._abbreviations)
+            spoken = self._first_match(context, self._quantities, self._dates, self._abbreviations)
+            return greek_letter(core) if spoken is None else spoken
         if (spoken := self._abbreviations.verbalize(context)) is not None:
             return spoken
         if not self._supports_numbers:

@@ -496,6 +496,59 @@ KINDS = (
         },
     ),
     Kind(
+        "LaTeX formulas",
+        {
+            "en": (
+                (r"$\frac{1}{2} b h$", "one half b h"),
+                (r"Solve $3x + 4 \leq 10$ for x.", "Solve three x plus four at most ten for x."),
+                (r"It turned $90^\circ$ today.", "It turned ninety degrees today."),
+                (r"\( x^2 \) is a square.", "x squared is a square."),
+                (r"\[ E = mc^2 \]", "E equals mc squared"),
+                (
+                    r"$a_1 + a_2 = -5$ and $\alpha \neq \beta$.",
+                    "a one plus a two equals minus five and alpha is not beta.",
+                ),
+                (
+                    r"$$\int_0^1 x^n = \frac{1}{n+1}$$",
+                    "the integral of zero to one x to the power of n equals one over n plus one",
+                ),
+                (r"$\sqrt{x+1} \times 2$", "root of x plus one times two"),
+                (r"$e^{-x}$ and $x^{10}$", "e to the power of minus x and x to the power of ten"),
+                (r"$\text{area} = \pi r^2$", "area equals pi r squared"),
+                ("The $x$-axis", "The x-axis"),
+                (r"$\frac{a+b}{c}$", "a plus b over c"),
+                (r"$A \Rightarrow B$.", "A implies B."),
+                (r"$x \in A$", "x in A"),
+                (r"$\left( x \right)$", "x"),
+                ("The angle α is small.", "The angle alpha is small."),
+            ),
+            "de": (
+                (r"$\frac{1}{2} x^2$", "ein halb x Quadrat"),
+                (r"$3x - 4 \leq 10$", "drei x minus vier höchstens zehn"),
+            ),
+            "fr": ((r"$\frac{a}{b} \geq 2$", "a sur b supérieur ou égal à deux"),),
+            "es": ((r"$\sqrt{x} \neq 3$", "raíz de x distinto de tres"),),
+            "it": ((r"$\sqrt{x} \leq 3$", "radice di x minore o uguale a tre"),),
+            "pt": ((r"$x^{10} \geq 3$", "x elevado a dez maior ou igual a três"),),
+            "nl": ((r"$\frac{a}{b} \leq 2$", "a gedeeld door b hoogstens twee"),),
+        },
+        {
+            "en": (
+                ("costs $5 and $6", "costs five dollars and six dollars"),
+                ("It costs $5. Then $6-$7.", "It costs five dollars. | Then six to seven dollars."),
+                ("US$8 and 9$", "eight US dollars and nine dollars"),
+                ("$5 + $6 = $11", "five dollars plus six dollars equals eleven dollars"),
+                ("from $1,000 to $2 million", "from one thousand dollars to two million dollars"),
+                (
+                    "between $5 and $10, say $7.50",
+                    "between five dollars and ten dollars, say seven dollars and fifty cents",
+                ),
+                ("set $HOME to a path and $PATH too", "set dollars HOME to a path and dollars PATH too"),
+                (r"\$5 is money", "five dollars is money"),
+            ),
+        },
+    ),
+    Kind(
         "Broken encodings",
         {
             "en": (

@@ -89,3 +89,10 @@ def test_file_of_the_other_kind_is_rejected(tiny: Tiny) -> None:
 def test_missing_file_is_rejected(tmp_path: Path, name: str) -> None:
     with pytest.raises(CheckpointError, match="no such tokenizer file"):
         load_tokenizer(tmp_path / name, "sentencepiece", EMBEDDED_TOKENS)
+
+
+def test_has_token_tells_known_characters_from_unknown_ones_in_both_formats(tiny: Tiny) -> None:
+    for tokenizer in (tiny.load(tiny.model), tiny.load(tiny.json, "tokenizers")):
+        assert tokenizer.has_token("e")
+        assert not tokenizer.has_token("日")
+    assert not load_tokenizer(EMBEDDED, "sentencepiece", EMBEDDED_TOKENS).has_token("Ж")

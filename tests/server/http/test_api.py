@@ -206,6 +206,7 @@ async def test_voices_are_listed(server: ApiServer, path: str) -> None:
         ({"text": ""}, "bad_text", "text"),
         ({"text": " \n "}, "bad_text", "text"),
         ({"text": "..."}, "bad_text", None),
+        ({"text": "Привет, мир!"}, "bad_text", None),
         ({"text": "Hi.", "voice": "zoe"}, "unknown_voice", "voice"),
         ({"text": "Hi.", "voice": "../../etc/passwd"}, "unknown_voice", "voice"),
         ({"text": "Hi.", "format": "ogg"}, "bad_format", "format"),

@@ -81,7 +81,7 @@ async def test_close_stops_generation(engine_loop: EngineLoop, engine: FakeEngin
 
 
 async def test_text_without_words_raises(engine_loop: EngineLoop, engine: FakeEngine) -> None:
-    with pytest.raises(TextError, match="nothing to say"):
+    with pytest.raises(TextError, match="no word to speak"):
         await anext(await speech(engine_loop, "... !!"))
     await engine.wait_until(lambda: engine.running == 0)
 

@@ -201,7 +201,7 @@ INVALID_MESSAGES = [
     ("a wrong type", '{"type":"text","context_id":"a","text":5}', "bad_message", "Expected `str`", "a"),
     ("an empty id", '{"type":"start","context_id":""}', "bad_message", "1 to 64", None),
     ("a long id", '{"type":"start","context_id":"' + "ü" * 33 + '"}', "bad_message", "66 bytes", None),
-    ("half a character", '{"type":"text","context_id":"a","text":"\\ud83d"}', "bad_message", "half a character", None),
+    ("half a character", '{"type":"text","context_id":"\\ud83d","text":""}', "unknown_context", "no context", "\ufffd"),
     ("an unknown format", '{"type":"start","context_id":"a","format":"mp3"}', "bad_message", "mp3", "a"),
     ("a negative seed", '{"type":"start","context_id":"a","seed":-1}', "bad_message", "seed", "a"),
     ("a hot temperature", '{"type":"start","context_id":"a","temperature":11}', "bad_message", "temperature", "a"),
@@ -261,6 +261,21 @@ async def test_text_without_a_word_is_an_error(address: str, text: str) -> None:
         assert (error["code"], error["context_id"], error["final"]) == ("bad_text", "a", True)
         assert "send some words" in error["message"]
         await check_still_speaks(client)
+
+
+async def test_text_in_a_script_that_the_model_cannot_speak_is_skipped_with_a_warning(address: str) -> None:
+    async with connected_client(address) as client:
+        await client.speak("I say привет and 你好 to you.")
+        await client.receive_until_final()
+        (done,) = client.messages_of("done")
+        assert done["warnings"] == ["text in Chinese characters was skipped", "text in the Cyrillic script was skipped"]
+        await client.speak("Hello.", "b")
+        await client.receive_until_final("b")
+        assert "warnings" not in client.messages_of("done", "b")[0]
+        await client.speak("你好。", "c")
+        error = await client.receive()
+        assert (error["code"], error["context_id"], error["final"]) == ("bad_text", "c", True)
+        assert "cannot speak text in Chinese characters; choose a model of the text's language" in error["message"]
 
 
 async def test_context_without_text_is_an_error(address: str) -> None:
