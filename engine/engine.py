@@ -138,6 +138,20 @@ class Engine:
         """Whether segments may be open, that is grow while they are spoken. Static-shape steps cannot extend a text."""
         return not uses_static_shapes(self.model.device)
 
+    @property
+    def codec_workers(self) -> int:
+        """Workers of the codec at full speed: all, unless a process has died and cannot be replaced."""
+        return self._runner.decode_queue.workers
+
+    @property
+    def codec_restarts(self) -> int:
+        """Processes of the codec that have died and were replaced."""
+        return self._runner.decode_queue.restarts
+
+    def check_codec(self) -> None:
+        """Replace idle processes of the codec that have died. Call it now and then."""
+        self._runner.decode_queue.check_workers()
+
     def add(self, utterance: Utterance) -> None:
         """Give `utterance` a slot, or a place in the queue if `capacity` is reached and `utterance.may_queue`.
 
@@ -146,12 +160,20 @@ class Engine:
         """
         self._scheduler.add(utterance)
 
+    def check_room(self) -> None:
+        """Raise `Full` if an utterance that may not queue would be rejected now."""
+        self._scheduler.admission.check_room()
+
     def queue_position(self, utterance: Utterance) -> int | None:
         """Return the position in the queue, 1 for the next; None if not queued.
 
         Changes with `add`, `schedule` and `commit`.
         """
         return self._scheduler.admission.queue_position(utterance)
+
+    def reclaimable(self) -> list[Utterance]:
+        """Return utterances that have long had nothing to say and hold the slots that others wait for."""
+        return self._scheduler.admission.reclaimable()
 
     def cancel(self, utterance: Utterance) -> None:
         """Stop `utterance`: no more frames of it; the next commit frees its slot. Idempotent."""

@@ -123,6 +123,8 @@ def _report(app: web.Application) -> dict[str, object]:
         "speaking": engine_loop.speaking,
         "waiting": engine_loop.waiting,
         "capacity": engine_loop.capacity,
+        "codec_workers": engine_loop.codec_workers,
+        "codec_restarts": engine_loop.codec_restarts,
     }
 
 
@@ -136,4 +138,6 @@ def _gauge_sources(engine_loop: EngineLoop, sessions: Sessions) -> dict[str, Cal
         "contexts": lambda: engine_loop.listeners,
         "sessions": lambda: len(sessions),
         "codec_backlog_frames": lambda: engine_loop.codec_backlog,
+        "codec_workers": lambda: engine_loop.codec_workers,
+        "codec_restarts": lambda: engine_loop.codec_restarts,
     }

@@ -36,6 +36,8 @@ GAUGES = {
     "contexts": "Contexts that have not ended",
     "sessions": "Open sessions",
     "codec_backlog_frames": "Frames waiting to be decoded by the codec",
+    "codec_workers": "Workers of the codec, without those whose process died and cannot be replaced",
+    "codec_restarts": "Processes of the codec that died and were replaced",
     "tasks": "Tasks on the event loop",
 }
 

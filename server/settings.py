@@ -104,6 +104,19 @@ class Settings(BaseSettings):
     max_sessions: int = Field(
         default=1_000, ge=1, description="open sessions, including disconnected ones that may be resumed"
     )
+    max_sessions_per_address: int = Field(
+        default=0,
+        ge=0,
+        description="connected sessions per client address other than this machine's; 0: half of --max-sessions",
+    )
+    messages_per_second: float = Field(
+        default=500, ge=1, description="messages read of one connection, on average; faster ones are read later"
+    )
+    account_messages_per_second: float = Field(
+        default=5_000,
+        ge=1,
+        description="messages read of all connections with one key, or of one address without a key",
+    )
     resume_s: float = Field(
         default=30, ge=0, description="how long a session can be resumed after its connection is lost; 0: not at all"
     )

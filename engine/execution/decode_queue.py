@@ -101,6 +101,23 @@ class DecodeQueue:
         """Return rows and CPU ms of each group decoded since the last call."""
         return [self._costs.popleft() for _ in range(len(self._costs))]
 
+    @property
+    def workers(self) -> int:
+        """Workers that are able to work at full speed: all but those whose process cannot be replaced."""
+        return sum(decoder.alive for decoder in self._decoders)
+
+    @property
+    def restarts(self) -> int:
+        """Worker processes that died and were replaced."""
+        return sum(decoder.restarts for decoder in self._decoders)
+
+    def check_workers(self) -> None:
+        """Replace processes that died while they had nothing to do. Those at work are replaced at once."""
+        with self._lock:
+            for decoder in [each for each in self._idle if not each.alive]:
+                self._idle.remove(decoder)
+                self._pool.submit(self._revive, decoder)
+
     def close(self) -> None:
         """Decode all that waits, then end the workers."""
         self._pool.shutdown(wait=True)
@@ -111,6 +128,10 @@ class DecodeQueue:
         """Start as many workers as there are slots to decode. The caller holds the lock."""
         while self._idle and len(self._queues.ready) > len(self._decoders) - len(self._idle):
             self._pool.submit(self._work, self._idle.pop())
+
+    def _revive(self, decoder: Decoder) -> None:
+        decoder.revive()
+        self._work(decoder)
 
     def _work(self, decoder: Decoder) -> None:
         """Decode group after group until nothing waits."""

@@ -180,6 +180,17 @@ class MimiState:
         """Write gathered convolution state back."""
         self._states[slots] = conv_states.rows
 
+    def snapshot(self, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """Copy what `restore` needs to undo a pass over `slots`, also one that ended half way.
+
+        Keys and values are left out: a pass writes them only where no earlier position is visible any more.
+        """
+        return self.cache.positions[slots], self._states[slots]
+
+    def restore(self, slots: Tensor, snapshot: tuple[Tensor, Tensor]) -> None:
+        """Undo whatever a pass has written since `snapshot`."""
+        self.cache.positions[slots], self._states[slots] = snapshot
+
 
 class BatchConvState:
     """Gathered convolution state of some slots for one pass."""

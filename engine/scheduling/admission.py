@@ -12,6 +12,7 @@ from sayline_tts.engine.scheduling.cost_model import CostModel
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 
 IDLE_S = 2.0  # without text, until an utterance stops counting as load
+RECLAIM_S = 5.0  # without text, until an utterance may have to give its slot to one that waits
 TYPICAL_UTTERANCE_MS = 10_000.0  # speech in one utterance, before any has finished
 SMOOTHING = 0.1  # weight of a finished utterance in the running averages
 RETRY_MS = (100.0, 60_000.0)  # bounds of `retry_after_ms`
@@ -57,16 +58,21 @@ class Admission:
 
         Raises `Full` if the queue is full too, or if the utterance may not queue.
         """
+        if utterance.may_queue and len(self.waiting) < self._max_waiting and (self.waiting or not self.has_room):
+            self.waiting.append(utterance)
+            return False
+        self.check_room()
+        self._enter(utterance)
+        return True
+
+    def check_room(self) -> None:
+        """Raise `Full` if an utterance that may not queue would be rejected now."""
         if self.has_room and not self.waiting:
-            self._enter(utterance)
-            return True
-        if not utterance.may_queue or len(self.waiting) >= self._max_waiting:
-            after_ms = self.retry_after_ms()
-            queued = f" and {len(self.waiting)} queued" if self.waiting else ""
-            load = f"{len(self._admitted)} utterances are being spoken{queued}"
-            raise Full(f"server full: {load}; try again in {after_ms / 1000:.1f} s", after_ms)
-        self.waiting.append(utterance)
-        return False
+            return
+        after_ms = self.retry_after_ms()
+        queued = f" and {len(self.waiting)} queued" if self.waiting else ""
+        load = f"{len(self._admitted)} utterances are being spoken{queued}"
+        raise Full(f"server full: {load}; try again in {after_ms / 1000:.1f} s", after_ms)
 
     def admit_next(self) -> Utterance | None:
         """Admit the first utterance of the queue and return it, if there is room."""
@@ -95,6 +101,22 @@ class Admission:
     def queue_position(self, utterance: Utterance) -> int | None:
         """Return the position in the queue, 1 for the next; None if the utterance is not queued."""
         return self.waiting.index(utterance) + 1 if utterance in self.waiting else None
+
+    def reclaimable(self) -> list[Utterance]:
+        """Return utterances to end because others wait and no slot is left: those without text for the longest time.
+
+        They have been played, and had no text for `RECLAIM_S`.
+        """
+        missing = sum(not each.over for each in self.waiting) - (self._slots - len(self._admitted))
+        if missing <= 0 or len(self._admitted) < self._slots:
+            return []
+        silent_since_s = self._now_s() - RECLAIM_S
+        silent = [
+            (last_text_s, each)
+            for each, last_text_s in self._admitted.items()
+            if each.idle and not each.input_ended and each.lead_ms <= 0 and last_text_s <= silent_since_s
+        ]
+        return [each for _, each in sorted(silent, key=lambda pair: pair[0])[:missing]]
 
     def next_due_s(self) -> float | None:
         """Return the seconds until an idle utterance stops being load and makes room for the queue."""

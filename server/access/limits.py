@@ -1,4 +1,4 @@
-"""Limits of a caller, and quotas that count against them: open contexts and characters per minute."""
+"""Limits of a caller, and quotas that count against them: open contexts, characters per minute, messages."""
 
 import math
 import time
@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from sayline_tts.engine.errors import InputError
+from sayline_tts.server.access.message_rate import MessageRate
 
 ANONYMOUS = "anonymous"
 CONTEXT_RETRY_MS = 1000.0  # when an open context ends cannot be predicted
@@ -22,6 +23,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """Limits of one key; None means unlimited. An unknown field is an error: it would be a limit nobody enforces."""
 
     contexts: _Count | None = None  # open at the same time
+    sessions: _Count | None = None  # connected at the same time
     chars_per_minute: _Count | None = None  # on average; bursts of up to one minute's worth are allowed
     voices: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
     stored_voices: Annotated[int, Meta(ge=0)] | None = None  # cloned voices kept on the server
@@ -116,6 +118,7 @@ class _Account:
     def __init__(self, now_s: float) -> None:
         self.contexts = 0
         self.chars = LeakyBucket(now_s)
+        self.messages = MessageRate()
 
 
 class Quotas:
@@ -165,6 +168,10 @@ class Quotas:
         for bucket, limit in limited:
             bucket.take(count, limit, now_s)
 
+    def message_rate(self, caller: Caller) -> MessageRate:
+        """The messages of all connections of the caller's account."""
+        return self._account(caller).messages
+
     def check_voice(self, caller: Caller, name: str) -> None:
         """Raises `VoiceNotAllowed`."""
         for each in self._limited(caller):
@@ -200,6 +207,6 @@ class Quotas:
         self._accounts = {
             name: account
             for name, account in self._accounts.items()
-            if account.contexts or not account.chars.is_empty(now_s)
+            if account.contexts or not account.chars.is_empty(now_s) or not account.messages.is_idle(now_s)
         }
         self._sweep_at = max(MIN_ACCOUNTS_TO_SWEEP, 2 * len(self._accounts))

@@ -31,6 +31,15 @@ KeysFile = Annotated[
 Contexts = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="Contexts open at the same time.", show_default="no limit")
 ]
+Sessions = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Sessions connected at the same time.",
+        show_default="4 for each context, at least 16; without --contexts half of the server's",
+    ),
+]
 CharsPerMinute = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Characters of text per minute, on average.", show_default="no limit"),
@@ -66,6 +75,7 @@ def make_app() -> typer.Typer:
 def add(
     name: Name,
     contexts: Contexts = None,
+    sessions: Sessions = None,
     chars_per_minute: CharsPerMinute = None,
     voice: Voice = None,
     stored_voices: StoredVoices = None,
@@ -80,6 +90,7 @@ def add(
 
     limits = Limits(
         contexts=contexts,
+        sessions=sessions,
         chars_per_minute=chars_per_minute,
         voices=tuple(voice) if voice else None,
         stored_voices=stored_voices,
@@ -103,11 +114,17 @@ def list_keys(keys_file: KeysFile = None) -> None:
         Terminal(quiet=False).print_status(f"No keys in {file.path}; create one with: sayline keys add NAME")
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("name", "contexts", "characters per minute", "voices", "stored voices", "operator", "created"):
+    titles = ("name", "contexts", "sessions", "characters per minute", "voices", "stored voices", "operator", "created")
+    for title in titles:
         table.add_column(title, overflow="fold")
     for key in keys:
         limits = key.limits
-        columns = (limits.contexts, limits.chars_per_minute, limits.voices and ", ".join(limits.voices))
+        columns = (
+            limits.contexts,
+            limits.sessions,
+            limits.chars_per_minute,
+            limits.voices and ", ".join(limits.voices),
+        )
         stored_voices = "" if limits.stored_voices is None else str(limits.stored_voices)
         operator, created = "yes" if key.operator else "", key.created.partition("T")[0]
         table.add_row(key.name, *(str(limit or "") for limit in columns), stored_voices, operator, created)

@@ -20,6 +20,7 @@ from sayline_tts.engine.text.chunk import TextChunk
 from sayline_tts.engine.timing.word_time_estimator import WordTime
 from sayline_tts.server.access.limits import ANONYMOUS
 from sayline_tts.server.metrics import Metrics
+from sayline_tts.server.synthesis.load_monitor import LoadMonitor
 from sayline_tts.server.synthesis.output_stream import Listener, OutputStream
 from sayline_tts.server.voices.store import VoiceStore
 from sayline_tts.server.voices.voices import Voices
@@ -33,7 +34,7 @@ WARM_UP_FRAMES = 3  # the first one prefills, the next ones decode; more frames 
 class EngineLoop:
     """Owns the engine. Every method must be called on the loop that `start` was called on.
 
-    It has more than 20 methods because ten of them are properties that report its state to metrics and health checks.
+    It has more than 20 methods because most of them are properties that report its state to metrics and health checks.
     """
 
     def __init__(self, engine: Engine, metrics: Metrics | None = None, store: VoiceStore | None = None) -> None:
@@ -45,6 +46,7 @@ class EngineLoop:
         self._delayed_wake: asyncio.TimerHandle | None = None
         self._stopping = False
         self._step_started_s: float | None = None  # loop time
+        self._monitor = LoadMonitor(engine, self._reclaim_slots)
         self.on_failed: Callable[[], None] = lambda: None  # called once when the loop ends because of an error
         self._engine_thread = ThreadPoolExecutor(1, "engine")
         self._task: asyncio.Task[None] | None = None
@@ -78,6 +80,14 @@ class EngineLoop:
         return self._engine.codec_backlog
 
     @property
+    def codec_workers(self) -> int:
+        return self._engine.codec_workers
+
+    @property
+    def codec_restarts(self) -> int:
+        return self._engine.codec_restarts
+
+    @property
     def speaking(self) -> int:
         """How many utterances have something to speak."""
         return self._engine.load
@@ -107,6 +117,7 @@ class EngineLoop:
         self._loop = asyncio.get_running_loop()
         self._engine.on_progress = self._on_progress
         self._task = asyncio.create_task(self._run(), name="engine loop")
+        self._monitor.start()
 
     async def wait_until_idle(self) -> None:
         """Wait until every utterance has ended."""
@@ -117,6 +128,7 @@ class EngineLoop:
     async def stop(self) -> None:
         """Wait for the running step, end every utterance as cancelled and join the threads."""
         self._stopping = True
+        self._monitor.stop()
         self.wake()
         if self._task is not None:
             await self._task
@@ -128,16 +140,26 @@ class EngineLoop:
         """One of the model's own voices, or one of `owner`'s. Raises `UnknownVoice`, `VoiceError`."""
         return await self.voices.get(name, owner)
 
-    def submit(self, utterance: Utterance, listener: Listener[Any]) -> None:
-        """Hand an utterance to the engine. Raises `Full`."""
+    def submit(
+        self, utterance: Utterance, listener: Listener[Any], on_reclaim: Callable[[], None] = lambda: None
+    ) -> None:
+        """Hand an utterance to the engine. Raises `Full`.
+
+        `on_reclaim`: it has had no text for some seconds and others wait for its slot, so it should end.
+        """
         if not self.alive or self._stopping:
             raise RuntimeError("the engine loop has stopped")
         self._engine.add(utterance)
         stream = self._streams[utterance] = OutputStream(utterance, listener, self._remove)
+        stream.on_reclaim = on_reclaim
         stream.set_queue_position(self._engine.queue_position(utterance))
         if stream.queue_position is not None:
             self._queued.append(stream)
         self.wake()
+
+    def check_room(self) -> None:
+        """Raise `Full` if an utterance that may not queue would be rejected now."""
+        self._engine.check_room()
 
     def cancel(self, utterance: Utterance) -> None:
         """End an utterance without another call to its listener. Idempotent."""
@@ -232,6 +254,11 @@ class EngineLoop:
             if not stream.closed:
                 stream.set_queue_position(self._engine.queue_position(stream.utterance))
         self._queued = [stream for stream in self._queued if stream.queue_position is not None and not stream.closed]
+
+    def _reclaim_slots(self) -> None:
+        for utterance in self._engine.reclaimable():
+            if stream := self._streams.get(utterance):
+                stream.on_reclaim()
 
     def _remove(self, stream: OutputStream) -> None:
         del self._streams[stream.utterance]

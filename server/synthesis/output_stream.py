@@ -78,6 +78,7 @@ class OutputStream:
         self.utterance, self.listener = utterance, listener
         self.queue_position: int | None = None
         self._on_closed = on_closed
+        self.on_reclaim: Callable[[], None] = lambda: None  # others wait for its slot
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()  # log records then name the session
         self._pending: deque[_Pending] = deque()

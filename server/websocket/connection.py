@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from aiohttp import WebSocketError, WSMessage, WSMsgType, web
 
+from sayline_tts.server.access.message_budget import MessageBudget
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.websocket import messages, wire
 from sayline_tts.server.websocket.messages import Resume
@@ -40,6 +41,13 @@ class Connection:
     ) -> None:
         self._socket, self._transport, self._encoding = socket, transport, encoding
         self._session, self._sessions, self._settings = session, sessions, settings
+        self._budget = MessageBudget(
+            sessions.quotas,
+            session.caller,
+            settings.messages_per_second,
+            settings.account_messages_per_second,
+            asyncio.get_running_loop().time,
+        )
         self._released = asyncio.Event()  # another connection resumes the session
         self._stopped = asyncio.Event()  # this connection takes nothing more from the outbox
         self._closed = asyncio.Event()
@@ -107,7 +115,7 @@ class Connection:
             except ProtocolError as error:
                 self._session.reject(error)
             first = False
-            await asyncio.sleep(0)  # so that a burst of messages does not block the loop
+            await self._keep_budget()
 
     async def _next_message(self) -> WSMessage:
         """Raises `_ConnectionEnded` if the peer has closed the connection or it was lost."""
@@ -115,7 +123,10 @@ class Connection:
         while True:
             with suppress(TimeoutError):
                 message = await self._socket.receive(timeout=limit_s)
-                break
+                if message.type not in (WSMsgType.PING, WSMsgType.PONG):
+                    break
+                await self._answer_ping(message)
+                continue
             if (idle_s := self._session.idle_s) is not None and idle_s >= limit_s:
                 self._end(CloseCode.IDLE, f"the session was idle for {limit_s:g} s; connect again")
         if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
@@ -123,6 +134,27 @@ class Connection:
         invalid_frame = message.type is WSMsgType.ERROR and isinstance(message.data, WebSocketError)
         self._lost = message.type is not WSMsgType.CLOSE and not invalid_frame
         raise _ConnectionEnded
+
+    async def _answer_ping(self, message: WSMessage) -> None:
+        if message.type is WSMsgType.PING:
+            await self._socket.pong(message.data)
+        await self._keep_budget()
+
+    async def _keep_budget(self) -> None:
+        """Give way to other tasks after a message; to a client that sends too fast, pay attention later."""
+        wait_s = self._budget.charge()
+        if self._budget.warning_due():
+            limit = (
+                f"{self._settings.messages_per_second:g} per second, {self._settings.account_messages_per_second:g} "
+            )
+            self._session.reject(
+                ProtocolError(
+                    "rate_limited",
+                    f"messages arrive faster than they are read ({limit}per key); send longer texts and fewer messages",
+                    retry_after_ms=round(wait_s * 1000),
+                )
+            )
+        await asyncio.sleep(wait_s)  # also if it is 0, so that a burst does not block the loop
 
     async def _resume(self, message: Resume, first: bool) -> None:
         if not first:

@@ -58,7 +58,8 @@ class Context:
         self._lease = self._quotas.open_context(caller)
         self._loop = asyncio.get_running_loop()
         self._state = ContextState.OPEN
-        self._utterance: Utterance | None = None  # None until the voice is loaded
+        self._voice: Voice | None = None  # None until it is loaded
+        self._utterance: Utterance | None = None  # None until there is text: a silent context takes no slot
         self._metrics = ContextMetrics(app_state.metrics, caller.name, start.format, self._loop.time)
         options = TextOptions(
             start.mode == "verbatim", start.clean_up, start.language, start.max_delay_ms, self._lookahead_words(),
@@ -81,23 +82,18 @@ class Context:
     # Messages from the client
 
     async def open(self) -> None:
-        """Load the voice, then submit the utterance to the engine. Text may arrive meanwhile."""
+        """Load the voice. Text may arrive meanwhile, and then the utterance is submitted to the engine."""
         try:
             checkpoint, limits = self._engine_loop.model.checkpoint, self._caller.limits
             name = self._start.voice or limits.default_voice(checkpoint.default_voice, checkpoint.voices())
             self._quotas.check_voice(self._caller, name)
-            voice = await self._engine_loop.voice(name, self._caller.name)
-            if not self._state.final:
-                self._submit(voice)
+            self._voice = await self._engine_loop.voice(name, self._caller.name)
+            if not self._start.wait and self._utterance is None:
+                self._engine_loop.check_room()
+            self._metrics.on_start()
+            self._submit_once_there_is_text()
         except Exception as error:
-            if not isinstance(error, InputError):
-                log.exception("a context could not start")
-            if self._state.final:
-                return
-            if isinstance(error, InputError):
-                self.fail(error.code, str(error), error.retry_after_ms)
-            else:
-                self.fail(*INTERNAL)
+            self._fail_to_start(error)
 
     def on_message(self, message: messages.ContextMessage) -> None:
         """Raises `ProtocolError` if the message is refused; the context continues."""
@@ -135,6 +131,7 @@ class Context:
         self._metrics.on_text(len(text))
         self.events.transcript.append(text)
         self._feeder.push(text)
+        self._submit_once_there_is_text()
 
     def flush(self, flush_id: str | None = None) -> None:
         """Raises `ProtocolError` if too many flushes are unanswered."""
@@ -143,12 +140,14 @@ class Context:
             raise ProtocolError("text_limit", message, self.id)
         if self._state is ContextState.OPEN:  # `end` has flushed already
             self._feeder.flush(flush_id)
+            self._submit_once_there_is_text()
 
     def end(self) -> None:
         """No more text follows. Idempotent."""
         if self._state is ContextState.OPEN:
             self._set_state(ContextState.ENDING)
             self._feeder.end()
+            self._submit_once_there_is_text()
 
     def ack(self, played_ms: float) -> None:
         """Take the client's report of what it has played."""
@@ -221,6 +220,10 @@ class Context:
         else:
             self.fail("expired", f"the context was idle for {limit_s:g} s; start another")
 
+    def _on_reclaim(self) -> None:
+        if self._state is ContextState.OPEN:
+            self.fail("expired", "the context was idle and another one needs its place; start another")
+
     # Internals
 
     @property
@@ -234,6 +237,25 @@ class Context:
         words = self._start.lookahead_words
         return self._settings.lookahead_words if words is None else words
 
+    def _submit_once_there_is_text(self) -> None:
+        """Submit the utterance if the voice is loaded and there is something to do, or fail."""
+        if self._voice is None or self._utterance is not None or self._feeder.idle or self._state.final:
+            return
+        try:
+            self._submit(self._voice)
+        except Exception as error:
+            self._fail_to_start(error)
+
+    def _fail_to_start(self, error: Exception) -> None:
+        if not isinstance(error, InputError):
+            log.error("a context could not start", exc_info=error)
+        if self._state.final:
+            return
+        if isinstance(error, InputError):
+            self.fail(error.code, str(error), error.retry_after_ms)
+        else:
+            self.fail(*INTERNAL)
+
     def _submit(self, voice: Voice) -> None:
         """Raises `Full`."""
         start, events = self._start, self.events
@@ -245,8 +267,7 @@ class Context:
             max_lead_ms=self._lead_ms,
             may_queue=start.wait,
         )
-        self._engine_loop.submit(self._utterance, events)
-        self._metrics.on_start()
+        self._engine_loop.submit(self._utterance, events, self._on_reclaim)
         self._feeder.attach(self._utterance)
 
     def _usage(self, heard_ms: float) -> Usage:

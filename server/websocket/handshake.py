@@ -10,7 +10,8 @@ from aiohttp import web
 
 from sayline_tts.engine.errors import Full
 from sayline_tts.server.access import auth
-from sayline_tts.server.access.middleware import CALLER
+from sayline_tts.server.access.limits import RateLimited
+from sayline_tts.server.access.middleware import CALLER, CLIENT_ADDRESS
 from sayline_tts.server.logs import in_session
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.websocket import messages, wire
@@ -40,6 +41,7 @@ async def open_stream(
         heartbeat=settings.heartbeat_s,
         timeout=CLOSE_TIMEOUT_S,
         autoclose=False,
+        autoping=False,  # pings count against the budget of messages
         compress=False,  # a small compressed message could expand a thousandfold
         max_msg_size=MAX_FRAME_BYTES,
         writer_limit=0,  # every write waits until the buffer has room
@@ -49,9 +51,9 @@ async def open_stream(
     assert isinstance(transport, asyncio.WriteTransport)
     _limit_buffers(transport)
     try:
-        session = sessions.open(request[CALLER])
-    except Full as error:
-        refusal = messages.Error(error.code, str(error), retry_after_ms=error.retry_after_ms)
+        session = sessions.open(request[CALLER], request[CLIENT_ADDRESS])
+    except (Full, RateLimited) as error:
+        refusal = messages.Error(error.code, str(error), retry_after_ms=messages.unset_if_none(error.retry_after_ms))
         data = wire.serialize(refusal, encoding)
         await (websocket.send_str(data) if isinstance(data, str) else websocket.send_bytes(data))
         await websocket.close(code=CloseCode.TRY_LATER, message=str(error).encode())

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sayline_tts.engine.errors import Full
-from sayline_tts.server.access.limits import Caller
+from sayline_tts.server.access.client_address import ClientAddress
+from sayline_tts.server.access.limits import Caller, Quotas, RateLimited
 from sayline_tts.server.app_state import AppState
 from sayline_tts.server.websocket.protocol import CloseCode
 from sayline_tts.server.websocket.session import Session
@@ -15,6 +16,7 @@ from sayline_tts.server.websocket.session import Session
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_MS = 5_000.0  # a guess: the end of a session cannot be predicted
+MIN_SESSIONS, SESSIONS_PER_CONTEXT = 16, 4  # of a key with a limit of contexts and none of sessions
 STOPPING = "the server is shutting down"
 
 
@@ -32,6 +34,7 @@ class Sessions:
     def __init__(self, app_state: AppState) -> None:
         self._app_state = app_state
         self._connections: dict[Session, SessionConnection | None] = {}
+        self._addresses: dict[Session, ClientAddress] = {}
         self._expiring: dict[Session, asyncio.TimerHandle] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._stopping = self._draining = False
@@ -64,13 +67,19 @@ class Sessions:
             return f"{len(self._connections)} sessions are open, which is the maximum"
         return None
 
-    def open(self, caller: Caller) -> Session:
-        """Raises `Full`."""
+    @property
+    def quotas(self) -> Quotas:
+        return self._app_state.quotas
+
+    def open(self, caller: Caller, address: ClientAddress) -> Session:
+        """Raises `Full`, or `RateLimited` if this key or address has too many sessions."""
         if message := self.obstacle:
             advice = "connect again" if self._stopping else f"retry in {RETRY_AFTER_MS / 1000:g} s"
             raise Full(f"{message}; {advice}", RETRY_AFTER_MS)
+        self._check_key_limit(caller)
+        self._check_address_limit(address)
         session = Session(caller, self._app_state, self._on_idle)
-        self._connections[session] = None
+        self._connections[session], self._addresses[session] = None, address
         return session
 
     def attach(self, session: Session, connection: SessionConnection) -> None:
@@ -107,7 +116,7 @@ class Sessions:
         """End a session for good. Idempotent."""
         if session not in self._connections:
             return
-        del self._connections[session]
+        del self._connections[session], self._addresses[session]
         if expiring := self._expiring.pop(session, None):
             expiring.cancel()
         session.close()
@@ -134,6 +143,40 @@ class Sessions:
                 self.discard(session)
         closing = (connection.close_after_flush(close_code, reason) for connection in connections)
         await asyncio.gather(*closing, *self._closing)
+
+    def _check_key_limit(self, caller: Caller) -> None:
+        limit = self._key_limit(caller)
+        if limit is not None:
+            self._check_limit("key", limit, lambda session: session.caller.account == caller.account)
+
+    def _key_limit(self, caller: Caller) -> int | None:
+        """Sessions that the account may have connected; None: what `_check_address_limit` allows."""
+        limits = caller.limits
+        if limits.sessions is not None:
+            return limits.sessions
+        if limits.contexts is not None:
+            return max(MIN_SESSIONS, SESSIONS_PER_CONTEXT * limits.contexts)
+        return self._half if caller.sha256 else None
+
+    def _check_address_limit(self, address: ClientAddress) -> None:
+        if address.ip is not None and not address.ip.is_loopback:
+            limit = self._app_state.settings.max_sessions_per_address or self._half
+            self._check_limit("address", limit, lambda session: self._addresses[session].network == address.network)
+
+    @property
+    def _half(self) -> int:
+        """Sessions that leave room for others, whoever takes them."""
+        return max(1, self._app_state.settings.max_sessions // 2)
+
+    def _check_limit(self, whose: str, limit: int, counts: Callable[[Session], bool]) -> None:
+        """Raises `RateLimited`.
+
+        As many more may be disconnected, because a client resumes each of those from a new session.
+        """
+        connected = [connection is not None for session, connection in self._connections.items() if counts(session)]
+        if sum(connected) >= limit or len(connected) >= 2 * limit:
+            message = f"this {whose} has {len(connected)} sessions, of which {limit} may be connected"
+            raise RateLimited("rate_limited", f"{message}; close one, then connect again", RETRY_AFTER_MS)
 
     def _on_idle(self, session: Session) -> None:
         """While draining, close the connection of a session that has no open context."""

@@ -88,6 +88,7 @@ class FakeDecodeQueue:
     def __init__(self, on_progress: Callable[[], None]) -> None:
         self._on_progress = on_progress
         self._lock = threading.RLock()
+        self.workers, self.restarts, self.checks = 2, 0, 0
         self._holding = False
         self._queues, self._silence = FrameQueues(), silent_frame(FRAME_SAMPLES)
         self._held: list[tuple[int, Future[np.ndarray], np.ndarray | Exception]] = []
@@ -129,6 +130,9 @@ class FakeDecodeQueue:
             self._held = [held for held in self._held if held[1] not in audios]
         for frame in dropped:
             frame.audio.set_exception(FrameDropped())
+
+    def check_workers(self) -> None:
+        self.checks += 1
 
     def costs(self) -> list[tuple[int, float]]:
         return []

@@ -35,6 +35,8 @@ async def test_health_reports_the_load(address: str, engine: FakeEngine) -> None
                 "speaking": 1,
                 "waiting": 0,
                 "capacity": 32,
+                "codec_workers": 2,
+                "codec_restarts": 0,
             }
         engine.runner.may_step.set()
         await one.receive_until_final()

@@ -36,6 +36,7 @@ class BlockingDecoder:
         self.begun, self.may_go_on = threading.Semaphore(0), threading.Semaphore(0)
         self.free = False
         self.error: Exception | None = None
+        self.alive, self.restarts, self.revived = True, 0, 0
 
     def decode(self, fresh: list[int], slots: list[int], latents: Tensor) -> tuple[np.ndarray, float]:
         self.groups.append(slots)
@@ -46,6 +47,10 @@ class BlockingDecoder:
             error, self.error = self.error, None
             raise error
         return self._decoder.decode(fresh, slots, latents)
+
+    def revive(self) -> None:
+        self.revived += 1
+        self.alive = True
 
     def close(self) -> None:
         self._decoder.close()
@@ -336,3 +341,20 @@ def test_callbacks_of_one_utterance_never_overlap_and_keep_their_order(model: Mo
         audio.add_done_callback(lambda _, number=number: record(number))  # type: ignore[misc]
     queue.close()
     assert numbers == list(range(300))
+
+
+def test_dead_process_of_an_idle_worker_is_replaced_and_the_worker_works_on(rig: Rig) -> None:
+    rig.decoder.free, rig.decoder.alive = True, False
+    assert rig.queue.workers == 0
+    rig.queue.check_workers()
+    rig.queue.check_workers()  # a worker that is busy replaces its own process
+    rig.put(0, fresh=True)[0].result(30)
+    rig.queue.close()
+    assert rig.decoder.revived == 1
+    assert rig.queue.workers == 1
+
+
+def test_check_of_living_workers_starts_nothing(rig: Rig) -> None:
+    rig.decoder.restarts = 3
+    rig.queue.check_workers()
+    assert (rig.decoder.revived, rig.queue.restarts) == (0, 3)

@@ -1,18 +1,29 @@
 """Worker processes decode the same audio as the main process, from the same shared state."""
 
-import logging
+import errno
+import multiprocessing.context
 import os
 import select
 import signal
+import socket
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from sayline_tts.engine.execution.decoder import Decoder, LocalDecoder, ProcessDecoder, can_fork, make_decoders
+from sayline_tts.engine.cache.kv_cache import mapped_zeros
+from sayline_tts.engine.execution.decoder import (
+    MAX_TRIES,
+    Decoder,
+    LocalDecoder,
+    ProcessDecoder,
+    can_fork,
+    make_decoders,
+)
 from sayline_tts.engine.models.mimi import MimiState
 from sayline_tts.engine.models.model import Model
 
@@ -36,8 +47,26 @@ def workers(model: Model) -> Iterator[list[Decoder]]:
 
 
 def process_ids(workers: list[Decoder]) -> list[int]:
-    found = [decoder._process.pid for decoder in workers if isinstance(decoder, ProcessDecoder)]
+    found = [
+        decoder._worker.process.pid for decoder in workers if isinstance(decoder, ProcessDecoder) and decoder._worker
+    ]
     return [pid for pid in found if pid is not None]
+
+
+class DyingDecoder(LocalDecoder):
+    """Kills its process at the end of each of the first `deaths` passes that run in a worker, its answer unsent."""
+
+    def __init__(self, model: Model, deaths: int) -> None:
+        super().__init__(model.mimi, CPU, SLOTS, shared=True)
+        self._parent, self._left = os.getpid(), mapped_zeros((1,), torch.long, CPU, shared=True)
+        self._left[0] = deaths
+
+    def decode(self, fresh: list[int], slots: list[int], latents: Tensor) -> tuple[np.ndarray, float]:
+        made = super().decode(fresh, slots, latents)
+        if os.getpid() != self._parent and self._left[0] > 0:
+            self._left[0] -= 1
+            os.kill(os.getpid(), signal.SIGKILL)
+        return made
 
 
 def test_alternating_processes_equal_one_local_decoder(model: Model, workers: list[Decoder]) -> None:
@@ -59,19 +88,78 @@ def test_failed_pass_raises_and_the_process_continues(workers: list[Decoder], ca
     assert np.abs(pcm).max() > 0
 
 
-def test_dead_process_fails_one_pass_and_the_main_process_takes_over(
+def test_killed_idle_process_is_replaced_and_decodes_the_same(
     model: Model, workers: list[Decoder], caplog: pytest.LogCaptureFixture
 ) -> None:
-    before, _ = workers[0].decode([5], [5], latents(1, 0))
-    os.kill(process_ids(workers)[0], signal.SIGKILL)
-    with caplog.at_level(logging.ERROR), pytest.raises(RuntimeError, match="died"):
-        workers[0].decode([], [6], latents(1, 1))
+    local, killed = LocalDecoder(model.mimi, CPU, SLOTS), process_ids(workers)[0]
+    for turn in range(3):
+        if turn == 1:
+            os.kill(killed, signal.SIGKILL)
+        expected, _ = local.decode([5] if turn == 0 else [], [5], latents(1, turn))
+        pcm, _ = workers[0].decode([5] if turn == 0 else [], [5], latents(1, turn))
+        np.testing.assert_allclose(pcm, expected, atol=1e-6)
     assert "exit code -9" in caplog.text
+    assert killed not in process_ids(workers)
+    assert (workers[0].alive, workers[0].restarts, workers[1].restarts) == (True, 1, 0)
+
+
+@pytest.mark.parametrize("deaths", [1, MAX_TRIES - 1])
+def test_pass_that_was_killed_after_it_changed_the_state_is_made_again_to_the_bit(model: Model, deaths: int) -> None:
+    """The process dies when all its state is written: decoding the frame once more must not start from that."""
+    local, dying, slots = LocalDecoder(model.mimi, CPU, SLOTS), DyingDecoder(model, 0), [2, 3, 38]
+    decoder = ProcessDecoder(dying, SLOTS, model.frame_samples, 0)
+    for turn in range(6):
+        dying._left[0] = deaths if turn in (0, 3, 4) else 0
+        fresh = slots if turn == 0 else [3] if turn == 4 else []
+        expected, _ = local.decode(fresh, slots, latents(3, turn))
+        assert np.array_equal(decoder.decode(fresh, slots, latents(3, turn))[0], expected), turn
+    assert decoder.restarts == 3 * deaths
+    decoder.close()
+
+
+def test_frames_that_kill_every_process_fail_and_the_next_ones_do_not(model: Model) -> None:
+    dying = DyingDecoder(model, MAX_TRIES)
+    decoder = ProcessDecoder(dying, SLOTS, model.frame_samples, 0)
+    with pytest.raises(RuntimeError, match="died while they decoded the same frames"):
+        decoder.decode([0], [0], latents(1, 0))
+    expected, _ = LocalDecoder(model.mimi, CPU, SLOTS).decode([1], [1], latents(1, 1))
+    assert np.array_equal(decoder.decode([1], [1], latents(1, 1))[0], expected)
+    decoder.close()
+
+
+def test_without_a_process_the_main_process_decodes_until_one_can_be_forked(
+    model: Model, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(worker: Any) -> None:
+        raise OSError(errno.EAGAIN, "no more processes")
+
+    decoder = make_decoders(model.mimi, CPU, SLOTS, 1, 0, in_processes=True)[0]
     local = LocalDecoder(model.mimi, CPU, SLOTS)
-    assert np.array_equal(local.decode([5], [5], latents(1, 0))[0], before)
-    for decoder in workers:  # the first is dead and replaced, the second is alive
-        expected, _ = local.decode([], [5], latents(1, 2))
-        np.testing.assert_allclose(decoder.decode([], [5], latents(1, 2))[0], expected, atol=1e-6)
+    os.kill(process_ids([decoder])[0], signal.SIGKILL)
+    with monkeypatch.context() as patch:
+        patch.setattr(multiprocessing.context.ForkProcess, "start", refuse)
+        for turn in range(2):
+            expected, _ = local.decode([4][turn:], [4], latents(1, turn))
+            assert np.array_equal(decoder.decode([4][turn:], [4], latents(1, turn))[0], expected)
+        decoder.revive()
+    assert "no more processes" in caplog.text
+    assert not decoder.alive
+    decoder.revive()
+    assert decoder.alive
+    expected, _ = local.decode([], [4], latents(1, 9))
+    assert np.array_equal(decoder.decode([], [4], latents(1, 9))[0], expected)
+    decoder.close()
+
+
+def test_worker_that_was_forked_later_holds_no_socket_of_the_server(workers: list[Decoder]) -> None:
+    """Else a client whose connection the server closes would stay connected."""
+    ours, theirs = socket.socketpair()
+    os.kill(process_ids(workers)[0], signal.SIGKILL)
+    workers[0].decode([0], [0], latents(1, 0))
+    ours.close()
+    theirs.settimeout(10)
+    assert theirs.recv(1) == b""
+    theirs.close()
 
 
 def test_processes_end_on_close(workers: list[Decoder]) -> None:

@@ -5,8 +5,9 @@ import torch
 
 from sayline_tts.engine.errors import Full
 from sayline_tts.engine.models.voice import Voice
-from sayline_tts.engine.scheduling.admission import IDLE_S, RETRY_MS, TYPICAL_UTTERANCE_MS, Admission
+from sayline_tts.engine.scheduling.admission import IDLE_S, RECLAIM_S, RETRY_MS, TYPICAL_UTTERANCE_MS, Admission
 from sayline_tts.engine.scheduling.cost_model import CostCurve, CostModel
+from sayline_tts.engine.scheduling.playback_buffer import PlaybackBuffer, PlaybackPosition
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Sampling, Segment
 
@@ -185,3 +186,44 @@ def test_utterance_at_twice_the_speed_needs_twice_the_capacity(clock: Clock) -> 
     fast = Utterance(VOICE, Sampling(0.3, None, 0.0, 1, 0), frame_ms=40.0)
     fast.add(Segment("", (1,), 100, 0))
     assert [control.admit(each) for each in (fast, utterance(100), utterance(100))] == [True, True, False]
+
+
+def test_slots_that_others_wait_for_are_taken_from_those_silent_for_longest(clock: Clock) -> None:
+    control = admission(clock, capacity=3, slots=3, max_waiting=8)
+    silent = [utterance(3, end=False) for _ in range(3)]
+    for each in silent:
+        control.admit(each)
+        speak_all(each)
+        each.buffer = PlaybackBuffer(PlaybackPosition(each.produced_ms), 80.0, 1000.0)  # it has been played
+        clock.now_s += 1
+        control.refresh()
+    clock.now_s = RECLAIM_S + 0.5
+    assert control.reclaimable() == [], "nobody waits"
+    waiting = utterance(10)
+    assert not control.admit(waiting)
+    assert control.reclaimable() == silent[:1], "the others have been silent for less than that"
+    clock.now_s += 10
+    assert control.reclaimable() == silent[:1], "one place is enough for one"
+    control.admit(utterance(10))
+    assert control.reclaimable() == silent[:2]
+    silent[0].add(Segment("", (1,), 5, 0))
+    control.refresh()
+    assert control.reclaimable() == silent[1:]
+    silent[1].buffer = PlaybackBuffer(PlaybackPosition(silent[1].produced_ms - 80), 80.0, 1000.0)
+    assert control.reclaimable() == silent[2:], "its last frame is still being played"
+    silent[2].end()
+    assert control.reclaimable() == [], "it ends by itself"
+    for each in list(control.waiting):
+        each.move(Status.CANCELLED)
+    silent[1].buffer = PlaybackBuffer(PlaybackPosition(silent[1].produced_ms), 80.0, 1000.0)
+    assert control.reclaimable() == [], "those that waited have left"
+
+
+def test_no_slot_is_taken_back_while_there_are_others(clock: Clock) -> None:
+    control = admission(clock, capacity=1, slots=2)
+    silent = utterance(3, end=False)
+    control.admit(silent)
+    speak_all(silent)
+    assert not control.admit(utterance(10)), "the capacity is reached"
+    clock.now_s = 100.0
+    assert control.reclaimable() == []

@@ -29,11 +29,12 @@ def test_only_the_key_is_printed_to_standard_output(sayline: Sayline, file: KeyF
 
 
 def test_limits_are_stored_with_the_key(sayline: Sayline, file: KeyFile) -> None:
-    limits = "--contexts 4 --chars-per-minute 6000 --voice alba --voice bob --stored-voices 2"
+    limits = "--contexts 4 --sessions 9 --chars-per-minute 6000 --voice alba --voice bob --stored-voices 2"
     assert sayline("keys", "add", "ann", *limits.split()).exit_code == 0
     (key,) = file.read() or ()
     assert not key.operator
-    assert (key.limits.contexts, key.limits.chars_per_minute, key.limits.stored_voices) == (4, 6000, 2)
+    assert (key.limits.contexts, key.limits.sessions) == (4, 9)
+    assert (key.limits.chars_per_minute, key.limits.stored_voices) == (6000, 2)
     assert key.limits.voices == ("alba", "bob")
 
 

@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import json
+import time
 from typing import Any
 
 import pytest
 from aiohttp.web import WebSocketResponse
 from websockets.exceptions import ConnectionClosed
 
+from sayline_tts.server.access import message_budget
 from sayline_tts.server.app import SESSIONS, make_app
 from sayline_tts.server.settings import Settings
 from tests.server.fakes import FakeEngine
@@ -120,3 +122,35 @@ async def test_oversized_frame_closes_with_1009(address: str) -> None:
 async def test_compression_is_declined(address: str) -> None:
     async with connected_client(address, compression="deflate") as client:
         assert not client.socket.protocol.extensions
+
+
+async def test_flood_of_messages_is_read_at_the_rate_of_the_budget_and_told(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost: each message is answered, though late."""
+    monkeypatch.setattr(message_budget, "WARN_S", 0.2)
+    app = await make_app(Settings.load(messages_per_second=50), engine.model, engine)
+    async with serving(app) as address, connected_client(address) as client:
+        started_s = time.monotonic()
+        for number in range(100):
+            await client.send("flush", f"unknown {number}")
+        await client.receive_until("error", context_id="unknown 99")
+        assert time.monotonic() - started_s > 0.9, "50 messages at once, 50 more in a second"
+        codes = [message["code"] for message in client.received]
+        assert codes.count("unknown_context") == 100
+        warnings = [message for message in client.received if message["code"] == "rate_limited"]
+        assert warnings
+        assert not warnings[0]["final"]
+        assert warnings[0]["retry_after_ms"] >= 0
+
+
+async def test_flood_of_pings_is_answered_at_the_rate_of_the_budget(engine: FakeEngine) -> None:
+    app = await make_app(Settings.load(messages_per_second=50), engine.model, engine)
+    async with serving(app) as address, connected_client(address) as client:
+        started_s = time.monotonic()
+        await client.socket.pong(b"unasked")
+        answered = [await client.socket.ping(str(number).encode()) for number in range(100)]
+        await answered[-1]
+        assert time.monotonic() - started_s > 0.9
+        await client.speak("Hello there.")
+        await client.receive_until_final()

@@ -34,7 +34,7 @@ from sayline_tts.server.websocket.messages import (
     WordEnd,
 )
 from sayline_tts.server.websocket.outbox import Outbox
-from sayline_tts.server.websocket.protocol import ProtocolError
+from sayline_tts.server.websocket.protocol import ContextState, ProtocolError
 from sayline_tts.server.websocket.replay_buffer import ReplayBuffer
 from tests.server.fakes import FakeEngine
 from tests.server.stream_client import connected_client
@@ -189,6 +189,7 @@ async def test_stopped_engine_loop_is_an_internal_error(harness: Harness, caplog
     await harness.engine_loop.stop()
     context = harness.make(Start("a"))
     await context.open()
+    context.push("Hello there. ")
     assert (await harness.outbox.get()).event == Error("internal", "internal error", True, "a", seq=0)
     assert "has stopped" in caplog.text
 
@@ -546,3 +547,52 @@ async def test_open_sentence_is_heard_and_told_like_a_whole_one(harness: Harness
         "One two three four five six seven eight.", "Nine.",
     ]  # fmt: skip
     assert isinstance(sent[-1], Done)
+
+
+async def test_context_without_text_holds_no_slot(harness: Harness) -> None:
+    silent = harness.make(Start("silent"))
+    await silent.open()
+    silent.push("")
+    assert harness.engine_loop.listeners == harness.engine.slots_used == 0
+    silent.push("Hello ")
+    assert harness.engine_loop.listeners == harness.engine.slots_used == 1
+    silent.cancel()
+
+
+async def test_silent_contexts_leave_all_slots_to_those_that_speak() -> None:
+    """As many sockets as slots, each with as many silent contexts, do not delay a listener."""
+    harness = Harness(FakeEngine(slots=2))
+    harness.engine_loop.start()
+    for number in range(20):
+        await harness.make(Start(f"silent {number}")).open()
+    await harness.open("speaker", "Hello there.", wait=False)
+    assert isinstance((await harness.send_all())[-1], Done)
+    await harness.engine_loop.stop()
+
+
+async def test_contexts_that_fell_silent_give_their_slots_to_those_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sayline_tts.engine.scheduling.admission.RECLAIM_S", 0.1)
+    harness = Harness(FakeEngine(slots=2))
+    harness.engine_loop.start()
+    silent = [harness.make(Start(f"silent {number}", wait=False)) for number in range(2)]
+    for each in silent:
+        await each.open()
+        each.push("Hello. ")
+        each.flush()
+    while not all(each._feeder.idle for each in silent):
+        await harness.send_one()
+    waiting = await harness.open("waiting", "Hello there.")
+    async with asyncio.timeout(30):
+        while waiting not in harness.ended:
+            await harness.send_one()
+    expired, *_ = harness.ended
+    assert expired in silent
+    assert expired._state is ContextState.FAILED
+    assert len(harness.ended) == 2, "one slot is enough"
+    await harness.engine_loop.stop()
+
+
+async def test_context_that_ends_is_not_expired(harness: Harness) -> None:
+    context = await harness.open("a", "Hello there.")
+    context._on_reclaim()
+    assert isinstance((await harness.send_all())[-1], Done)

@@ -8,6 +8,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from sayline_tts.engine.audio.recording import to_int16
+from sayline_tts.server.access.client_address import ClientAddress
 from sayline_tts.server.access.limits import Caller, Limits
 from sayline_tts.server.app import READY, SESSIONS, make_app
 from sayline_tts.server.settings import Settings
@@ -369,9 +370,9 @@ async def test_lost_client_frees_its_slots(engine: FakeEngine) -> None:
                 await client.speak(ENDLESS, name)
             for name in "abc":
                 await client.receive_until("audio", context_id=name)
-            assert engine.running == 4
+            assert engine.running == 3
             client.socket.transport.abort()
-        await engine.wait_until(lambda: engine.running == 1)
+        await engine.wait_until(lambda: engine.running == 0)
         await other.send("text", "healthy", text="All is well.")
         await other.send("end", "healthy")
         await other.receive_until_final("healthy")
@@ -516,7 +517,7 @@ async def test_ready_lists_the_voices_that_the_caller_may_use(engine: FakeEngine
     app = await make_app(Settings(), engine.model, engine)
     async with serving(app):
         sessions = app[SESSIONS]
-        session = sessions.open(Caller("key", Limits(voices=("eve", "bob")), "key"))
+        session = sessions.open(Caller("key", Limits(voices=("eve", "bob")), "key"), ClientAddress(None, "http", ""))
         session.send_ready(app[READY])
         ready = (await session.outbox.get()).event
         assert isinstance(ready, Ready)
@@ -533,6 +534,8 @@ async def test_leads_share_the_memory_of_the_session(engine: FakeEngine) -> None
         for name in "abc":
             await client.send("start", name, format="pcm", max_lead_ms=60_000)
         await client.send("start", "d", format="opus", max_lead_ms=60_000)
+        for name in "abcd":
+            await client.send("text", name, text="Hello ")
         await engine.wait_until(lambda: engine.running == 4)
         first, second, *others = sorted((utterance.buffer.max_lead_ms for utterance in engine.utterances), reverse=True)
         assert first == 60_000

@@ -2,14 +2,21 @@
 
 import asyncio
 import contextlib
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from sayline_tts.server.access.limits import Caller, Limits
+from sayline_tts.server.access.client_address import ClientAddress
+from sayline_tts.server.access.keys import KeyFile
+from sayline_tts.server.access.limits import Caller, Limits, RateLimited
 from sayline_tts.server.app import SESSIONS, make_app
 from sayline_tts.server.settings import Settings
+from sayline_tts.server.websocket.protocol import CloseCode
+from sayline_tts.server.websocket.sessions import Sessions
 from tests.server.fakes import FakeEngine
 from tests.server.stream_client import Message, StreamClient, connected_client, is_final, serving
 
@@ -301,6 +308,97 @@ async def test_server_with_too_many_sessions_says_when_to_retry(engine: FakeEngi
         async with connected_client(address) as connection:
             await connection.speak("All is well.")
             await connection.receive_until_final()
+
+
+def address_of(number: int) -> ClientAddress:
+    return ClientAddress(ip_address(f"192.0.2.{number}"), "http", "")
+
+
+def keyed(name: str, **limits: int) -> Caller:
+    return Caller(name, msgspec.convert(limits, Limits), name, sha256="0")
+
+
+class OpenConnection:
+    async def release_session(self) -> None:
+        pass
+
+    async def close_after_flush(self, code: CloseCode, reason: str) -> None:
+        pass
+
+
+async def connect_many(sessions: Sessions, caller: Caller, address: ClientAddress, most: int = 1_000) -> int:
+    """Open and connect sessions until one is refused. Returns how many there were."""
+    for count in range(most):
+        try:
+            session = sessions.open(caller, address)
+        except RateLimited:
+            return count
+        sessions.attach(session, OpenConnection())
+    return most
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [({"contexts": 1}, 16), ({"contexts": 10}, 40), ({"contexts": 1, "sessions": 3}, 3), ({}, 50)],
+)
+async def test_sessions_of_a_key_are_limited_and_others_still_get_one(
+    engine: FakeEngine, limits: dict[str, int], expected: int
+) -> None:
+    app = await make_app(Settings.load(max_sessions=100, max_sessions_per_address=100), engine.model, engine)
+    sessions = app[SESSIONS]
+    assert await connect_many(sessions, keyed("ann", **limits), address_of(1)) == expected
+    assert await connect_many(sessions, keyed("bob"), address_of(1), most=1) == 1
+
+
+@pytest.mark.parametrize(("setting", "expected"), [(0, 50), (7, 7)])
+async def test_sessions_of_an_address_are_limited_also_with_many_keys(
+    engine: FakeEngine, setting: int, expected: int
+) -> None:
+    app = await make_app(Settings.load(max_sessions=100, max_sessions_per_address=setting), engine.model, engine)
+    sessions, count = app[SESSIONS], 0
+    while await connect_many(sessions, keyed(f"key {count}"), address_of(1), most=1):
+        count += 1
+    assert count == expected
+    assert await connect_many(sessions, keyed("key 0"), address_of(2), most=1) == 1
+
+
+async def test_this_machine_has_no_limit_of_its_own(engine: FakeEngine) -> None:
+    app = await make_app(Settings.load(max_sessions=100), engine.model, engine)
+    nobody, here = Caller("anonymous", Limits(), "anonymous here"), ClientAddress(ip_address("127.0.0.1"), "http", "")
+    assert await connect_many(app[SESSIONS], nobody, here, most=100) == 100
+
+
+async def test_client_at_its_limit_can_resume_all_its_sessions_but_hoard_no_more(engine: FakeEngine) -> None:
+    app = await make_app(Settings(), engine.model, engine)
+    sessions, ann, connection = app[SESSIONS], keyed("ann", sessions=2), OpenConnection()
+    for _ in range(2):
+        lost = sessions.open(ann, address_of(1))
+        sessions.attach(lost, connection)
+        sessions.detach(lost, connection, resumable=True)
+    assert sessions.disconnected == 2
+    assert await connect_many(sessions, ann, address_of(1)) == 2
+    for session in list(sessions._connections):
+        sessions.detach(session, connection, resumable=True)
+        sessions._connections[session] = None
+    with pytest.raises(RateLimited, match="4 sessions, of which 2 may be connected"):
+        sessions.open(ann, address_of(1))
+    for session in list(sessions._connections):
+        sessions.discard(session)
+    assert sessions._addresses == {}
+
+
+async def test_client_with_too_many_sessions_is_told(engine: FakeEngine, tmp_path: Path) -> None:
+    key = KeyFile(tmp_path / "keys.json").add("ann", Limits(sessions=1))
+    app = await make_app(Settings.load(keys_file=str(tmp_path / "keys.json")), engine.model, engine)
+    headers = {"Authorization": f"Bearer {key}"}
+    async with (
+        serving(app) as address,
+        connected_client(address, additional_headers=headers),
+        connected_client(address, expect_ready=False, additional_headers=headers) as other,
+    ):
+        error = await other.receive()
+        assert (error["code"], error["retry_after_ms"]) == ("rate_limited", 5_000)
+        assert await close_frame(other) == (1013, error["message"])
 
 
 async def close_frame(connection: StreamClient) -> tuple[int | None, str | None]:
