@@ -61,7 +61,7 @@ class BlockedCodec:
         self.begun, self.may_continue = threading.Event(), threading.Event()
         decoder = engine._runner.decode_queue._decoders[0]
         assert isinstance(decoder, LocalDecoder)
-        self._state, self._decode = decoder._state, engine.model.mimi.decode
+        self._state, self._decode = decoder.state, engine.model.mimi.decode
         monkeypatch.setattr(engine.model.mimi, "decode", self._wait)
 
     def _wait(self, latents: torch.Tensor, state: MimiState, slots: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import aiohttp
 import pytest
@@ -32,12 +33,16 @@ async def speech(address: str, seed: int, heard: list[int]) -> bytes:
 async def kill_codec_processes(heard: list[int]) -> None:
     """Kill all of them at once, several times, while speech is made; never twice in the same pass."""
     for _ in range(KILLS):
-        before = heard.copy()
-        await wait_until(lambda before=before: all(now >= then + 2 for now, then in zip(heard, before, strict=True)))
+        enough = [frames + 2 for frames in heard]
+        await wait_until(partial(all_reached, heard, enough))
         killed = {process.pid for process in multiprocessing.active_children()}
         for process in multiprocessing.active_children():
             process.kill()
         await wait_until_replaced(killed)
+
+
+def all_reached(counts: list[int], goals: list[int]) -> bool:
+    return all(count >= goal for count, goal in zip(counts, goals, strict=True))
 
 
 async def wait_until_replaced(killed: set[int | None]) -> None:
