@@ -53,6 +53,11 @@ class Caller:
     origin: str = ""  # of a token: the only site whose pages may use it
 
     @property
+    def key(self) -> "Caller":
+        """The holder of the key that this is about: of a token, that of the key that minted it."""
+        return self.issuer or self
+
+    @property
     def resumes_as(self) -> str:
         """Sessions can be resumed by the same account, or with another token of the same key and site."""
         return f"{self.name} {self.origin}" if self.issuer else self.account
@@ -169,8 +174,11 @@ class Quotas:
             bucket.take(count, limit, now_s)
 
     def message_rate(self, caller: Caller) -> MessageRate:
-        """The messages of all connections of the caller's account."""
-        return self._account(caller).messages
+        """The messages of all connections of the caller's key, those with its tokens included."""
+        account = caller.key.account
+        if account not in self._accounts and len(self._accounts) >= self._sweep_at:
+            self._sweep()
+        return self._accounts.setdefault(account, _Account(self._clock_s())).messages
 
     def check_voice(self, caller: Caller, name: str) -> None:
         """Raises `VoiceNotAllowed`."""

@@ -145,9 +145,11 @@ class Sessions:
         await asyncio.gather(*closing, *self._closing)
 
     def _check_key_limit(self, caller: Caller) -> None:
-        limit = self._key_limit(caller)
+        """Raises `RateLimited`. Sessions with tokens count as those of the key that minted them."""
+        key = caller.key
+        limit = self._key_limit(key)
         if limit is not None:
-            self._check_limit("key", limit, lambda session: session.caller.account == caller.account)
+            self._check_limit("key", limit, lambda session: session.caller.key.account == key.account)
 
     def _key_limit(self, caller: Caller) -> int | None:
         """Sessions that the account may have connected; None: what `_check_address_limit` allows."""

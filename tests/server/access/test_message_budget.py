@@ -95,3 +95,9 @@ def test_accounts_that_flooded_are_forgotten_once_they_are_idle(
     quotas._sweep_at = 2
     quotas.message_rate(Caller("dan", Limits(), "dan"))
     assert quotas._accounts.keys() == {"dan"}
+
+
+def test_tokens_share_the_rate_of_their_key(quotas: Quotas) -> None:
+    key = Caller("ann", Limits(), "ann")
+    tokens = [Caller("ann", Limits(), f"ann token {number}", issuer=key) for number in range(2)]
+    assert {id(quotas.message_rate(each)) for each in (key, *tokens)} == {id(quotas.message_rate(key))}

@@ -350,6 +350,12 @@ async def test_sessions_of_a_key_are_limited_and_others_still_get_one(
     assert await connect_many(sessions, keyed("bob"), address_of(1), most=1) == 1
 
 
+async def test_sessions_with_tokens_count_as_those_of_their_key(engine: FakeEngine) -> None:
+    sessions, key = (await make_app(Settings(), engine.model, engine))[SESSIONS], keyed("ann", sessions=2)
+    tokens = [Caller("ann", Limits(), f"ann token {number}", issuer=key) for number in range(3)]
+    assert [await connect_many(sessions, token, address_of(1), most=1) for token in tokens] == [1, 1, 0]
+
+
 @pytest.mark.parametrize(("setting", "expected"), [(0, 50), (7, 7)])
 async def test_sessions_of_an_address_are_limited_also_with_many_keys(
     engine: FakeEngine, setting: int, expected: int
