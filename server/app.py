@@ -16,6 +16,8 @@ from sayline_tts.server.http.monitoring import Health
 from sayline_tts.server.http.openapi import document
 from sayline_tts.server.http.operations import OPERATIONS
 from sayline_tts.server.metrics import Metrics
+from sayline_tts.server.network import descriptors
+from sayline_tts.server.network.http_connection import HANDLER_ARGS
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.synthesis.engine_loop import EngineLoop
 from sayline_tts.server.voices.store import VoiceStore
@@ -33,7 +35,7 @@ LEDGER = web.AppKey("ledger", Ledger)
 
 async def make_app(settings: Settings, model: Model, engine: Engine | None = None) -> web.Application:
     """Build the application. Raises `SettingsError` if exposed without a key, `KeyFileError` for a bad key file."""
-    app = web.Application(middlewares=[errors.error_middleware])
+    app = web.Application(middlewares=[errors.error_middleware], handler_args=dict(HANDLER_ARGS))
     metrics = Metrics()
     middleware.install(app, settings, metrics.on_reject)
     app[SETTINGS] = settings
@@ -53,6 +55,7 @@ async def make_app(settings: Settings, model: Model, engine: Engine | None = Non
     health = Health(
         lambda: engine_loop.alive, lambda: sessions.accepting, lambda: _report(app), lambda: sessions.obstacle
     )
+    health.obstacles.append(_out_of_descriptors)
     monitoring.add_routes(app, health, metrics, _gauge_sources(engine_loop, sessions))
     asyncapi.add_routes(app, _version())
     page.add_routes(app)
@@ -112,6 +115,10 @@ async def _set_headers(request: web.Request, response: web.StreamResponse) -> No
 async def _stream(request: web.Request) -> web.StreamResponse:
     app = request.app
     return await open_stream(request, app[SETTINGS], app[READY], app[SESSIONS])
+
+
+def _out_of_descriptors() -> str | None:
+    return None if descriptors.any_left() else "no file descriptor is left"
 
 
 def _report(app: web.Application) -> dict[str, object]:

@@ -23,6 +23,9 @@ from sayline_tts.server.access.tls import make_context
 from sayline_tts.server.app import ENGINE_LOOP, SESSIONS, SETTINGS, end_sessions, make_app
 from sayline_tts.server.data_folder import DataFolder
 from sayline_tts.server.http import page
+from sayline_tts.server.http.monitoring import HEALTH
+from sayline_tts.server.network import descriptors
+from sayline_tts.server.network.acceptor import Acceptor, ConnectionLimits
 from sayline_tts.server.reload import Reload
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.shutdown import Shutdown
@@ -35,6 +38,8 @@ log = logging.getLogger(__name__)
 # A step makes hundreds of short calls, and each may wait for the event loop to release the GIL. At Python's default of
 # 5 ms, a step takes 13 times as long next to a busy thread.
 GIL_SWITCH_INTERVAL_S = 0.0005
+# Connections besides those of sessions, for health checks and HTTP requests.
+SPARE_CONNECTIONS = 16
 
 
 class PortInUse(InputError):
@@ -46,6 +51,7 @@ def serve(settings: Settings) -> None:
     logs.configure(settings.log_format, settings.log_level)
     settings.check_exposure()
     DataFolder(settings.data_path).check_version()
+    descriptors.raise_limit()  # before processes are forked that inherit it
     context = make_context(settings)
     with bind(settings) as listener:  # before loading the model, so that a port in use is reported at once
         torch.set_num_threads(settings.threads)
@@ -93,7 +99,10 @@ async def _serve(settings: Settings, model: Model, listener: socket.socket, cont
     try:
         await app[ENGINE_LOOP].warm_up()
         watchdog = Watchdog(app[ENGINE_LOOP], settings.watchdog_s, shutdown.fail)
-        await web.SockSite(runner, listener, ssl_context=context).start()
+        assert runner.server is not None
+        acceptor = Acceptor(runner.server, listener, limit_connections(app), context)
+        app[HEALTH].obstacles.append(lambda: acceptor.obstacle)
+        acceptor.start()
         print(_banner(settings, app, listener.getsockname()[1]), flush=True)
         notifier.ready(f"listening on port {listener.getsockname()[1]}")
         notifier.send_signs_of_life(lambda: app[ENGINE_LOOP].alive)
@@ -101,9 +110,27 @@ async def _serve(settings: Settings, model: Model, listener: socket.socket, cont
         notifier.stopping()
         await drain(app, shutdown)
         watchdog.stop()
+        await acceptor.stop()
     finally:
         notifier.close()
         await runner.cleanup()
+
+
+def limit_connections(app: web.Application) -> ConnectionLimits:
+    """What the descriptors allow and sessions need. Lowers the number of sessions if descriptors allow fewer."""
+    settings, sessions = app[SETTINGS], app[SESSIONS]
+    wanted = 2 * settings.max_sessions + 256  # each session may be resumed over a second connection
+    total = min(wanted, descriptors.free_for_connections(descriptors.limit()))
+    most = max(1, total - SPARE_CONNECTIONS)
+    if most < sessions.limit:
+        sessions.limit = most
+        log.warning(
+            "file descriptors allow %d sessions, fewer than --max-sessions %d; raise their limit (ulimit, LimitNOFILE)",
+            most,
+            settings.max_sessions,
+        )
+    per_address = settings.max_connections_per_address or max(1, total // 2)
+    return ConnectionLimits(total, per_address, settings.trusted_proxies)
 
 
 async def drain(app: web.Application, shutdown: Shutdown) -> None:

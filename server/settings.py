@@ -117,6 +117,11 @@ class Settings(BaseSettings):
         ge=1,
         description="messages read of all connections with one key, or of one address without a key",
     )
+    max_connections_per_address: int = Field(
+        default=0,
+        ge=0,
+        description="open connections per address, except of trusted proxies; 0: half of all that the server can have",
+    )
     resume_s: float = Field(
         default=30, ge=0, description="how long a session can be resumed after its connection is lost; 0: not at all"
     )

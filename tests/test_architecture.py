@@ -44,6 +44,7 @@ ENGINE_MODULES = {
 SERVER = {
     "access": set[str](),
     "accounting": set[str](),
+    "network": {"access"},
     "audio": set[str](),
     "voices": {"access"},
     "synthesis": {"access", "voices"},

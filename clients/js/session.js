@@ -114,11 +114,11 @@ export class Session {
       return;
     }
     this.onConnection('lost');
-    const endAtMs = Date.now() + this.ready.resume_s * 1000;
+    const endAtMs = performance.now() + this.ready.resume_s * 1000;
     let cause = loss;
     for (const delayMs of delaysMs()) {
       const retryAfterMs = (cause instanceof Refused && cause.retryAfterMs) || 0;
-      const waitMs = Math.min(delayMs + retryAfterMs, Math.max(0, endAtMs - Date.now()));
+      const waitMs = Math.min(delayMs + retryAfterMs, Math.max(0, endAtMs - performance.now()));
       await new Promise((next) => setTimeout(next, waitMs));
       if (this.#loss) return;
       try {
@@ -127,7 +127,7 @@ export class Session {
       } catch (error) {
         cause = /** @type {any} */ (error);
       }
-      if (cause instanceof ProtocolError || Date.now() > endAtMs) break;
+      if (cause instanceof ProtocolError || performance.now() > endAtMs) break;
     }
     const failed = `could not be replaced within ${this.ready.resume_s} s (${cause.message})`;
     const lost = new ConnectionLost(`${loss.message} and ${failed}: connect again`);

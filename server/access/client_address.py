@@ -38,6 +38,15 @@ class ClientAddress:
         return str(self.ip)
 
 
+def client_network(address: str) -> str:
+    """The network by which the clients at a socket's address are counted."""
+    return ClientAddress(_parse(address), "", "").network
+
+
+def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    return _is_in(_parse(address), trusted)
+
+
 def resolve_client_address(request: web.Request, trusted: Sequence[Network]) -> ClientAddress:
     address = _parse(request.remote or "")
     host = request.headers.get("Host", "")  # without this header `request.host` would do a blocking DNS lookup

@@ -34,6 +34,10 @@ class KeyFileError(InputError):
     code = "bad_key_file"
 
 
+class KeyFileUnreadable(KeyFileError):
+    """The file cannot be read at this moment, whatever it holds."""
+
+
 class KeyNameError(InputError):
     code = "bad_key_name"
 
@@ -70,14 +74,14 @@ class KeyFile:
         self.path = path.expanduser().resolve()  # resolved, because a rename would replace a symbolic link
 
     def read(self) -> tuple[Key, ...] | None:
-        """The stored keys; None if the file does not exist. Raises `KeyFileError`."""
+        """The stored keys; None if the file does not exist. Raises `KeyFileError`, `KeyFileUnreadable`."""
         try:
             with self.path.open("rb") as file:
                 data = file.read(MAX_FILE_BYTES + 1)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise KeyFileError(f"cannot read key file {self.path} ({error.strerror}); check its owner") from None
+            raise KeyFileUnreadable(f"cannot read key file {self.path} ({error.strerror}); check its owner") from None
         if len(data) > MAX_FILE_BYTES:
             raise KeyFileError(f"{self.path} is larger than {MAX_FILE_BYTES} bytes; check --keys-file")
         try:

@@ -22,6 +22,8 @@ from sayline_tts.server.access.origin import Origins
 from sayline_tts.server.access.tokens import OPERATIONS, Tokens
 from sayline_tts.server.settings import Settings
 
+log = logging.getLogger(__name__)
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 AnyHandler = TypeVar("AnyHandler", bound=Handler)
 OnReject = Callable[[str, str], None]  # code, name of the key
@@ -66,6 +68,7 @@ class AccessMiddleware:
     async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         client_address = request[CLIENT_ADDRESS] = resolve_client_address(request, self._settings.trusted_proxies)
         self._check_host(client_address)
+        _check_encoding(request)
         if _is_preflight(request):
             return self._answer_preflight(request)
         self._check_origin(request, client_address)
@@ -134,6 +137,16 @@ class AccessMiddleware:
         return web.HTTPForbidden(text=f"{message}\n")
 
 
+def _check_encoding(request: web.Request) -> None:
+    """Refuse compressed bodies, before they are read: a small one could expand a thousandfold."""
+    encodings = ",".join(request.headers.getall("Content-Encoding", []))
+    if any(name.strip().lower() not in ("", "identity") for name in encodings.split(",")):
+        raise web.HTTPUnsupportedMediaType(
+            headers={"Accept-Encoding": "identity"},
+            text=f"Content-Encoding {encodings[:50]!r} is not supported; send the body uncompressed.\n",
+        )
+
+
 def _is_preflight(request: web.Request) -> bool:
     """Whether this is a CORS preflight, which a browser sends without the key."""
     return request.method == "OPTIONS" and {"Origin", "Access-Control-Request-Method"} <= request.headers.keys()
@@ -155,9 +168,11 @@ def _is_address(name: str) -> bool:
 
 
 def _redact_bad_headers(record: logging.LogRecord) -> bool:
-    """Drop the details of HTTP parse errors: aiohttp quotes the malformed header, which may hold the key."""
+    """Log HTTP parse errors at debug, because they are the client's, and without details: aiohttp quotes the malformed
+    header, which may hold the key."""
     error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
-        record.exc_info = None
-        record.msg = f"{record.msg} ({type(error).__name__})"
-    return True
+    if not isinstance(error, HttpProcessingError):
+        return True
+    address = record.args[0] if isinstance(record.args, tuple) and record.args else None
+    log.debug("malformed request from %s (%s)", address, type(error).__name__)
+    return False

@@ -25,6 +25,7 @@ from sayline_tts.server.http.requests import (
     SpeechRequest,
     check_text,
     read_json,
+    read_url_encoded,
     resolve_openai_voice,
 )
 from sayline_tts.server.http.speech import ShuttingDown, SpeechOptions, SpeechStream
@@ -188,10 +189,7 @@ class SpeechHandlers:
 
     async def _read_form(self, request: web.Request) -> dict[str, bytes]:
         if request.content_type == FORMS[1]:
-            try:
-                return {name: str(value).encode() for name, value in (await request.post()).items()}
-            except (LookupError, ValueError) as error:  # unknown charset, or bytes that are not valid in it
-                raise RequestError(f"cannot decode the form ({str(error)[:100]}); send it as UTF-8") from None
+            return {name: str(value).encode() for name, value in (await read_url_encoded(request)).items()}
         if request.content_type != FORMS[0]:
             message = "unsupported Content-Type; send multipart/form-data, for example: curl -F text='Hello there.'"
             raise RequestError(message, code="unsupported_media_type")

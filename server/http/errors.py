@@ -68,9 +68,9 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
         return error_response(
             RequestError(f"cannot read the body ({str(error.__cause__ or error)[:100]}); send it again")
         )
-    except ConnectionError:  # the client is gone, so there is no response to send
-        raise
-    except Exception:
+    except Exception as error:
+        if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
+            raise  # the client is gone: there is nothing to send, and nothing wrong with the server
         log.exception("request failed: %s %s", request.method, request.match_info.route.resource)
         return internal_error()
 

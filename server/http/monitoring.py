@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -14,13 +14,14 @@ from sayline_tts.server.metrics import GAUGES, Metrics
 class Health:
     """`alive`: the engine works. `accepting`: the server is not stopping. `report`: current load.
 
-    `obstacle`: why no new session is accepted, None if one is.
+    `obstacle`: why no new session is accepted, None if one is. `obstacles`: the same of what else may keep clients out.
     """
 
     alive: Callable[[], bool]
     accepting: Callable[[], bool]
     report: Callable[[], Mapping[str, object]]
     obstacle: Callable[[], str | None] = lambda: None
+    obstacles: list[Callable[[], str | None]] = field(default_factory=list)
 
 
 HEALTH = web.AppKey("health", Health)
@@ -59,9 +60,10 @@ async def _readyz(request: web.Request) -> web.Response:
     health = request.app[HEALTH]
     if not health.alive():
         return _json({"status": "failed", "reason": "the engine has failed"}, False)
-    if (reason := health.obstacle()) is None:
-        return _json({"status": "ready"}, True)
-    return _json({"status": "full" if health.accepting() else "stopping", "reason": reason}, False)
+    for obstacle in (health.obstacle, *health.obstacles):
+        if (reason := obstacle()) is not None:
+            return _json({"status": "full" if health.accepting() else "stopping", "reason": reason}, False)
+    return _json({"status": "ready"}, True)
 
 
 async def _metrics(request: web.Request) -> web.Response:

@@ -1,7 +1,8 @@
 """JSON request bodies as validated structs, and OpenAI's voice names."""
 
+import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Literal, TypeVar
 
@@ -14,6 +15,8 @@ from sayline_tts.engine.segment import MAX_DECODE_STEPS
 from sayline_tts.server.audio.formats import MAX_RATE_HZ, MIN_RATE_HZ, Format
 from sayline_tts.server.http.errors import RequestError
 from sayline_tts.server.json_input import decode_json
+
+BODY_S = 20.0  # for a client to send the body of a request, except for uploads
 
 Request = TypeVar("Request", bound=msgspec.Struct)
 
@@ -96,11 +99,31 @@ def resolve_openai_voice(name: str, voices: Sequence[str], default: str) -> str:
 
 
 async def read_json(request: web.Request, kind: type[Request]) -> Request:
-    """Read the body. Raises `RequestError`, or aiohttp's error if the body is too large."""
+    """Read the body within `BODY_S`. Raises `RequestError`, or aiohttp's error if the body is too large."""
     if request.content_type != "application/json":
         message = "unsupported Content-Type; send JSON with the header `Content-Type: application/json`"
         raise RequestError(message, code="unsupported_media_type")
-    return parse_json(await request.read(), kind)
+    try:
+        async with asyncio.timeout(BODY_S):
+            data = await request.read()
+    except TimeoutError:
+        raise _too_slow() from None
+    return parse_json(data, kind)
+
+
+async def read_url_encoded(request: web.Request) -> Mapping[str, object]:
+    """Read the fields of a URL-encoded form within `BODY_S`. Raises as `read_json`."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await request.post()
+    except TimeoutError:
+        raise _too_slow() from None
+    except (LookupError, ValueError) as error:  # unknown charset, or bytes that are not valid in it
+        raise RequestError(f"cannot decode the form ({str(error)[:100]}); send it as UTF-8") from None
+
+
+def _too_slow() -> RequestError:
+    return RequestError(f"the body took longer than {BODY_S:g} s; send it faster", code="too_slow")
 
 
 def parse_json(data: bytes, kind: type[Request]) -> Request:

@@ -36,6 +36,7 @@ class SpeechFailed(Exception):
 
 class ShuttingDown(InputError):
     code = "shutting_down"
+    retry_after_ms = 5_000.0  # a guess: a restart takes about so long
 
 
 @dataclass(frozen=True)

@@ -102,10 +102,10 @@ class VoiceDownloader:
 
                 source = HubFile.parse(source).url
             url = URL(source) if base is None else base.join(URL(source))
-            port = url.port
+            host, port = url.host, url.port  # raise `ValueError` when they are decoded
         except (ValueError, InputError) as error:
             raise VoiceUrlError(f"not a valid URL ({error}); write it as https://host/path") from None
-        if url.scheme != "https" or not url.host:
+        if url.scheme != "https" or not host:
             raise VoiceUrlError(
                 "only https:// and hf:// URLs are supported; give one of these, or send the file itself"
             )

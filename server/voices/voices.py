@@ -1,18 +1,25 @@
-"""Voices by name, built-in and cloned. Loading and cloning run on low-priority threads."""
+"""Voices by name, built-in and cloned. Loading and cloning run on low-priority threads.
+
+What goes wrong with a file of the server is logged; its clients are told without the paths.
+"""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from sayline_tts.engine.cloning.cloning import ClonedVoice, clone_voice
 from sayline_tts.engine.device import set_niceness
-from sayline_tts.engine.errors import VoiceError
+from sayline_tts.engine.errors import HubError, InputError, VoiceError
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.server.access.limits import ANONYMOUS
-from sayline_tts.server.voices.store import VoiceMetadata, VoiceNameTaken, VoiceStore, check_name
+from sayline_tts.server.voices.store import StoreError, VoiceMetadata, VoiceNameTaken, VoiceStore, check_name
+
+log = logging.getLogger(__name__)
 
 THREADS = 2  # one stays free while the other downloads or clones
 NICENESS = 15  # below frame generation, which has deadlines
@@ -61,9 +68,13 @@ class Voices:
         return await asyncio.shield(self._loading[name])  # shielded, because others may await the same task
 
     async def clone(self, data: bytes, name: str) -> ClonedVoice:
-        """Make a voice from an audio file or voice file without storing it. Raises `VoiceError`."""
+        """Make a voice from an audio file or voice file without storing it. Raises `VoiceError`, `StoreError`."""
         async with self._cloning_lock:
-            return await self._run_in_thread(partial(clone_voice, self._model, data, name))
+            try:
+                return await self._run_in_thread(partial(clone_voice, self._model, data, name))
+            except OSError as error:  # a voice file is checked as a temporary one
+                log.exception("cannot write a temporary file")
+                raise StoreError("the server has no room for temporary files; see the server's log") from error
 
     async def add(self, data: bytes, name: str, owner: str, source: str = "the file") -> VoiceMetadata:
         """Clone a voice and store it. Raises `VoiceError`, `VoiceNameError`, `VoiceNameTaken`, `StoreError`."""
@@ -108,15 +119,19 @@ class Voices:
             raise
 
     def _read(self, name: str, metadata: VoiceMetadata | None) -> Voice:
-        if self.store is None or metadata is None:
-            return self._model.load_voice(name)
-        checkpoint = self._model.checkpoint
-        if metadata.weights not in ("", checkpoint.weights_sha256):
-            raise VoiceError(
-                f"voice {metadata.name!r} was cloned with other weights of model {metadata.model} than this server's; "
-                "clone it again from its recording"
-            )
-        return self._model.load_voice(self.store.path(metadata))
+        source: Path | str = name
+        if self.store is not None and metadata is not None:
+            if metadata.weights not in ("", self._model.checkpoint.weights_sha256):
+                raise VoiceError(
+                    f"voice {metadata.name!r} was cloned with other weights of model {metadata.model} than this "
+                    "server's; clone it again from its recording"
+                )
+            source = self.store.path(metadata)
+        try:
+            return self._model.load_voice(source)
+        except InputError as error:
+            log.error("voice %s cannot be loaded: %s", name, error)
+            raise _without_details(error, metadata.name if metadata else name, metadata is not None) from error
 
     async def _run_in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
@@ -133,3 +148,15 @@ class Voices:
 
     def _is_evictable(self, name: str, task: asyncio.Task[Voice]) -> bool:
         return name not in self.built_in() and task.done() and not task.cancelled() and task.exception() is None
+
+
+def _without_details(error: InputError, name: str, is_cloned: bool) -> InputError:
+    """What a client is told about a voice that cannot be loaded: the message may hold paths of the server."""
+    told: InputError
+    if isinstance(error, HubError):
+        told = HubError(f"voice {name!r} cannot be downloaded; see the server's log, and try again later")
+    else:
+        advice = "clone it again" if is_cloned else "use another voice"
+        told = VoiceError(f"voice {name!r} is damaged or missing on the server; {advice}, or see the server's log")
+    told.code = error.code
+    return told

@@ -8,9 +8,8 @@ import socket
 
 from aiohttp import web
 
-from sayline_tts.engine.errors import Full
+from sayline_tts.engine.errors import InputError
 from sayline_tts.server.access import auth
-from sayline_tts.server.access.limits import RateLimited
 from sayline_tts.server.access.middleware import CALLER, CLIENT_ADDRESS
 from sayline_tts.server.logs import in_session
 from sayline_tts.server.settings import Settings
@@ -52,7 +51,7 @@ async def open_stream(
     _limit_buffers(transport)
     try:
         session = sessions.open(request[CALLER], request[CLIENT_ADDRESS])
-    except (Full, RateLimited) as error:
+    except InputError as error:
         refusal = messages.Error(error.code, str(error), retry_after_ms=messages.unset_if_none(error.retry_after_ms))
         data = wire.serialize(refusal, encoding)
         await (websocket.send_str(data) if isinstance(data, str) else websocket.send_bytes(data))

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from sayline_tts.engine.errors import Full
+from sayline_tts.engine.errors import Full, InputError
 from sayline_tts.server.access.client_address import ClientAddress
 from sayline_tts.server.access.limits import Caller, Quotas, RateLimited
 from sayline_tts.server.app_state import AppState
@@ -20,6 +20,11 @@ MIN_SESSIONS, SESSIONS_PER_CONTEXT = 16, 4  # of a key with a limit of contexts 
 STOPPING = "the server is shutting down"
 
 
+class ShuttingDown(InputError):
+    code = "shutting_down"
+    retry_after_ms = RETRY_AFTER_MS
+
+
 class SessionConnection(Protocol):
     """What `Sessions` needs of a session's connection."""
 
@@ -31,7 +36,10 @@ class SessionConnection(Protocol):
 
 
 class Sessions:
+    """`limit`: how many there may be; `--max-sessions`, or fewer if descriptors are short."""
+
     def __init__(self, app_state: AppState) -> None:
+        self.limit = app_state.settings.max_sessions
         self._app_state = app_state
         self._connections: dict[Session, SessionConnection | None] = {}
         self._addresses: dict[Session, ClientAddress] = {}
@@ -63,7 +71,7 @@ class Sessions:
         """Why no new session is accepted; None if one is."""
         if self._stopping:
             return STOPPING
-        if len(self._connections) >= self._app_state.settings.max_sessions:
+        if len(self._connections) >= self.limit:
             return f"{len(self._connections)} sessions are open, which is the maximum"
         return None
 
@@ -72,10 +80,11 @@ class Sessions:
         return self._app_state.quotas
 
     def open(self, caller: Caller, address: ClientAddress) -> Session:
-        """Raises `Full`, or `RateLimited` if this key or address has too many sessions."""
+        """Raises `ShuttingDown`, `Full`, or `RateLimited` if this key or address has too many sessions."""
+        if self._stopping:
+            raise ShuttingDown(f"{STOPPING}; connect again")
         if message := self.obstacle:
-            advice = "connect again" if self._stopping else f"retry in {RETRY_AFTER_MS / 1000:g} s"
-            raise Full(f"{message}; {advice}", RETRY_AFTER_MS)
+            raise Full(f"{message}; retry in {RETRY_AFTER_MS / 1000:g} s", RETRY_AFTER_MS)
         self._check_key_limit(caller)
         self._check_address_limit(address)
         session = Session(caller, self._app_state, self._on_idle)

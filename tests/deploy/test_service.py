@@ -47,6 +47,11 @@ def test_unit_waits_for_notifications() -> None:
     assert "AF_UNIX" in LINES["RestrictAddressFamilies"]  # of the notification socket
 
 
+def test_descriptors_suffice_for_all_sessions() -> None:
+    """Each may be resumed over a second connection while the first one hangs."""
+    assert int(LINES["LimitNOFILE"]) > 4 * Settings().max_sessions
+
+
 def test_written_folders_are_in_writable_directories() -> None:
     places = dict(re.findall(r"(?m)^Environment=(\w+)=(/\S+)$", TEXT))
     assert places["SAYLINE_DATA"] == f"/var/lib/{LINES['StateDirectory']}"

@@ -2,20 +2,25 @@
 
 import base64
 import json
+import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import msgpack
 import numpy as np
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from sayline_tts.server.network.acceptor import Acceptor, ConnectionLimits
+
 FINAL_TYPES = ("done", "cancelled")
 Message = dict[str, Any]
+LIMITS = ConnectionLimits(total=1_000_000, per_address=1_000_000)
 
 
 class StreamClient:
@@ -96,10 +101,38 @@ def load_golden(path: Any) -> list[Message]:
 @asynccontextmanager
 async def serving(app: web.Application) -> AsyncIterator[str]:
     """Serve the app on a free port; yields its `host:port`."""
-    server = TestServer(app)
-    await server.start_server()
+    async with accepting(app) as server:
+        yield server.address
+
+
+@dataclass
+class Server:
+    address: str
+    acceptor: Acceptor
+    runner: web.AppRunner
+    closed: bool = False
+
+    async def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            await self.acceptor.stop()
+            await self.runner.cleanup()
+
+
+@asynccontextmanager
+async def accepting(
+    app: web.Application, limits: ConnectionLimits = LIMITS, ssl_context: ssl.SSLContext | None = None
+) -> AsyncIterator[Server]:
+    """Serve the app as the server process does."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
+    await runner.setup()
+    assert runner.server is not None
+    listener = socket.create_server(("127.0.0.1", 0))
+    acceptor = Acceptor(runner.server, listener, limits, ssl_context)
+    acceptor.start()
+    server = Server(f"127.0.0.1:{listener.getsockname()[1]}", acceptor, runner)
     try:
-        yield f"{server.host}:{server.port}"
+        yield server
     finally:
         await server.close()
 

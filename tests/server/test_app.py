@@ -5,14 +5,13 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestServer
 from websockets.exceptions import ConnectionClosed
 
 from sayline_tts.server.app import make_app
 from sayline_tts.server.lifecycle import serve
 from sayline_tts.server.settings import Settings, SettingsError
 from tests.server.fakes import FakeEngine
-from tests.server.stream_client import StreamClient, connected_client
+from tests.server.stream_client import Server, StreamClient, accepting, connected_client
 
 
 async def get(url: str) -> tuple[int, str, str]:
@@ -64,13 +63,9 @@ async def test_exposure_without_key_is_rejected_at_startup(engine: FakeEngine) -
 
 
 @asynccontextmanager
-async def stoppable(engine: FakeEngine) -> AsyncIterator[TestServer]:
-    server = TestServer(await make_app(Settings(), engine.model, engine))
-    await server.start_server()
-    try:
+async def stoppable(engine: FakeEngine) -> AsyncIterator[Server]:
+    async with accepting(await make_app(Settings(), engine.model, engine)) as server:
         yield server
-    finally:
-        await server.close()
 
 
 async def closing(one: StreamClient) -> tuple[int | None, str | None]:
@@ -81,7 +76,7 @@ async def closing(one: StreamClient) -> tuple[int | None, str | None]:
 
 
 async def test_shutdown_ends_every_context_and_closes(engine: FakeEngine) -> None:
-    async with stoppable(engine) as server, connected_client(f"{server.host}:{server.port}") as one:
+    async with stoppable(engine) as server, connected_client(server.address) as one:
         await one.send("start", "idle")
         await one.speak("word " * 10_000, "busy", max_lead_ms=400)
         await one.receive_until("audio")
@@ -105,7 +100,7 @@ async def test_shutdown_does_not_wait_for_stalled_clients(engine: FakeEngine, mo
         await asyncio.Event().wait()
 
     monkeypatch.setattr("aiohttp.web.WebSocketResponse.send_bytes", never)
-    async with stoppable(engine) as server, connected_client(f"{server.host}:{server.port}", close_timeout=0.1) as deaf:
+    async with stoppable(engine) as server, connected_client(server.address, close_timeout=0.1) as deaf:
         await deaf.speak("Hello there.")
         await stuck.wait()
         await server.close()

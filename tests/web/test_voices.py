@@ -54,7 +54,7 @@ async def test_unavailable_voice_shows_the_servers_message(server: PageServer, p
     await open_page(page, server.address)
     await page.get_by_label("Voice", exact=True).select_option("eve")
     await page.get_by_role("button", name="Preview this voice").click()
-    await wait_for_status(page, "The hub does not answer; try again.")
+    await wait_for_status(page, "Voice 'eve' cannot be downloaded; see the server's log, and try again later.")
     await page.get_by_role("button", name="Preview this voice").wait_for()
 
 

@@ -138,6 +138,23 @@ test('a server that does not come back is given up', async () => {
   assert.ok(scripted.connections > 1);
 });
 
+test('the wall clock does not decide how long a reconnection is tried', async (t) => {
+  server = await connect(scripted.url);
+  const now = Date.now;
+  let shiftMs = 0;
+  t.mock.method(Date, 'now', () => now() + shiftMs);
+  scripted.closeWith = [1013, 'no more sessions'];
+  const back = new Promise((next) => {
+    server.onConnection = (state) => {
+      if (state === 'back') next('back');
+      setTimeout(() => (shiftMs = 3_600_000), 20); // the clock is set while the connection is being replaced
+      setTimeout(() => (scripted.closeWith = null), 300);
+    };
+  });
+  scripted.cutConnections();
+  assert.equal(await Promise.race([back, server.closed]), 'back');
+});
+
 test('a server that claims messages that were never sent is a protocol error', async () => {
   server = await connect(scripted.url);
   const speech = server.context();

@@ -1,7 +1,9 @@
 """Lookups in a key file that changes."""
 
+import errno
 import hashlib
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -101,3 +103,55 @@ def test_malformed_file_that_appears_requires_keys(file: KeyFile, caplog: pytest
     ring = KeyRing(file)
     file.path.write_bytes(b"{")
     assert ring.has_key_file
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EIO, errno.EACCES])
+@pytest.mark.parametrize("call", ["stat", "open"])
+def test_keys_read_last_stay_valid_while_the_file_cannot_be_read(
+    file: KeyFile, caplog: pytest.LogCaptureFixture, call: str, number: int
+) -> None:
+    ann = file.add("ann", NOTHING)
+    ring = KeyRing(file)
+    bob = file.add("bob", NOTHING)  # a change that is to be read
+    with pytest.MonkeyPatch.context() as broken:
+        fail_with(broken, call, number)
+        for _ in range(3):
+            assert ring.find(ann)
+            assert ring.find(bob) is None
+            assert ring.has_key_file
+    assert len(caplog.records) == 1  # not for each request
+    assert "the keys read last stay valid" in caplog.text
+    assert ring.find(bob)
+
+
+@pytest.mark.parametrize("call", ["stat", "open"])
+def test_server_without_a_key_file_stays_open_without_descriptors(file: KeyFile, call: str) -> None:
+    ring = KeyRing(file)
+    with pytest.MonkeyPatch.context() as broken:
+        fail_with(broken, call, errno.EMFILE)
+        assert not ring.has_key_file
+    assert not ring.has_key_file
+
+
+def test_unreadable_file_that_appears_requires_keys(file: KeyFile) -> None:
+    ring = KeyRing(file)
+    file.add("ann", NOTHING)
+    with pytest.MonkeyPatch.context() as broken:
+        fail_with(broken, "open", errno.EACCES)
+        assert ring.has_key_file
+
+
+def test_unreadable_file_raises_at_startup(file: KeyFile) -> None:
+    file.add("ann", NOTHING)
+    for call in ("stat", "open"):
+        with pytest.MonkeyPatch.context() as broken:
+            fail_with(broken, call, errno.EMFILE)
+            with pytest.raises(KeyFileError, match="key file"):
+                KeyRing(file)
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, call: str, number: int) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, call, fail)

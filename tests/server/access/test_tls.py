@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import trustme
-from aiohttp.test_utils import TestServer
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
@@ -17,7 +16,7 @@ from sayline_tts.server.access.tls import make_context
 from sayline_tts.server.app import make_app
 from sayline_tts.server.settings import Settings, SettingsError
 from tests.server.fakes import FakeEngine
-from tests.server.stream_client import StreamClient
+from tests.server.stream_client import StreamClient, accepting
 
 CA = trustme.CA()
 
@@ -32,10 +31,9 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 async def secure(settings: Settings, engine: FakeEngine) -> AsyncIterator[str]:
-    server = TestServer(await make_app(settings, engine.model, engine), scheme="https")
-    await server.start_server(ssl=make_context(settings))
-    yield f"{server.host}:{server.port}"
-    await server.close()
+    app = await make_app(settings, engine.model, engine)
+    async with accepting(app, ssl_context=make_context(settings)) as server:
+        yield server.address
 
 
 def trusting() -> ssl.SSLContext:

@@ -370,6 +370,8 @@ async def test_speech_requires_the_key(engine: FakeEngine, tmp_path: Path) -> No
 async def test_requests_are_rejected_during_shutdown(engine: FakeEngine, tmp_path: Path) -> None:
     async with api_server(engine, tmp_path, accepting=lambda: False) as server:
         status, content = await server.refused("/stream", text="Hi.")
+        async with server.post("/stream", text="Hi.") as response:
+            assert int(response.headers["Retry-After"]) >= 1
     assert (status, content["code"]) == (503, "shutting_down")
 
 

@@ -263,6 +263,7 @@ async def test_address_is_checked_at_the_socket(site: Site, connected: list[str]
         ("https://[::1/", "not a valid URL"),
         ("https://" + "a" * 3000, "2048 characters"),
         ("//voice.example:99999/", "not a valid URL"),
+        ("https://xn--a/", "not a valid URL"),
     ],
 )
 async def test_redirects_are_checked_like_urls(site: Site, to: str, message: str) -> None:
@@ -290,6 +291,8 @@ async def test_redirects_are_checked_like_urls(site: Site, to: str, message: str
         ("https://" + "a" * 3000, "2048 characters"),
         ("hf://not-whole", "not a valid URL .*hf://owner/repository"),
         ("hf://a/b/../c", "not a valid URL"),
+        ("https://xn--a/", "not a valid URL"),
+        ("https://xn--0/a", "not a valid URL"),
     ],
 )
 async def test_invalid_urls_are_rejected_without_a_lookup(connected: list[str], source: str, message: str) -> None:

@@ -1,8 +1,10 @@
 import asyncio
+import errno
 import os
+import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -12,7 +14,7 @@ from sayline_tts.engine.device import set_niceness
 from sayline_tts.engine.errors import HubError, UnknownVoice, VoiceError
 from sayline_tts.engine.models.model import Model
 from sayline_tts.server.access.limits import ANONYMOUS
-from sayline_tts.server.voices.store import VoiceMetadata, VoiceNameError, VoiceNameTaken, VoiceStore
+from sayline_tts.server.voices.store import StoreError, VoiceMetadata, VoiceNameError, VoiceNameTaken, VoiceStore
 from sayline_tts.server.voices.voices import NICENESS, Voices
 from tests.engine.sounds import speech, wav
 from tests.server.fakes import FakeModel
@@ -136,6 +138,57 @@ async def test_voice_deleted_during_load_is_not_cached(
         await loading
     with pytest.raises(UnknownVoice):
         await voices.get(metadata.id, "key-1")
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:100])
+
+
+def damage(file: Path) -> None:
+    file.write_bytes(b"\x10\0\0\0\0\0\0\0{" + bytes(100))
+
+
+def replace_by_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+@pytest.mark.parametrize("spoil", [truncate, damage, replace_by_folder, Path.unlink])
+async def test_error_of_a_stored_voice_names_no_path(
+    voices: Voices, store: VoiceStore, tmp_path: Path, spoil: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    metadata = await voices.add(AUDIO, "Ann S.", "key-1")
+    spoil(store.path(metadata))
+    with pytest.raises(VoiceError, match=r"voice 'Ann S\.' is damaged or missing.*clone it again") as told:
+        await voices.get("Ann S.", "key-1")
+    assert told.value.code == "bad_voice"
+    assert not re.search(r"/\w|safetensors", str(told.value))
+    assert f"voice {metadata.id} cannot be loaded: " in caplog.text  # with the details
+
+
+async def test_error_of_a_download_names_no_path(voices: Voices, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(source: str) -> None:
+        raise HubError(f"{source}: cannot be downloaded ([Errno 28] No space left on device: '/root/.cache/x')")
+
+    monkeypatch.setattr("tests.server.fakes.FakeModel.load_voice", lambda self, source: load(source))
+    with pytest.raises(HubError, match="voice 'bob' cannot be downloaded") as told:
+        await voices.get("bob")
+    assert "/" not in str(told.value)
+
+
+async def test_full_folder_of_temporary_files_is_not_the_clients_error(
+    voices: Voices, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Full:
+        def __init__(self, **_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device", "/tmp/x")
+
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", Full)
+    with pytest.raises(StoreError, match="no room for temporary files") as told:
+        await voices.clone(some_voice().to_bytes(), "the file")
+    assert told.value.code == "voices_not_kept"  # 507
+    assert "/tmp" not in str(told.value)
+    assert "cannot write a temporary file" in caplog.text
 
 
 async def test_voice_of_another_model_is_rejected(voices: Voices, store: VoiceStore) -> None:

@@ -427,6 +427,8 @@ async def test_draining_finishes_open_contexts_and_refuses_new_ones(engine: Fake
         assert (error["code"], error["final"]) == ("shutting_down", True)
         async with connected_client(address, expect_ready=False) as late:
             assert await close_frame(late) == (1013, "the server is shutting down; connect again")
+            assert late.received[0]["code"] == "shutting_down"
+            assert late.received[0]["retry_after_ms"] > 0
         assert not draining.done()
         engine.runner.may_step.set()
         assert await close_frame(busy) == (1012, "the server restarts")
