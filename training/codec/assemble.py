@@ -23,7 +23,7 @@ def averaged_weights(path: Path) -> dict[str, Tensor]:
     """The averaged weights of a training's checkpoint; empty if there is none."""
     if not path.exists():
         return {}
-    state: dict[str, Tensor] = torch.load(path, weights_only=True)["average"]
+    state: dict[str, Tensor] = torch.load(path, weights_only=True, map_location="cpu")["average"]
     return {name.removeprefix("network."): tensor for name, tensor in state.items()}
 
 

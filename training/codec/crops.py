@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from training.data.clips import FRAME_SAMPLES, Clip, augmented_speakers_of, read_clips, voices_of
+from training.trainer.device import to_device
 
 
 class CodecCrops:
@@ -45,7 +46,7 @@ class CodecCrops:
             audio.append(samples.astype(np.float32) / 2**15)
             latents.append(self._latents[clip.shard][begin : begin + self._frames].astype(np.float32))
             patches.append(self._patches[clip.shard][begin : begin + self._frames].astype(np.float32))
-        return tuple(torch.from_numpy(np.stack(part)) for part in (audio, latents, patches))  # type: ignore[return-value]
+        return tuple(to_device(torch.from_numpy(np.stack(part))) for part in (audio, latents, patches))  # type: ignore[return-value]
 
     def clip_starts(self, seed: int, rows: int, frames: int) -> tuple[Tensor, Tensor]:
         """The first frames of random clips: audio `[rows, samples]`, latents `[rows, frames, dim]`."""
@@ -56,7 +57,7 @@ class CodecCrops:
             self._latents[clip.shard][first : first + frames].astype(np.float32)
             for clip, first in zip(chosen, firsts, strict=True)
         ]
-        return torch.from_numpy(np.stack(audio)), torch.from_numpy(np.stack(latents))
+        return to_device(torch.from_numpy(np.stack(audio))), to_device(torch.from_numpy(np.stack(latents)))
 
 
 def own_and_augmented_crops(work: Path, frames: int, rows: int, augmented_rows: int) -> tuple[CodecCrops, CodecCrops]:

@@ -21,11 +21,14 @@ from training.codec.spectral_autoencoder import LATENT_DIM, PAST_PATCHES, Spectr
 from training.data.arrays import save_arrays
 from training.data.clips import FRAME_SAMPLES, Shard, shards_of, voices_of
 from training.data.spectra import silent_patches
+from training.trainer.device import current_device, to_device, use_device
 
 
 def load_autoencoder(work: Path) -> SpectralAutoencoder:
     autoencoder = SpectralAutoencoder()
-    state = torch.load(work / "codec/spectral_autoencoder/checkpoint.pt", weights_only=True)
+    state = torch.load(
+        work / "codec/spectral_autoencoder/checkpoint.pt", weights_only=True, map_location=current_device()
+    )
     autoencoder.load_state_dict(state["autoencoder"])
     return autoencoder.eval()
 
@@ -40,7 +43,8 @@ def latents_of(shard: Shard, autoencoder: SpectralAutoencoder, patches: np.ndarr
     starts = (shard.labels["audio_start"] // FRAME_SAMPLES).astype(np.int32)
     latents = np.empty((starts[-1], LATENT_DIM), np.float16)
     for start, end in pairwise(starts.tolist()):
-        latents[start:end] = encode(autoencoder, torch.from_numpy(patches[start:end].astype(np.float32))).numpy()
+        clip = to_device(torch.from_numpy(patches[start:end].astype(np.float32)))
+        latents[start:end] = encode(autoencoder, clip).cpu().numpy()
     return {"latent": latents, "start": starts}
 
 
@@ -48,7 +52,7 @@ def encode_all(work: Path) -> None:
     """Encode all missing shards, then compute the statistics over all shards."""
     autoencoder = load_autoencoder(work)
     voices = voices_of(work / "speech")
-    sums = torch.zeros(3, LATENT_DIM, dtype=torch.double)
+    sums = torch.zeros(3, LATENT_DIM, dtype=torch.double, device="cpu")
     for shard in tqdm(shards_of(work / "speech")):
         source, path = (
             work / "patches" / shard.voice / f"{shard.name}.npy",
@@ -60,7 +64,7 @@ def encode_all(work: Path) -> None:
         if shard.voice in voices and path.exists():
             latents = torch.from_numpy(np.load(path)["latent"]).double()
             sums += torch.stack(
-                [torch.full((LATENT_DIM,), float(len(latents))), latents.sum(0), latents.square().sum(0)]
+                [torch.full_like(latents[0], float(len(latents))), latents.sum(0), latents.square().sum(0)]
             )
     mean = sums[1] / sums[0]
     statistics = {"mean": mean.float(), "std": (sums[2] / sums[0] - mean.square()).sqrt().float()}
@@ -70,8 +74,9 @@ def encode_all(work: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Encode all speech to latents.")
     parser.add_argument("--work", type=Path, required=True, help="folder shared by all stages")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    use_device(options.device, 1)
     encode_all(options.work)
 
 

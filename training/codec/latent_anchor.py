@@ -17,6 +17,7 @@ from training.codec.spectral_autoencoder import LATENT_DIM, PHONES_PER_FRAME
 from training.data.clips import Clip
 from training.data.spectra import FRAME_SAMPLES, compute_patches
 from training.export import load_checkpoint
+from training.trainer.device import to_device
 from training.trainer.matmul_precision import fast_matmul
 
 FRAME_S = 0.08
@@ -43,12 +44,12 @@ class LatentAnchor:
             latents.append(clip_latents[first : first + self._frames].float())
             times_s = (first + (np.arange(self._frames * PHONES_PER_FRAME) + 0.5) / PHONES_PER_FRAME) * FRAME_S
             phones.append(self._clips[index].phones_at(times_s).reshape(self._frames, PHONES_PER_FRAME))
-        return torch.stack(patches), torch.from_numpy(np.stack(phones)), torch.stack(latents)
+        return torch.stack(patches), to_device(torch.from_numpy(np.stack(phones))), torch.stack(latents)
 
 
 def _paired_patches(encoder: torch.nn.Module, decoder: torch.nn.Module, clip: Clip) -> tuple[Tensor, Tensor]:
     """Patches `[2, frames, PATCH_SIZE]` of the clip and of its reconstruction, and their latents; half precision."""
-    audio = torch.from_numpy(clip.audio)[None]
+    audio = to_device(torch.from_numpy(clip.audio))[None]
     latents = encoder(audio).float()
     decoded = decoder(latents).float()
     assert latents.shape[2] == LATENT_DIM

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from training.data.arrays import save_array
 from training.data.clips import Shard, shards_of
 from training.data.spectra import FRAME_SAMPLES, PATCH_SIZE, compute_patches
+from training.trainer.device import to_device, use_device
 
 
 def patches_of(shard: Shard) -> np.ndarray:
@@ -23,8 +24,8 @@ def patches_of(shard: Shard) -> np.ndarray:
     starts = shard.labels["audio_start"].tolist()
     patches = np.empty((starts[-1] // FRAME_SAMPLES, PATCH_SIZE), np.float16)
     for start, end in pairwise(starts):
-        audio = torch.from_numpy(shard.audio[start:end].astype(np.float32) / 2**15)
-        patches[start // FRAME_SAMPLES : end // FRAME_SAMPLES] = compute_patches(audio[None])[0].numpy()
+        audio = to_device(torch.from_numpy(shard.audio[start:end].astype(np.float32) / 2**15))
+        patches[start // FRAME_SAMPLES : end // FRAME_SAMPLES] = compute_patches(audio[None])[0].cpu().numpy()
     return patches
 
 
@@ -33,8 +34,9 @@ def main() -> None:
     parser.add_argument("--speech", type=Path, required=True, help="folder of the speech")
     parser.add_argument("--out", type=Path, required=True, help="folder for the patches")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    use_device(options.device, options.threads)
     for shard in tqdm(shards_of(options.speech)):
         path = options.out / shard.voice / f"{shard.name}.npy"
         if not path.exists():

@@ -198,8 +198,8 @@ def _apply_rotary(x: Tensor, rope: Tensor) -> Tensor:
 @torch.no_grad()
 def _init_position_waves(weight: Tensor) -> None:
     """Initialize each channel with a different slow wave, so that the positions within a frame differ."""
-    random = torch.Generator().manual_seed(0)
+    random = torch.Generator("cpu").manual_seed(0)
     channels, _, kernel = weight.shape
-    waves, phases = torch.rand(2, channels, 1, generator=random)
-    positions = (torch.arange(kernel) + 0.5) / kernel
+    waves, phases = torch.rand(2, channels, 1, generator=random, device="cpu")
+    positions = (torch.arange(kernel, device="cpu") + 0.5) / kernel
     weight[:, 0] = torch.cos(2 * math.pi * (3 * waves * positions + phases))

@@ -69,7 +69,7 @@ def word_error_rates(work: Path, count: int) -> dict[str, float]:
 def steps_of(run: Path) -> int:
     """The step of a training's last checkpoint."""
     path = run / "checkpoint.pt"
-    return int(torch.load(path, weights_only=True)["step"]) if path.exists() else 0
+    return int(torch.load(path, weights_only=True, map_location="cpu")["step"]) if path.exists() else 0
 
 
 def main() -> None:

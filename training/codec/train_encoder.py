@@ -17,6 +17,7 @@ from training.codec.network import Encoder
 from training.codec.train_decoder import read_codec_config
 from training.data.clips import voices_of
 from training.export import load_checkpoint
+from training.trainer.device import use_device
 from training.trainer.matmul_precision import fast_matmul
 from training.trainer.schedule import set_learning_rate
 from training.trainer.training_run import TrainingRun
@@ -69,9 +70,10 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--rows", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--from", dest="checkpoint", type=Path, help="config of the checkpoint to start from")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    use_device(options.device, options.threads)
     train(options.work, options.steps, options.rate, options.rows, options.checkpoint)
 
 

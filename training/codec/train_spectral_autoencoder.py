@@ -21,6 +21,7 @@ from training.codec.latent_anchor import FRAME_S, LatentAnchor
 from training.codec.spectral_autoencoder import PAST_LATENTS, PAST_PATCHES, PHONES_PER_FRAME, SpectralAutoencoder
 from training.data.clips import FRAME_SAMPLES, Clip, augmented_speakers_of, read_clips, voices_of
 from training.data.spectra import FLOOR, MEL_VALUES, PATCH_SIZE
+from training.trainer.device import seeded_generator, to_device, use_device
 from training.trainer.matmul_precision import fast_matmul
 from training.trainer.schedule import set_learning_rate
 from training.trainer.training_run import TrainingRun
@@ -54,7 +55,7 @@ class PatchCrops:
             for index in rng.choice(len(self._clips), self._rows, p=self._probabilities)
         ]
         patches, phones = zip(*crops, strict=True)
-        return torch.from_numpy(np.stack(patches)), torch.from_numpy(np.stack(phones))
+        return to_device(torch.from_numpy(np.stack(patches))), to_device(torch.from_numpy(np.stack(phones)))
 
     def _crop(self, clip: Clip, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         begin, frames = clip.first_sample // FRAME_SAMPLES, clip.samples // FRAME_SAMPLES
@@ -110,7 +111,7 @@ def train(work: Path, steps: int, rate: float, checkpoint: Path | None = None) -
         if anchor:
             *anchor_batch, anchor_latents = anchor.batch(run.step, ANCHOR_ROWS)
             batch, phones = _concat((batch, phones), anchor_batch)
-        generator = torch.Generator().manual_seed(run.step)
+        generator = seeded_generator(run.step)
         with fast_matmul():
             parts = losses(autoencoder, batch, phones, MAX_NOISE, generator, anchor_latents)
         loss = parts["mel"] + 0.6 * parts["pitch"] + 0.1 * parts["phones"]
@@ -141,7 +142,7 @@ def _sample_clips(clips: Sequence[Clip], count: int) -> list[Clip]:
 @torch.no_grad()
 def validate(autoencoder: SpectralAutoencoder, held_out: tuple[Tensor, Tensor], noise: float) -> dict[str, float]:
     autoencoder.eval()
-    parts = losses(autoencoder, *held_out, noise, torch.Generator().manual_seed(0))
+    parts = losses(autoencoder, *held_out, noise, seeded_generator(0))
     autoencoder.train()
     return {name: float(part) for name, part in parts.items()}
 
@@ -157,9 +158,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--as", dest="checkpoint", type=Path, help="config of the checkpoint to be compatible with")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    use_device(options.device, options.threads)
     train(options.work, options.steps, options.rate, options.checkpoint)
 
 

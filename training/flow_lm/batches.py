@@ -17,6 +17,7 @@ from torch import Tensor
 
 from training.flow_lm.examples import Example, fill_pauses
 from training.flow_lm.text_prefixes import known_text, random_prefix
+from training.trainer.device import batch_to_device
 
 BUCKET_POSITIONS = 8  # maximum difference in length between the rows of a batch, if possible
 AUGMENTED_RATIO = 1 / 3  # of the groups are of augmented speakers
@@ -75,7 +76,7 @@ def make_batch(groups: Sequence[Sequence[Example]], prompts: Sequence[np.ndarray
     ends = [np.arange(example.frames) >= example.end for example in examples]
     return Batch(
         prompts=torch.from_numpy(np.stack(prompts)).float(),
-        tokens=torch.tensor([id for ids, _ in tokenized for id in ids]),
+        tokens=torch.tensor([id for ids, _ in tokenized for id in ids], device="cpu"),
         latents=torch.from_numpy(np.concatenate([example.latents for example in examples])).float(),
         first=torch.from_numpy(first),
         row=torch.from_numpy(np.repeat(np.arange(len(examples)), [example.frames for example in examples])),
@@ -138,7 +139,8 @@ class BatchSampler:
             groups = [[random_prefix(example, rng) for example in group] for group in groups]
         frames = round(math.exp(rng.uniform(*map(math.log, PROMPT_FRAMES))))
         prompts = [self._prompt(rng, voice, frames) for voice in chosen]
-        return make_batch(groups, prompts, self._texts, self._tokenize, rng.random() < sample_ratio)
+        batch = make_batch(groups, prompts, self._texts, self._tokenize, rng.random() < sample_ratio)
+        return batch_to_device(batch)
 
     def _of_length(self, rng: random.Random, voice: int, length: int, members: int) -> list[Example]:
         """Random examples whose rows have about this length."""

@@ -29,6 +29,7 @@ from training.flow_lm.examples import Example, read_examples, read_names, read_s
 from training.flow_lm.network import FlowLMNetwork
 from training.flow_lm.objective import ObjectiveConfig, objective
 from training.flow_lm.optimizer import Optimizers
+from training.trainer.device import seeded_generator, use_device
 from training.trainer.matmul_precision import fast_matmul
 from training.trainer.schedule import DECAY_RATIO, set_learning_rate
 from training.trainer.training_run import TrainingRun
@@ -105,7 +106,7 @@ class FlowLMTraining:
         self, network: FlowLMNetwork, batch: Batch, config: ObjectiveConfig, seed: int
     ) -> tuple[Tensor, dict[str, float]]:
         with fast_matmul():
-            return objective(network, self.auxiliary, batch, config, torch.Generator().manual_seed(seed))
+            return objective(network, self.auxiliary, batch, config, seeded_generator(seed))
 
 
 def read_flow_lm_config(vocabulary_size: int) -> FlowLMConfig:
@@ -185,8 +186,9 @@ def main() -> None:
     parser.add_argument("--from", dest="checkpoint", type=Path, help="config of the checkpoint to start from")
     parser.add_argument("--voices", nargs="*", help="voices to train instead of the model's")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    use_device(args.device, args.threads)
     train(args)
 
 

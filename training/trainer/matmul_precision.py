@@ -5,13 +5,16 @@ from time import perf_counter
 
 import torch
 
+from training.trainer.device import current_device
+
 SIZE = 512  # of the matrices in the benchmark
 REPETITIONS = 5
 
 
 def fast_matmul() -> torch.autocast:
     """An autocast context for bfloat16, disabled if float32 is faster: without AMX, bfloat16 may take twice as long."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=_bfloat16_is_faster())
+    kind = current_device().type
+    return torch.autocast(kind, torch.bfloat16, enabled=kind != "cpu" or _bfloat16_is_faster())
 
 
 @cache

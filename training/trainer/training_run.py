@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 
 from sayline_tts.engine.checkpoint.atomic_write import atomic_file
+from training.trainer.device import current_device
 
 CHECKPOINT_S = 300.0
 REPORT_STEPS = 50
@@ -39,7 +40,7 @@ class TrainingRun:
         self._sums: dict[str, float] = defaultdict(float)
         self._count = 0
         if self.path.exists():
-            state = torch.load(self.path, weights_only=True)
+            state = torch.load(self.path, weights_only=True, map_location=current_device())
             self.step = state["step"]
             for name, part in parts.items():
                 if name in state:
