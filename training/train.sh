@@ -32,7 +32,7 @@ run training.codec.train_encoder --work "$dir" --steps "${ENCODER_STEPS:-10000}"
     >> "$dir/encoder.log" 2>&1 & encoder=$!
 run training.flow_lm.train --work "$dir" --steps "${FLOW_LM_STEPS:-24000}" --device "$device" $from \
     >> "$dir/flow_lm.log" 2>&1 & flow_lm=$!
-trap 'kill $decoder $encoder $flow_lm 2>/dev/null || true' INT TERM
+trap 'kill $decoder $encoder $flow_lm 2>/dev/null || true' EXIT
 wait $decoder
 wait $encoder
 wait $flow_lm

@@ -14,7 +14,9 @@ REPETITIONS = 5
 def fast_matmul() -> torch.autocast:
     """An autocast context for bfloat16, disabled if float32 is faster: without AMX, bfloat16 may take twice as long."""
     kind = current_device().type
-    return torch.autocast(kind, torch.bfloat16, enabled=kind != "cpu" or _bfloat16_is_faster())
+    if kind != "cpu" and torch.amp.autocast_mode.is_autocast_available(kind):
+        return torch.autocast(kind, torch.bfloat16)
+    return torch.autocast("cpu", torch.bfloat16, enabled=kind == "cpu" and _bfloat16_is_faster())
 
 
 @cache
