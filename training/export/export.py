@@ -23,7 +23,7 @@ from training.data.tokenizer import SubwordTokenizer
 from training.flow_lm import batches
 from training.flow_lm.auxiliary_heads import ALIGNMENT_LAYERS
 from training.flow_lm.examples import FRAMES_PER_SECOND, Example, read_examples, read_sentences
-from training.flow_lm.train import read_flow_lm_config
+from training.flow_lm.train import read_flow_lm_config, with_layers
 
 END_THRESHOLD = -0.5
 FRAMES_AFTER_END = 2
@@ -88,9 +88,11 @@ def export(work: Path, run: str, out: Path) -> None:
     flow_lm = {name.removeprefix("network."): tensor for name, tensor in state["average"].items()}
     mimi = safetensors.torch.load_file(work / "codec/frozen/codec.safetensors")
     codec_shape = yaml.safe_load((work / "codec/frozen/mimi.yaml").read_text(encoding="utf-8"))
-    shape = read_flow_lm_config(SubwordTokenizer(tokenizer).vocabulary_size).model_dump(exclude_none=True)
-    config = write_checkpoint(out, flow_lm, shape, mimi, codec_shape.get("mimi", codec_shape), tokenizer)
-    model = Model.load(find_checkpoint(config=config), precision="float32")
+    layers = len({name.split(".")[2] for name in flow_lm if name.startswith("transformer.layers.")})
+    config = with_layers(read_flow_lm_config(SubwordTokenizer(tokenizer).vocabulary_size), layers)
+    shape = config.model_dump(exclude_none=True)
+    path = write_checkpoint(out, flow_lm, shape, mimi, codec_shape.get("mimi", codec_shape), tokenizer)
+    model = Model.load(find_checkpoint(config=path), precision="float32")
     sentences = read_sentences(work)
     for voice in voices_of(work / "speech"):
         with torch.inference_mode():

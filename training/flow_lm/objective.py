@@ -13,7 +13,7 @@ from torch import Tensor
 from training.flow_lm.auxiliary_heads import AuxiliaryHeads, AuxiliaryLossWeights
 from training.flow_lm.batches import Batch
 from training.flow_lm.flow_head import FlowHead
-from training.flow_lm.network import FlowLMNetwork
+from training.flow_lm.network import FlowLMNetwork, TransformerOutput
 
 TIME_MEAN, TIME_DEVIATION = 0.4, 1.0
 TIMES = 32  # distinct times in a batch
@@ -32,20 +32,67 @@ class ObjectiveConfig:
     auxiliary: AuxiliaryLossWeights = field(default_factory=AuxiliaryLossWeights)
 
 
+@dataclass(frozen=True)
+class Dropout:
+    """The conditions that a batch has to do without, for classifier-free guidance."""
+
+    text: bool = False
+    voice: bool = False
+
+
+NOTHING_DROPPED = Dropout()
+
+
+@dataclass(frozen=True, eq=False)
+class BackboneInput:
+    """The noisy latents of a batch: what comes before each frame, normalized, and the prompts, not normalized."""
+
+    past: Tensor  # [frames, dim]
+    prompts: Tensor  # [groups, prompt frames, dim]
+
+    @classmethod
+    def draw(cls, network: FlowLMNetwork, batch: Batch, generator: torch.Generator) -> "BackboneInput":
+        prompts = _noisy(batch.prompts, generator)
+        amount = torch.rand(len(batch.source), generator=generator).mul_(MAX_NOISE)[batch.row]  # [frames]
+        latents = normalized_latents(network, batch)
+        return cls(latents + amount[:, None] * torch.randn(latents.shape, generator=generator), prompts)
+
+
+def normalized_latents(network: FlowLMNetwork, batch: Batch) -> Tensor:
+    return (batch.latents - network.emb_mean) / network.emb_std
+
+
+def run_backbone(network: FlowLMNetwork, batch: Batch, inputs: BackboneInput, dropout: Dropout,
+                 voice: Tensor | None = None) -> tuple[TransformerOutput, Tensor]:  # fmt: skip
+    """The transformer's output, and the input of the flow head for each frame, `[frames, width]`.
+
+    `voice`: prompt embeddings `[groups, prompt, width]` to use instead of the prompts.
+    """
+    prompts = network.embed_prompts(inputs.prompts) if voice is None else voice
+    if dropout.voice:
+        prompts = torch.cat([prompts[:, :1], torch.zeros_like(prompts[:, 1:])], dim=1)
+    output = network(prompts, _rows(network, batch, inputs.past, dropout.text))
+    return output, network.out_norm(output.x.flatten(0, 1)[batch.predictor])
+
+
+def end_loss(network: FlowLMNetwork, batch: Batch, z: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(network.out_eos(z.float())[:, 0].float(), batch.ends)
+
+
 def objective(network: FlowLMNetwork, auxiliary: AuxiliaryHeads, batch: Batch, config: ObjectiveConfig,
-              generator: torch.Generator, voice: Tensor | None = None) -> tuple[Tensor, dict[str, float]]:  # fmt: skip
-    """The loss of a batch, and its components for logging.
+              generator: torch.Generator, voice: Tensor | None = None,
+              dropout: Dropout = NOTHING_DROPPED) -> tuple[Tensor, dict[str, float]]:  # fmt: skip
+    """The loss of a batch, and its components for logging. Without text there are neither auxiliary losses nor jumps.
 
     `voice`: prompt embeddings `[groups, prompt, width]` to use instead of the batch's prompts.
     """
-    latents = (batch.latents - network.emb_mean) / network.emb_std
-    prompts = network.embed_prompts(_noisy(batch.prompts, generator)) if voice is None else voice
-    output = network(prompts, _rows(network, batch, latents, generator))
-    z = network.out_norm(output.x.flatten(0, 1)[batch.predictor])
-    losses = auxiliary.losses(batch, output, z, latents)
-    losses["end"] = F.binary_cross_entropy_with_logits(network.out_eos(z.float())[:, 0].float(), batch.ends)
-    losses["flow"] = flow_loss(network.flow_net, z, latents, config.draws, generator)
-    loss = losses["flow"] + END_WEIGHT * losses["end"]
+    latents = normalized_latents(network, batch)
+    output, z = run_backbone(network, batch, BackboneInput.draw(network, batch, generator), dropout, voice)
+    end, flow = end_loss(network, batch, z), flow_loss(network.flow_net, z, latents, config.draws, generator)
+    loss = flow + END_WEIGHT * end
+    if dropout.text:
+        return loss, {"flow_without_text": float(flow.detach())}
+    losses = auxiliary.losses(batch, output, z, latents) | {"end": end, "flow": flow}
     for name in ("phones", "latents", "pronunciation", "alignment"):
         loss = loss + getattr(config.auxiliary, name) * losses[name]
     if config.jumps:
@@ -55,13 +102,12 @@ def objective(network: FlowLMNetwork, auxiliary: AuxiliaryHeads, batch: Batch, c
     return loss, {name: float(value.detach()) for name, value in losses.items()}
 
 
-def _rows(network: FlowLMNetwork, batch: Batch, latents: Tensor, generator: torch.Generator) -> Tensor:
+def _rows(network: FlowLMNetwork, batch: Batch, past: Tensor, drop_text: bool) -> Tensor:
     """Input embeddings `[rows, length, width]`; the position of each frame holds the previous latent."""
-    rows = len(batch.source)
-    amount = torch.rand(rows, generator=generator).mul_(MAX_NOISE)[batch.row]  # [frames]
-    past = latents + amount[:, None] * torch.randn(latents.shape, generator=generator)
     past = torch.where(batch.first[:, None], network.bos_emb, past.roll(1, dims=0))
-    text = network.conditioner.embed(batch.tokens)
+    # The table has one more embedding than there are tokens, for padding: it stands for dropped text.
+    tokens = torch.full_like(batch.tokens, network.shape.lookup_table.n_bins) if drop_text else batch.tokens
+    text = network.conditioner.embed(tokens)
     frames = network.input_linear(past)
     entries = torch.cat([text.to(frames.dtype), frames, frames.new_zeros(1, frames.shape[1])])
     embedded: Tensor = entries.index_select(0, batch.source.flatten()).unflatten(0, batch.source.shape)

@@ -10,6 +10,7 @@ import random
 import shutil
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from training.flow_lm.auxiliary_heads import AuxiliaryHeads
 from training.flow_lm.batches import Batch, BatchSampler
 from training.flow_lm.examples import Example, read_examples, read_names, read_sentences
 from training.flow_lm.network import FlowLMNetwork
-from training.flow_lm.objective import ObjectiveConfig, objective
+from training.flow_lm.objective import NOTHING_DROPPED, Dropout, ObjectiveConfig, objective
 from training.flow_lm.optimizer import Optimizers
 from training.trainer.device import seeded_generator, use_device
 from training.trainer.matmul_precision import fast_matmul
@@ -85,8 +86,8 @@ class FlowLMTraining:
         self.run.report("auxiliary_warmup", losses)
         self.run.save()
 
-    def train_step(self, batch: Batch, config: ObjectiveConfig, steps: int) -> None:
-        loss, losses = self._loss(self.network, batch, config, self.run.step)
+    def train_step(self, batch: Batch, config: ObjectiveConfig, steps: int, dropout: Dropout) -> None:
+        loss, losses = self._loss(self.network, batch, config, self.run.step, dropout)
         loss.backward()
         self.optimizers.step(self.run.step, steps)
         self.average.update(self.network, self.run.step)
@@ -103,16 +104,50 @@ class FlowLMTraining:
         return dict(means)
 
     def _loss(
-        self, network: FlowLMNetwork, batch: Batch, config: ObjectiveConfig, seed: int
+        self,
+        network: FlowLMNetwork,
+        batch: Batch,
+        config: ObjectiveConfig,
+        seed: int,
+        dropout: Dropout = NOTHING_DROPPED,
     ) -> tuple[Tensor, dict[str, float]]:
         with fast_matmul():
-            return objective(network, self.auxiliary, batch, config, seeded_generator(seed))
+            return objective(network, self.auxiliary, batch, config, seeded_generator(seed), dropout=dropout)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """What FlowLM is trained on: batches by random number, and fixed batches for validation."""
+
+    sampler: BatchSampler
+    validation: list[Batch]
+    phones: int  # number of phone labels
+    clips: int
+
+    @classmethod
+    def read(cls, work: Path, voices: list[str], tokenizer: SubwordTokenizer, positions: int) -> "TrainingData":
+        sentences = read_sentences(work)
+        examples = read_all_examples(work, voices, sentences)
+        training = [example for example in examples if not is_validation(example.sentence)]
+        unseen = [example for example in examples if is_validation(example.sentence) and example.voice < len(voices)]
+        samplers = [BatchSampler(part, sentences, tokenizer, positions, len(voices)) for part in (training, unseen)]
+        validation = [samplers[1].draw(random.Random(f"validation {number}")) for number in range(VALIDATION_BATCHES)]
+        return cls(samplers[0], validation, len(read_names(work / "speech/phones.txt")), len(examples))
+
+    def draw(self, step: int) -> Batch:
+        return self.sampler.draw(random.Random(step), BPE_DROPOUT_RATIO, PREFIX_RATIO)
 
 
 def read_flow_lm_config(vocabulary_size: int) -> FlowLMConfig:
     config = yaml.safe_load(CONFIG_FILE.read_text(encoding="utf-8"))
     config["lookup_table"]["n_bins"] = vocabulary_size
     return FlowLMConfig.model_validate(config)
+
+
+def with_layers(shape: FlowLMConfig, layers: int) -> FlowLMConfig:
+    """The same dimensions with another number of layers."""
+    transformer = shape.transformer.model_copy(update={"num_layers": layers})
+    return shape.model_copy(update={"transformer": transformer})
 
 
 def read_all_examples(work: Path, voices: list[str], sentences: list[str]) -> list[Example]:
@@ -143,31 +178,30 @@ def tokenizer_of(work: Path, checkpoint: Path | None) -> Path:
 
 def train(args: argparse.Namespace) -> None:
     tokenizer = SubwordTokenizer(tokenizer_of(args.work, args.checkpoint))
-    sentences, phones = read_sentences(args.work), read_names(args.work / "speech/phones.txt")
     voices = args.voices or voices_of(args.work / "speech")
-    examples = read_all_examples(args.work, voices, sentences)
-    training_examples = [example for example in examples if not is_validation(example.sentence)]
-    validation_examples = [
-        example for example in examples if is_validation(example.sentence) and example.voice < len(voices)
-    ]
-    sampler = BatchSampler(training_examples, sentences, tokenizer, args.positions, len(voices))
-    validation_sampler = BatchSampler(validation_examples, sentences, tokenizer, args.positions, len(voices))
-    batches = [validation_sampler.draw(random.Random(f"validation {number}")) for number in range(VALIDATION_BATCHES)]
+    data = TrainingData.read(args.work, voices, tokenizer, args.positions)
     optimizers = partial(Optimizers, rate=args.rate, muon=args.muon, decay_ratio=args.falling)
-    training = FlowLMTraining(args.work / "flow" / args.run, initial_network(args, tokenizer), len(phones), optimizers)
+    training = FlowLMTraining(args.work / "flow" / args.run, initial_network(args, tokenizer), data.phones, optimizers)
     if not args.checkpoint:
         statistics = load_file(args.work / "latents/statistics.safetensors")
         training.set_latent_statistics(statistics["mean"], statistics["std"])
     config, run = ObjectiveConfig(draws=args.draws, jumps=args.jumps), training.run
-    print(f"{len(examples)} clips of {', '.join(voices)}; from step {run.step}", flush=True)
+    print(f"{data.clips} clips of {', '.join(voices)}; from step {run.step}", flush=True)
     if args.checkpoint and run.step == 0:
-        training.warm_up_auxiliary_heads(sampler.draw, config)
-        run.report("validation", training.validate(batches, config))
+        training.warm_up_auxiliary_heads(data.sampler.draw, config)
+        run.report("validation", training.validate(data.validation, config))
     while run.step < args.steps:
-        training.train_step(sampler.draw(random.Random(run.step), BPE_DROPOUT_RATIO, PREFIX_RATIO), config, args.steps)
+        dropout = draw_dropout(run.step, args.text_dropout, args.voice_dropout)
+        training.train_step(data.draw(run.step), config, args.steps, dropout)
         if run.step % VALIDATION_STEPS == 0:
-            run.report("validation", training.validate(batches, config))
+            run.report("validation", training.validate(data.validation, config))
     run.save()
+
+
+def draw_dropout(step: int, text_ratio: float, voice_ratio: float) -> Dropout:
+    """What the batch of a step has to do without. A whole batch, since its rows share prompts."""
+    rng = random.Random(f"dropout {step}")
+    return Dropout(text=rng.random() < text_ratio, voice=rng.random() < voice_ratio)
 
 
 def main() -> None:
@@ -179,6 +213,8 @@ def main() -> None:
     parser.add_argument("--positions", type=int, default=1000, help="positions of all rows in a batch")
     parser.add_argument("--draws", type=int, default=2, help="noise draws per frame")
     parser.add_argument("--jumps", type=float, default=0.1, help="ratio of frames that train a jump")
+    parser.add_argument("--text-dropout", type=float, default=0.0, help="ratio of batches without text, for guidance")
+    parser.add_argument("--voice-dropout", type=float, default=0.0, help="ratio of batches without a voice prompt")
     parser.add_argument("--muon", action="store_true", help="use Muon for matrices; pays with larger batches")
     parser.add_argument(
         "--falling", type=float, default=DECAY_RATIO, help="ratio of steps with a decaying learning rate"

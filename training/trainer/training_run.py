@@ -37,7 +37,7 @@ class TrainingRun:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.step, self._parts = folder, 0, parts
         self._saved_s = self._reported_s = time.monotonic()
-        self._sums: dict[str, float] = defaultdict(float)
+        self._losses: dict[str, list[float]] = defaultdict(list)
         self._count = 0
         if self.path.exists():
             state = torch.load(self.path, weights_only=True, map_location=current_device())
@@ -51,16 +51,19 @@ class TrainingRun:
         return self.folder / "checkpoint.pt"
 
     def log_step(self, losses: dict[str, float]) -> None:
-        """Count a finished step; report mean losses and save a checkpoint from time to time."""
+        """Count a finished step; report mean losses and save a checkpoint from time to time.
+
+        A loss that only some steps have is averaged over these.
+        """
         self.step += 1
         self._count += 1
         for name, loss in losses.items():
-            self._sums[name] += loss
+            self._losses[name].append(loss)
         if self.step % REPORT_STEPS == 0:
             now_s = time.monotonic()
-            means = {name: total / self._count for name, total in self._sums.items()}
+            means = {name: sum(values) / len(values) for name, values in self._losses.items()}
             self.report("training", means | {"step_s": (now_s - self._reported_s) / self._count})
-            self._reported_s, self._sums, self._count = now_s, defaultdict(float), 0
+            self._reported_s, self._losses, self._count = now_s, defaultdict(list), 0
         if time.monotonic() - self._saved_s > CHECKPOINT_S:
             self.save()
 

@@ -36,7 +36,8 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def options(work: Path, steps: int) -> argparse.Namespace:
     return argparse.Namespace(work=work, run="more", steps=steps, rate=1e-4, positions=100, draws=1, jumps=0.1,
-                              muon=False, falling=1.0, checkpoint=CONFIG, voices=None)  # fmt: skip
+                              muon=False, falling=1.0, checkpoint=CONFIG, voices=None, text_dropout=0.0,
+                              voice_dropout=0.0)  # fmt: skip
 
 
 def test_training_starts_from_the_checkpoint_and_warms_up_auxiliary_heads(work: Path) -> None:
