@@ -46,6 +46,8 @@ evaluate: .venv/ready-to-evaluate
 	$(BIN)/python -m training.evaluation.timestamp_accuracy --out docs/word-timing --table docs/word-timing.md
 	$(BIN)/python -m training.evaluation.new_speaker --work build/new-speaker --out docs/embedded-voice/new-speaker.json \
 		--table docs/embedded-voice.md
+	$(BIN)/python -m training.evaluation.recording_variants --out docs/embedded-voice/recording-variants.json \
+		--table docs/embedded-voice.md
 
 soak: .venv/ready
 	$(BIN)/python -m sayline_tts.bench.soak.soak $(ARGS)
