@@ -7,11 +7,11 @@ from sayline_tts.engine.audio.prompt_excerpt import speech_power
 
 Samples = npt.NDArray[np.float32]
 
-LOWEST_HZ = 60.0  # the deepest voices are above 70
+LOWEST_HZ = 50.0  # the deepest voices are above 70
 ORDER = 4
 # Of the speech without pauses, as in the training data of the embedded model, which makes another voice of a quieter
 # recording.
-SPEECH_DBFS = -22.0
+SPEECH_DBFS = -21.0
 MAX_PEAK = 0.99
 
 

@@ -27,7 +27,7 @@ def test_variants_have_the_speech_and_nothing_else_but_their_defect(name: str) -
     assert damaged.dtype == np.float32
     assert np.abs(damaged).max() <= 1
     middle = (len(damaged) - len(clean)) // 2
-    assert np.corrcoef(clean, damaged[middle : middle + len(clean)])[0, 1] > 0.7
+    assert np.corrcoef(clean, damaged[middle : middle + len(clean)])[0, 1] > 0.5
 
 
 def test_likeness_is_measured_against_the_clean_clone() -> None:
