@@ -26,6 +26,7 @@ TEXTS = (
     "No. Yes! Is it true that he came? I do not know. ",
     "- one thing\n- another **bold** thing - with a dash\n\nThen [pause:0.3] a pause comes, and <b>tags</b> too. ",
     "word " * 70 + "end. ",
+    "word " * 30 + "word, " + "word " * 40 + "end. ",  # its first part could end at the comma
     "a, b, c, d, e, f, g, h and then the U.S. team of St. Mary came, e.g. at No. 5 of IV rows. ",
 )
 pieces_of = st.lists(st.tuples(st.integers(1, 25), st.sampled_from([0.0, 30.0, 125.0, 400.0, 900.0, 4000.0])))
@@ -57,6 +58,7 @@ def whole_words(text: str) -> list[Word]:
 )  # fmt: skip
 @example(SENTENCE, [(3, 125.0)] * 30, 2, [2], True)
 @example(SENTENCE, [(3, 400.0)] * 30, 1, [1], False)
+@example("word " * 30 + "word, " + "word " * 40 + "end. ", [(5, 125.0)] * 70, 2, [1], True)
 @settings(max_examples=150, deadline=None)
 def test_every_word_is_told_once_in_order_and_spoken_only_once_it_is_there(
     text: str, cuts: list[tuple[int, float]], lookahead_words: int, frames: list[int], has_heads: bool
