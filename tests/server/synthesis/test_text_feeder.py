@@ -384,6 +384,16 @@ async def test_long_pause_of_the_writer_closes_what_is_there() -> None:
     assert (segment.text, segment.open) == ("We walk along the", False)
 
 
+async def test_pause_after_a_clause_closes_the_sentence_behind_all_words_that_the_voice_knows() -> None:
+    harness = Harness(pause_ms=1, text_options=LOOKAHEAD)
+    harness.feeder.push("We walk along the river, and then ")
+    harness.utterance.begin_segment()
+    harness.feeder._on_pause()
+    segment = newest(harness)
+    assert segment is not None
+    assert (segment.text, segment.open) == ("We walk along the river, and then", False)
+
+
 async def test_writer_may_pause_while_the_voice_has_words_left() -> None:
     harness = Harness(pause_ms=1, text_options=LOOKAHEAD)
     harness.feeder.push("one two three four five six seven eight nine ten eleven ")
