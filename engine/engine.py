@@ -14,16 +14,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sayline_tts.engine.device import uses_static_shapes
+from sayline_tts.engine.device import usable_cpus, uses_static_shapes
 from sayline_tts.engine.execution.model_runner import BatchOutput, ModelRunner
 from sayline_tts.engine.execution.profiling import load_or_profile
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.cost_model import CostModel
+from sayline_tts.engine.scheduling.load_limit import Supply
 from sayline_tts.engine.scheduling.scheduler import Batch, Scheduler
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Segment, Silence
 from sayline_tts.engine.timing.word_timestamps import TimestampFn, WordTimestamps, no_words
+
+MIN_DELIVERED_FRAMES = 25  # between two observations: with fewer, the time goes to waking up rather than to frames
+MAX_BACKLOG = 2.0  # frames waiting for the codec, for each utterance: with more, it falls behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ class Engine:
         self, model: Model, slots: int, max_waiting: int, capacity: int | None, now_s: Callable[[], float]
     ) -> None:
         """Set up everything but the runner."""
-        self.model, self._slots, self._costs = model, slots, CostModel()
+        self.model, self._slots, self._costs, self._now_s = model, slots, CostModel(), now_s
         self.on_progress: Callable[[], None] = lambda: None
         self._scheduler = Scheduler(slots, max_waiting, capacity, self._costs, model.frame_ms, now_s)
         self._words = WordTimestamps(model.heads.lead_ms / model.frame_ms if model.heads else 0.0)
@@ -109,6 +113,21 @@ class Engine:
     def profile(self) -> None:
         """Learn what steps cost here, from the cache or from seconds of real steps. Blocks; call no other method."""
         self._costs.update(load_or_profile(self.model, self._slots, self._runner))
+        if self.model.device.type == "cpu":
+            self._costs.cpus = usable_cpus()
+
+    def observe_load(self, late_ms: float, frames: int, delivery_cpu_ms: float) -> None:
+        """Adapt the capacity to what the whole process can do. Call it several times a second.
+
+        `late_ms`: by which the caller's event loop is late. `frames` were delivered since the last call, which took
+        `delivery_cpu_ms` of CPU time besides the engine's.
+        """
+        if frames >= MIN_DELIVERED_FRAMES:
+            self._costs.observe_delivery(frames, delivery_cpu_ms)
+        admission, load = self._scheduler.admission, self.load
+        late = late_ms > self.model.frame_ms or self.codec_backlog > MAX_BACKLOG * max(load, 8)
+        supply = Supply.BEHIND if late else admission.supply
+        admission.load_limit.observe(self._now_s(), load, supply, admission.predicted_capacity)
 
     @property
     def capacity(self) -> int:

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -36,11 +36,14 @@ class OwnServer:
 
 @asynccontextmanager
 async def own_server(
-    command: Sequence[str], environment: Mapping[str, str] | None = None, ready: str = READY
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    ready: str = READY,
+    on_line: Callable[[str], None] = lambda line: None,
 ) -> AsyncIterator[OwnServer]:
     """Run a server. It is ready when it prints a line that matches `ready`; group 1 is its address.
 
-    Raises `ServerFailed`.
+    `on_line` gets each line that it prints from then on. Raises `ServerFailed`.
     """
     started_s = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
@@ -54,7 +57,7 @@ async def own_server(
     output_tail: deque[str] = deque(maxlen=6)
     try:
         address = await _address(process, output_tail, ready)
-        draining = asyncio.create_task(_drain(process, output_tail))
+        draining = asyncio.create_task(_drain(process, output_tail, on_line))
         yield OwnServer(process.pid, address, started_s)
         if process.returncode is not None:
             raise ServerFailed(_exit_message(command, output_tail))
@@ -76,11 +79,12 @@ async def _address(process: asyncio.subprocess.Process, output_tail: deque[str],
     raise ServerFailed(_exit_message([], output_tail))
 
 
-async def _drain(process: asyncio.subprocess.Process, output_tail: deque[str]) -> None:
+async def _drain(process: asyncio.subprocess.Process, output_tail: deque[str], on_line: Callable[[str], None]) -> None:
     """Read the server's output, or its pipe would fill up and block it."""
     assert process.stdout is not None
     async for line in process.stdout:
         output_tail.append(line.decode(errors="replace").rstrip())
+        on_line(output_tail[-1])
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -54,6 +54,17 @@ def resident_mb(pid: int) -> float | None:
         return None
 
 
+def private_mb(pid: int) -> float | None:
+    """Return the memory that only a process or only one of its descendants has, or None.
+
+    Unlike the share of shared pages, it does not change with what other processes map.
+    """
+    try:
+        return sum(_smaps_mb(each, "Private_Clean:", "Private_Dirty:") for each in _family(pid))
+    except OSError:
+        return None
+
+
 def _family(pid: int) -> list[int]:
     children = " ".join(path.read_text() for path in PROC.glob(f"{pid}/task/*/children"))
     return [pid, *(one for child in children.split() for one in _family(int(child)))]
@@ -66,8 +77,12 @@ def _cpu_s(pid: int) -> float:
 
 
 def _resident_mb(pid: int) -> float:
+    return _smaps_mb(pid, "Pss:")
+
+
+def _smaps_mb(pid: int, *fields: str) -> float:
     lines = (PROC / str(pid) / "smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:"))
+    return sum(int(line.split()[1]) / 1024 for line in lines if line.startswith(fields))
 
 
 def pid_of_server(url: str) -> int | None:

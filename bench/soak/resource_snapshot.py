@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from sayline_tts.bench.load.process import PROC, resident_mb
+from sayline_tts.bench.load.process import PROC, private_mb
 
 # Thread pools grow until they are full; memory fragments, and is mapped when first used.
 THREADS_TOLERANCE, MEMORY_MB_TOLERANCE, MEMORY_SHARE_TOLERANCE = 8, 64.0, 0.10
@@ -21,14 +21,14 @@ class ResourceSnapshot:
     tasks: float
     descriptors: float
     threads: float
-    memory_mb: float
+    memory_mb: float  # private to the processes of the server
 
     @classmethod
     async def read(cls, pid: int, address: str) -> "ResourceSnapshot":
         """Read all values. The request itself always takes one task and one descriptor."""
         metrics = parse(await ask(address, "/metrics"))
         counted = {name: metrics[f"sayline_{name}"] for name in COUNTED}
-        return cls(**counted, descriptors=_descriptors(pid), threads=_threads(pid), memory_mb=resident_mb(pid) or 0.0)
+        return cls(**counted, descriptors=_descriptors(pid), threads=_threads(pid), memory_mb=private_mb(pid) or 0.0)
 
     @property
     def without_memory(self) -> "ResourceSnapshot":

@@ -4,22 +4,25 @@
 
 Starts a server, runs clients as a warm-up, and takes a snapshot of its resources. Then clients run for the given time:
 some receive everything, some cancel, disconnect, stop reading, or send garbage. When all are gone it takes another
-snapshot. The exit code is 1 if resources leaked or the server violated the protocol.
+snapshot. The exit code is 1 if resources leaked, the server violated the protocol, or it logged an error of its own.
 """
 
 import argparse
 import asyncio
+import json
 import random
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from sayline_tts.bench.load.own_server import SAYLINE, OwnServer, own_server
 from sayline_tts.bench.soak.resource_snapshot import ResourceSnapshot
 from sayline_tts.bench.soak.soak_client import SoakTally
 from sayline_tts.bench.soak.soak_scenarios import run_scenario
 
+ERROR_LEVELS = ("error", "critical")
 SETTLE_S = 60.0
 LOOK_EVERY_S = 0.25
 WARM_UP_S = 20.0
@@ -35,6 +38,7 @@ ENVIRONMENT = {
     # By default oneDNN caches 1,024 compiled shapes, and would grow by 100 MB in an hour.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16",
     "SAYLINE_LOG_LEVEL": "warning",
+    "SAYLINE_LOG_FORMAT": "json",
 }
 
 
@@ -48,12 +52,15 @@ class Soak:
 
     async def run(self) -> "Verdict":
         """Run the test. Raises `ServerFailed` if the server exits."""
-        async with own_server([*SAYLINE, *self.flags], ENVIRONMENT) as server:
+        errors: Counter[str] = Counter()
+        async with own_server(
+            [*SAYLINE, *self.flags], ENVIRONMENT, on_line=lambda line: errors.update(error_in(line))
+        ) as server:
             await self._run_clients(server, self.warm_up_s, SoakTally(), "warm-up")
             before = await settled(server, None)
             tally = SoakTally()
             await self._run_clients(server, self.seconds, tally, "soak")
-            return Verdict(tally, before, await settled(server, before))
+            return Verdict(tally, before, await settled(server, before), errors)
 
     async def _run_clients(self, server: OwnServer, seconds: float, tally: SoakTally, phase: str) -> None:
         until_s = time.monotonic() + seconds
@@ -68,6 +75,7 @@ class Verdict:
     tally: SoakTally
     before: ResourceSnapshot
     after: ResourceSnapshot
+    errors: Counter[str] = field(default_factory=Counter)  # logged by the server, by their message
 
     @property
     def leaked(self) -> list[str]:
@@ -75,7 +83,7 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        return not self.leaked and not self.tally.faults
+        return not self.leaked and not self.tally.faults and not self.errors
 
     def lines(self) -> list[str]:
         lines = [f"{name:21} {count:8}" for name, count in sorted(self.tally.runs_by_scenario.items())]
@@ -87,7 +95,17 @@ class Verdict:
             before, after = getattr(self.before, each.name), getattr(self.after, each.name)
             lines.append(f"{each.name:21} {before:8.0f} {after:8.0f}{mark}")
         lines += ["", *(f"FAULT {name}: {count} times" for name, count in self.tally.faults.items())]
+        lines += [f"SERVER ERROR {message}: {count} times" for message, count in self.errors.items()]
         return [*lines, "PASSED: all resources were released." if self.passed else "FAILED"]
+
+
+def error_in(line: str) -> list[str]:
+    """Return the message of a line of the server's log if it is an error of its own."""
+    try:
+        record = json.loads(line)
+    except ValueError:  # not a log line: a warning of a library, or a traceback at exit
+        return [line] if line.startswith("Traceback") else []
+    return [record["message"]] if isinstance(record, dict) and record.get("level") in ERROR_LEVELS else []
 
 
 async def settled(server: OwnServer, before: ResourceSnapshot | None) -> ResourceSnapshot:

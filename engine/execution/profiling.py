@@ -1,6 +1,5 @@
 """Profile what steps cost, with real ones, and cache the result on disk for the next start on the same machine."""
 
-import dataclasses
 import hashlib
 import json
 import logging
@@ -10,7 +9,6 @@ import platform
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from itertools import accumulate, pairwise
 from pathlib import Path
 from statistics import fmean, median
@@ -19,12 +17,12 @@ from typing import Any
 import torch
 
 from sayline_tts.engine.checkpoint.atomic_write import atomic_write
-from sayline_tts.engine.device import usable_cores
+from sayline_tts.engine.device import allowed_cores, cpu_quota, usable_cores
 from sayline_tts.engine.execution.frame_queues import FrameJob
 from sayline_tts.engine.execution.model_runner import BatchOutput, ModelRunner, decode_threads
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
-from sayline_tts.engine.scheduling.cost_model import FRAME_TIME_SHARE, MAX_DECODE_GROUP, CostCurve, CostModel
+from sayline_tts.engine.scheduling.cost_model import CURVES, FRAME_TIME_SHARE, MAX_DECODE_GROUP, CostCurve, CostModel
 from sayline_tts.engine.scheduling.scheduler import Batch, Prefill, Row
 from sayline_tts.engine.segment import Sampling
 
@@ -200,7 +198,8 @@ def _key(model: Model, slots: int) -> dict[str, Any]:
     parameters = list(model.flow_lm.parameters()) + list(model.mimi.parameters())
     return {
         "processor": _processor(model.device),
-        "cores": usable_cores(),
+        "cores": allowed_cores(),
+        "quota": cpu_quota(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "model": model.checkpoint.name,
@@ -233,7 +232,7 @@ def _read(path: Path, key: dict[str, Any]) -> CostModel | None:
         found = json.loads(path.read_text())
         if found["key"] != key:
             return None
-        return CostModel(**{name: _curve(found["costs"][name]) for name in _curve_names()})
+        return CostModel(*(_curve(found["costs"][name]) for name in CURVES))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -252,13 +251,9 @@ def _curve(points: Any) -> CostCurve:
 
 def _write(path: Path, key: dict[str, Any], costs: CostModel) -> None:
     """Write the costs atomically. A failure is only logged."""
-    data = {"key": key, "costs": {name: getattr(costs, name).points for name in _curve_names()}}
+    data = {"key": key, "costs": {name: getattr(costs, name).points for name in CURVES}}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, json.dumps(data).encode())
     except OSError as error:
         log.warning("could not cache the step costs, they will be profiled again at the next start: %s", error)
-
-
-def _curve_names() -> Iterator[str]:
-    return (each.name for each in dataclasses.fields(CostModel))

@@ -9,11 +9,17 @@ from collections.abc import Callable, Collection
 
 from sayline_tts.engine.errors import Full
 from sayline_tts.engine.scheduling.cost_model import CostModel
+from sayline_tts.engine.scheduling.load_limit import LoadLimit, Supply
+from sayline_tts.engine.scheduling.playback_buffer import PlaybackBuffer
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 
 IDLE_S = 2.0  # without text, until an utterance stops counting as load
 RECLAIM_S = 5.0  # without text, until an utterance may have to give its slot to one that waits
 TYPICAL_UTTERANCE_MS = 10_000.0  # speech in one utterance, before any has finished
+MIN_LOW_WATER_MS, USUAL_LOW_WATER_MS = 240.0, 500.0  # listeners with less than the first are always near their end
+SHORT_SHARE = 0.05  # of the listeners: so many may be short of audio
+BEHIND, TIGHT = 0.5, 0.8  # of the low-water mark: shorter than this
+MIN_STARTING, STARTING_SHARE = 8, 0.15  # of the listeners: the buffers of so many may be filled at once
 SMOOTHING = 0.1  # weight of a finished utterance in the running averages
 RETRY_MS = (100.0, 60_000.0)  # bounds of `retry_after_ms`
 
@@ -22,7 +28,7 @@ class Admission:
     """Bookkeeping of load and of the queue.
 
     `capacity`: most utterances that may be load at once, never more than `slots`. None: what `costs` allow once they
-    have been profiled, until then `slots`.
+    have been profiled, until then `slots`, within what `load_limit` has found out since.
     """
 
     def __init__(
@@ -30,6 +36,7 @@ class Admission:
         now_s: Callable[[], float],
     ) -> None:  # fmt: skip
         self.waiting: deque[Utterance] = deque()
+        self.load_limit = LoadLimit()
         self._slots, self._max_waiting, self._fixed_capacity = slots, max_waiting, capacity
         self._costs, self._frame_ms, self._now_s = costs, frame_ms, now_s
         self._admitted: dict[Utterance, float] = {}  # to the time at which each one last had text
@@ -40,6 +47,11 @@ class Admission:
         """Most utterances that may be load at once."""
         if self._fixed_capacity is not None:
             return min(self._fixed_capacity, self._slots)
+        return max(1, int(min(self.predicted_capacity, self.load_limit.ceiling)))
+
+    @property
+    def predicted_capacity(self) -> int:
+        """Capacity by the costs alone."""
         return self._costs.capacity(self._frame_ms, self._slots)
 
     @property
@@ -53,12 +65,25 @@ class Admission:
         frames = sum(self._frame_ms / each.frame_ms for each in self._active())
         return len(self._admitted) < self._slots and frames < self.capacity
 
+    @property
+    def may_start(self) -> bool:
+        """Whether the listeners who are there can spare the time in which another one gets its first audio.
+
+        So a crowd that arrives at once gets in by and by, as fast as the machine can start them without a gap for any.
+        """
+        if self._fixed_capacity is not None or self._costs.step is None:
+            return True
+        starting = sum(not (each.buffer.settled or each.idle or each.over) for each in self._admitted)
+        most = max(MIN_STARTING, STARTING_SHARE * len(self._admitted))
+        return starting < most and self.supply is Supply.GOOD
+
     def admit(self, utterance: Utterance) -> bool:
         """Admit `utterance`, or else put it into the queue and return False.
 
         Raises `Full` if the queue is full too, or if the utterance may not queue.
         """
-        if utterance.may_queue and len(self.waiting) < self._max_waiting and (self.waiting or not self.has_room):
+        must_wait = self.waiting or not self.has_room or not self.may_start
+        if utterance.may_queue and len(self.waiting) < self._max_waiting and must_wait:
             self.waiting.append(utterance)
             return False
         self.check_room()
@@ -77,11 +102,25 @@ class Admission:
     def admit_next(self) -> Utterance | None:
         """Admit the first utterance of the queue and return it, if there is room."""
         first = next((each for each in self.waiting if not each.over), None)
-        if first is not None and self.has_room:
+        if first is not None and self.has_room and self.may_start:
             self.waiting.remove(first)
             self._enter(first)
             return first
         return None
+
+    @property
+    def supply(self) -> Supply:
+        """How well listeners are supplied, by their buffers. Those that are being filled are behind if they run dry."""
+        buffers = [
+            each.buffer
+            for each in self._admitted
+            if not (each.over or each.idle or each.buffer.awaiting_first_audio)
+            and each.buffer.low_water_ms >= MIN_LOW_WATER_MS
+        ]
+        for supply, share in ((Supply.BEHIND, BEHIND), (Supply.TIGHT, TIGHT)):
+            if sum(_is_short(each, share) for each in buffers) > SHORT_SHARE * len(buffers):
+                return supply
+        return Supply.GOOD
 
     def refresh(self) -> None:
         """Note which utterances have something to say. Call before each step."""
@@ -156,3 +195,10 @@ class Admission:
         if not utterance.input_ended:  # more text is coming: expect an utterance of typical length
             left_ms = max(left_ms, self._typical_ms - utterance.produced_ms, 1000 * self._idle_left_s(utterance))
         return left_ms
+
+
+def _is_short(buffer: PlaybackBuffer, share: float) -> bool:
+    """Whether a listener has less than this share of what it has while all is well."""
+    if not buffer.settled:
+        return buffer.lead_ms < buffer.near_underrun_ms
+    return buffer.lead_ms < share * min(buffer.low_water_ms, USUAL_LOW_WATER_MS)

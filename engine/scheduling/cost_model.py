@@ -9,8 +9,10 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
 FRAME_TIME_SHARE = 0.9  # of a frame's duration, for a step of all rows; the rest is for sockets and jitter
+DELIVERY_SMOOTHING = 0.2
 SMOOTHING = 0.05  # weight of a new observation in the running correction
 OUTLIER_FACTOR = 4.0  # an observation that is further off than this is clipped: something else took the time
+CURVES = ("flow_lm", "prefill", "codec", "step")  # of a cost model
 MAX_DECODE_GROUP = 10  # frames that the codec decodes in one pass
 SEGMENT_POSITIONS, SEGMENT_FRAMES = 40, 60  # of a typical segment: its prefill, its speech
 
@@ -60,6 +62,8 @@ class CostModel:
     prefill: CostCurve = field(default_factory=lambda: _line(8.0, 0.4))  # CPU ms by positions
     codec: CostCurve = field(default_factory=lambda: _line(2.0, 2.0))  # CPU ms by rows of a decode group
     step: CostCurve | None = None  # wall ms by rows, both networks on all cores; None: not profiled
+    delivery_ms: float = 0.0  # CPU ms of everything else for each frame: sockets, messages, bookkeeping
+    cpus: float = math.inf  # processors that this process may use, on average
 
     def prefill_ms(self, positions: int, decode_rows: int) -> float:
         """Return what `positions` of prefill add to a pass of FlowLM with `decode_rows`.
@@ -89,11 +93,26 @@ class CostModel:
         )
         return self.step.profiled_ms(rows) * now_ms / (flow_lm_ms + codec_ms)
 
+    def cpu_ms(self, rows: int) -> float:
+        """Return the CPU time of a step of `rows` and of the delivery of its frames, on all processors together."""
+        parts = ((self.flow_lm.profiled_ms(rows), self.flow_lm), (self._groups_ms(rows), self.codec))
+        return sum(cost_ms * max(1.0, curve.correction) for cost_ms, curve in parts) + rows * self.delivery_ms
+
+    def observe_delivery(self, frames: int, cpu_ms: float) -> None:
+        """Take note of the CPU time that delivering so many frames took."""
+        self.delivery_ms += DELIVERY_SMOOTHING * (cpu_ms / frames - self.delivery_ms)
+
     def capacity(self, frame_ms: float, most: int) -> int:
-        """Return the most rows, 1 to `most`, whose step takes `FRAME_TIME_SHARE` of a frame; `most` if not profiled."""
+        """Return the most rows, 1 to `most`, for which there is time; `most` if not profiled.
+
+        Their step takes `FRAME_TIME_SHARE` of a frame, and their CPU time that share of all processors.
+        """
         if self.step is None:
             return most
-        return max(1, bisect_right(range(1, most + 1), FRAME_TIME_SHARE * frame_ms, key=self.step_ms))
+        budget_ms = FRAME_TIME_SHARE * frame_ms
+        by_time = bisect_right(range(1, most + 1), budget_ms, key=self.step_ms)
+        by_cpu = bisect_right(range(1, most + 1), budget_ms * self.cpus, key=self.cpu_ms)
+        return max(1, min(by_time, by_cpu))
 
     def _groups_ms(self, rows: int) -> float:
         """Return the cost of decoding `rows` in groups of the largest profiled size."""

@@ -41,6 +41,7 @@ class PlaybackBuffer:
         self.produced_frames = 0
         self._clock = clock
         self._starting = True  # was idle when text came, and has not reached the startup lead since
+        self.settled = False  # has reached the low-water mark since then
 
     @property
     def produced_ms(self) -> float:
@@ -76,9 +77,10 @@ class PlaybackBuffer:
 
     def restart(self) -> None:
         """Text comes after the utterance was idle: it awaits first audio if the lead is small."""
-        self._starting = True
+        self._starting, self.settled = True, False
 
     def produce(self, frames: int) -> None:
         """Account for frames that were made."""
         self.produced_frames += frames
         self._starting = self.awaiting_first_audio
+        self.settled = self.settled or self.lead_ms >= self.low_water_ms

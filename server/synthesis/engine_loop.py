@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sayline_tts.engine.engine import Engine, Event
+from sayline_tts.engine.engine import Engine, Event, FrameSpoken
 from sayline_tts.engine.execution.model_runner import BatchOutput
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
@@ -245,6 +245,7 @@ class EngineLoop:
     # Events
 
     def _dispatch(self, events: list[Event]) -> None:
+        self._monitor.frames += sum(isinstance(event, FrameSpoken) for event in events)
         for event in events:
             if stream := self._streams.get(event.utterance):  # absent after `cancel`
                 stream.add(event)

@@ -20,6 +20,7 @@ from sayline_tts.server.websocket.wire import Encoding
 
 log = logging.getLogger(__name__)
 
+LINGER_S = 30.0  # for a client that did not read to come back and read why its connection was closed
 CLOSE_TIMEOUT_S = 2.0  # for the peer to read what is queued, and to answer the close frame
 
 
@@ -233,7 +234,9 @@ class Connection:
         frame = self._close_frame or CloseConnection(CloseCode.NORMAL, "")
         closing = self._socket.close(code=frame.code, message=frame.reason.encode())
         if not await self._run_as_task(closing, CLOSE_TIMEOUT_S):
-            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self._transport.abort)
+            slow = frame.code == CloseCode.SLOW_CONSUMER
+            limit_s = LINGER_S if slow else CLOSE_TIMEOUT_S
+            asyncio.get_running_loop().call_later(limit_s, self._transport.abort)
 
     async def _run_as_task(self, sending: Coroutine[None, None, object], timeout_s: float) -> bool:
         """Returns whether `sending` has succeeded within this time.

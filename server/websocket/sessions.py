@@ -10,6 +10,7 @@ from sayline_tts.engine.errors import Full, InputError
 from sayline_tts.server.access.client_address import ClientAddress
 from sayline_tts.server.access.limits import Caller, Quotas, RateLimited
 from sayline_tts.server.app_state import AppState
+from sayline_tts.server.memory import MemoryTrimmer
 from sayline_tts.server.websocket.protocol import CloseCode
 from sayline_tts.server.websocket.session import Session
 
@@ -47,6 +48,7 @@ class Sessions:
         self._closing: set[asyncio.Task[None]] = set()
         self._stopping = self._draining = False
         self._changed = asyncio.Event()
+        self._trimmer = MemoryTrimmer()
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -129,6 +131,7 @@ class Sessions:
         if expiring := self._expiring.pop(session, None):
             expiring.cancel()
         session.close()
+        self._trimmer.request()
         self._changed.set()
 
     async def drain(self) -> None:

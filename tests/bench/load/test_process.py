@@ -1,10 +1,12 @@
+import mmap
 import os
+import signal
 import socket
 import sys
 
 import pytest
 
-from sayline_tts.bench.load.process import CpuMeter, CpuUsage, cpu_s, pid_of_server, resident_mb
+from sayline_tts.bench.load.process import CpuMeter, CpuUsage, cpu_s, pid_of_server, private_mb, resident_mb
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -23,6 +25,26 @@ def test_remote_server_has_no_pid() -> None:
 def test_own_cpu_and_memory_are_read() -> None:
     assert (cpu_s(os.getpid()) or 0) > 0
     assert (resident_mb(os.getpid()) or 0) > 1
+
+
+def test_private_memory_leaves_out_what_others_share() -> None:
+    """Memory that a child shares is nobody's own, and pages that it writes are its own."""
+    shared = mmap.mmap(-1, 64 * 2**20)
+    before_mb = private_mb(os.getpid()) or 0
+    shared.write(b"x" * len(shared))
+    receiver, sender = os.pipe()
+    if (child := os.fork()) == 0:
+        sum(shared[::4096])
+        os.write(sender, b"read")
+        signal.pause()
+    os.read(receiver, 4)
+    both_mb = (private_mb(os.getpid()) or 0) - before_mb
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert both_mb < 40, "64 MB are shared by both"
+    assert (private_mb(os.getpid()) or 0) - before_mb > 60, "and by one alone, afterwards"
+    for descriptor in (receiver, sender):
+        os.close(descriptor)
 
 
 def test_unknown_usage_stays_unknown() -> None:

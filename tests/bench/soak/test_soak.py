@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from sayline_tts.bench.soak import soak
-from sayline_tts.bench.soak.soak import Soak, Verdict, main
+from sayline_tts.bench.soak.soak import Soak, Verdict, error_in, main
 from sayline_tts.bench.soak.soak_client import SoakTally
 from tests.bench.soak.test_resource_snapshot import BEFORE
 
@@ -30,6 +30,21 @@ def test_protocol_violation_fails_the_soak() -> None:
     verdict = Verdict(SoakTally(faults=Counter({"internal error": 2})), BEFORE, BEFORE)
     assert not verdict.passed
     assert "FAULT internal error: 2 times" in verdict.lines()
+
+
+def test_error_that_the_server_logs_fails_the_soak() -> None:
+    records = (
+        '{"level": "error", "message": "a codec process died"}',
+        '{"level": "warning", "message": "a client read nothing"}',
+        "Sayline is ready",
+        "[1, 2]",
+        "Traceback (most recent call last):",
+    )
+    errors = Counter(message for line in records for message in error_in(line))
+    verdict = Verdict(SoakTally(), BEFORE, BEFORE, errors)
+    assert not verdict.passed
+    assert "SERVER ERROR a codec process died: 1 times" in verdict.lines()
+    assert len(errors) == 2
 
 
 @pytest.mark.parametrize("passed", [True, False])

@@ -69,3 +69,17 @@ def test_capacity_accounts_for_prefill() -> None:
 def test_default_model_has_prefill_costs_but_limits_no_capacity() -> None:
     assert CostModel().capacity(80.0, 33) == 33
     assert CostModel().prefill(40) > CostModel().prefill(10) > 0
+
+
+def test_delivery_and_processors_limit_the_capacity() -> None:
+    costs = profiled(each_ms=1.0)
+    assert costs.capacity(80.0, 256) == 64, "a step of 64 rows takes nine tenths of a frame"
+    costs.cpus = 2.0
+    by_two = costs.capacity(80.0, 256)
+    costs.cpus = 0.5
+    assert costs.capacity(80.0, 256) < by_two <= 64, "half a processor, by a quota"
+    costs.cpus = 2.0
+    for _ in range(50):
+        costs.observe_delivery(100, 200.0)
+    assert costs.delivery_ms == pytest.approx(2.0, rel=1e-3)
+    assert costs.capacity(80.0, 256) < by_two / 1.5, "sockets and messages take two more ms a frame"
