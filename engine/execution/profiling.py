@@ -9,6 +9,7 @@ import platform
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from itertools import accumulate, pairwise
 from pathlib import Path
 from statistics import fmean, median
@@ -139,8 +140,8 @@ class _Profiler:
 
     def costs(self, steps: list[tuple[int, float]]) -> CostModel:
         groups = sorted((rows, fmean(costs_ms)) for rows, costs_ms in self._groups.items())
-        return CostModel(
-            *(CostCurve(_non_decreasing(points)) for points in (self._flow_lm, self._prefill, groups, steps))
+        return _cost_model(
+            CostCurve(_non_decreasing(points)) for points in (self._flow_lm, self._prefill, groups, steps)
         )
 
     def _record(self, rows: int, flow_lm_ms: float, step_ms: float) -> None:
@@ -232,12 +233,18 @@ def _read(path: Path, key: dict[str, Any]) -> CostModel | None:
         found = json.loads(path.read_text())
         if found["key"] != key:
             return None
-        return CostModel(*(_curve(found["costs"][name]) for name in CURVES))
+        return _cost_model(_curve(found["costs"][name]) for name in CURVES)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         log.warning("cannot use the cached step costs in %s (%s); profiling again", path, error)
         return None
+
+
+def _cost_model(curves: Iterable[CostCurve]) -> CostModel:
+    """Return a model with these curves, in the order of `CURVES`."""
+    flow_lm, prefill, codec, step = curves
+    return CostModel(flow_lm, prefill, codec, step)
 
 
 def _curve(points: Any) -> CostCurve:

@@ -132,3 +132,15 @@ def test_engine_takes_the_profiled_costs(
     assert engine.capacity < 300
     assert cache_folder().name
     engine.close()
+
+
+def test_quota_and_affinity_are_in_the_key_of_the_kept_costs(
+    model: Model, profiled: list[int], runner: ModelRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Costs measured with all cores would promise too much where a control group allows half a processor."""
+    for quota, cores in ((None, [0, 1]), (0.5, [0, 1]), (None, [1])):
+        monkeypatch.setattr(profiling, "cpu_quota", lambda quota=quota: quota)
+        monkeypatch.setattr(profiling, "allowed_cores", lambda cores=cores: cores)
+        for _ in range(2):
+            load_or_profile(model, 8, runner, tmp_path)
+    assert len(profiled) == 3

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 import time
 from typing import Any
 
@@ -154,3 +155,20 @@ async def test_flood_of_pings_is_answered_at_the_rate_of_the_budget(engine: Fake
         assert time.monotonic() - started_s > 0.9
         await client.speak("Hello there.")
         await client.receive_until_final()
+
+
+async def test_client_that_comes_back_long_after_it_was_given_up_reads_why(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its buffers are full of audio; the last events and the close frame wait behind that until it reads again."""
+    monkeypatch.setattr("sayline_tts.server.websocket.connection.CLOSE_TIMEOUT_S", 0.05)
+    app = await make_app(Settings.load(slow_consumer_s=0.2), engine.model, engine)
+    async with serving(app) as address, connected_client(address, max_queue=1) as client:
+        client.socket.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        for name in "ab":
+            await client.speak("word " * 4_000, name, format="pcm", max_lead_ms=60_000)
+        await app[SESSIONS].wait_until(lambda: not len(app[SESSIONS]))
+        await asyncio.sleep(1)  # the connection would have been aborted 0.1 s after the session's end
+        assert await close_code(client) == 4001
+        errors = {message["context_id"]: message["code"] for message in client.received if message["type"] == "error"}
+        assert errors == {"a": "slow_consumer", "b": "slow_consumer"}
