@@ -20,6 +20,7 @@ from sayline_tts.server.network import descriptors
 from sayline_tts.server.network.http_connection import HANDLER_ARGS
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.synthesis.engine_loop import EngineLoop
+from sayline_tts.server.synthesis.repeat_cache import RepeatCache
 from sayline_tts.server.voices.store import VoiceStore
 from sayline_tts.server.websocket import asyncapi, messages, protocol
 from sayline_tts.server.websocket.handshake import open_stream
@@ -40,7 +41,10 @@ async def make_app(settings: Settings, model: Model, engine: Engine | None = Non
     middleware.install(app, settings, metrics.on_reject)
     app[SETTINGS] = settings
     engine_loop = app[ENGINE_LOOP] = EngineLoop(
-        engine or _engine(settings, model), metrics, VoiceStore(settings.voices_path)
+        engine or _engine(settings, model),
+        metrics,
+        VoiceStore(settings.voices_path),
+        RepeatCache(round(settings.cache_mb * 1024 * 1024)),
     )
     app[READY] = _ready(model)
     ledger = app[LEDGER] = Ledger(UsageFile(settings.usage_path))
@@ -147,4 +151,5 @@ def _gauge_sources(engine_loop: EngineLoop, sessions: Sessions) -> dict[str, Cal
         "codec_backlog_frames": lambda: engine_loop.codec_backlog,
         "codec_workers": lambda: engine_loop.codec_workers,
         "codec_restarts": lambda: engine_loop.codec_restarts,
+        "repeat_cache_bytes": lambda: engine_loop.repeats.used_bytes,
     }

@@ -38,6 +38,7 @@ GAUGES = {
     "codec_backlog_frames": "Frames waiting to be decoded by the codec",
     "codec_workers": "Workers of the codec, without those whose process died and cannot be replaced",
     "codec_restarts": "Processes of the codec that died and were replaced",
+    "repeat_cache_bytes": "Kept speech in the repeat cache",
     "tasks": "Tasks on the event loop",
 }
 
@@ -77,6 +78,7 @@ class Metrics:
         self._started = counter("key_contexts", "Contexts started, by the name of the key", "key")
         self._chars = counter("key_chars", "Characters of text accepted, by the name of the key", "key")
         self._spoken = counter("key_audio_seconds", "Audio generated, by the name of the key", "key")
+        self._repeats = counter("repeats", "Texts looked up in the repeat cache, by result", "result")
         self._ended = counter("contexts_over", "Contexts that ended, by result", "outcome")
         self._gauges = {name: Gauge(f"sayline_{name}", meaning, registry=registry) for name, meaning in GAUGES.items()}
         self._label_values: dict[str, set[str]] = {}
@@ -111,6 +113,10 @@ class Metrics:
     def on_reject(self, code: str, key: str = ANONYMOUS) -> None:
         """`code` must be one of the server's own error codes, never client input."""
         self._rejects.labels(self._bounded("code", code), self._bounded("key", key)).inc()
+
+    def on_repeat(self, hit: bool) -> None:
+        """A text was looked up in the repeat cache."""
+        self._repeats.labels("hit" if hit else "miss").inc()
 
     def on_audio_cancelled(self, unheard_ms: float) -> None:
         """`unheard_ms` of audio was generated and not played."""

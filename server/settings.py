@@ -186,6 +186,10 @@ class Settings(BaseSettings):
         description="download voices from https:// URLs; by default only if no other machine can reach the server",
     )
 
+    cache_mb: float = Field(
+        default=64, ge=0, description="memory for speech that is kept because it is asked for again; 0: none"
+    )
+
     # Speech over HTTP
     max_request_chars: int = Field(default=20_000, ge=1, description="characters of text per HTTP request")
     http_stall_s: float = Field(

@@ -49,6 +49,11 @@ export interface Wish {
   lookaheadWords?: number;
   /** Wait in the queue if the server is full; false: fail at once with `Full`. */
   wait?: boolean;
+  /**
+   * Let the server keep the speech and repeat it at once. `true` waits for the end of the text; by default it is kept
+   * if there is a `seed` and the text has neither digits nor addresses.
+   */
+  cache?: boolean;
 }
 
 /** Any number of contexts over one connection, which is replaced when it is lost. */

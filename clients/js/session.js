@@ -15,7 +15,7 @@ import { ConnectionLost, NotRecovered, ProtocolError, Refused } from './errors.j
  * the position), or fail at once with `Full`.
  * @typedef {{voice?: string, format?: 'pcm' | 'opus', mode?: 'managed' | 'verbatim', cleanUp?: boolean,
  *   language?: string, speed?: number, seed?: number, temperature?: number, decodeSteps?: number, maxDelayMs?: number,
- *   maxLeadMs?: number, lookaheadWords?: number, wait?: boolean}} Wish
+ *   maxLeadMs?: number, lookaheadWords?: number, wait?: boolean, cache?: boolean}} Wish
  */
 
 const ANSWER_TIMEOUT_MS = 10_000;

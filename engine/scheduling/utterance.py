@@ -185,6 +185,10 @@ class Utterance:
         assert status in LEGAL_MOVES[self._status], f"{self._status} cannot become {status}"
         self._status = status
 
+    def take_part(self) -> Segment | Silence:
+        """Take the next part from the queue of an utterance whose audio is not made by the engine."""
+        return self._queued.popleft()
+
     def begin_segment(self) -> SegmentProgress:
         """Take the next segment from the queue; the next step prefills it."""
         segment = self._queued.popleft()

@@ -27,6 +27,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     chars_per_minute: _Count | None = None  # on average; bursts of up to one minute's worth are allowed
     voices: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
     stored_voices: Annotated[int, Meta(ge=0)] | None = None  # cloned voices kept on the server
+    cache: bool = True  # whether its speech may be kept for repetition
 
     def allows_voice(self, name: str) -> bool:
         return self.voices is None or name in self.voices

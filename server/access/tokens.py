@@ -56,7 +56,7 @@ class Tokens:
         if forbidden := [name for name in voices or () if not caller.limits.allows_voice(name)]:
             raise VoiceNotAllowed(f"this key may not use voice {forbidden[0][:100]!r}, so its tokens may not either")
         # No stored voices: they belong to the key, and a token is in the hands of whoever opens the page.
-        limits = msgspec.structs.replace(limits, voices=voices, stored_voices=0)
+        limits = msgspec.structs.replace(limits, voices=voices, stored_voices=0, cache=caller.limits.cache)
         expires_s = self._clock_s() + lifetime_s
         claims = msgspec.json.encode(Claims(caller.name, user or secrets.token_urlsafe(9), origin, expires_s, limits))
         return f"{PREFIX}{_encode(claims)}.{_encode(self._sign(claims, caller))}"

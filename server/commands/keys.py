@@ -57,6 +57,7 @@ StoredVoices = Annotated[
         show_default="the server's limit",
     ),
 ]
+Cache = Annotated[bool, typer.Option("--cache/--no-cache", help="Speech may be kept in memory for repetition.")]
 Operator = Annotated[bool, typer.Option("--operator", help="The key may see the usage of all keys.")]
 
 
@@ -79,6 +80,7 @@ def add(
     chars_per_minute: CharsPerMinute = None,
     voice: Voice = None,
     stored_voices: StoredVoices = None,
+    cache: Cache = True,
     operator: Operator = False,
     keys_file: KeysFile = None,
 ) -> None:
@@ -94,6 +96,7 @@ def add(
         chars_per_minute=chars_per_minute,
         voices=tuple(voice) if voice else None,
         stored_voices=stored_voices,
+        cache=cache,
     )
     file = _file(keys_file)
     typer.echo(file.add(name, limits, operator))

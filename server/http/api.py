@@ -134,9 +134,20 @@ class SpeechHandlers:
             params.format, params.sample_rate_hz, self._engine_loop.model.sample_rate_hz, speed=params.speed
         )
         with self._quotas.open_context(caller):
-            voice = await (find_voice() if find_voice else self._voice(caller, params.voice))
+            name = None if find_voice else params.voice or self._default_voice(caller)
+            voice = await (find_voice() if find_voice else self._voice(caller, name))
+            metadata = self._voices.find(name, caller.name) if name else None
             text_options = TextOptions(clean_up=params.clean_up, language=params.language, speed=params.speed)
-            options = SpeechOptions(voice, params.temperature, params.seed, params.decode_steps, text_options)
+            options = SpeechOptions(
+                voice,
+                params.temperature,
+                params.seed,
+                params.decode_steps,
+                text_options,
+                caller,
+                metadata.id if metadata else name,
+                params.cache,
+            )
             with self._begin(caller, params.text, options, encoder) as speech:
                 content_type = encoder.content_type.partition(";")[0] if bare_type else encoder.content_type
                 return await respond(Body(request, speech, content_type, self._settings.http_stall_s))

@@ -59,6 +59,12 @@ class SpeechRequest(msgspec.Struct, frozen=True):
     language: Annotated[
         Annotated[str, Meta(max_length=35)] | None, Meta(description="Language of the text. Default: the model's.")
     ] = None
+    cache: Annotated[
+        bool | None,
+        Meta(
+            description="Keep this speech and repeat it. Default: if it has a seed, and neither digits nor addresses."
+        ),
+    ] = None
 
 
 class VoiceId(msgspec.Struct, frozen=True):

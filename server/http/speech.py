@@ -16,11 +16,13 @@ from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Segment, Silence
 from sayline_tts.engine.timing.word_time_estimator import WordTime
+from sayline_tts.server.access.limits import Caller
 from sayline_tts.server.accounting.usage import Usage
 from sayline_tts.server.audio.formats import Encoder
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.synthesis.engine_loop import EngineLoop
 from sayline_tts.server.synthesis.playback import Playback
+from sayline_tts.server.synthesis.repeat_cache import RepeatKey, repeat_key
 from sayline_tts.server.synthesis.text_feeder import TextFeeder, TextOptions
 
 # Of the audio already read, this much counts as not yet played: more than the lead of live listeners, who go first.
@@ -46,6 +48,9 @@ class SpeechOptions:
     seed: int | None = None  # None: random
     decode_steps: int = 1
     text_options: TextOptions = field(default_factory=TextOptions)  # `speed` must match the encoder's
+    caller: Caller | None = None  # these three: for the repeat cache, which is used if the voice has a name
+    voice_name: str | None = None
+    cache: bool | None = None
 
 
 class SpeechStream:
@@ -74,7 +79,7 @@ class SpeechStream:
         self._feeder = TextFeeder(
             engine_loop.model, settings, engine_loop.wake, self._on_empty_text, text_options=options.text_options
         )
-        engine_loop.submit(self._utterance, self)
+        engine_loop.submit(self._utterance, self, key=self._repeat_key(text, options))
         self._feeder.attach(self._utterance)
         self._feeder.push(text)
         self._feeder.end()
@@ -193,6 +198,12 @@ class SpeechStream:
             self._unacknowledged = False
             self._playback.on_sent(self._engine_loop.model.frame_ms)
             self._engine_loop.wake_soon()
+
+    def _repeat_key(self, text: str, options: SpeechOptions) -> RepeatKey | None:
+        if options.caller is None or options.voice_name is None:
+            return None
+        settings, sampling = options.text_options, self._utterance.sampling
+        return repeat_key(options.caller, options.voice_name, [text], settings, sampling, options.seed, options.cache)
 
     def _make_utterance(self, options: SpeechOptions) -> Utterance:
         model = self._engine_loop.model

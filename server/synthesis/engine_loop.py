@@ -22,6 +22,8 @@ from sayline_tts.server.access.limits import ANONYMOUS
 from sayline_tts.server.metrics import Metrics
 from sayline_tts.server.synthesis.load_monitor import LoadMonitor
 from sayline_tts.server.synthesis.output_stream import Listener, OutputStream
+from sayline_tts.server.synthesis.repeat_cache import Recorder, RepeatCache, RepeatKey
+from sayline_tts.server.synthesis.replay_stream import ReplayStream
 from sayline_tts.server.voices.store import VoiceStore
 from sayline_tts.server.voices.voices import Voices
 
@@ -37,9 +39,17 @@ class EngineLoop:
     It has more than 20 methods because most of them are properties that report its state to metrics and health checks.
     """
 
-    def __init__(self, engine: Engine, metrics: Metrics | None = None, store: VoiceStore | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        metrics: Metrics | None = None,
+        store: VoiceStore | None = None,
+        repeats: RepeatCache | None = None,
+    ) -> None:
         self._engine, self._metrics = engine, metrics or Metrics()
-        self._streams: dict[Utterance, OutputStream] = {}
+        self.repeats = repeats or RepeatCache(0)
+        self._streams: dict[Utterance, OutputStream | ReplayStream] = {}
+        self._replays: dict[Utterance, ReplayStream] = {}
         self._queued: list[OutputStream] = []  # the streams that wait for admission
         self.voices = Voices(engine.model, store)
         self._wake, self._idle = asyncio.Event(), asyncio.Event()
@@ -141,16 +151,30 @@ class EngineLoop:
         return await self.voices.get(name, owner)
 
     def submit(
-        self, utterance: Utterance, listener: Listener[Any], on_reclaim: Callable[[], None] = lambda: None
+        self,
+        utterance: Utterance,
+        listener: Listener[Any],
+        on_reclaim: Callable[[], None] = lambda: None,
+        key: RepeatKey | None = None,
     ) -> None:
         """Hand an utterance to the engine. Raises `Full`.
 
-        `on_reclaim`: it has had no text for some seconds and others wait for its slot, so it should end.
+        `on_reclaim`: it has had no text for some seconds and others wait for its slot, so it should end. With `key`,
+        its text is complete, and its speech is taken from the cache or kept there.
         """
         if not self.alive or self._stopping:
             raise RuntimeError("the engine loop has stopped")
+        recorder = None
+        if key is not None and self.repeats.max_bytes:
+            recording = self.repeats.get(key)
+            self._metrics.on_repeat(recording is not None)
+            if recording is not None:
+                replay = ReplayStream(utterance, listener, self._remove, recording)
+                self._streams[utterance] = self._replays[utterance] = replay
+                return
+            recorder = Recorder(self.repeats, key)
         self._engine.add(utterance)
-        stream = self._streams[utterance] = OutputStream(utterance, listener, self._remove)
+        stream = self._streams[utterance] = OutputStream(utterance, listener, self._remove, recorder)
         stream.on_reclaim = on_reclaim
         stream.set_queue_position(self._engine.queue_position(utterance))
         if stream.queue_position is not None:
@@ -169,6 +193,8 @@ class EngineLoop:
     def wake(self) -> None:
         """Schedule again now: something has changed that may let a row run."""
         self._wake.set()
+        for replay in self._replays.values():
+            replay.wake()
 
     def wake_soon(self) -> None:
         """Schedule again within `WAKE_DELAY_S`; further calls until then are merged into one."""
@@ -247,7 +273,8 @@ class EngineLoop:
     def _dispatch(self, events: list[Event]) -> None:
         self._monitor.frames += sum(isinstance(event, FrameSpoken) for event in events)
         for event in events:
-            if stream := self._streams.get(event.utterance):  # absent after `cancel`
+            stream = self._streams.get(event.utterance)  # absent after `cancel`
+            if isinstance(stream, OutputStream):
                 stream.add(event)
 
     def _update_queue_positions(self) -> None:
@@ -258,11 +285,13 @@ class EngineLoop:
 
     def _reclaim_slots(self) -> None:
         for utterance in self._engine.reclaimable():
-            if stream := self._streams.get(utterance):
+            stream = self._streams.get(utterance)
+            if isinstance(stream, OutputStream):
                 stream.on_reclaim()
 
-    def _remove(self, stream: OutputStream) -> None:
+    def _remove(self, stream: OutputStream | ReplayStream) -> None:
         del self._streams[stream.utterance]
+        self._replays.pop(stream.utterance, None)
         self._idle.set()
         self._engine.cancel(stream.utterance)  # has no effect on an utterance that has ended
         self.wake()

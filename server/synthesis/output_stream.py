@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from sayline_tts.engine.engine import Event, FrameSpoken, SegmentSpoken, Silence
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Segment, Silence
 from sayline_tts.engine.timing.word_time_estimator import WordTime
+
+if TYPE_CHECKING:
+    from sayline_tts.server.synthesis.repeat_cache import Recorder
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +76,13 @@ class OutputStream:
     """
 
     def __init__(
-        self, utterance: Utterance, listener: Listener[Any], on_closed: Callable[["OutputStream"], None]
+        self,
+        utterance: Utterance,
+        listener: Listener[Any],
+        on_closed: Callable[["OutputStream"], None],
+        recorder: "Recorder | None" = None,
     ) -> None:
-        self.utterance, self.listener = utterance, listener
+        self.utterance, self.listener, self._recorder = utterance, listener, recorder
         self.queue_position: int | None = None
         self._on_closed = on_closed
         self.on_reclaim: Callable[[], None] = lambda: None  # others wait for its slot
@@ -170,6 +177,7 @@ class OutputStream:
         try:
             if pending.error is not None:
                 raise pending.error
+            self._record(pending)
             for time in pending.words:
                 listener.on_word(time)
             match pending.event:
@@ -186,3 +194,16 @@ class OutputStream:
         except Exception:
             self._context.run(log.exception, "a frame or its listener failed; its utterance ends, others continue")
             self.finish(Status.FAILED)
+
+    def _record(self, pending: _Pending) -> None:
+        if (recorder := self._recorder) is None:
+            return
+        match pending.event:
+            case FrameSpoken(audio=audio):
+                recorder.add_frame(pending.words, audio.result())
+            case SegmentSpoken(segment=segment, start_ms=start_ms, end_ms=end_ms):
+                recorder.end_part(segment, pending.words, start_ms, end_ms)
+            case SilenceSpoken(silence=silence):
+                recorder.end_part(silence, [], 0.0, 0.0)
+            case UtteranceEnded(status=Status.FINISHED):
+                recorder.finish()

@@ -14,10 +14,12 @@ from msgspec import UNSET
 from sayline_tts.engine.errors import InputError
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
+from sayline_tts.engine.segment import Sampling
 from sayline_tts.server.access.limits import Caller
 from sayline_tts.server.accounting.usage import Usage
 from sayline_tts.server.app_state import AppState
 from sayline_tts.server.audio.framer import bytes_per_ms
+from sayline_tts.server.synthesis.repeat_cache import RepeatKey, RepeatText, repeat_key
 from sayline_tts.server.synthesis.text_feeder import Flush, TextFeeder, TextOptions
 from sayline_tts.server.websocket import messages, protocol
 from sayline_tts.server.websocket.context_metrics import ContextMetrics
@@ -58,10 +60,11 @@ class Context:
         self._lease = self._quotas.open_context(caller)
         self._loop = asyncio.get_running_loop()
         self._state = ContextState.OPEN
-        self._voice: Voice | None = None  # None until it is loaded
+        self._voice: tuple[str, Voice] | None = None  # with its name; None until it is loaded
         self._utterance: Utterance | None = None  # None until there is text: a silent context takes no slot
+        self._texts = RepeatText()
         self._metrics = ContextMetrics(app_state.metrics, caller.name, start.format, self._loop.time)
-        options = TextOptions(
+        options = self._options = TextOptions(
             start.mode == "verbatim", start.clean_up, start.language, start.max_delay_ms, self._lookahead_words(),
             start.speed,
         )  # fmt: skip
@@ -87,8 +90,8 @@ class Context:
             checkpoint, limits = self._engine_loop.model.checkpoint, self._caller.limits
             name = self._start.voice or limits.default_voice(checkpoint.default_voice, checkpoint.voices())
             self._quotas.check_voice(self._caller, name)
-            self._voice = await self._engine_loop.voice(name, self._caller.name)
-            if not self._start.wait and self._utterance is None:
+            self._voice = name, await self._engine_loop.voice(name, self._caller.name)
+            if not self._start.wait and not self._start.cache and self._utterance is None:
                 self._engine_loop.check_room()
             self._metrics.on_start()
             self._submit_once_there_is_text()
@@ -129,6 +132,7 @@ class Context:
         except InputError as error:
             raise ProtocolError(error.code, str(error), self.id, retry_after_ms=error.retry_after_ms) from None
         self._metrics.on_text(len(text))
+        self._texts.add(text)
         self.events.transcript.append(text)
         self._feeder.push(text)
         self._submit_once_there_is_text()
@@ -139,6 +143,7 @@ class Context:
             message = f"{MAX_FLUSHES} flushes are unanswered; retry once some have been answered"
             raise ProtocolError("text_limit", message, self.id)
         if self._state is ContextState.OPEN:  # `end` has flushed already
+            self._texts.flushed = True
             self._feeder.flush(flush_id)
             self._submit_once_there_is_text()
 
@@ -237,12 +242,19 @@ class Context:
         words = self._start.lookahead_words
         return self._settings.lookahead_words if words is None else words
 
+    @property
+    def _awaits_whole_text(self) -> bool:
+        """Whether the text is held back because its speech may be in the cache, which is known at its end."""
+        return self._start.cache is True and self._state is ContextState.OPEN and self._texts.complete is not None
+
     def _submit_once_there_is_text(self) -> None:
         """Submit the utterance if the voice is loaded and there is something to do, or fail."""
         if self._voice is None or self._utterance is not None or self._feeder.idle or self._state.final:
             return
+        if self._awaits_whole_text:
+            return
         try:
-            self._submit(self._voice)
+            self._submit(*self._voice)
         except Exception as error:
             self._fail_to_start(error)
 
@@ -256,18 +268,28 @@ class Context:
         else:
             self.fail(*INTERNAL)
 
-    def _submit(self, voice: Voice) -> None:
+    def _repeat_key(self, voice: str, sampling: Sampling) -> RepeatKey | None:
+        """The place of this speech in the cache; None if it is not kept, or its text may go on."""
+        if self._state is not ContextState.ENDING or (texts := self._texts.complete) is None:
+            return None
+        start, metadata = self._start, self._engine_loop.voices.find(voice, self._caller.name)
+        voice = metadata.id if metadata else voice
+        return repeat_key(self._caller, voice, texts, self._options, sampling, start.seed, start.cache)
+
+    def _submit(self, name: str, voice: Voice) -> None:
         """Raises `Full`."""
         start, events = self._start, self.events
+        sampling = self._engine_loop.model.sampling(start.temperature, start.decode_steps, start.seed)
         self._utterance = Utterance(
             voice,
-            self._engine_loop.model.sampling(start.temperature, start.decode_steps, start.seed),
+            sampling,
             frame_ms=events.engine_frame_ms,
             playback=events.engine_playback,
             max_lead_ms=self._lead_ms,
             may_queue=start.wait,
         )
-        self._engine_loop.submit(self._utterance, events, self._on_reclaim)
+        key = self._repeat_key(name, sampling)
+        self._engine_loop.submit(self._utterance, events, self._on_reclaim, key)
         self._feeder.attach(self._utterance)
 
     def _usage(self, heard_ms: float) -> Usage:

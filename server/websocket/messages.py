@@ -36,6 +36,8 @@ class Start(_ContextMessage, frozen=True):
     max_delay_ms: Annotated[float, Meta(ge=0, le=60_000)] | None = None  # longest wait of an incomplete sentence
     decode_steps: Annotated[int, Meta(ge=1, le=MAX_DECODE_STEPS)] = 1  # of the flow head; ignored by one-step heads
     lookahead_words: Annotated[int, Meta(ge=0, le=MAX_LOOKAHEAD_WORDS)] | None = None  # 0: wait for whole clauses
+    # Speech may be kept and repeated: True waits for `end`, then asks the cache; None: if it has a seed and no digits.
+    cache: bool | None = None
 
 
 class Text(_ContextMessage, frozen=True):

@@ -26,6 +26,7 @@ class Start:
     max_delay_ms: float | None = None
     decode_steps: int | None = None
     lookahead_words: int | None = None
+    cache: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,7 +235,14 @@ def test_name_pattern_matches_in_linear_time() -> None:
 
 
 def test_limits_survive_a_round_trip(file: KeyFile) -> None:
-    every: dict[str, Any] = {"contexts": 1, "sessions": 3, "chars_per_minute": 2, "voices": ("a",), "stored_voices": 0}
+    every: dict[str, Any] = {
+        "contexts": 1,
+        "sessions": 3,
+        "chars_per_minute": 2,
+        "voices": ("a",),
+        "stored_voices": 0,
+        "cache": False,
+    }
     file.add("ann", Limits(**every))
     (key,) = file.read() or ()
     assert {name: getattr(key.limits, name) for name in Limits.__struct_fields__} == every
