@@ -74,7 +74,9 @@ def test_without_alignment_heads_the_voice_keeps_its_distance_by_an_estimate(
     assert all(time.estimated for time in times)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize(
+    "precision", ["float32", *(pytest.param(other, marks=pytest.mark.slow) for other in ("bfloat16", "int8"))]
+)
 def test_growing_in_a_batch_equals_growing_alone(model: Model, precision: str) -> None:
     model = Model.load(model.checkpoint, precision=precision)
     alone, together = Engine(model, 1), Engine(model, 4)

@@ -59,7 +59,7 @@ def whole_words(text: str) -> list[Word]:
 @example(SENTENCE, [(3, 125.0)] * 30, 2, [2], True)
 @example(SENTENCE, [(3, 400.0)] * 30, 1, [1], False)
 @example("word " * 30 + "word, " + "word " * 40 + "end. ", [(5, 125.0)] * 70, 2, [1], True)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_every_word_is_told_once_in_order_and_spoken_only_once_it_is_there(
     text: str, cuts: list[tuple[int, float]], lookahead_words: int, frames: list[int], has_heads: bool
 ) -> None:
@@ -83,7 +83,7 @@ def test_every_word_is_told_once_in_order_and_spoken_only_once_it_is_there(
 
 
 @given(pieces_of, st.integers(1, 3), st.lists(st.integers(1, 6), min_size=1, max_size=5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_segment_is_extended_every_few_frames_at_most_unless_it_needs_the_words_and_never_once_closed(
     cuts: list[tuple[int, float]], lookahead_words: int, frames: list[int]
 ) -> None:
@@ -98,7 +98,7 @@ def test_a_segment_is_extended_every_few_frames_at_most_unless_it_needs_the_word
 
 
 @given(pieces_of, st.sampled_from(TEXTS))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_without_lookahead_nothing_is_extended(cuts: list[tuple[int, float]], text: str) -> None:
     assert not speak(ScriptedEngine([2]), cut(text, cuts), 0).extensions
 
@@ -129,7 +129,7 @@ def test_long_pause_of_the_writer_ends_the_segment() -> None:
 
 
 @given(pieces_of, st.floats(0, 8000), st.sampled_from(TEXTS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_listener_who_leaves_at_any_moment_frees_the_slot_and_was_told_a_part_of_the_words(
     cuts: list[tuple[int, float]], leaves_ms: float, text: str
 ) -> None:
