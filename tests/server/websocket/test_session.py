@@ -1,5 +1,6 @@
 import asyncio
 import json
+import random
 from contextlib import suppress
 
 import msgpack
@@ -585,3 +586,31 @@ async def test_cancelled_splits_the_text_where_playback_stopped(address: str, en
     assert cancelled["heard_chars"] == 12
     assert cancelled["heard_text"] + cancelled["unheard_text"] == text
     assert cancelled["generated_ms"] >= cancelled["duration_ms"] == 80 * len(client.messages_of("audio"))
+
+
+@pytest.mark.slow
+async def test_after_thousands_of_cancels_at_random_moments_nothing_follows_and_no_slot_is_held(
+    engine: FakeEngine,
+) -> None:
+    rng = random.Random(0)
+    async with (
+        serving(await make_app(Settings.load(messages_per_second=10_000), engine.model, engine)) as address,
+        connected_client(address, "msgpack") as client,
+    ):
+        for number in range(2_000):
+            name = f"c{number}"
+            await client.send("start", name, seed=number)
+            await client.send("text", name, text="Hello there. How are you? " * rng.randrange(1, 4))
+            for _ in range(rng.randrange(4)):
+                await asyncio.sleep(0)
+            await client.send("cancel", name)
+            await client.receive_until("cancelled", context_id=name)
+        await client.speak("All is well.", "last")
+        await client.receive_until_final("last")
+        await engine.wait_until(lambda: engine.running == 0)
+    over: set[str] = set()
+    for message in client.received:
+        assert message["context_id"] not in over, "an event after the last one"
+        if message["type"] == "cancelled":
+            over.add(message["context_id"])
+    assert len(over) == 2_000
