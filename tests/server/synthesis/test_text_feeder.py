@@ -47,7 +47,7 @@ class Harness:
         self.changes += 1
         self.changed.set()
 
-    def _on_empty(self) -> None:
+    def _on_empty(self, reason: str) -> None:
         self.empty_reports += 1
         self.changed.set()
 
