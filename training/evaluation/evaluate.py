@@ -128,7 +128,8 @@ def measure_texts(judges: Judges, sources: Mapping[str, SpeechSource], count: in
     """Texts that small models fail on: single words, and sentences of similar clauses."""
     texts = {name: TEXTS[name].read_text(encoding="utf-8").splitlines()[:count] for name in ("short", "long")}
     return {
-        name: {row: judges.measure(source, lines) for row, source in sources.items()} for name, lines in texts.items()
+        name: {row: judges.measure(source, lines, rated=False) for row, source in sources.items()}
+        for name, lines in texts.items()
     }
 
 
@@ -161,23 +162,32 @@ def main() -> None:
     parser.add_argument("--ways", nargs="*", default=[mode.name for mode in MODES], help="synthesis modes")
     parser.add_argument("--quick", action="store_true", help="only the sentences, and no comparison")
     args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
     own = teachers_of(voices_of_checkpoint(args.config))
     teachers, judges = TEACHERS[own], Judges()
     cases = read_cases(args.sentences, teachers)
     evaluator = Evaluator(cases, judges, speaker_classifier(teachers))
     result: dict[str, Any] = {"sentences": len(cases), "recognizer": judges.recognizer.name, "rows": {}}
     rows = result["rows"]
+
+    def write_result() -> None:  # after each row, since all of them take an hour
+        (args.out / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        print(table(result), flush=True)
+
     rows[f"teachers ({own})"] = evaluator.measure([case.teacher for case in cases])
+    write_result()
     usual: list[Audio] = []
     for mode in MODES:
         if mode.name in args.ways:
             rows[mode.name], speech = evaluate_mode(args.config, mode, cases, evaluator)
             usual = usual or speech
+            write_result()
     if not args.quick:
         texts = [case.text for case in cases]
         for name in COMPARED:
             if name != own and (name != "hibari" or find_spec("hibari")):
                 rows[f"{name}, for comparison"] = judges.measure(speech_source(name, args.config), texts)
+                write_result()
         voices = [one.name for one in teachers]
         sources = {
             f"teachers ({own})": speech_source(own, args.config),
@@ -186,13 +196,10 @@ def main() -> None:
         result |= measure_texts(judges, sources, args.texts)
         result["speed"] = measure_speed(args.config, cases)
         result["megabytes"] = sum(file.stat().st_size for file in args.config.parent.rglob("*") if file.is_file()) / 1e6
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    if not args.quick:
+        write_result()
         write_pictures(args.out, [(case.text, case.teacher, audio) for case, audio in zip(cases, usual, strict=True)])
     if args.table:
         replace_table(args.table, "measured", table(result))
-    print(table(result))
 
 
 if __name__ == "__main__":

@@ -65,11 +65,14 @@ class Judges:
         self.recognizer: Recognizer = find_recognizer()
         self._dnsmos = _find_dnsmos()
 
-    def measure(self, source: SpeechSource, texts: Sequence[str]) -> dict[str, Any]:
-        """Word errors and mean ratings, of all texts together and per voice, and the misrecognized texts."""
+    def measure(self, source: SpeechSource, texts: Sequence[str], rated: bool = True) -> dict[str, Any]:
+        """Word errors and mean ratings, of all texts together and per voice, and the misrecognized texts.
+
+        `rated`: DNSMOS takes longer than Whisper, especially for long texts.
+        """
         voices = [source.voices[index % len(source.voices)] for index in range(len(texts))]
         clips = [
-            self.judge(text, source.synthesize(voice, text), source.rate_hz)
+            self.judge(text, source.synthesize(voice, text), source.rate_hz, rated)
             for voice, text in zip(voices, texts, strict=True)
         ]
         by_voice = {
@@ -79,11 +82,11 @@ class Judges:
         misrecognized = [(clip.text, clip.transcript) for clip in clips if clip.errors]
         return summarize(clips) | {"voices": by_voice, "misrecognized": misrecognized}
 
-    def judge(self, text: str, audio: Audio, rate_hz: int) -> JudgedClip:
+    def judge(self, text: str, audio: Audio, rate_hz: int, rated: bool = True) -> JudgedClip:
         transcript = self.recognizer.transcribe(audio, rate_hz)
         reference, hypothesis = normalized_words(text), normalized_words(transcript)
         errors, gap = word_errors(reference, hypothesis), longest_gap(reference, hypothesis)
-        rating = self._dnsmos.rate(audio, rate_hz) if self._dnsmos else None
+        rating = self._dnsmos.rate(audio, rate_hz) if rated and self._dnsmos else None
         return JudgedClip(text, transcript, len(reference), errors, gap, rating)
 
 

@@ -34,6 +34,12 @@ def test_clean_speech_has_no_errors_and_better_ratings_than_noisy_speech(speech:
     assert clean["p808"] > noisy["p808"] + 0.3
 
 
+def test_unrated_speech_has_only_word_errors(speech: np.ndarray) -> None:
+    measured = Judges().measure(SpeechSource(["clean"], lambda *_: speech, 24_000), [TEXT], rated=False)
+    assert measured["word_error_rate"] == 0
+    assert "p808" not in measured
+
+
 def test_summary_counts_errors_and_skipped_clauses() -> None:
     clips = [
         JudgedClip("one", "one", 1, 0, 0, Rating(3.0, 4.0)),
