@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sayline_tts.engine.audio.onset import fade_in
 from sayline_tts.engine.errors import InputError
 from sayline_tts.server.commands.input_text import InputText
 from sayline_tts.server.commands.model_choice import (
@@ -178,8 +179,8 @@ def generate(
     frames = model.generate_audio_stream(state, input_text.text, frames_after_eos, seed=seed)
     try:
         with target.opened(model.sample_rate), terminal.progress("Speaking", input_text.estimated_s, " s") as advance:
-            for frame in timing.timed(frames, model.sample_rate):
-                target.write(frame.numpy())
+            for number, frame in enumerate(timing.timed(frames, model.sample_rate)):
+                target.write(frame.numpy() if number else fade_in(frame.numpy()))
                 advance(len(frame) / model.sample_rate)
     except KeyboardInterrupt:
         terminal.print_status(f"Stopped; wrote {timing.speech_s:.2f} s of speech to {target.name}.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
+from sayline_tts.engine.audio.onset import fade_in
 from sayline_tts.engine.engine import Event, FrameSpoken, SegmentSpoken, SilenceSpoken, UtteranceEnded
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Segment, Silence
@@ -64,6 +65,7 @@ class _Pending:
     event: Event
     done: bool = False
     words: list[WordTime] = field(default_factory=list)  # to report before the event
+    pcm: np.ndarray | None = None  # of a frame
     encoded: Any = None
     error: Exception | None = None
     then: Callable[[], None] | None = None
@@ -92,6 +94,7 @@ class OutputStream:
         self._newest: _Pending | None = None
         self._lock = threading.Lock()  # guards `done` and `then`, which both threads use
         self._closed = False
+        self._has_begun = False  # speech; only the thread that decodes uses it
         self.waiting_since: float | None = None  # loop time; a frame has been generated and is not encoded yet
 
     @property
@@ -150,7 +153,9 @@ class OutputStream:
             match pending.event:
                 case FrameSpoken(audio=audio, words=words):
                     pcm = audio.result()
-                    pending.words, pending.encoded = words(pcm), self.listener.encode(pcm)
+                    if not self._has_begun and pcm.any():
+                        pcm, self._has_begun = fade_in(pcm), True
+                    pending.pcm, pending.words, pending.encoded = pcm, words(pcm), self.listener.encode(pcm)
                 case SegmentSpoken(words=words):
                     pending.words, pending.encoded = words(None), self.listener.end_part()
                 case _:
@@ -199,8 +204,9 @@ class OutputStream:
         if (recorder := self._recorder) is None:
             return
         match pending.event:
-            case FrameSpoken(audio=audio):
-                recorder.add_frame(pending.words, audio.result())
+            case FrameSpoken():
+                assert pending.pcm is not None, "a frame is encoded before it is delivered"
+                recorder.add_frame(pending.words, pending.pcm)
             case SegmentSpoken(segment=segment, start_ms=start_ms, end_ms=end_ms):
                 recorder.end_part(segment, pending.words, start_ms, end_ms)
             case SilenceSpoken(silence=silence):

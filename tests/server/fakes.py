@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 import torch
 
+from sayline_tts.engine.audio.onset import FADE_SAMPLES
 from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads
 from sayline_tts.engine.engine import Engine, Event
 from sayline_tts.engine.errors import HubError, TextError, UnknownVoice
@@ -239,5 +240,7 @@ class FakeEngine(Engine):
 
 
 def frame(seed: int, number: int) -> np.ndarray:
-    """The fake's audio: each frame of each seed has a level of its own."""
-    return np.full(FRAME_SAMPLES, ((31 * seed + number) % 997) / 1000, np.float32)
+    """The fake's audio: each frame of each seed has a level of its own. The first one starts from silence."""
+    pcm = np.full(FRAME_SAMPLES, ((31 * seed + number) % 997) / 1000, np.float32)
+    pcm[: FADE_SAMPLES if number == 0 else 0] = 0
+    return pcm

@@ -7,6 +7,7 @@ import aiohttp
 import numpy as np
 import pytest
 
+from sayline_tts.engine.audio.onset import fade_in
 from sayline_tts.engine.engine import Engine, FrameSpoken, UtteranceEnded
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.scheduling.utterance import Utterance
@@ -40,7 +41,7 @@ def alone(model: Model, voice: str, parts: list[str], seed: int, decode_steps: i
             if isinstance(event, FrameSpoken):
                 frames.append(event.pcm)
             elif isinstance(event, UtteranceEnded):
-                return np.concatenate(frames)
+                return np.concatenate([fade_in(frames[0]), *frames[1:]])
 
 
 def decode(packets: list[bytes]) -> np.ndarray:
@@ -161,3 +162,13 @@ async def test_a_voice_cut_off_leaves_no_trace_in_the_next(speaking: str, model:
     expected = alone(model, "clara", ["Hello there."], 5)
     for number in range(4):
         assert np.abs(one.pcm(f"whole{number}") / 32768 - expected).max() < ROUNDING
+
+
+@pytest.mark.parametrize("voice", ["angus", "clara"])
+async def test_speech_starts_without_a_click(speaking: str, voice: str) -> None:
+    """A codec that starts from zeros begins with a step; the 20 ms of silence in front of the voice show it."""
+    async with connected_client(speaking) as one:
+        await one.speak("Pat has a pot.", format="pcm", seed=1, voice=voice)
+        await one.receive_until_final()
+    onset = np.abs(one.pcm()[:480])
+    assert onset[:48].max() < 2 * onset[48:].max() + 2
