@@ -241,6 +241,6 @@ class FakeEngine(Engine):
 
 def frame(seed: int, number: int) -> np.ndarray:
     """The fake's audio: each frame of each seed has a level of its own. The first one starts from silence."""
-    pcm = np.full(FRAME_SAMPLES, ((31 * seed + number) % 997) / 1000, np.float32)
+    pcm = np.full(FRAME_SAMPLES, ((31 * seed + number) % 997 + 1) / 1000, np.float32)
     pcm[: FADE_SAMPLES if number == 0 else 0] = 0
     return pcm

@@ -16,6 +16,7 @@ import torch
 import yaml
 
 from sayline_tts.engine.audio.audio_file import decode_file
+from sayline_tts.engine.audio.onset import FADE_SAMPLES
 from sayline_tts.engine.audio.recording import read_audio
 from sayline_tts.engine.checkpoint.checkpoint import EMBEDDED
 from sayline_tts.engine.tts_model import TTSModel
@@ -70,7 +71,9 @@ def test_dash_output_writes_only_wav_to_standard_output(sayline: Sayline, counti
 
 def test_stream_writes_raw_samples(sayline: Sayline, counting: CountingModel) -> None:
     data = sayline("generate", "Hello.", "--stream").stdout_bytes
-    assert np.frombuffer(data, "<i2").tolist() == [8192] * THREE_FRAMES
+    samples = np.frombuffer(data, "<i2")
+    assert samples[0] == 0  # faded in
+    assert samples[FADE_SAMPLES:].tolist() == [8192] * (THREE_FRAMES - FADE_SAMPLES)
 
 
 def test_closed_pipe_ends_without_error_message(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ async def test_upload_creates_a_voice(server: VoiceServer) -> None:
     assert (datetime.now(UTC) - created).total_seconds() < 60
     assert made.pop("duration_s") == pytest.approx(6, abs=0.2)
     id = made.pop("id")
+    assert len(made.pop("weights")) == 64  # the model's, in hexadecimal
     assert made == {"name": "Ann S.", "consent": True, "advice": [], "model": "fake", "kind": "cloned"}
     voice = await server.voices.get("Ann S.")
     assert voice is await server.voices.get(id)

@@ -24,11 +24,13 @@ class RecordingListener:
     def __init__(self) -> None:
         self.events: list[object] = []
         self.encoded_by: list[str] = []
+        self.first_samples: list[float] = []
         self.ended = asyncio.Event()
 
     def encode(self, pcm: np.ndarray) -> bytes:
         self.encoded_by.append(threading.current_thread().name)
-        return bytes([int(pcm[0])])
+        self.first_samples.append(float(pcm[0]))
+        return bytes([int(pcm[-1])])
 
     def end_part(self) -> bytes:
         self.encoded_by.append(threading.current_thread().name)
@@ -70,7 +72,9 @@ class Rig:
         self.stream.add(UtteranceEnded(UTTERANCE, Status.FINISHED, 0))
 
     def decode(self, number: int) -> None:
-        thread = threading.Thread(target=self.sounds[number].set_result, args=(np.full(1, number),), name="codec")
+        thread = threading.Thread(
+            target=self.sounds[number].set_result, args=(np.full(100, number, np.float32),), name="codec"
+        )
         thread.start()
         thread.join()
 
@@ -105,6 +109,16 @@ async def test_frames_are_encoded_on_the_decoder_thread() -> None:
         rig.decode(number)
     await rig.listener.ended.wait()
     assert rig.listener.encoded_by == ["codec", "codec", "codec"]
+
+
+async def test_only_the_first_frame_that_is_not_silent_is_faded_in() -> None:
+    rig = Rig()
+    rig.stream.add(FrameSpoken(UTTERANCE, again := Future[np.ndarray]()))
+    rig.decode(0)
+    rig.decode(1)
+    again.set_result(np.ones(100, np.float32))
+    await run_loop()
+    assert rig.listener.first_samples == [0, 0, 1]
 
 
 async def test_decoding_error_ends_the_stream(caplog: pytest.LogCaptureFixture) -> None:
