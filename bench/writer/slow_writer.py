@@ -82,7 +82,7 @@ async def listen(
     heard, loop, changed = Heard(), asyncio.get_running_loop(), asyncio.Event()
     playback = _Playback(heard, engine.model.frame_ms)
     utterance = Utterance(voice, sampling, playback=playback, max_lead_ms=settings.lead_ms)
-    feeder = TextFeeder(engine.model, settings, changed.set, changed.set, text_options=options)
+    feeder = TextFeeder(engine.model, settings, changed.set, lambda _: changed.set(), text_options=options)
     engine.add(utterance)
     feeder.attach(utterance)
 

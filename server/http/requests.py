@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -135,7 +134,7 @@ def _too_slow() -> RequestError:
 def parse_json(data: bytes, kind: type[Request]) -> Request:
     """Raises `RequestError`."""
     try:
-        return decode_json(partial(msgspec.json.decode, type=kind), data)
+        return decode_json(lambda body: msgspec.json.decode(body, type=kind), data)
     except msgspec.ValidationError as error:
         raise RequestError(f"{error}; see /docs", _field(str(error))) from None
     except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: not UTF-8

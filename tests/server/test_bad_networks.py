@@ -22,7 +22,7 @@ from tests.server.stream_client import StreamClient, accepting, connected_client
 TEXT = "Hello there. How are you? "
 
 
-async def pcm(one: StreamClient, **fields: object) -> np.ndarray:
+async def pcm(one: StreamClient, **fields: str) -> np.ndarray:
     await one.speak(TEXT, format="pcm", seed=7, **fields)
     await one.receive_until_final()
     assert one.messages_of("done")
@@ -91,7 +91,7 @@ async def reconnect_all(address: str, clients: int) -> None:
         for context in contexts:
             await context.push("One two ")
         for each in sessions:
-            each._connection._socket.transport.abort()  # type: ignore[attr-defined]
+            each._connection._socket.transport.abort()
         frames = [0] * clients
 
         async def listen(number: int) -> None:

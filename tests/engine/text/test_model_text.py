@@ -213,6 +213,9 @@ def test_split_decodes_each_token_a_few_times(tokenizers: list[Tokenizer]) -> No
             self.decoded_tokens += len(ids)
             return tokenizer.decode(ids)
 
+        def has_token(self, char: str) -> bool:
+            return tokenizer.has_token(char)
+
         def offsets(self, text: str) -> list[tuple[int, int]]:
             return tokenizer.offsets(text)
 
