@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sayline_tts.engine.audio.onset import fade_in
 from sayline_tts.engine.errors import InputError
 from sayline_tts.server.commands.input_text import InputText
 from sayline_tts.server.commands.model_choice import (
@@ -165,6 +164,8 @@ def generate(
     The last line reports the speed. A real-time factor of 0.25 means that
     one second of speech took a quarter of a second to generate.
     """
+    from sayline_tts.engine.audio.onset import fade_in  # imports numpy, which slows down every command's help
+
     terminal = Terminal(quiet)
     target = SpeechOutput.parse(output, stream)
     input_text = InputText(text, terminal)

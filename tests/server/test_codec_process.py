@@ -30,14 +30,15 @@ async def speech(address: str, seed: int, heard: list[int]) -> bytes:
     return one.pcm().tobytes()
 
 
-async def kill_codec_processes(heard: list[int]) -> None:
-    """Kill all of them at once, several times, while speech is made; never twice in the same pass."""
+async def kill_codec_processes(heard: list[int], kills: list[int]) -> None:
+    """Kill all of them at once, several times, while speech is made; never twice in the same pass. Counts `kills`."""
     for _ in range(KILLS):
         enough = [frames + 2 for frames in heard]
         await wait_until(partial(all_reached, heard, enough))
         killed = {process.pid for process in multiprocessing.active_children()}
         for process in multiprocessing.active_children():
             process.kill()
+        kills[0] += 1
         await wait_until_replaced(killed)
 
 
@@ -59,15 +60,19 @@ async def wait_until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 async def test_killed_codec_processes_are_replaced_and_nobody_hears_it(
     model: Model, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serving(await make_app(Settings(slots=8), model)) as address:
         expected = [await speech(address, seed, [0] * 4) for seed in range(4)]
-        heard = [0] * 4
-        *spoken, _ = await asyncio.gather(
-            *(speech(address, seed, heard) for seed in range(4)), kill_codec_processes(heard)
-        )
+        heard, workers = [0] * 4, len(multiprocessing.active_children())
+        killing = asyncio.create_task(kill_codec_processes(heard, kills := [0]))
+        spoken = await asyncio.gather(*(speech(address, seed, heard) for seed in range(4)))
+        killing.cancel()  # speech that has ended makes no more frames
+        await asyncio.gather(killing, return_exceptions=True)
+        assert kills[0] >= 1
+        await wait_until(lambda: len(multiprocessing.active_children()) == workers)
         async with aiohttp.ClientSession() as client, client.get(f"http://{address}/healthz") as response:
             health = await response.json()
         assert spoken == expected

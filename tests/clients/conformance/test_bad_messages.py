@@ -16,7 +16,7 @@ GOLDEN = golden(Path(__file__).parents[2] / "wire" / "v1.json")["server"]
 OPTIONAL = {
     "flushed": {"id"},
     "error": {"context_id", "retry_after_ms", "seq"},
-    "done": {"usage"},
+    "done": {"usage", "warnings"},
     "cancelled": {"usage"},
 }
 BAD = "ProtocolError"

@@ -113,7 +113,7 @@ def test_rows_of_any_lengths_attend_to_their_own_history(
         out = attended(cache.attention_metadata(slots, new), qkv, heads)
         cache.advance(slots, new)
         rows = zip(lengths, qkv.split(new.tolist(), 1), out.split(new.tolist(), 1), strict=True)
-        tolerance = 4e-3 if dtype is torch.bfloat16 else 1e-3 if dim == 2 else 1e-4  # bfloat16 rounds rotated keys
+        tolerance = 8e-3 if dtype is torch.bfloat16 else 1e-3 if dim == 2 else 1e-4  # bfloat16 rounds rotated keys
         for slot, qkv_of_row, out_of_row in rows:
             torch.testing.assert_close(out_of_row, histories[slot].attend(qkv_of_row), atol=tolerance, rtol=1e-3)
             assert cache.positions[slot] == histories[slot].positions
