@@ -156,6 +156,8 @@ class HttpConnection(web.RequestHandler):
         is_unwanted = not request.content.is_eof()
         if is_unwanted:
             response.force_close()
+        if isinstance(response, web.FileResponse):
+            return response  # aiohttp sends it, and a file cannot be prepared twice
         await response.prepare(request)
         await response.write_eof()
         if is_unwanted:

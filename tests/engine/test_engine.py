@@ -113,7 +113,7 @@ def test_minutes_of_speech_in_changing_company_equal_alone_to_the_last_bit(preci
     """Rare differences show late: one level of one activation, off by one after hundreds of frames."""
     model = Model.load(find_checkpoint("embedded"), precision=precision)
     names = list(model.checkpoint.voices())
-    cases = [(model.load_voice(names[i % len(names)]), " ".join(TEXTS * 3), i) for i in range(8)]
+    cases = [(model.load_voice(names[i % len(names)]), " ".join(TEXTS * 14), i) for i in range(8)]
     together = [utterance(model, *case) for case in cases]
     pcm = speak(Engine(model, 8), *together, steps_between=5)
     assert sum(len(each) for each in pcm.values()) > 120 * model.sample_rate_hz

@@ -45,8 +45,7 @@ def test_zero_is_a_level_and_the_range_is_used(x: list[float]) -> None:
     span = float(np.ptp(numbers))
     np.testing.assert_allclose(found, x, atol=span / 255 * 0.51 + 1e-6 * np.abs(numbers).max() + 1e-11)
     if span:
-        exact = ACTIVE_ISA.max_weight == 127  # with 63 weight levels scaling back rounds to 6e-8 of the range
-        np.testing.assert_allclose(found[numbers == 0], 0, atol=0 if exact else 1e-7 * span)
+        np.testing.assert_allclose(found[numbers == 0], 0, atol=1e-7 * span)  # scaling back rounds to 6e-8 of the range
 
 
 @settings(max_examples=60, deadline=None)

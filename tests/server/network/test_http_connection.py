@@ -318,3 +318,18 @@ async def test_connection_error_of_the_server_itself_is_logged(
         await one.request("POST /generate", b'{"text": "Hi."}', **JSON)
         assert await one.status() == 500
     assert "request failed: POST" in caplog.text
+
+
+async def test_file_is_sent_once_and_the_connection_is_kept(
+    engine: FakeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        serving(await make_app(Settings.load(), engine.model, engine)) as address,
+        aiohttp.ClientSession() as client,
+    ):
+        for _ in range(2):
+            async with client.get(f"http://{address}/") as response:
+                assert response.status == 200
+                assert await response.read()
+                assert response.headers.get("Connection", "keep-alive") == "keep-alive"
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []

@@ -6,10 +6,12 @@ counts once. Not counted: calls within a class or module, properties, constructo
 inner parts of the reader, the scheduler, the model and the audio encoder are single steps, behind the calls that count.
 """
 
+import asyncio
 import inspect
 import sys
 from types import FrameType, ModuleType
 
+import pytest
 from aiohttp.web import WebSocketResponse
 
 from sayline_tts.engine import engine as engine_module
@@ -45,8 +47,8 @@ def _counts(frame: FrameType) -> bool:
     module, owner = _location(frame)
     if not any(module == counted.__name__ or module.startswith(f"{counted.__name__}.") for counted in COUNTED):
         return False
-    if "<" in frame.f_code.co_qualname or frame.f_code.co_name == "__init__":
-        return False
+    if "<" in frame.f_code.co_qualname or frame.f_code.co_name in ("__init__", "_on_delayed_wake"):
+        return False  # the latter is a timer that may fire on the way
     continues = frame.f_code.co_flags & inspect.CO_COROUTINE and frame.f_lineno > frame.f_code.co_firstlineno
     attribute = inspect.getattr_static(frame.f_globals.get(owner), frame.f_code.co_name, None)
     if continues or isinstance(attribute, property):
@@ -62,6 +64,8 @@ def _location(frame: FrameType) -> tuple[str, str]:
 
 
 async def test_text_reaches_its_first_packet_in_few_calls(address: str, engine: FakeEngine) -> None:
+    if asyncio.get_running_loop().get_debug():
+        pytest.skip("debug mode adds calls")
     walk = Walk()
     async with connected_client(address) as client:
         await client.speak("Hi.", "before")  # loads the voice
@@ -79,4 +83,4 @@ async def test_text_reaches_its_first_packet_in_few_calls(address: str, engine: 
         await client.receive_until("cancelled")
     assert {"Session.handle", "TextFeeder.push", "Engine.commit", "EventStream.on_frame"} < set(walk.calls)
     assert (walk.calls[0], walk.calls[-1]) == ("parse", "WebSocketResponse.send_bytes")
-    assert len(walk.calls) <= MAX_CALLS, walk.calls
+    assert len(walk.calls) <= MAX_CALLS, "\n".join(walk.calls)
