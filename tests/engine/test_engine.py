@@ -108,15 +108,14 @@ def test_batched_equals_alone_in_different_slots_and_with_different_voices(model
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["float32", "int8"])
-def test_minutes_of_speech_in_changing_company_equal_alone_to_the_last_bit(precision: str) -> None:
+def test_a_minute_of_int8_speech_in_changing_company_equals_alone_to_the_last_bit() -> None:
     """Rare differences show late: one level of one activation, off by one after hundreds of frames."""
-    model = Model.load(find_checkpoint("embedded"), precision=precision)
+    model = Model.load(find_checkpoint("embedded"), precision="int8")
     names = list(model.checkpoint.voices())
-    cases = [(model.load_voice(names[i % len(names)]), " ".join(TEXTS * 14), i) for i in range(8)]
+    cases = [(model.load_voice(names[i % len(names)]), " ".join(TEXTS * 7), i) for i in range(8)]
     together = [utterance(model, *case) for case in cases]
     pcm = speak(Engine(model, 8), *together, steps_between=5)
-    assert sum(len(each) for each in pcm.values()) > 120 * model.sample_rate_hz
+    assert sum(len(each) for each in pcm.values()) > 60 * model.sample_rate_hz
     for each, case in zip(together, cases, strict=True):
         np.testing.assert_array_equal(pcm[each], alone(model, *case))
 
