@@ -4,7 +4,6 @@ A key has 256 random bits, so a plain SHA-256 is enough. A slow password hash pr
 requests with wrong keys keep the server busy.
 """
 
-import fcntl
 import hashlib
 import os
 import re
@@ -21,6 +20,7 @@ from msgspec import Meta
 from sayline_tts.engine.checkpoint.atomic_write import atomic_write
 from sayline_tts.engine.errors import InputError
 from sayline_tts.server.access.limits import ANONYMOUS, Caller, Limits
+from sayline_tts.server.file_lock import locked
 
 PREFIX = "say_"  # lets secret scanners recognize a leaked key
 SECRET_BYTES = 32
@@ -122,25 +122,16 @@ class KeyFile:
     def _locked(self) -> Iterator[None]:
         """Lock out other writers: with two at once, one could restore a key that the other revoked."""
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            name = self.path.with_name(f"{self.path.name}.lock")
-            lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-            try:
-                if owner := self._owner:
-                    os.fchown(lock, *owner)
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with locked(self.path, self._owner):
                 yield
-            finally:
-                os.close(lock)
         except OSError as error:
             message = f"cannot write {self.path} ({error.strerror}); run this as the user that the server runs as"
             raise KeyFileError(message) from None
 
     def _write(self, keys: tuple[Key, ...]) -> None:
         data = msgspec.json.format(msgspec.json.encode(_Content(1, keys)), indent=2) + b"\n"
-        atomic_write(self.path, data, 0o600, self._owner)
+        atomic_write(self.path, data, 0o600, self._owner())
 
-    @property
     def _owner(self) -> tuple[int, int] | None:
         """User and group for files that root writes: the server may run as another user and must read them."""
         if os.geteuid() != 0:

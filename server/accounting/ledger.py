@@ -5,9 +5,7 @@ usage of several servers on one data folder adds up, and a kill loses at most `S
 """
 
 import asyncio
-import fcntl
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,6 +17,7 @@ import msgspec
 from sayline_tts.engine.checkpoint.atomic_write import atomic_write
 from sayline_tts.engine.errors import InputError
 from sayline_tts.server.accounting.usage import Usage
+from sayline_tts.server.file_lock import locked
 
 log = logging.getLogger(__name__)
 
@@ -97,14 +96,8 @@ class UsageFile:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            name = self.path.with_name(f"{self.path.name}.lock")
-            lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with locked(self.path):
                 yield
-            finally:
-                os.close(lock)
         except OSError as error:
             raise LedgerError(f"cannot write {self.path} ({error.strerror}); check the data folder") from None
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sayline_tts.server.commands.terminal import Terminal, report_errors
+from sayline_tts.server.commands.terminal import Terminal, command_group
 
 if TYPE_CHECKING:
     from sayline_tts.server.data_folder import DataFolder
@@ -28,15 +28,8 @@ Data = Annotated[
 
 
 def make_app() -> typer.Typer:
-    app = typer.Typer(
-        help="Back up, move and check stored voices, keys and usage.",
-        epilog=EXAMPLES,
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-    )
-    for name, command in (("export", export), ("import", restore), ("check", check)):
-        app.command(name)(report_errors(command))
-    return app
+    about = "Back up, move and check stored voices, keys and usage."
+    return command_group(about, EXAMPLES, ("export", export), ("import", restore), ("check", check))
 
 
 def export(file: Archive, data: Data = None) -> None:

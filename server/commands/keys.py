@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sayline_tts.server.commands.terminal import Terminal, report_errors
+from sayline_tts.server.commands.terminal import Terminal, command_group
 
 if TYPE_CHECKING:
     from sayline_tts.server.access.keys import KeyFile
@@ -62,15 +62,8 @@ Operator = Annotated[bool, typer.Option("--operator", help="The key may see the 
 
 
 def make_app() -> typer.Typer:
-    app = typer.Typer(
-        help="Create, list and revoke API keys of the server.",
-        epilog=EXAMPLES,
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-    )
-    for name, command in (("add", add), ("list", list_keys), ("revoke", revoke)):
-        app.command(name)(report_errors(command))
-    return app
+    about = "Create, list and revoke API keys of the server."
+    return command_group(about, EXAMPLES, ("add", add), ("list", list_keys), ("revoke", revoke))
 
 
 def add(

@@ -41,6 +41,14 @@ def report_errors(command: Callable[Arguments, None]) -> Callable[Arguments, Non
     return run
 
 
+def command_group(help: str, epilog: str, *commands: tuple[str, Callable[..., None]]) -> typer.Typer:
+    """A command with subcommands, which report their errors."""
+    app = typer.Typer(help=help, epilog=epilog, no_args_is_help=True, pretty_exceptions_enable=False)
+    for name, command in commands:
+        app.command(name)(report_errors(command))
+    return app
+
+
 def print_error(error: InputError, about: str = "") -> None:
     """Print one line, regardless of `--quiet`. `about` is prepended if the message does not contain it."""
     message = " ".join(line.strip() for line in str(error).splitlines())

@@ -16,24 +16,7 @@ from sayline_tts.server.access.limits import (
     RateLimited,
     VoiceNotAllowed,
 )
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def quotas(clock: Clock) -> Quotas:
-    return Quotas(clock)
+from tests.server.access.clock import Clock
 
 
 def caller(name: str = "ann", **limits: object) -> Caller:

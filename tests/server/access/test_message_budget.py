@@ -4,24 +4,7 @@ import pytest
 
 from sayline_tts.server.access.limits import Caller, Limits, Quotas
 from sayline_tts.server.access.message_budget import MIN_WAIT_S, WARN_S, MessageBudget
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def quotas(clock: Clock) -> Quotas:
-    return Quotas(clock)
+from tests.server.access.clock import Clock
 
 
 def budget(

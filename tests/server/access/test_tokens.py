@@ -11,21 +11,10 @@ from hypothesis import strategies as st
 
 from sayline_tts.server.access.limits import Caller, Limits, Quotas, RateLimited, VoiceNotAllowed
 from sayline_tts.server.access.tokens import MAX_CHARS, PREFIX, Tokens
+from tests.server.access.clock import Clock
 
 ANN = Caller("ann", Limits(contexts=2, chars_per_minute=100, voices=("alba", "bob")), "ann", "ab" * 32, operator=True)
 SITE = "https://app.example"
-
-
-class Clock:
-    now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
