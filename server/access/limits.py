@@ -20,7 +20,7 @@ _Count = Annotated[int, Meta(ge=1)]
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """Limits of one key; None means unlimited. An unknown field is an error: it would be a limit nobody enforces."""
+    """Limits of one key; None means unlimited. An unknown field is an error: a misspelled one would not be enforced."""
 
     contexts: _Count | None = None  # open at the same time
     sessions: _Count | None = None  # connected at the same time

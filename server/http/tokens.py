@@ -24,7 +24,7 @@ class TokenNotNeeded(InputError):
 
 
 class TokenRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the token is for. An unknown field is an error: it would be a limit that nobody enforces."""
+    """What the token is for. An unknown field is an error: a misspelled limit would not be enforced."""
 
     origin: Annotated[
         str, Meta(max_length=300, description="Site of the page that uses it.", examples=["https://app.example"])

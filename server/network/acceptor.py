@@ -96,7 +96,7 @@ class Acceptor:
     async def _accept_all(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            # Without a descriptor accepting fails even if nobody waits, and no idle connection must be closed for that.
+            # Without a descriptor accepting fails even if no client waits; no idle connection must be closed for that.
             await self._wait_for_client()
             try:
                 accepted, address = await loop.sock_accept(self._listener)

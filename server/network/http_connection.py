@@ -74,7 +74,7 @@ class HttpConnection(web.RequestHandler):
             if not self._is_gone:
                 raise
             log.debug("a client has disconnected before the end of its response: %s", request.method)
-            return web.Response()  # aiohttp finds out that nobody can get it
+            return web.Response()  # aiohttp finds the connection closed
         finally:
             self._end_request()
 

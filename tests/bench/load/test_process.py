@@ -28,7 +28,7 @@ def test_own_cpu_and_memory_are_read() -> None:
 
 
 def test_private_memory_leaves_out_what_others_share() -> None:
-    """Memory that a child shares is nobody's own, and pages that it writes are its own."""
+    """Memory shared with a child is private to neither; pages that it writes are private."""
     shared = mmap.mmap(-1, 64 * 2**20)
     before_mb = private_mb(os.getpid()) or 0
     shared.write(b"x" * len(shared))

@@ -1,4 +1,4 @@
-"""Time limits of requests, and bodies that nobody wants, at every HTTP door of the whole server."""
+"""Time limits of requests, and unwanted bodies, at every HTTP endpoint of the whole server."""
 
 import asyncio
 import contextlib
@@ -25,12 +25,12 @@ FORM = {"Content_Type": "application/x-www-form-urlencoded"}
 UPLOAD = {"Content_Type": "multipart/form-data; boundary=b"}
 BOMB = zlib.compress(bytes(50_000_000), 9, 31)  # gzip: 49 KB that expand to 50 MB
 KEY = {"X_API_Key": "secret"}
-DOORS = [f"{each.method.upper()} {each.path}" for each in OPERATIONS]
+ENDPOINTS = [f"{each.method.upper()} {each.path}" for each in OPERATIONS]
 # Every way to be refused before or while a body is read, with the status.
 REFUSALS = {
     "wrong key": ("POST /generate", {**JSON, "X_API_Key": "wrong"}, 401),
     "no key for an upload": ("POST /v1/voices", UPLOAD, 401),
-    "no such door": ("POST /nothing", JSON, 404),
+    "no such endpoint": ("POST /nothing", JSON, 404),
     "wrong method": ("PUT /generate", {**JSON, **KEY}, 405),
     "body of a page": ("GET /docs", JSON, 200),
     "not JSON": ("POST /generate", {"Content_Type": "text/plain", **KEY}, 415),
@@ -81,12 +81,14 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize("key", ["secret", "wrong"])
-@pytest.mark.parametrize("door", [*DOORS, "POST /nothing", "PUT /generate"])
-async def test_no_door_takes_a_compressed_body(locked: str, door: str, key: str, inflated: list[object]) -> None:
+@pytest.mark.parametrize("endpoint", [*ENDPOINTS, "POST /nothing", "PUT /generate"])
+async def test_no_endpoint_takes_a_compressed_body(
+    locked: str, endpoint: str, key: str, inflated: list[object]
+) -> None:
     for encoding in ("gzip", "deflate", "br", "zstd", "GZIP", "identity, gzip"):
         async with raw_client(locked) as one:
             # The body is announced, and not sent before the answer.
-            await one.request(door, Content_Encoding=encoding, Content_Length=str(len(BOMB)), X_API_Key=key, **JSON)
+            await one.request(endpoint, Content_Encoding=encoding, Content_Length=str(len(BOMB)), X_API_Key=key, **JSON)
             assert await one.status() == 415
             assert "accept-encoding: identity" in one.head.lower()
             await one.send(BOMB)
@@ -106,9 +108,9 @@ async def test_part_of_a_form_is_not_inflated(locked: str, inflated: list[object
         + BOMB
         + b"\r\n--b--\r\n"
     )
-    for door in ("POST /tts", "POST /v1/voices"):
+    for endpoint in ("POST /tts", "POST /v1/voices"):
         async with raw_client(locked) as one:
-            await one.request(door, part, **UPLOAD, **KEY)
+            await one.request(endpoint, part, **UPLOAD, **KEY)
             assert await one.status() in (400, 413)
     assert not inflated
 
@@ -120,8 +122,8 @@ async def test_compressed_bodies_do_not_delay_listeners(locked: str) -> None:
         async def bomb(number: int) -> None:
             async with raw_client(locked) as one:
                 header = {"X_API_Key": ["secret", "wrong"][number % 2]}
-                door = ["POST /generate", "POST /v1/voices", "POST /nothing"][number % 3]
-                await one.request(door, BOMB * 20, Content_Encoding="gzip", **JSON, **header)
+                endpoint = ["POST /generate", "POST /v1/voices", "POST /nothing"][number % 3]
+                await one.request(endpoint, BOMB * 20, Content_Encoding="gzip", **JSON, **header)
                 await one.rest()
 
         before_s = time.process_time()
@@ -138,9 +140,9 @@ async def test_compressed_bodies_do_not_delay_listeners(locked: str) -> None:
 
 @pytest.mark.parametrize("name", REFUSALS)
 async def test_body_of_a_refused_request_is_not_read(locked: str, name: str, parsed: list[int]) -> None:
-    door, headers, expected = REFUSALS[name]
+    endpoint, headers, expected = REFUSALS[name]
     async with raw_client(locked) as one:
-        await one.request(door, Content_Length=str(MUCH), **headers)
+        await one.request(endpoint, Content_Length=str(MUCH), **headers)
         if name == "too large":
             await one.send(bytes(1_200_000))  # the limit is 1 MB, and aiohttp reads until then
         assert await one.status() == expected
@@ -270,7 +272,7 @@ async def test_client_that_reads_nothing_of_a_complete_response_is_disconnected(
 
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize(
-    ("door", "headers", "body"),
+    ("endpoint", "headers", "body"),
     [
         ("POST /generate", JSON, b'{"text": "Hello there."}'),
         ("POST /stream", JSON, b'{"text": "Hello there."}'),
@@ -285,7 +287,7 @@ async def test_client_that_reads_nothing_of_a_complete_response_is_disconnected(
     ],
 )
 async def test_client_that_hangs_up_is_not_an_error(
-    door: str,
+    endpoint: str,
     headers: dict[str, str],
     body: bytes,
     whole: bool,
@@ -296,7 +298,7 @@ async def test_client_that_hangs_up_is_not_an_error(
     engine.runner.may_step.clear()
     async with accepting(await make_app(Settings(), engine.model, engine)) as server:
         async with raw_client(server.address) as one:
-            await one.request(door, body if whole else body[:-7], Content_Length=str(len(body)), **headers)
+            await one.request(endpoint, body if whole else body[:-7], Content_Length=str(len(body)), **headers)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(one.reader.read(1), 0.1)  # so that the request is being served
         engine.runner.may_step.set()

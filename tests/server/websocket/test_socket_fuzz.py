@@ -96,7 +96,7 @@ async def read_all(one: RawClient, count: Counter[str]) -> None:
 
 
 async def fuzz_request(one: RawClient, rng: random.Random, count: Counter[str]) -> None:
-    door = rng.choice(["POST /generate", "POST /stream", "POST /tts", "POST /v1/audio/speech", "POST /v1/voices"])
+    endpoint = rng.choice(["POST /generate", "POST /stream", "POST /tts", "POST /v1/audio/speech", "POST /v1/voices"])
     kind = rng.choice(["application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "x"])
     bodies: list[Callable[[], bytes]] = [
         lambda: message(rng),
@@ -105,7 +105,7 @@ async def fuzz_request(one: RawClient, rng: random.Random, count: Counter[str]) 
     ]
     body = rng.choice(bodies)()
     encoding = rng.choice(["identity", "gzip", ""]) if rng.random() < 0.1 else "identity"
-    await one.request(door, body, Content_Type=kind, Content_Encoding=encoding, Connection="close")
+    await one.request(endpoint, body, Content_Type=kind, Content_Encoding=encoding, Connection="close")
     count["requests"] += 1
     status = await one.status()
     count[f"HTTP {status}"] += 1
