@@ -176,8 +176,8 @@ class EngineLoop:
         self._engine.add(utterance)
         stream = self._streams[utterance] = OutputStream(utterance, listener, self._remove, recorder)
         stream.on_reclaim = on_reclaim
-        stream.set_queue_position(self._engine.queue_position(utterance))
-        if stream.queue_position is not None:
+        if utterance.status is Status.WAITING:
+            stream.set_queue_position(self._engine.queue_position(utterance))
             self._queued.append(stream)
         self.wake()
 
