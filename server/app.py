@@ -21,6 +21,7 @@ from sayline_tts.server.network.http_connection import HANDLER_ARGS
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.synthesis.engine_loop import EngineLoop
 from sayline_tts.server.synthesis.repeat_cache import RepeatCache
+from sayline_tts.server.tracing import Tracing
 from sayline_tts.server.voices.store import VoiceStore
 from sayline_tts.server.websocket import asyncapi, messages, protocol
 from sayline_tts.server.websocket.handshake import open_stream
@@ -32,6 +33,7 @@ ENGINE_LOOP = web.AppKey("engine_loop", EngineLoop)
 READY = web.AppKey("ready", messages.Ready)
 SESSIONS = web.AppKey("sessions", Sessions)
 LEDGER = web.AppKey("ledger", Ledger)
+TRACING = web.AppKey("tracing", Tracing)
 
 
 async def make_app(settings: Settings, model: Model, engine: Engine | None = None) -> web.Application:
@@ -48,7 +50,8 @@ async def make_app(settings: Settings, model: Model, engine: Engine | None = Non
     )
     app[READY] = _ready(model)
     ledger = app[LEDGER] = Ledger(UsageFile(settings.usage_path))
-    state = AppState(engine_loop, settings, app[middleware.QUOTAS], metrics, ledger)
+    tracing = app[TRACING] = Tracing.to_endpoint(settings.otlp_endpoint, _version())
+    state = AppState(engine_loop, settings, app[middleware.QUOTAS], metrics, ledger, tracing)
     sessions = app[SESSIONS] = Sessions(state)
     app.add_routes([web.get("/v1/stream", _stream)])
     app.add_routes(api.routes(state, lambda: sessions.accepting))
@@ -108,6 +111,7 @@ async def end_sessions(app: web.Application) -> None:
 async def _stop(app: web.Application) -> None:
     await app[ENGINE_LOOP].stop()
     await app[LEDGER].close()
+    await app[TRACING].close()
 
 
 async def _set_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -7,6 +7,7 @@ from sayline_tts.server.accounting.ledger import Ledger
 from sayline_tts.server.metrics import Metrics
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.synthesis.engine_loop import EngineLoop
+from sayline_tts.server.tracing import Tracing
 
 
 @dataclass(frozen=True)
@@ -16,3 +17,4 @@ class AppState:
     quotas: Quotas
     metrics: Metrics
     ledger: Ledger = field(default_factory=Ledger)
+    tracing: Tracing = field(default_factory=Tracing)

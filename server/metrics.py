@@ -13,9 +13,8 @@ from prometheus_client import (
     Histogram,
     ProcessCollector,
     disable_created_metrics,
-    generate_latest,
 )
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.exposition import choose_encoder
 
 ANONYMOUS = "anonymous"
 OTHER = "other"
@@ -47,8 +46,6 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
-    content_type = CONTENT_TYPE_PLAIN_0_0_4
-
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)  # CPU time, memory, descriptors
@@ -85,9 +82,9 @@ class Metrics:
 
     # Events
 
-    def on_first_audio(self, ms: float) -> None:
-        """`ms`: time since the last byte of the first speakable text arrived."""
-        self._first_audio.observe(ms / 1000)
+    def on_first_audio(self, ms: float, trace_id: str | None = None) -> None:
+        """`ms`: time since the last byte of the first speakable text arrived. `trace_id`: kept as an exemplar."""
+        self._first_audio.observe(ms / 1000, {"trace_id": trace_id} if trace_id else None)
 
     def on_frame_sent(self, lead_ms: float | None = None) -> None:
         """`lead_ms`: audio the listener had buffered before this frame; None if unknown."""
@@ -144,9 +141,13 @@ class Metrics:
         for name, source in sources.items():
             self._gauges[name].set_function(source)
 
-    def render(self) -> bytes:
-        """All metrics in the format `content_type`. Call it on the event loop, because it reads the gauges."""
-        return generate_latest(self._registry)
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """All metrics and their content type: Prometheus' text, or OpenMetrics, which has exemplars, if accepted.
+
+        `accept`: the request's header. Call it on the event loop, because it reads the gauges.
+        """
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
 
     def _bounded(self, label: str, value: str) -> str:
         known = self._label_values.setdefault(label, set())

@@ -143,6 +143,11 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="lowest level that is logged"
     )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        description="send an OpenTelemetry trace of each utterance to this OTLP/HTTP collector, for example "
+        "http://localhost:4318; needs the extra `tracing`",
+    )
 
     settings_file: str | None = Field(
         default=None,

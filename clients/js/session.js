@@ -12,10 +12,10 @@ import { ConnectionLost, NotRecovered, ProtocolError, Refused } from './errors.j
  * otherwise the server finds the sentences, and an incomplete one waits at most `maxDelayMs` for its rest. `cleanUp`
  * verbalizes numbers, dates, links and Markdown in `language`. `lookaheadWords`, such as 2: speak a sentence while it is
  * being written, with at least so many words ahead of the voice; 0: whole clauses. `wait`: queue up if the server is full (`queued` reports
- * the position), or fail at once with `Full`.
+ * the position), or fail at once with `Full`. `traceparent`: the W3C trace that the server's spans belong to.
  * @typedef {{voice?: string, format?: 'pcm' | 'opus', mode?: 'managed' | 'verbatim', cleanUp?: boolean,
  *   language?: string, speed?: number, seed?: number, temperature?: number, decodeSteps?: number, maxDelayMs?: number,
- *   maxLeadMs?: number, lookaheadWords?: number, wait?: boolean, cache?: boolean}} Wish
+ *   maxLeadMs?: number, lookaheadWords?: number, wait?: boolean, cache?: boolean, traceparent?: string}} Wish
  */
 
 const ANSWER_TIMEOUT_MS = 10_000;

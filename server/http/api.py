@@ -31,12 +31,14 @@ from sayline_tts.server.http.requests import (
 from sayline_tts.server.http.speech import ShuttingDown, SpeechOptions, SpeechStream
 from sayline_tts.server.http.voices import DOWNLOAD_S, RECEIVE_S, VoiceUrlsOff, voice_creation_busy
 from sayline_tts.server.synthesis.text_feeder import TextOptions
+from sayline_tts.server.tracing import Trace
 from sayline_tts.server.voices.upload import read_form
 from sayline_tts.server.voices.url import VoiceDownloader
 
 MAX_CLONING = 4  # recordings in memory at the same time
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 URL_MARK = "://"
+OUTCOMES = {Status.FINISHED: "done", Status.CANCELLED: "cancelled"}
 
 Respond = Callable[[Body], Awaitable[web.StreamResponse]]
 FindVoice = Callable[[], Awaitable[Voice]]
@@ -64,6 +66,7 @@ class SpeechHandlers:
     def __init__(self, state: AppState, accepting: Callable[[], bool], downloader: VoiceDownloader) -> None:
         self._engine_loop, self._settings = state.engine_loop, state.settings
         self._quotas, self._metrics, self._ledger = state.quotas, state.metrics, state.ledger
+        self._tracing = state.tracing
         self._voices, self._accepting, self._downloader = state.engine_loop.voices, accepting, downloader
         self._cloning = 0
 
@@ -148,13 +151,17 @@ class SpeechHandlers:
                 metadata.id if metadata else name,
                 params.cache,
             )
-            with self._begin(caller, params.text, options, encoder) as speech:
+            with self._begin(request, params, options, encoder) as speech:
                 content_type = encoder.content_type.partition(";")[0] if bare_type else encoder.content_type
                 return await respond(Body(request, speech, content_type, self._settings.http_stall_s))
 
     @contextmanager
-    def _begin(self, caller: Caller, text: str, options: SpeechOptions, encoder: Encoder) -> Iterator[SpeechStream]:
-        """Start the speech and record its metrics. Raises `Full`, `RateLimited`."""
+    def _begin(
+        self, request: web.Request, params: SpeechRequest, options: SpeechOptions, encoder: Encoder
+    ) -> Iterator[SpeechStream]:
+        """Start the speech and record its metrics and its trace. Raises `Full`, `RateLimited`."""
+        caller, text = request[middleware.CALLER], params.text
+        trace = self._tracing.start(f"POST {request.path}", request.headers.get("traceparent"))
         try:
             speech = SpeechStream(self._engine_loop, self._settings, text, options, encoder)
         except Full as error:
@@ -168,17 +175,28 @@ class SpeechHandlers:
                 yield speech
             finally:
                 speech.close()
-                self._count(speech, caller)
+                self._count(speech, caller, trace)
+                if trace is not None:
+                    attributes = {"sayline.format": params.format, "sayline.key": caller.name}
+                    attributes |= {"sayline.voice": options.voice_name} if options.voice_name else {}
+                    trace.end(
+                        OUTCOMES.get(speech.status, "failed"),
+                        speech.usage,
+                        attributes,
+                        speech.timeline,
+                        speech.text_s,
+                        speech.first_sent_s,
+                    )
 
-    def _count(self, speech: SpeechStream, caller: Caller) -> None:
+    def _count(self, speech: SpeechStream, caller: Caller, trace: Trace | None) -> None:
         metrics = self._metrics
         self._ledger.add(caller.name, speech.usage)
         if speech.first_audio_ms is not None:
-            metrics.on_first_audio(speech.first_audio_ms)
+            metrics.on_first_audio(speech.first_audio_ms, trace and trace.trace_id)
         metrics.on_audio_generated(speech.frames * self._engine_loop.model.frame_ms, caller.name)
         if speech.status is Status.CANCELLED:
             metrics.on_audio_cancelled(speech.unread_ms)
-        metrics.on_context_end({Status.FINISHED: "done", Status.CANCELLED: "cancelled"}.get(speech.status, "failed"))
+        metrics.on_context_end(OUTCOMES.get(speech.status, "failed"))
 
     async def _voice(self, caller: Caller, name: str | None) -> Voice:
         name = name or self._default_voice(caller)

@@ -68,7 +68,8 @@ async def _readyz(request: web.Request) -> web.Response:
 
 async def _metrics(request: web.Request) -> web.Response:
     metrics = request.app[METRICS]
-    return web.Response(body=metrics.render(), headers={"Content-Type": metrics.content_type})
+    body, content_type = metrics.render(request.headers.get("Accept", ""))
+    return web.Response(body=body, headers={"Content-Type": content_type})
 
 
 def _json(report: Mapping[str, object], good: bool) -> web.Response:

@@ -67,6 +67,7 @@ class SpeechStream:
         self.text_tokens = 0  # of the segments spoken so far
         self.first_audio_ms: float | None = None  # time from the start to the first frame
         self.status = Status.RUNNING
+        self.first_sent_s: float | None = None  # loop time
         self._begun_chars = 0
         self._speed = options.text_options.speed
         self._engine_loop, self._encoder = engine_loop, encoder
@@ -79,7 +80,7 @@ class SpeechStream:
         self._feeder = TextFeeder(
             engine_loop.model, settings, engine_loop.wake, self._on_empty_text, text_options=options.text_options
         )
-        engine_loop.submit(self._utterance, self, key=self._repeat_key(text, options))
+        self.timeline = engine_loop.submit(self._utterance, self, key=self._repeat_key(text, options))
         self._feeder.attach(self._utterance)
         self._feeder.push(text)
         self._feeder.end()
@@ -122,6 +123,11 @@ class SpeechStream:
     def total_ms(self) -> float:
         """Time since the start."""
         return (self._clock_s() - self._start_s) * 1000
+
+    @property
+    def text_s(self) -> tuple[float | None, float | None]:
+        """Loop times at which the text came and at which its first part could be spoken."""
+        return self._feeder.first_push_s, self._feeder.first_speakable_s
 
     @property
     def usage(self) -> Usage:
@@ -196,6 +202,7 @@ class SpeechStream:
     def _acknowledge(self) -> None:
         if self._unacknowledged:
             self._unacknowledged = False
+            self.first_sent_s = self.first_sent_s or self._clock_s()
             self._playback.on_sent(self._engine_loop.model.frame_ms)
             self._engine_loop.wake_soon()
 

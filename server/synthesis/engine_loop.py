@@ -24,6 +24,7 @@ from sayline_tts.server.synthesis.load_monitor import LoadMonitor
 from sayline_tts.server.synthesis.output_stream import Listener, OutputStream
 from sayline_tts.server.synthesis.repeat_cache import Recorder, RepeatCache, RepeatKey
 from sayline_tts.server.synthesis.replay_stream import ReplayStream
+from sayline_tts.server.synthesis.timeline import Timeline
 from sayline_tts.server.voices.store import VoiceStore
 from sayline_tts.server.voices.voices import Voices
 
@@ -156,8 +157,8 @@ class EngineLoop:
         listener: Listener[Any],
         on_reclaim: Callable[[], None] = lambda: None,
         key: RepeatKey | None = None,
-    ) -> None:
-        """Hand an utterance to the engine. Raises `Full`.
+    ) -> Timeline:
+        """Hand an utterance to the engine and return the times of its stages, which are filled in. Raises `Full`.
 
         `on_reclaim`: it has had no text for some seconds and others wait for its slot, so it should end. With `key`,
         its text is complete, and its speech is taken from the cache or kept there.
@@ -171,7 +172,7 @@ class EngineLoop:
             if recording is not None:
                 replay = ReplayStream(utterance, listener, self._remove, recording)
                 self._streams[utterance] = self._replays[utterance] = replay
-                return
+                return replay.timeline
             recorder = Recorder(self.repeats, key)
         self._engine.add(utterance)
         stream = self._streams[utterance] = OutputStream(utterance, listener, self._remove, recorder)
@@ -179,7 +180,10 @@ class EngineLoop:
         if utterance.status is Status.WAITING:
             stream.set_queue_position(self._engine.queue_position(utterance))
             self._queued.append(stream)
+        else:
+            stream.timeline.admitted_s = stream.timeline.submitted_s
         self.wake()
+        return stream.timeline
 
     def check_room(self) -> None:
         """Raise `Full` if an utterance that may not queue would be rejected now."""

@@ -17,6 +17,7 @@ from sayline_tts.engine.engine import Event, FrameSpoken, SegmentSpoken, Silence
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Segment, Silence
 from sayline_tts.engine.timing.word_time_estimator import WordTime
+from sayline_tts.server.synthesis.timeline import Timeline
 
 if TYPE_CHECKING:
     from sayline_tts.server.synthesis.repeat_cache import Recorder
@@ -86,6 +87,7 @@ class OutputStream:
     ) -> None:
         self.utterance, self.listener, self._recorder = utterance, listener, recorder
         self.queue_position: int | None = None
+        self.timeline = Timeline(asyncio.get_running_loop().time())
         self._on_closed = on_closed
         self.on_reclaim: Callable[[], None] = lambda: None  # others wait for its slot
         self._loop = asyncio.get_running_loop()
@@ -107,8 +109,10 @@ class OutputStream:
         self._newest = pending
         match event:
             case FrameSpoken(audio=audio):
+                now_s = self._loop.time()
                 if self.waiting_since is None:
-                    self.waiting_since = self._loop.time()
+                    self.waiting_since = now_s
+                self.timeline.on_step(now_s)
                 audio.add_done_callback(partial(self._encode, pending))
             case SegmentSpoken() | SilenceSpoken():
                 self._run_after(previous, partial(self._encode, pending))
@@ -118,6 +122,8 @@ class OutputStream:
                 self._deliver()
 
     def set_queue_position(self, position: int | None) -> None:
+        if position is None:
+            self.timeline.admitted_s = self._loop.time()
         if position != self.queue_position:
             self.listener.on_queue_position(position)
         self.queue_position = position
@@ -155,7 +161,9 @@ class OutputStream:
                     pcm = audio.result()
                     if not self._has_begun and pcm.any():
                         pcm, self._has_begun = fade_in(pcm), True
+                    decoded_s = self._loop.time()
                     pending.pcm, pending.words, pending.encoded = pcm, words(pcm), self.listener.encode(pcm)
+                    self.timeline.on_encoded(decoded_s, self._loop.time())
                 case SegmentSpoken(words=words):
                     pending.words, pending.encoded = words(None), self.listener.end_part()
                 case _:

@@ -11,6 +11,7 @@ from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Segment, Silence
 from sayline_tts.server.synthesis.output_stream import Listener
 from sayline_tts.server.synthesis.repeat_cache import RecordedPart, Recording
+from sayline_tts.server.synthesis.timeline import Timeline
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class ReplayStream:
     ) -> None:
         self.utterance, self.listener = utterance, listener
         self.queue_position = self.waiting_since = None
+        self.timeline = Timeline(asyncio.get_running_loop().time(), replayed=True)
         self._on_closed, self._recording = on_closed, recording
         self._closed = False
         self._woken = asyncio.Event()

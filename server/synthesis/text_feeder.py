@@ -89,6 +89,7 @@ class TextFeeder:
         self._pending_since_s: float | None = None  # loop time; the reader holds the beginning of a segment
         self._next_fill: asyncio.Handle | None = None
         self.pending_flushes = 0
+        self.first_push_s: float | None = None  # loop time
         self.first_speakable_s: float | None = None  # loop time of the push that completed the first part
 
     @property
@@ -123,6 +124,8 @@ class TextFeeder:
             return
         self._pushed_chars += len(text)
         self._last_push_s = self._loop.time()
+        if self.first_push_s is None:
+            self.first_push_s = self._last_push_s
         if self._options.verbatim:
             self._items.append(_Phrase(text))
             self._fill()

@@ -21,6 +21,8 @@ from sayline_tts.server.app_state import AppState
 from sayline_tts.server.audio.framer import bytes_per_ms
 from sayline_tts.server.synthesis.repeat_cache import RepeatKey, RepeatText, repeat_key
 from sayline_tts.server.synthesis.text_feeder import Flush, TextFeeder, TextOptions
+from sayline_tts.server.synthesis.timeline import Timeline
+from sayline_tts.server.tracing import Trace
 from sayline_tts.server.websocket import messages, protocol
 from sayline_tts.server.websocket.context_metrics import ContextMetrics
 from sayline_tts.server.websocket.event_stream import EventStream
@@ -49,8 +51,9 @@ class Context:
         replay_buffer: ReplayBuffer,
         lead_ms: float,
         on_end: Callable[["Context"], None],
+        traceparent: str | None = None,
     ) -> None:
-        """Raises `RateLimited` if the caller has too many contexts."""
+        """`traceparent`: for a `start` without one. Raises `RateLimited` if the caller has too many contexts."""
         self.id = start.context_id
         self.received_messages = 1  # from its client, `start` included
         self.lead_bytes = lead_ms * bytes_per_ms(start.format)
@@ -64,6 +67,9 @@ class Context:
         self._utterance: Utterance | None = None  # None until there is text: a silent context takes no slot
         self._texts = RepeatText()
         self._metrics = ContextMetrics(app_state.metrics, caller.name, start.format, self._loop.time)
+        self._trace = app_state.tracing.start("context", start.traceparent or traceparent)
+        self._metrics.trace_id = self._trace and self._trace.trace_id
+        self._timeline: Timeline | None = None
         options = self._options = TextOptions(
             start.mode == "verbatim", start.clean_up, start.language, start.max_delay_ms, self._lookahead_words(),
             start.speed,
@@ -289,7 +295,7 @@ class Context:
             may_queue=start.wait,
         )
         key = self._repeat_key(name, sampling)
-        self._engine_loop.submit(self._utterance, events, self._on_reclaim, key)
+        self._timeline = self._engine_loop.submit(self._utterance, events, self._on_reclaim, key)
         self._feeder.attach(self._utterance)
 
     def _usage(self, heard_ms: float) -> Usage:
@@ -310,8 +316,18 @@ class Context:
         self._release()
         if last is not None:
             self.events.emit(last)
-        self._metrics.on_end("dropped" if last is None else state.value, self._generated_ms)
+        outcome = "dropped" if last is None else state.value
+        self._metrics.on_end(outcome, self._generated_ms)
+        if self._trace is not None:
+            self._end_trace(self._trace, outcome, usage)
         self._on_end(self)
+
+    def _end_trace(self, trace: Trace, outcome: str, usage: Usage) -> None:
+        attributes = {"sayline.format": self._start.format, "sayline.key": self._caller.name}
+        if self._voice is not None:
+            attributes["sayline.voice"] = self._voice[0]
+        times = self._feeder.first_push_s, self._feeder.first_speakable_s
+        trace.end(outcome, usage, attributes, self._timeline, times, self.events.first_sent_s)
 
     def _set_state(self, state: ContextState) -> None:
         assert state in protocol.LEGAL_MOVES[self._state], f"{self._state} cannot become {state}"

@@ -9,6 +9,7 @@ from sayline_tts.server.synthesis.playback import Playback
 class ContextMetrics:
     def __init__(self, metrics: Metrics, key: str, format: str, now_s: Callable[[], float]) -> None:
         self._metrics, self._key, self._format, self.now_s = metrics, key, format, now_s
+        self.trace_id: str | None = None
         self._more_follows = False  # after the last frame that was sent
 
     def on_start(self) -> None:
@@ -36,7 +37,7 @@ class ContextMetrics:
                 self._metrics.on_underrun(playback.underrun_ms)
         else:
             if first_speakable_s is not None:
-                self._metrics.on_first_audio((self.now_s() - first_speakable_s) * 1000)
+                self._metrics.on_first_audio((self.now_s() - first_speakable_s) * 1000, self.trace_id)
             self._metrics.on_frame_sent()
         self._more_follows = more_follows
 

@@ -49,6 +49,7 @@ class EventStream:
         self._engine_frames = 0  # received from the engine
         self.engine_playback = EnginePlayback(self.playback)
         self.first_audio_ms: float | None = None  # from the first speakable text to its first audio
+        self.first_sent_s: float | None = None  # when the first audio was sent
         self._queued_since_s: float | None = None  # in the admission queue
         self._queued_ms = 0.0
         self._now_s = metrics.now_s
@@ -99,6 +100,8 @@ class EventStream:
             more_follows = self._frames > self._sent_frames or not self._feeder.idle
             self._metrics.on_frame_sent(self.playback, self._feeder.first_speakable_s, more_follows)
             self.playback.on_sent(self._frame_ms)
+            if self.first_sent_s is None:
+                self.first_sent_s = self._now_s()
             self._wake_engine()
         self._replay_buffer.append(out, event.seq, self.sent_ms)
 

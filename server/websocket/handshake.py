@@ -50,7 +50,7 @@ async def open_stream(
     assert isinstance(transport, asyncio.WriteTransport)
     _limit_buffers(transport)
     try:
-        session = sessions.open(request[CALLER], request[CLIENT_ADDRESS])
+        session = sessions.open(request[CALLER], request[CLIENT_ADDRESS], request.headers.get("traceparent"))
     except InputError as error:
         refusal = messages.Error(error.code, str(error), retry_after_ms=messages.unset_if_none(error.retry_after_ms))
         data = wire.serialize(refusal, encoding)

@@ -38,6 +38,8 @@ class Start(_ContextMessage, frozen=True):
     lookahead_words: Annotated[int, Meta(ge=0, le=MAX_LOOKAHEAD_WORDS)] | None = None  # 0: wait for whole clauses
     # Speech may be kept and repeated: True waits for `end`, then asks the cache; None: if it has a seed and no digits.
     cache: bool | None = None
+    # The caller's trace (W3C Trace Context), to which this context's spans belong; None: that of the handshake.
+    traceparent: Annotated[str, Meta(max_length=64)] | None = None
 
 
 class Text(_ContextMessage, frozen=True):

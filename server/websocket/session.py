@@ -30,14 +30,20 @@ MEGABYTE = 1024 * 1024
 class Session:
     """`on_idle` is called whenever its last open context has ended."""
 
-    def __init__(self, caller: Caller, app_state: AppState, on_idle: Callable[["Session"], None]) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        app_state: AppState,
+        on_idle: Callable[["Session"], None],
+        traceparent: str | None = None,
+    ) -> None:
         self.id = secrets.token_hex(6)
         self.token = secrets.token_urlsafe(18)
         self.caller = caller
         self.outbox = Outbox()
         self._replay_buffer = ReplayBuffer(app_state.settings.resume_mb * MEGABYTE)
         self.accepts_contexts = True
-        self._app_state, self._on_idle = app_state, on_idle
+        self._app_state, self._on_idle, self._traceparent = app_state, on_idle, traceparent
         self._contexts: dict[str, Context] = {}
         self._ended: dict[str, Context] = {}
         self._opening: set[asyncio.Task[None]] = set()
@@ -165,6 +171,7 @@ class Session:
                 self._replay_buffer,
                 self._lead_ms(start),
                 self._on_end,
+                self._traceparent,
             )
         except InputError as error:
             raise ProtocolError(error.code, str(error), context_id, True, error.retry_after_ms) from None

@@ -21,7 +21,7 @@ def queried() -> set[str]:
 
 def existing() -> dict[str, set[str]]:
     """The series of each metric."""
-    families = text_string_to_metric_families(Metrics().render().decode())
+    families = text_string_to_metric_families(Metrics().render()[0].decode())
     endings = {"histogram": HISTOGRAM, "counter": ("_total",)}
     return {family.name: {family.name + end for end in endings.get(family.type, ("",))} for family in families}
 

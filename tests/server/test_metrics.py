@@ -9,7 +9,7 @@ from sayline_tts.server.metrics import ANONYMOUS, GAUGES, MAX_LABEL_VALUES, OTHE
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float:
-    for family in text_string_to_metric_families(metrics.render().decode()):
+    for family in text_string_to_metric_families(metrics.render()[0].decode()):
         for sample in family.samples:
             if sample.name == f"sayline_{name}" and sample.labels == labels:
                 return sample.value
@@ -60,7 +60,7 @@ def test_number_of_label_values_is_limited() -> None:
     metrics = Metrics()
     for number in range(MAX_LABEL_VALUES + 50):
         metrics.on_context_start(f"key {number}")
-    assert metrics.render().count(b"sayline_key_contexts_total{") == MAX_LABEL_VALUES + 1
+    assert metrics.render()[0].count(b"sayline_key_contexts_total{") == MAX_LABEL_VALUES + 1
     assert value(metrics, "key_contexts_total", key=OTHER) == 50
     metrics.on_context_start("key 3")
     assert value(metrics, "key_contexts_total", key="key 3") == 2
@@ -75,7 +75,7 @@ def test_key_label_defaults_to_anonymous() -> None:
 def test_two_registries_do_not_mix() -> None:
     one, other = Metrics(), Metrics()
     one.on_context_end("done")
-    assert b"outcome" not in other.render()
+    assert b"outcome" not in other.render()[0]
 
 
 def test_counting_is_thread_safe() -> None:
@@ -94,6 +94,6 @@ def test_counting_is_thread_safe() -> None:
 
 
 def test_process_metrics_are_included() -> None:
-    text = Metrics().render()
+    text = Metrics().render()[0]
     assert b"process_resident_memory_bytes" in text
     assert b"process_open_fds" in text

@@ -92,6 +92,7 @@ class Session:
         max_lead_ms: float | None = None,
         lookahead_words: int | None = None,
         cache: bool | None = None,
+        traceparent: str | None = None,
         wait: bool = True,
     ) -> Context:
         """Return a stream of speech; use it with `async with`. None means the server's default.
@@ -103,7 +104,8 @@ class Session:
         ahead of the voice; 0 waits for whole clauses. `clean_up` normalizes
         numbers, dates, links and Markdown in `language`. More `decode_steps` spend more computation on each frame.
         `cache` lets the server keep the speech and repeat it at once: True waits for the end of the text; None does so
-        if there is a `seed` and the text has neither digits nor addresses. `max_lead_ms` limits how far the server runs
+        if there is a `seed` and the text has neither digits nor addresses. `traceparent` (W3C Trace Context) puts the
+        server's spans into the caller's trace. `max_lead_ms` limits how far the server runs
         ahead of playback: large for a file, small for a conversation with interruptions. If the server is full, `wait`
         decides whether the context queues (`Queued` events tell its place) or fails at once with `Full`.
         """
@@ -111,7 +113,7 @@ class Session:
         start = Start(
             name, voice, format or ("opus" if load_libopus() else "pcm"), seed, temperature, max_lead_ms,
             None if wait else False, mode, clean_up, language, speed, max_delay_ms, decode_steps, lookahead_words,
-            cache,
+            cache, traceparent,
         )  # fmt: skip
         context = Context(start, self.ready, self._send, packets=format == "opus")
         self._contexts[name] = context

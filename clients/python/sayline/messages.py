@@ -27,6 +27,7 @@ class Start:
     decode_steps: int | None = None
     lookahead_words: int | None = None
     cache: bool | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

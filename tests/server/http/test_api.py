@@ -319,7 +319,7 @@ async def test_full_server_returns_503_with_retry_after(tmp_path: Path) -> None:
         engine.runner.may_step.set()
         async with await first as response:
             assert response.status == 200
-        assert b'sayline_rejects_total{code="full",key="anonymous"} 1.0' in server.shared.metrics.render()
+        assert b'sayline_rejects_total{code="full",key="anonymous"} 1.0' in server.shared.metrics.render()[0]
 
 
 async def test_exceeded_limits_return_429(engine: FakeEngine, tmp_path: Path) -> None:
@@ -542,7 +542,7 @@ async def test_voice_urls_can_be_disabled(engine: FakeEngine, tmp_path: Path) ->
 async def test_speech_is_counted_in_metrics(server: ApiServer) -> None:
     async with server.post("/stream", text="Hello there.") as response:
         await response.read()
-    numbers = server.shared.metrics.render().decode()
+    numbers = server.shared.metrics.render()[0].decode()
     for line in (
         'sayline_key_contexts_total{key="anonymous"} 1.0',
         'sayline_key_chars_total{key="anonymous"} 12.0',

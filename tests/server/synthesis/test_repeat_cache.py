@@ -269,7 +269,7 @@ async def test_speech_over_http_is_repeated(engine: FakeEngine, tmp_path: Path) 
         assert bodies[0] == bodies[1]
         assert bodies[2] == bodies[3]
         assert engine.runner.steps == steps
-        rendered = server.shared.metrics.render().decode()
+        rendered = server.shared.metrics.render()[0].decode()
     assert 'sayline_repeats_total{result="hit"} 3.0' in rendered
     assert 'sayline_repeats_total{result="miss"} 1.0' in rendered
 

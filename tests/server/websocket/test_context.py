@@ -460,7 +460,7 @@ async def test_limits_of_the_caller_apply(harness: Harness) -> None:
 async def test_metrics_are_recorded(harness: Harness) -> None:
     await harness.open("a", "Hello there.", 60_000)
     await harness.send_all()
-    shown = harness.metrics.render().decode()
+    shown = harness.metrics.render()[0].decode()
     for counted in (
         "sayline_frames_sent_total 4.0",
         "sayline_first_audio_seconds_count 1.0",
@@ -481,8 +481,8 @@ async def test_underrun_during_speech_is_recorded(harness: Harness, engine: Fake
     context.events.playback._now_ms = lambda: now_ms[0]
     for now_ms[0] in clock:
         await harness.send_one()
-    assert "sayline_underruns_total 1.0" in harness.metrics.render().decode()
-    assert "sayline_underrun_seconds_total 0.34" in harness.metrics.render().decode()
+    assert "sayline_underruns_total 1.0" in harness.metrics.render()[0].decode()
+    assert "sayline_underrun_seconds_total 0.34" in harness.metrics.render()[0].decode()
     context.drop()
 
 

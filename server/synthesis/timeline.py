@@ -1,0 +1,25 @@
+"""When one utterance passed each stage on its way from text to audio."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Times of the event loop's clock, in seconds; None: not reached."""
+
+    submitted_s: float
+    admitted_s: float | None = None  # it has a slot
+    stepped_s: float | None = None  # FlowLM has made the first frame
+    last_step_s: float | None = None  # FlowLM has made the last frame so far
+    decoded_s: float | None = None  # the codec has decoded the first frame
+    encoded_s: float | None = None  # the first frame is encoded
+    replayed: bool = False  # from the repeat cache, without a step
+
+    def on_step(self, now_s: float) -> None:
+        if self.stepped_s is None:
+            self.stepped_s = now_s
+        self.last_step_s = now_s
+
+    def on_encoded(self, decoded_s: float, now_s: float) -> None:
+        if self.encoded_s is None:
+            self.decoded_s, self.encoded_s = decoded_s, now_s
