@@ -112,7 +112,9 @@ class OutputStream:
                 now_s = self._loop.time()
                 if self.waiting_since is None:
                     self.waiting_since = now_s
-                self.timeline.on_step(now_s)
+                if self.timeline.stepped_s is None:
+                    self.timeline.stepped_s = now_s
+                self.timeline.last_step_s = now_s
                 audio.add_done_callback(partial(self._encode, pending))
             case SegmentSpoken() | SilenceSpoken():
                 self._run_after(previous, partial(self._encode, pending))
@@ -161,9 +163,11 @@ class OutputStream:
                     pcm = audio.result()
                     if not self._has_begun and pcm.any():
                         pcm, self._has_begun = fade_in(pcm), True
-                    decoded_s = self._loop.time()
+                    if self.timeline.decoded_s is None:
+                        self.timeline.decoded_s = self._loop.time()
                     pending.pcm, pending.words, pending.encoded = pcm, words(pcm), self.listener.encode(pcm)
-                    self.timeline.on_encoded(decoded_s, self._loop.time())
+                    if self.timeline.encoded_s is None:
+                        self.timeline.encoded_s = self._loop.time()
                 case SegmentSpoken(words=words):
                     pending.words, pending.encoded = words(None), self.listener.end_part()
                 case _:

@@ -14,12 +14,3 @@ class Timeline:
     decoded_s: float | None = None  # the codec has decoded the first frame
     encoded_s: float | None = None  # the first frame is encoded
     replayed: bool = False  # from the repeat cache, without a step
-
-    def on_step(self, now_s: float) -> None:
-        if self.stepped_s is None:
-            self.stepped_s = now_s
-        self.last_step_s = now_s
-
-    def on_encoded(self, decoded_s: float, now_s: float) -> None:
-        if self.encoded_s is None:
-            self.decoded_s, self.encoded_s = decoded_s, now_s
