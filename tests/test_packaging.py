@@ -64,6 +64,20 @@ def test_wheel_contains_all_package_files(wheel: Path) -> None:
 
 
 @pytest.mark.slow
+def test_wheel_has_the_licence(wheel: Path) -> None:
+    files = zipfile.ZipFile(wheel)
+    (info,) = {name.partition("/")[0] for name in files.namelist() if ".dist-info/" in name}
+    for name in ("LICENSE", "NOTICE"):
+        assert files.read(f"{info}/licenses/{name}") == (ROOT / name).read_bytes()
+    assert b"License-Expression: Apache-2.0" in files.read(f"{info}/METADATA")
+
+
+def test_clients_have_the_same_licence() -> None:
+    for client in ("python", "js"):
+        assert (ROOT / "clients" / client / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+@pytest.mark.slow
 def test_public_api_resolves_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import wave
 from collections.abc import AsyncIterator
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, version
 from pathlib import Path
 
 import pytest
@@ -311,3 +311,16 @@ def test_client_alone_provides_the_sayline_command(
         cli.main()
     assert exit.value.code == 0
     assert "standard input" in capsys.readouterr().out
+
+
+async def test_versions_are_shown() -> None:
+    shown = await asyncio.create_subprocess_exec(*SAYLINE, "--version", stdout=PIPE)
+    out, _ = await asyncio.wait_for(shown.communicate(), 30)
+    assert f"sayline-client {version('sayline-client')}" in out.decode().splitlines()
+
+
+@pytest.mark.parametrize("arguments", [[], ["pipe"], ["speak"]])
+async def test_help_is_also_h(arguments: list[str]) -> None:
+    shown = await asyncio.create_subprocess_exec(*SAYLINE, *arguments, "-h", stdout=PIPE)
+    out, _ = await asyncio.wait_for(shown.communicate(), 30)
+    assert (shown.returncode, "Usage: " in out.decode()) == (0, True)

@@ -6,7 +6,7 @@ A package registers commands with an entry point in the group `sayline.commands`
 import asyncio
 import sys
 from collections.abc import AsyncIterable
-from importlib.metadata import entry_points
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sayline.pipe import Request
 
 GROUP = "sayline.commands"
+PACKAGES = "sayline", "sayline-client"  # the server, which may not be installed, and this one
 HELP = "Speak text while it is still being written."
 
 Output = Annotated[
@@ -52,7 +53,13 @@ def main() -> None:
 
 
 def make_app() -> typer.Typer:
-    app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(
+        help=HELP,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
     app.command()(speak)
     app.command()(pipe)
     for entry_point in entry_points(group=GROUP):
@@ -61,6 +68,24 @@ def make_app() -> typer.Typer:
         except Exception as error:  # a broken package must not disable the other commands
             print_message(f"warning: cannot load the commands of {entry_point.name!r} ({entry_point.value}): {error!r}")
     return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        for package in PACKAGES:
+            try:
+                typer.echo(f"{package} {version(package)}")
+            except PackageNotFoundError:
+                continue
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the versions and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 def speak(  # more than eight parameters: Typer makes an option of each
