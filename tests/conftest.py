@@ -1,10 +1,14 @@
 """The embedded model, loaded once for all tests; and no test that goes by the clock."""
 
+import os
 import signal
 from pathlib import Path
 
+# Before torch is imported, and for all processes that tests start: threads of one operation wait for each other, which
+# wastes most of a machine that several tests share.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
-import torch
 from hypothesis import settings
 
 from sayline_tts.engine.checkpoint.checkpoint import find_checkpoint
@@ -39,5 +43,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def model() -> Model:
-    torch.set_num_threads(1)  # threads of one step wait for each other: on a busy machine two are far slower
     return Model.load(find_checkpoint("embedded"), precision="float32")

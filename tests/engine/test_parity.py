@@ -49,7 +49,6 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ids=str,
 )
 def pair(request: pytest.FixtureRequest, tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    torch.set_num_threads(2)
     folder = tmp_path_factory.mktemp("checkpoint") / "model"
     with pair_of(request.param, folder, tokenizer) as pair:
         yield pair

@@ -111,7 +111,7 @@ class HubProcess:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.engine.checkpoint.fake_hub"],
             cwd=ROOT,
-            env=env | {"no_proxy": "127.0.0.1", "OMP_NUM_THREADS": "1"},
+            env=env | {"no_proxy": "127.0.0.1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -99,7 +99,6 @@ class Sound:
 
 @pytest.fixture(scope="module")
 def models() -> dict[Precision, Model]:
-    torch.set_num_threads(1)
     checkpoint = find_checkpoint("embedded")
     return {each: Model.load(checkpoint, precision=each.value) for each in Precision}
 

@@ -74,7 +74,6 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> CountingModel:
 
 @pytest.fixture(scope="session")
 def loaded() -> TTSModel:
-    torch.set_num_threads(1)
     return TTSModel.load_model("embedded", temp=0.7, precision="float32")
 
 

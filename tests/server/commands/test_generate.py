@@ -30,7 +30,7 @@ SAYLINE = [sys.executable, "-c", "from sayline.cli import main; main()"]
 def _alone(home: Path, **environment: str) -> dict[str, Any]:
     """How to start a process with an empty cache and one thread."""
     return {
-        "env": {**os.environ, "HF_HOME": str(home), "OMP_NUM_THREADS": "1", **environment},
+        "env": {**os.environ, "HF_HOME": str(home), **environment},
         "stdout": subprocess.PIPE,
         "stderr": subprocess.PIPE,
     }

@@ -29,7 +29,6 @@ STEPS = 2
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """After all stages: two steps of each training."""
-    torch.set_num_threads(1)
     work = make(tmp_path_factory.mktemp("work"), sentences=(0, 1))
     for shard in shards_of(work / "speech"):
         (work / "patches" / shard.voice).mkdir(parents=True)
