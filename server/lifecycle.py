@@ -19,6 +19,7 @@ from sayline_tts.engine.checkpoint.checkpoint import find_checkpoint
 from sayline_tts.engine.errors import InputError
 from sayline_tts.engine.models.model import Model
 from sayline_tts.server import logs
+from sayline_tts.server.access.middleware import AUTHENTICATOR
 from sayline_tts.server.access.tls import make_context
 from sayline_tts.server.app import ENGINE_LOOP, SESSIONS, SETTINGS, end_sessions, make_app
 from sayline_tts.server.data_folder import DataFolder
@@ -164,13 +165,17 @@ def _banner(settings: Settings, app: web.Application, port: int) -> str:
     model, capacity = app[ENGINE_LOOP].model, app[ENGINE_LOOP].capacity
     checkpoint = model.checkpoint
     url_option = "" if port == 8000 and settings.on_loopback and not secure else f" --url {stream}"
+    needs_key = app[AUTHENTICATOR].requires_key
+    key = "SAYLINE_API_KEY=KEY " if needs_key else ""
     lines = [
         f"Sayline is ready at {url} (programs connect to {stream}/v1/stream).",
         f"  page      {url}/" if page.ROOT in app else "  page      not installed",
         f"  weights   {checkpoint.name}: {checkpoint.reason}; in {model.precision.value}",
         f"  voices    {', '.join(checkpoint.voices())}",
-        f"  capacity  up to {capacity} {'listener' if capacity == 1 else 'listeners'} at once",
-        f"  try       printf 'Hello there. ' | sayline pipe{url_option} -o hello.wav",
+        f"  capacity  about {capacity} {'listener' if capacity == 1 else 'listeners'} at once (estimated)",
+        f"  try       printf 'Hello there. ' | {key}sayline pipe{url_option} -o hello.wav",
         "  stop      Ctrl+C",
     ]
+    if needs_key:
+        lines.insert(1, "  key       required: make one with `sayline keys add NAME`")
     return "\n".join(lines)

@@ -30,6 +30,7 @@ OnReject = Callable[[str, str], None]  # code, name of the key
 
 QUOTAS = web.AppKey("quotas", Quotas)
 TOKENS = web.AppKey("tokens", Tokens)
+AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
 CLIENT_ADDRESS = web.RequestKey("client_address", ClientAddress)
 CALLER = web.RequestKey("caller", Caller)
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -50,7 +51,7 @@ def install(app: web.Application, settings: Settings, on_reject: OnReject = lamb
     async def check_access(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await access.handle(request, handler)
 
-    app[QUOTAS], app[TOKENS] = access.quotas, access.tokens
+    app[QUOTAS], app[TOKENS], app[AUTHENTICATOR] = access.quotas, access.tokens, access.authenticator
     app.middlewares.append(check_access)
     app.on_response_prepare.append(access.set_headers)
     logging.getLogger("aiohttp.server").addFilter(_redact_bad_headers)
@@ -60,10 +61,10 @@ class AccessMiddleware:
     def __init__(self, settings: Settings, on_reject: OnReject) -> None:
         settings.check_exposure()
         self._settings, self._on_reject = settings, on_reject
-        self._authenticator = Authenticator(settings)
+        self.authenticator = Authenticator(settings)
         self._origins = Origins(settings.origins)
-        self.quotas = Quotas(current=self._authenticator.current)
-        self.tokens = self._authenticator.tokens
+        self.quotas = Quotas(current=self.authenticator.current)
+        self.tokens = self.authenticator.tokens
 
     async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         client_address = request[CLIENT_ADDRESS] = resolve_client_address(request, self._settings.trusted_proxies)
@@ -85,7 +86,7 @@ class AccessMiddleware:
         response.headers.extend(self._origins.headers(request.headers.get("Origin")))
 
     def _check_key(self, request: web.Request, client_address: ClientAddress) -> Caller:
-        caller = self._authenticator.authenticate(request, client_address)
+        caller = self.authenticator.authenticate(request, client_address)
         if caller is not None:
             self._check_token(request, caller)
             return caller
@@ -111,13 +112,13 @@ class AccessMiddleware:
             or self._origins.is_same_origin(origin, client_address.scheme, client_address.host)
         ):
             return
-        if not (self._authenticator.requires_key and self._origins.is_empty):
+        if not (self.authenticator.requires_key and self._origins.is_empty):
             raise self._forbid("origin", f"Origin {origin[:100]!r} is not allowed; add it to --origins.")
 
     def _check_host(self, client_address: ClientAddress) -> None:
         """Allow the server's own names. On exposed servers also any IP address, which DNS rebinding cannot use."""
         settings, name = self._settings, client_address.host_name
-        if self._authenticator.requires_key and not settings.host_names:
+        if self.authenticator.requires_key and not settings.host_names:
             return
         if name in (*LOOPBACK_NAMES, settings.host.lower(), *settings.host_names):
             return

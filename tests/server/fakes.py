@@ -19,6 +19,7 @@ from sayline_tts.engine.errors import HubError, TextError, UnknownVoice
 from sayline_tts.engine.execution.decode_queue import FrameDropped, silent_frame
 from sayline_tts.engine.execution.frame_queues import FrameJob, FrameQueues
 from sayline_tts.engine.execution.model_runner import BatchOutput, ModelRunner
+from sayline_tts.engine.kernels.precision import Precision
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.scheduler import Batch, Row
@@ -54,6 +55,7 @@ class FakeModel:
     config = SimpleNamespace(default_temperature=0.3, default_eos_threshold=-4.0)
     tokenizer = SimpleNamespace(encode=str.split, has_token=str.isascii)
     device = torch.device("cpu")
+    precision = Precision.FLOAT32
     heads: AlignmentHeads | None = None  # if set, the runner returns attention on the current word
     sampling, reader = Model.sampling, Model.reader
 

@@ -12,8 +12,10 @@ import pytest
 from sayline_tts.engine.errors import InputError
 from sayline_tts.engine.models.model import Model
 from sayline_tts.server import lifecycle
+from sayline_tts.server.app import make_app
 from sayline_tts.server.lifecycle import PortInUse, bind, serve
 from sayline_tts.server.settings import Settings
+from tests.server.fakes import FakeEngine
 
 SERVE = [sys.executable, "-c", "from sayline.cli import main; main()", "serve", "--variant", "embedded"]
 
@@ -47,6 +49,14 @@ def test_loaded_objects_are_frozen_from_garbage_collection(monkeypatch: pytest.M
         gc.unfreeze()
         sys.setswitchinterval(interval_s)
     assert looked == [(True, True)]
+
+
+@pytest.mark.parametrize("key", [None, "a-key-of-some-length"])
+async def test_banner_says_whether_a_key_is_needed(engine: FakeEngine, key: str | None) -> None:
+    settings = Settings.load(api_key=key) if key else Settings()
+    banner = lifecycle._banner(settings, await make_app(settings, engine.model, engine), 8000)
+    assert ("  key       required" in banner) is (key is not None)
+    assert f"| {'SAYLINE_API_KEY=KEY ' if key else ''}sayline pipe -o hello.wav" in banner
 
 
 @pytest.fixture
@@ -101,7 +111,7 @@ def test_banner_and_shutdown_by_signal(number: signal.Signals) -> None:
     assert "Sayline is ready at http://127.0.0.1:" in banner
     assert "embedded: the small voice that comes with Sayline" in banner
     assert "--variant english" in banner
-    assert re.search(r"capacity  up to \d+ listeners? at once", banner)
+    assert re.search(r"capacity  about \d+ listeners? at once \(estimated\)", banner)
     assert "printf 'Hello there. ' | sayline pipe --url ws://127.0.0.1:" in banner
     assert process.returncode == 0
     assert "Traceback" not in errors
