@@ -5,7 +5,6 @@ import io
 import shutil
 import socket
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -108,23 +107,24 @@ async def proxied(request: pytest.FixtureRequest, engine: FakeEngine, tmp_path: 
     app = await make_app(settings, engine.model, engine)
     async with serving(app) as server:
         port = free_port()
-        with subprocess.Popen(PROXIES[request.param](tmp_path, server, port), stderr=subprocess.PIPE) as process:
-            try:
-                await _wait_until_open(process, port)
-                proxied = Proxied(port)
-                connector = aiohttp.TCPConnector(ssl=proxied.tls, resolver=_Loopback())
-                headers = {"Authorization": "Bearer secret"}
-                async with aiohttp.ClientSession(connector=connector, headers=headers) as proxied.client:
-                    yield proxied
-            finally:
-                process.terminate()
-                process.communicate(timeout=20)
+        command = PROXIES[request.param](tmp_path, server, port)
+        process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+        try:
+            await _wait_until_open(process, port)
+            proxied = Proxied(port)
+            connector = aiohttp.TCPConnector(ssl=proxied.tls, resolver=_Loopback())
+            headers = {"Authorization": "Bearer secret"}
+            async with aiohttp.ClientSession(connector=connector, headers=headers) as proxied.client:
+                yield proxied
+        finally:
+            process.terminate()
+            await asyncio.wait_for(process.communicate(), 20)
 
 
-async def _wait_until_open(process: "subprocess.Popen[bytes]", port: int) -> None:
+async def _wait_until_open(process: asyncio.subprocess.Process, port: int) -> None:
     async with asyncio.timeout(30):
         while True:
-            assert process.poll() is None, process.communicate()[1].decode()
+            assert process.returncode is None, (await process.communicate())[1].decode()
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
             except OSError:
