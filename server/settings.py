@@ -45,10 +45,20 @@ def _host_name(value: str) -> str:
     return value.lower()
 
 
+def _alias(value: str) -> tuple[str, str]:
+    name, mark, voice = value.partition("=")
+    if not name.strip() or not mark:
+        raise ValueError(f"{value} is not an alias; write the other name, =, and a voice of this server")
+    return name.strip(), voice.strip()
+
+
 Item = TypeVar("Item")
 _Listed = Annotated[tuple[Item, ...], NoDecode, BeforeValidator(_split)]
 _Origin = Annotated[str, AfterValidator(_origin)]
 _HostName = Annotated[str, AfterValidator(_host_name)]
+_Alias = Annotated[tuple[str, str], BeforeValidator(_alias)]
+_ProtocolName = Literal["elevenlabs"]
+PROTOCOLS: tuple[_ProtocolName, ...] = ("elevenlabs",)  # besides the native one and OpenAI's
 
 
 class Settings(BaseSettings):
@@ -193,6 +203,16 @@ class Settings(BaseSettings):
 
     cache_mb: float = Field(
         default=64, ge=0, description="memory for speech that is kept because it is asked for again; 0: none"
+    )
+
+    # Other protocols
+    protocols: _Listed[_ProtocolName] = Field(
+        default=PROTOCOLS, description="protocols of other vendors that clients may use ([clients.md](clients.md))"
+    )
+    voice_aliases: _Listed[_Alias] = Field(
+        default=(),
+        description="voices that speak for the names and ids of other vendors, such as Rachel=alba; `*` stands for all "
+        "others, for which the default voice speaks, and `*=` refuses them",
     )
 
     # Speech over HTTP

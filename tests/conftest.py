@@ -28,6 +28,7 @@ COVERED = tuple(
         "engine/audio",
         "engine/cloning",
         "server/access",
+        "server/compat",
         "server/http",
         "server/voices",
         "server/websocket",

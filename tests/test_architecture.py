@@ -50,6 +50,7 @@ SERVER = {
     "synthesis": {"access", "voices"},
     "http": {"access", "accounting", "audio", "voices", "synthesis"},
     "websocket": {"access", "accounting", "audio", "voices", "synthesis"},
+    "compat": {"access", "accounting", "audio", "voices", "synthesis", "http", "websocket"},
 }
 
 
@@ -143,6 +144,8 @@ def test_the_protocol_does_no_io() -> None:
     for path in (
         *(folder / name for folder in (server, client) for name in ("messages.py", "wire.py")),
         server / "protocol.py",
+        *sorted((ROOT / "server/compat").rglob("*protocol.py")),
+        *(ROOT / "server/compat" / name for name in ("adapter.py", "character_times.py")),
     ):
         top = {name.split(".")[0] for name in imported(path)}
         assert not top & {"asyncio", "socket", "aiohttp", "websockets", "logging", "time"}, path

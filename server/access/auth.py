@@ -19,6 +19,9 @@ from sayline_tts.server.settings import Settings
 
 KEY_SUBPROTOCOL = "sayline.key."  # browsers cannot set headers, but they can name subprotocols
 KEY_HEADER = "X-API-Key"
+# Where clients of other vendors put their key.
+OTHER_KEY_HEADERS = ("xi-api-key", "kyutai-api-key")
+SCHEMES = ("bearer", "token")  # of the header Authorization
 
 
 def offered_subprotocols(request: web.Request) -> list[str]:
@@ -30,8 +33,8 @@ def presented_keys(request: web.Request) -> list[str]:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     offered = (name for name in offered_subprotocols(request) if name.startswith(KEY_SUBPROTOCOL))
     keys = (
-        token.strip() if scheme.lower() == "bearer" else "",
-        request.headers.get(KEY_HEADER, "").strip(),
+        token.strip() if scheme.lower() in SCHEMES else "",
+        *(request.headers.get(name, "").strip() for name in (KEY_HEADER, *OTHER_KEY_HEADERS)),
         next(offered, "").removeprefix(KEY_SUBPROTOCOL),
     )
     return [key for key in keys if key]

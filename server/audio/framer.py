@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from sayline_tts.engine.audio.recording import to_pcm
 from sayline_tts.engine.audio.time_stretch import TimeStretcher
+from sayline_tts.server.audio.formats import Encoder
 from sayline_tts.server.audio.opus import OpusEncoder
 
 OPUS_BYTES_PER_MS, PCM_BYTES_PER_MS = 6.0, 48.0  # Opus: approximately; PCM: at 24 kHz
@@ -20,14 +21,23 @@ def bytes_per_ms(format: str) -> float:
 
 
 class Framer:
-    """`on_encoded` gets the encoding time of each frame in ms."""
+    """`on_encoded` gets the encoding time of each frame in ms. `encoder` replaces that of `format`."""
 
     def __init__(
-        self, format: str, speed: float, sample_rate_hz: int, frame_samples: int, on_encoded: Callable[[float], None]
+        self,
+        format: str,
+        speed: float,
+        sample_rate_hz: int,
+        frame_samples: int,
+        on_encoded: Callable[[float], None],
+        encoder: Encoder | None = None,
     ) -> None:
-        self._encode: Callable[[Samples], bytes] = (
-            OpusEncoder(sample_rate_hz).encode if format == "opus" else lambda pcm: to_pcm(pcm)
-        )
+        if encoder is not None:
+            self._encode: Callable[[Samples], bytes] = encoder.encode
+        elif format == "opus":
+            self._encode = OpusEncoder(sample_rate_hz).encode
+        else:
+            self._encode = to_pcm
         self._speed, self._sample_rate_hz, self._frame_samples = speed, sample_rate_hz, frame_samples
         self._on_encoded = on_encoded
         self._stretcher = self._new_stretcher()

@@ -26,12 +26,12 @@ from sayline_tts.server.http.requests import (
     check_text,
     read_json,
     read_url_encoded,
-    resolve_openai_voice,
 )
 from sayline_tts.server.http.speech import ShuttingDown, SpeechOptions, SpeechStream
 from sayline_tts.server.http.voices import DOWNLOAD_S, RECEIVE_S, VoiceUrlsOff, voice_creation_busy
 from sayline_tts.server.synthesis.text_feeder import TextOptions
 from sayline_tts.server.tracing import Trace
+from sayline_tts.server.voices.aliases import VoiceAliases
 from sayline_tts.server.voices.upload import read_form
 from sayline_tts.server.voices.url import VoiceDownloader
 
@@ -48,9 +48,7 @@ def routes(
     state: AppState, accepting: Callable[[], bool] = lambda: True, downloader: VoiceDownloader | None = None
 ) -> list[web.RouteDef]:
     """Routes of speech. `accepting`: whether new requests may start. `downloader`: used if the settings allow it."""
-    handlers = SpeechHandlers(
-        state, accepting, downloader or VoiceDownloader(state.settings.max_upload_bytes, DOWNLOAD_S)
-    )
+    handlers = SpeechHandlers(state, accepting, downloader)
     return [
         web.post("/generate", handlers.generate),
         web.post("/stream", handlers.stream),
@@ -63,20 +61,25 @@ def routes(
 
 
 class SpeechHandlers:
-    def __init__(self, state: AppState, accepting: Callable[[], bool], downloader: VoiceDownloader) -> None:
+    def __init__(
+        self, state: AppState, accepting: Callable[[], bool], downloader: VoiceDownloader | None = None
+    ) -> None:
         self._engine_loop, self._settings = state.engine_loop, state.settings
         self._quotas, self._metrics, self._ledger = state.quotas, state.metrics, state.ledger
         self._tracing = state.tracing
-        self._voices, self._accepting, self._downloader = state.engine_loop.voices, accepting, downloader
+        self._voices, self._accepting = state.engine_loop.voices, accepting
+        self._downloader = downloader or VoiceDownloader(state.settings.max_upload_bytes, DOWNLOAD_S)
+        default_voice = state.engine_loop.model.checkpoint.default_voice
+        self.aliases = VoiceAliases(self._voices, default_voice, state.settings.voice_aliases)
         self._cloning = 0
 
     # Endpoints
 
     async def generate(self, request: web.Request) -> web.StreamResponse:
-        return await self._speak(request, await read_json(request, SpeechRequest), Body.whole)
+        return await self.speak(request, await read_json(request, SpeechRequest), Body.whole)
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
-        return await self._speak(request, await read_json(request, SpeechRequest), Body.stream)
+        return await self.speak(request, await read_json(request, SpeechRequest), Body.stream)
 
     async def openai(self, request: web.Request) -> web.StreamResponse:
         params = await read_json(request, OpenAISpeechRequest)
@@ -85,7 +88,7 @@ class SpeechHandlers:
             params.input, self._openai_voice(request, params), params.response_format or "mp3", speed=speed
         )
         respond = Body.events if params.stream_format == "sse" else Body.stream
-        return await self._speak(request, speech_request, respond, text_field="input", bare_type=True)
+        return await self.speak(request, speech_request, respond, text_field="input", bare_type=True)
 
     async def tts(self, request: web.Request) -> web.StreamResponse:
         """Speech in the voice of a form's `voice_url` or `voice_wav`. A recording is cloned for this request only."""
@@ -102,7 +105,7 @@ class SpeechHandlers:
             find_voice = partial(self._clone, recording, voice_url)
         params = SpeechRequest(text, None if has_custom_voice else voice_url or None)
         headers = {"Content-Disposition": "attachment; filename=generated_speech.wav"}
-        return await self._speak(request, params, lambda body: body.stream(**headers), find_voice=find_voice)
+        return await self.speak(request, params, lambda body: body.stream(**headers), find_voice=find_voice)
 
     async def models(self, request: web.Request) -> web.Response:
         name = self._engine_loop.model.checkpoint.name
@@ -119,7 +122,7 @@ class SpeechHandlers:
 
     # Shared by the endpoints
 
-    async def _speak(
+    async def speak(
         self,
         request: web.Request,
         params: SpeechRequest,
@@ -205,16 +208,11 @@ class SpeechHandlers:
 
     def _default_voice(self, caller: Caller) -> str:
         """The model's default voice, or else the first that the caller may use."""
-        model_default = self._engine_loop.model.checkpoint.default_voice
-        return caller.limits.default_voice(model_default, self._voices.built_in())
+        return self.aliases.default(caller)
 
     def _openai_voice(self, request: web.Request, params: OpenAISpeechRequest) -> str:
-        caller, name = request[middleware.CALLER], params.voice_name
-        if self._voices.find(name, caller.name):
-            return name
-        return resolve_openai_voice(
-            name, caller.limits.allowed_voices(self._voices.built_in()), self._default_voice(caller)
-        )
+        name = params.voice_name
+        return self.aliases.find(name, request[middleware.CALLER]) or self.aliases.any_other or name
 
     async def _read_form(self, request: web.Request) -> dict[str, bytes]:
         if request.content_type == FORMS[1]:

@@ -8,13 +8,14 @@ import asyncio
 import base64
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 
 import msgspec
 from aiohttp import web
 
 from sayline_tts.engine.errors import InputError
+from sayline_tts.engine.timing.word_time_estimator import WordTime
 from sayline_tts.server.accounting.usage import FIELD, server_timing, usage_field
 from sayline_tts.server.audio.formats import with_final_sizes
 from sayline_tts.server.http import errors
@@ -22,6 +23,8 @@ from sayline_tts.server.http.speech import SpeechStream
 from sayline_tts.server.http.trailers import Trailers
 
 log = logging.getLogger(__name__)
+
+Render = Callable[[bytes, list[WordTime]], bytes]  # a message of audio, and words that begin in it or before
 
 # Keeps proxies from buffering the response.
 FIELDS = (FIELD, "Server-Timing")
@@ -62,19 +65,51 @@ class Body:
 
     async def events(self) -> web.StreamResponse:
         """OpenAI's server-sent events. Raises what `SpeechStream` raises before its first byte."""
-        frames = self._frames()
+        return await self.messages(
+            "text/event-stream",
+            lambda data, words: _event(type="speech.audio.delta", audio=_base64(data)),
+            lambda: _event(type="speech.audio.done", usage=self._usage()),
+            lambda error: _event(type="error", **_error_fields(error)),
+        )
+
+    async def messages(
+        self,
+        content_type: str,
+        render: Render,
+        last: Callable[[], bytes] = lambda: b"",
+        render_error: Callable[[Exception], bytes] = lambda error: b"",
+    ) -> web.StreamResponse:
+        """Messages with audio as it is generated. Raises what `SpeechStream` raises before its first byte.
+
+        `render` gets the words that have begun since the message before.
+        """
+        frames, words = self._frames(), self._new_words()
         first = await anext(frames, b"")
-        response, _ = await self._start("text/event-stream", {})
+        response, _ = await self._start(content_type, {})
         try:
-            await self._write(response, _event(type="speech.audio.delta", audio=_base64(first)))
+            await self._write(response, render(first, next(words)))
             async for data in frames:
-                await self._write(response, _event(type="speech.audio.delta", audio=_base64(data)))
-            await self._write(response, _event(type="speech.audio.done", usage=self._usage()))
+                await self._write(response, render(data, next(words)))
+            await self._write(response, last())
         except Exception as error:
             with suppress(ConnectionError, TimeoutError):
-                await self._write(response, _event(type="error", **_error_fields(error)))
+                await self._write(response, render_error(error))
             self._abort(error)
         return response
+
+    async def whole_message(self, render: Render) -> web.Response:
+        """The complete audio and all words in one message of JSON. Raises what `SpeechStream` raises."""
+        data = with_final_sizes(b"".join([data async for data in self._frames()]))
+        headers = {**HEADERS, **self._final_fields()}
+        return web.Response(body=render(data, self._speech.words), content_type="application/json", headers=headers)
+
+    def _new_words(self) -> Iterator[list[WordTime]]:
+        """The words that have begun since the call before."""
+        told = 0
+        while True:
+            words = self._speech.words[told:]
+            told += len(words)
+            yield words
 
     async def _frames(self) -> AsyncIterator[bytes]:
         async for data in self._speech:

@@ -39,6 +39,10 @@ STATUS = {
 }
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 CODES = {401: "invalid_api_key", 429: "rate_limited"}
+ErrorBody = Callable[[int, str, str, str | None], object]  # of status, message, code and the field at fault
+ERROR_BODIES = web.AppKey(
+    "error_bodies", dict[str, ErrorBody]
+)  # by the path of their resource; of all others: `error_body`
 PARAMS = {"unknown_voice": "voice", "bad_format": "format"}
 
 
@@ -56,35 +60,35 @@ class RequestError(InputError):
 @web.middleware
 async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn exceptions into error responses. Must come before all other middlewares, because they raise errors too."""
+    resource = request.match_info.route.resource
+    body = request.app.get(ERROR_BODIES, {}).get(resource.canonical if resource else "", error_body)
     try:
         return await handler(request)
     except web.HTTPException as error:
         if error.status < 400 or _wants_text(request):
             raise
-        return _from_http_exception(error)
+        return _from_http_exception(error, body)
     except InputError as error:
-        return error_response(error)
+        return error_response(error, body)
     except web.RequestPayloadError as error:
-        return error_response(
-            RequestError(f"cannot read the body ({str(error.__cause__ or error)[:100]}); send it again")
-        )
+        message = f"cannot read the body ({str(error.__cause__ or error)[:100]}); send it again"
+        return error_response(RequestError(message), body)
     except Exception as error:
         if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
             raise  # the client is gone: there is nothing to send, and nothing wrong with the server
         log.exception("request failed: %s %s", request.method, request.match_info.route.resource)
-        return internal_error()
+        return internal_error(body)
 
 
-def error_response(error: InputError) -> web.Response:
+def error_response(error: InputError, body: ErrorBody | None = None) -> web.Response:
     status = STATUS.get(error.code, HTTPStatus.BAD_REQUEST)
     param = error.param if isinstance(error, RequestError) else PARAMS.get(error.code)
-    return web.json_response(
-        error_body(status, str(error), error.code, param), status=status, headers=retry_after_header(error)
-    )
+    content = (body or error_body)(status, str(error), error.code, param)
+    return web.json_response(content, status=status, headers=retry_after_header(error))
 
 
-def internal_error() -> web.Response:
-    return web.json_response(error_body(500, "internal error", "internal"), status=500)
+def internal_error(body: ErrorBody | None = None) -> web.Response:
+    return web.json_response((body or error_body)(500, "internal error", "internal", None), status=500)
 
 
 def error_body(status: int, message: str, code: str, param: str | None = None) -> dict[str, object]:
@@ -97,10 +101,10 @@ def retry_after_header(error: InputError) -> dict[str, str]:
     return {} if after_ms is None else {"Retry-After": str(max(1, math.ceil(after_ms / 1000)))}
 
 
-def _from_http_exception(error: web.HTTPException) -> web.Response:
+def _from_http_exception(error: web.HTTPException, body: ErrorBody) -> web.Response:
     headers = {name: value for name, value in error.headers.items() if not name.lower().startswith("content-")}
     code = CODES.get(error.status, HTTPStatus(error.status).phrase.lower().replace(" ", "_"))
-    content = error_body(error.status, (error.text or error.reason).strip(), code)
+    content = body(error.status, (error.text or error.reason).strip(), code, None)
     return web.json_response(content, status=error.status, headers=headers)
 
 

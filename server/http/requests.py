@@ -1,8 +1,8 @@
-"""JSON request bodies as validated structs, and OpenAI's voice names."""
+"""JSON request bodies as validated structs."""
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -23,12 +23,6 @@ Request = TypeVar("Request", bound=msgspec.Struct)
 FormatName = Annotated[str, Meta(max_length=20, extra_json_schema={"enum": [str(each) for each in Format]})]
 VoiceName = Annotated[str, Meta(max_length=200)]
 _FIELDS = re.compile(r"`\$\.(\w+)"), re.compile(r"field `(\w+)`")
-
-
-# OpenAI's clients reject other names before sending, so each of these must map to a voice.
-OPENAI_VOICES = (
-    "alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer", "verse",
-)  # fmt: skip
 
 
 class SpeechRequest(msgspec.Struct, frozen=True):
@@ -90,17 +84,6 @@ class OpenAISpeechRequest(msgspec.Struct, frozen=True):
     @property
     def voice_name(self) -> str:
         return self.voice.id if isinstance(self.voice, VoiceId) else self.voice
-
-
-def resolve_openai_voice(name: str, voices: Sequence[str], default: str) -> str:
-    """Map a voice name of OpenAI to one of `voices`, always the same one. Other names are returned unchanged.
-
-    OpenAI's first voice maps to `default`, the others to `voices` in turn.
-    """
-    if name in voices or name not in OPENAI_VOICES or not voices:
-        return name
-    ours = sorted(voices, key=lambda voice: voice != default)
-    return ours[OPENAI_VOICES.index(name) % len(ours)]
 
 
 async def read_json(request: web.Request, kind: type[Request]) -> Request:

@@ -5,7 +5,7 @@ it. Bytes already read count as lead, so live listeners get priority.
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -66,6 +66,7 @@ class SpeechStream:
         self.frames = 0  # generated
         self.text_tokens = 0  # of the segments spoken so far
         self.first_audio_ms: float | None = None  # time from the start to the first frame
+        self.words: list[WordTime] = []  # that have begun, in ms of the listener's audio
         self.status = Status.RUNNING
         self.first_sent_s: float | None = None  # loop time
         self._begun_chars = 0
@@ -175,7 +176,10 @@ class SpeechStream:
         pass
 
     def on_word(self, time: WordTime) -> None:
-        pass
+        """Keep the time of a word when it begins, and not when it has ended, which repeats it."""
+        if time.estimated or not time.final:
+            start_ms, end_ms = time.start_ms / self._speed, time.end_ms / self._speed
+            self.words.append(replace(time, start_ms=start_ms, end_ms=end_ms))
 
     def on_segment(self, segment: Segment, start_ms: float, end_ms: float) -> None:
         self.text_tokens += len(segment.tokens)

@@ -122,6 +122,15 @@ class Context:
             case Ack(played_ms=played_ms):
                 self.ack(played_ms)
 
+    def has_room(self, message: messages.ContextMessage) -> bool:
+        """Whether this message fits to what is pending."""
+        match message:
+            case Text(text=text):
+                return self._feeder.pending_chars + len(text) <= self._settings.max_text_chars
+            case messages.Flush():
+                return self._feeder.pending_flushes < MAX_FLUSHES
+        return True
+
     def push(self, text: str) -> None:
         """Append text. Raises `ProtocolError` if it is refused; earlier text is not affected."""
         if self._state is not ContextState.OPEN:

@@ -19,7 +19,7 @@ from sayline_tts.server.synthesis.playback import EnginePlayback, Playback
 from sayline_tts.server.synthesis.text_feeder import TextFeeder
 from sayline_tts.server.websocket import messages
 from sayline_tts.server.websocket.context_metrics import ContextMetrics
-from sayline_tts.server.websocket.messages import Audio, ContextEvent, Start
+from sayline_tts.server.websocket.messages import Audio, ContextEvent, EncodedStart, Start
 from sayline_tts.server.websocket.outbox import Outbox, Outgoing
 from sayline_tts.server.websocket.replay_buffer import ReplayBuffer
 from sayline_tts.server.websocket.transcript import Transcript
@@ -39,7 +39,10 @@ class EventStream:
         on_ended: Callable[[Status], None],
     ) -> None:
         model = engine_loop.model
-        framer = Framer(start.format, start.speed, model.sample_rate_hz, model.frame_samples, metrics.on_encoded)
+        encoder = start.encoder if isinstance(start, EncodedStart) else None
+        framer = Framer(
+            start.format, start.speed, model.sample_rate_hz, model.frame_samples, metrics.on_encoded, encoder
+        )
         self.encode, self.end_part, self.on_ended = framer.feed, framer.end_part, on_ended
         self.engine_frame_ms = model.frame_ms / start.speed  # how long a frame of the engine is for this listener
         self.transcript, self.playback = Transcript(), Playback(lambda: metrics.now_s() * 1000)

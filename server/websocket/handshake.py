@@ -5,6 +5,7 @@
 
 import asyncio
 import socket
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -35,20 +36,7 @@ async def open_stream(
         message = f"This is a WebSocket: connect with ws:// and the subprotocol {_known_subprotocols()}.\n"
         raise _UpgradeRequired(text=message, headers={"Upgrade": "websocket"})
     encoding = choose_encoding(auth.offered_subprotocols(request))
-    websocket = web.WebSocketResponse(
-        protocols=[encoding.subprotocol],
-        heartbeat=settings.heartbeat_s,
-        timeout=CLOSE_TIMEOUT_S,
-        autoclose=False,
-        autoping=False,  # pings count against the budget of messages
-        compress=False,  # a small compressed message could expand a thousandfold
-        max_msg_size=MAX_FRAME_BYTES,
-        writer_limit=0,  # every write waits until the buffer has room
-    )
-    await websocket.prepare(request)
-    transport = request.transport
-    assert isinstance(transport, asyncio.WriteTransport)
-    _limit_buffers(transport)
+    websocket, transport = await upgrade(request, [encoding.subprotocol], settings.heartbeat_s)
     try:
         session = sessions.open(request[CALLER], request[CLIENT_ADDRESS], request.headers.get("traceparent"))
     except InputError as error:
@@ -60,6 +48,27 @@ async def open_stream(
     with in_session(session.id):
         await Connection(websocket, transport, encoding, session, sessions, settings).run(ready)
     return websocket
+
+
+async def upgrade(
+    request: web.Request, subprotocols: Sequence[str] = (), heartbeat_s: float | None = None
+) -> tuple[web.WebSocketResponse, asyncio.WriteTransport]:
+    """Answer the handshake. `heartbeat_s` None: no pings, and a peer that does not answer any stays connected."""
+    websocket = web.WebSocketResponse(
+        protocols=subprotocols,
+        heartbeat=heartbeat_s,
+        timeout=CLOSE_TIMEOUT_S,
+        autoclose=False,
+        autoping=False,  # pings count against the budget of messages
+        compress=False,  # a small compressed message could expand a thousandfold
+        max_msg_size=MAX_FRAME_BYTES,
+        writer_limit=0,  # every write waits until the buffer has room
+    )
+    await websocket.prepare(request)
+    transport = request.transport
+    assert isinstance(transport, asyncio.WriteTransport)
+    _limit_buffers(transport)
+    return websocket, transport
 
 
 def choose_encoding(offered: list[str]) -> Encoding:

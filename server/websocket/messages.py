@@ -1,6 +1,6 @@
 """The messages of the native protocol: what clients send, and the events that the server sends."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -40,6 +40,15 @@ class Start(_ContextMessage, frozen=True):
     cache: bool | None = None
     # The caller's trace (W3C Trace Context), to which this context's spans belong; None: that of the handshake.
     traceparent: Annotated[str, Meta(max_length=64)] | None = None
+
+
+class EncodedStart(Start, frozen=True, tag="start"):
+    """`Start` with audio of `encoder`, which makes encodings that are not on the wire of the native protocol.
+
+    Made by the adapters of other protocols, never parsed.
+    """
+
+    encoder: Any = None  # an `Encoder`; Any, because this module needs no codec
 
 
 class Text(_ContextMessage, frozen=True):

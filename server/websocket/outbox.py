@@ -32,13 +32,23 @@ class CloseConnection:
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """A message of another protocol, written as it is."""
+
+    data: str | bytes
+
+
+@dataclass(frozen=True, slots=True)
 class SwitchSession:
     """The connection now serves another session: continue with that session's outbox."""
 
 
+Item = ServerEvent | Frame | CloseConnection | SwitchSession
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    event: ServerEvent | CloseConnection | SwitchSession
+    event: Item
     source: EventSource | None
 
 
@@ -50,7 +60,7 @@ class Outbox:
         self._has_room = asyncio.Event()
         self._has_room.set()
 
-    def put(self, event: ServerEvent | CloseConnection | SwitchSession, source: EventSource | None = None) -> None:
+    def put(self, event: Item, source: EventSource | None = None) -> None:
         self._queue.append(Outgoing(event, source))
         self._count(_is_reply(event))
 
@@ -98,5 +108,5 @@ class Outbox:
             self._has_room.clear()
 
 
-def _is_reply(event: ServerEvent | CloseConnection | SwitchSession) -> bool:
+def _is_reply(event: Item) -> bool:
     return not isinstance(event, SpeechEvent)

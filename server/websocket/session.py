@@ -83,6 +83,16 @@ class Session:
             return
         context.on_message(message)
 
+    def has_room(self, message: messages.ContextMessage) -> bool:
+        """Whether this message would not be refused for what is pending in its context."""
+        context = self._contexts.get(message.context_id)
+        return context is None or context.has_room(message)
+
+    def fail_context(self, context_id: str, code: str, message: str, retry_after_ms: float | None = None) -> None:
+        """End a context with this error, if it is open."""
+        if context := self._contexts.get(context_id):
+            context.fail(code, message, retry_after_ms)
+
     def reject(self, error: ProtocolError) -> None:
         """Send an error event, as one of its context if that is open."""
         if context := self._contexts.get(error.context_id or ""):

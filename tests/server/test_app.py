@@ -92,7 +92,7 @@ async def test_shutdown_ends_every_context_and_closes(engine: FakeEngine) -> Non
 
 
 async def test_shutdown_does_not_wait_for_stalled_clients(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sayline_tts.server.websocket.connection.CLOSE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("sayline_tts.server.websocket.socket_connection.CLOSE_TIMEOUT_S", 0.1)
     stuck = asyncio.Event()
 
     async def never(socket: object, data: object) -> None:

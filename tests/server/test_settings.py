@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from sayline_tts.server.settings import Settings, SettingsError
+from sayline_tts.server.compat.vendors import VENDORS
+from sayline_tts.server.settings import PROTOCOLS, Settings, SettingsError
 
 
 def test_flags_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,3 +96,17 @@ def test_invalid_list_item_is_named(field: str, value: str) -> None:
 
 def test_key_is_not_in_repr() -> None:
     assert "secret" not in repr(Settings.load(api_key="secret"))
+
+
+def test_voice_aliases_are_pairs() -> None:
+    assert Settings.load(voice_aliases="Rachel=alba, *=").voice_aliases == (("Rachel", "alba"), ("*", ""))
+    for wrong in ("Rachel", "=alba"):
+        with pytest.raises(SettingsError, match="is not an alias"):
+            Settings.load(voice_aliases=wrong)
+
+
+def test_protocols_are_those_of_the_table() -> None:
+    assert Settings.load(protocols="").protocols == ()
+    assert set(PROTOCOLS) == {vendor.name for vendor in VENDORS}
+    with pytest.raises(SettingsError, match="protocols"):
+        Settings.load(protocols="morse")

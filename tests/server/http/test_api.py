@@ -16,7 +16,7 @@ from sayline_tts.engine.models.voice import Voice
 from sayline_tts.server.access.keys import KeyFile
 from sayline_tts.server.access.limits import Limits
 from sayline_tts.server.audio.formats import FORMAT_SPECS, Format
-from sayline_tts.server.http.requests import OPENAI_VOICES
+from sayline_tts.server.voices.aliases import OPENAI_VOICES
 from tests.server.api_server import ApiServer, api_server
 from tests.server.audio.test_formats import decoded
 from tests.server.fakes import FRAME_SAMPLES, FRAMES_PER_WORD, FakeEngine, FakeModel, frame

@@ -1,5 +1,4 @@
 import json
-from collections import Counter
 from contextlib import suppress
 from typing import Any
 
@@ -10,12 +9,10 @@ from hypothesis import strategies as st
 
 from sayline_tts.server.http.errors import RequestError
 from sayline_tts.server.http.requests import (
-    OPENAI_VOICES,
     OpenAISpeechRequest,
     SpeechRequest,
     check_text,
     parse_json,
-    resolve_openai_voice,
 )
 
 ANYTHING = st.recursive(
@@ -80,23 +77,3 @@ def test_empty_and_too_long_texts_are_rejected() -> None:
         with pytest.raises(RequestError) as error:
             check_text(text, 10, "input")
         assert (error.value.code, error.value.param) == (code, "input")
-
-
-# OpenAI's voice names
-
-
-def test_openai_names_map_evenly_and_deterministically() -> None:
-    meant = [resolve_openai_voice(name, OWN_VOICES, "bob") for name in OPENAI_VOICES]
-    assert len(meant) == 13
-    assert meant == [resolve_openai_voice(name, OWN_VOICES, "bob") for name in OPENAI_VOICES]
-    assert resolve_openai_voice("alloy", OWN_VOICES, "bob") == "bob"
-    assert set(Counter(meant).values()) == {4, 5}
-
-
-def test_own_voice_of_the_same_name_takes_precedence() -> None:
-    assert resolve_openai_voice("nova", (*OWN_VOICES, "nova"), "ann") == "nova"
-
-
-def test_other_names_are_unchanged() -> None:
-    assert resolve_openai_voice("zoe", OWN_VOICES, "ann") == "zoe"
-    assert resolve_openai_voice("alloy", (), "") == "alloy"  # the lookup reports it as unknown

@@ -161,7 +161,7 @@ async def test_client_that_comes_back_long_after_it_was_given_up_reads_why(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its buffers are full of audio; the last events and the close frame wait behind that until it reads again."""
-    monkeypatch.setattr("sayline_tts.server.websocket.connection.CLOSE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("sayline_tts.server.websocket.socket_connection.CLOSE_TIMEOUT_S", 0.05)
     app = await make_app(Settings.load(slow_consumer_s=0.2), engine.model, engine)
     async with serving(app) as address, connected_client(address, max_queue=1) as client:
         client.socket.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -1,0 +1,166 @@
+"""A connection that speaks another protocol, on the contexts of the native one.
+
+What other protocols lack or expect is made here: nothing is refused for want of room but read later, a text without
+words is spoken in no time, and a client that waits too long for its turn is told.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+
+import msgspec
+from aiohttp import web
+
+from sayline_tts.engine.audio.recording import SAMPLE_RATE_HZ
+from sayline_tts.engine.errors import InputError
+from sayline_tts.server.audio.formats import Encoder, new_encoder
+from sayline_tts.server.compat.adapter import FRAME_SAMPLES, MODEL_PCM, Action, Adapter, AudioFormat, Open, Output
+from sayline_tts.server.settings import Settings
+from sayline_tts.server.voices.aliases import VoiceAliases
+from sayline_tts.server.websocket import messages
+from sayline_tts.server.websocket.messages import (
+    Audio,
+    Cancelled,
+    ContextEvent,
+    Done,
+    EncodedStart,
+    Error,
+    Queued,
+    ServerEvent,
+    Start,
+    Text,
+    WordEnd,
+)
+from sayline_tts.server.websocket.outbox import CloseConnection, Frame
+from sayline_tts.server.websocket.protocol import ProtocolError
+from sayline_tts.server.websocket.session import Session
+from sayline_tts.server.websocket.sessions import Sessions
+from sayline_tts.server.websocket.socket_connection import SocketConnection
+
+PING_S = 5.0  # clients give up when they hear nothing for 10 s, and a ping is something
+PATIENCE_S = 8.0  # in the admission queue: clients wait for 10 s
+FULL = "the server is full; retry in a few seconds"
+PIECE_CHARS = 4_000  # of text handed to a context at a time
+LATE_TEXT = ("unknown_context", "context_ended")  # crossed the context's last event on the way
+
+
+class AdapterConnection(SocketConnection):
+    resumable = False
+
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        transport: asyncio.WriteTransport,
+        adapter: Adapter,
+        aliases: VoiceAliases,
+        session: Session,
+        sessions: Sessions,
+        settings: Settings,
+    ) -> None:
+        super().__init__(socket, transport, session, sessions, settings)
+        self._adapter, self._aliases = adapter, aliases
+        self._encoders: dict[str, Encoder] = {}
+        self._waiting: dict[str, asyncio.TimerHandle] = {}  # contexts in the admission queue
+        self._progress = asyncio.Event()  # an event was sent, so there may be room for more text
+
+    def _background(self) -> Iterable[Coroutine[None, None, None]]:
+        return (self._send_pings(),)
+
+    async def _send_pings(self) -> None:
+        while True:
+            await asyncio.sleep(PING_S)
+            if self._session.open_contexts:
+                await self._socket.ping()
+
+    # Receiving
+
+    async def _handle(self, data: str | bytes, first: bool) -> None:
+        try:
+            for action in self._adapter.receive(data):
+                await self._do(action)
+        except ProtocolError as error:
+            for output in self._adapter.refuse(error):
+                self._session.outbox.put(output)
+
+    async def _do(self, action: Action) -> None:
+        match action:
+            case Frame() | CloseConnection():
+                self._session.outbox.put(action)
+            case Open(start=start, format=format):
+                self._open(start, format)
+            case Text(context_id=context_id, text=text) if len(text) > PIECE_CHARS:
+                for at in range(0, len(text), PIECE_CHARS):
+                    await self._hand_over(Text(context_id, text[at : at + PIECE_CHARS]))
+            case _:
+                await self._hand_over(action)
+
+    def _open(self, start: Start, format: AudioFormat) -> None:
+        try:
+            voice = self._aliases.resolve(start.voice, self._session.caller)
+            fields = {**msgspec.structs.asdict(start), "voice": voice, "format": "pcm"}
+            if format == MODEL_PCM:
+                opened = Start(**fields)
+            else:
+                encoder = new_encoder(format.name, format.sample_rate_hz, SAMPLE_RATE_HZ)
+                self._encoders[start.context_id] = encoder
+                opened = EncodedStart(**fields, encoder=encoder)
+            self._session.handle(opened)
+        except (InputError, ProtocolError) as error:
+            refused = ProtocolError(error.code, str(error), start.context_id, True, error.retry_after_ms)
+            self._session.reject(refused)
+
+    async def _hand_over(self, message: messages.ContextMessage) -> None:
+        """Pass a message to its context, as soon as there is room for it."""
+        while not self._session.has_room(message):
+            self._progress.clear()
+            await self._progress.wait()
+        try:
+            self._session.handle(message)
+        except ProtocolError as error:
+            if error.code not in LATE_TEXT:  # the client will not send it again
+                self._session.fail_context(message.context_id, error.code, error.message, error.retry_after_ms)
+
+    # Sending
+
+    def _frames(self, event: ServerEvent | Frame) -> Iterable[str | bytes]:
+        if isinstance(event, Frame):
+            return (event.data,)
+        if not isinstance(event, ContextEvent):
+            return ()
+        self._progress.set()
+        return [data for each in self._translate(event) for data in self._to_write(each)]
+
+    def _translate(self, event: ContextEvent) -> Iterable[Output]:
+        context_id = event.context_id
+        assert isinstance(context_id, str)
+        if isinstance(event, Queued):
+            self._limit_waiting(context_id)
+            return ()
+        if waiting := self._waiting.pop(context_id, None):
+            waiting.cancel()
+        if isinstance(event, WordEnd) or (isinstance(event, Error) and not event.final):
+            return ()
+        if isinstance(event, Error) and event.code == "bad_text":
+            event = Done(context_id, 0, 0.0)
+        outputs: list[Output] = []
+        if isinstance(event, Done | Cancelled | Error):
+            encoder = self._encoders.pop(context_id, None)
+            if encoder is not None and isinstance(event, Done) and event.duration_ms and (rest := encoder.end()):
+                outputs += self._adapter.send(self._last_audio(event, rest))
+        return [*outputs, *self._adapter.send(event)]
+
+    def _to_write(self, output: Output) -> Iterable[str | bytes]:
+        if isinstance(output, Frame):
+            return (output.data,)
+        self._session.outbox.put(output)  # closes once everything has been sent
+        return ()
+
+    def _last_audio(self, done: Done, rest: bytes) -> Audio:
+        """What the encoder held back, which lasts no longer than what was sent."""
+        end_samples = round(done.duration_ms * SAMPLE_RATE_HZ / 1000)
+        return Audio(str(done.context_id), 0, end_samples - FRAME_SAMPLES, rest)
+
+    def _limit_waiting(self, context_id: str) -> None:
+        if context_id not in self._waiting:
+            self._waiting[context_id] = asyncio.get_running_loop().call_later(
+                PATIENCE_S, self._session.fail_context, context_id, "full", FULL
+            )

@@ -1,0 +1,1 @@
+"""ElevenLabs' text-to-speech: sockets with one and with several contexts, and HTTP endpoints."""

@@ -1,0 +1,62 @@
+"""What the routes of other protocols are made of: the server's state, and the ways to speak."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from sayline_tts.engine.errors import InputError, TextError
+from sayline_tts.server.access.middleware import CALLER, CLIENT_ADDRESS
+from sayline_tts.server.app_state import AppState
+from sayline_tts.server.audio.formats import FORMAT_SPECS, Format
+from sayline_tts.server.compat.adapter import Adapter
+from sayline_tts.server.compat.connection import AdapterConnection
+from sayline_tts.server.http.api import Respond, SpeechHandlers
+from sayline_tts.server.http.requests import SpeechRequest
+from sayline_tts.server.logs import in_session
+from sayline_tts.server.voices.aliases import VoiceAliases
+from sayline_tts.server.websocket.handshake import upgrade
+from sayline_tts.server.websocket.sessions import Sessions
+
+
+@dataclass(frozen=True)
+class Services:
+    state: AppState
+    sessions: Sessions
+    speech: SpeechHandlers
+
+    @property
+    def aliases(self) -> VoiceAliases:
+        return self.speech.aliases
+
+    async def open_socket(self, request: web.Request, adapter: Adapter, subprotocol: str = "") -> web.StreamResponse:
+        """Serve one WebSocket. Returns when it has ended. Raises `Full`, `RateLimited` or `ShuttingDown` before."""
+        session = self.sessions.open(request[CALLER], request[CLIENT_ADDRESS])
+        try:
+            socket, transport = await upgrade(request, [subprotocol] if subprotocol else [])
+            connection = AdapterConnection(
+                socket, transport, adapter, self.aliases, session, self.sessions, self.state.settings
+            )
+            with in_session(session.id):
+                await connection.serve()
+        finally:
+            self.sessions.discard(session)
+        return socket
+
+    async def speak(
+        self, request: web.Request, params: SpeechRequest, respond: Respond, silence: bytes, silence_type: str | None
+    ) -> web.StreamResponse:
+        """Speak over HTTP. A text without words is no error: its response is `silence`, by default of the format."""
+        try:
+            return await self.speech.speak(request, params, respond)
+        except InputError as error:
+            if error.code != TextError.code:
+                raise
+        content_type = silence_type or FORMAT_SPECS[Format(params.format)].content_type.partition(";")[0]
+        return web.Response(body=silence, content_type=content_type)
+
+    def voices(self, request: web.Request) -> list[tuple[str, str, bool]]:
+        """The id and name of each voice that the caller may use, and whether it was cloned."""
+        caller, voices = request[CALLER], self.state.engine_loop.voices
+        built_in = caller.limits.allowed_voices(voices.built_in())
+        cloned = voices.store.visible(caller.name) if voices.store else []
+        return [*((name, name, False) for name in built_in), *((each.id, each.name, True) for each in cloned)]

@@ -1,0 +1,54 @@
+"""The table of protocols besides the native one. A new one is a folder with two files, and a row here."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from sayline_tts.server.compat.elevenlabs import routes as elevenlabs
+from sayline_tts.server.compat.services import Services
+from sayline_tts.server.http.errors import ERROR_BODIES, ErrorBody
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """`key_header`: marks requests of this vendor's clients on paths that several use, which `answers` serves."""
+
+    name: str
+    url: str  # what its clients are given, after `http://host:port`
+    routes: Callable[[Services], list[web.RouteDef]]
+    error_body: ErrorBody
+    key_header: str = ""
+    answers: Callable[[Services], Mapping[str, Handler]] = field(default=lambda services: {})
+
+
+VENDORS = (
+    Vendor("elevenlabs", "", elevenlabs.routes, elevenlabs.error_body, "xi-api-key", elevenlabs.answers),
+)  # fmt: skip
+
+
+def add_routes(app: web.Application, services: Services) -> None:
+    """Add the routes of every vendor that the settings do not leave out."""
+    error_bodies: dict[str, ErrorBody] = {}
+    answers: dict[tuple[str, str], Handler] = {}
+    for vendor in VENDORS:
+        if vendor.name in services.state.settings.protocols:
+            routes = vendor.routes(services)
+            app.add_routes(routes)
+            error_bodies |= {route.path: vendor.error_body for route in routes}
+            answers |= {(vendor.key_header, path): handler for path, handler in vendor.answers(services).items()}
+    app[ERROR_BODIES] = error_bodies
+    headers = dict.fromkeys(header for header, _ in answers)
+
+    @web.middleware
+    async def answer_vendor(request: web.Request, handler: Handler) -> web.StreamResponse:
+        resource = request.match_info.route.resource
+        if resource is not None and request.method == "GET":
+            for header in headers:
+                if header in request.headers and (found := answers.get((header, resource.canonical))):
+                    return await found(request)
+        return await handler(request)
+
+    app.middlewares.append(answer_vendor)  # after access control, which must come first
