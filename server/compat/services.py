@@ -30,7 +30,8 @@ class Services:
 
     async def open_socket(self, request: web.Request, adapter: Adapter, subprotocol: str = "") -> web.StreamResponse:
         """Serve one WebSocket. Returns when it has ended. Raises `Full`, `RateLimited` or `ShuttingDown` before."""
-        session = self.sessions.open(request[CALLER], request[CLIENT_ADDRESS])
+        traceparent = request.headers.get("traceparent")
+        session = self.sessions.open(request[CALLER], request[CLIENT_ADDRESS], traceparent)
         try:
             socket, transport = await upgrade(request, [subprotocol] if subprotocol else [])
             connection = AdapterConnection(
