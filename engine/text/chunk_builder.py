@@ -53,7 +53,7 @@ class ChunkBuilder:
 
     def split_word(self, word: RawWord) -> list[RawWord]:
         """Split a word with too many tokens in half, repeatedly. A word that people would pronounce stays whole."""
-        if min(len(word.text), len(word.written)) == 1 or self._normalizer.is_unsplittable(word.text):
+        if word.said or min(len(word.text), len(word.written)) == 1 or self._normalizer.is_unsplittable(word.text):
             return [word]
         if self._count_tokens(self._verbalize_alone(word)) <= self._max_tokens:
             return [word]

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from enum import Enum, auto
 
 from sayline_tts.engine.text.chunk import Pause, TextChunk, is_speakable
+from sayline_tts.engine.text.lexicon_matcher import NO_LEXICONS, LexiconMatcher
 from sayline_tts.engine.text.normalization.normalizer import normalizer_for
 from sayline_tts.engine.text.normalization.pass_through import PassThrough
 from sayline_tts.engine.text.normalization.protocol import Normalizer, RawWord
+from sayline_tts.engine.text.respeller import Respeller
 from sayline_tts.engine.text.scanner import MarkupToken, Scanner, TokenKind
 from sayline_tts.engine.text.script_filter import ScriptFilter
 from sayline_tts.engine.text.segmenter import Segmenter
@@ -23,13 +25,16 @@ class _Line(Enum):
     END = auto()
 
 
+_Item = RawWord | Pause | _Line
+
+
 class Reader:
-    """Scanner, word tokenizer and segmenter of one text stream.
+    """Scanner, word tokenizer, respeller and segmenter of one text stream.
 
     `count_tokens` counts with the model's tokenizer; chunks have at most `max_tokens`. Letters that are not Latin and
     for which `has_token` is false are skipped. `clean_up` normalizes numbers, units, symbols, Markdown and LaTeX
     formulas to their spoken form; without it only unspeakable characters are removed (`clean`).
-    Pauses are recognized either way.
+    Pauses are recognized and `lexicons` looked up either way.
     """
 
     def __init__(
@@ -39,10 +44,12 @@ class Reader:
         clean_up: bool = True,
         max_tokens: int = 50,
         has_token: Callable[[str], bool] = lambda char: True,
+        lexicons: LexiconMatcher = NO_LEXICONS,
     ) -> None:
         normalizer: Normalizer = normalizer_for(language) if clean_up else PassThrough()
         self._scanner = Scanner(markdown=clean_up)
         self._tokenizer = WordTokenizer(markdown=clean_up, sentence_starts=normalizer.sentence_starts)
+        self._respeller = Respeller(lexicons, normalizer)
         self._scripts = ScriptFilter(has_token)
         self._segmenter = Segmenter(count_tokens, normalizer, self._scripts, max_tokens)
         self._phrase_segmenter = Segmenter(count_tokens, normalizer, self._scripts, _UNLIMITED)
@@ -57,6 +64,7 @@ class Reader:
         """Whether speakable text is buffered."""
         return (
             self._segmenter.has_speakable
+            or self._respeller.is_holding
             or is_speakable(self._scanner.buffered)
             or is_speakable(self._tokenizer.partial_word)
         )
@@ -67,9 +75,7 @@ class Reader:
 
     def flush(self) -> list[TextChunk | Pause]:
         """Return everything that is buffered, and start over. Offsets count on."""
-        chunks = [*self._segment(self._scanner.flush())]
-        for word in self._tokenizer.end_word():
-            chunks += self._segmenter.push(word)
+        chunks = [*self._segment(self._scanner.flush()), *self._segment_words(self._end_text())]
         chunks += self._segmenter.flush()
         self._tokenizer.reset()
         self._segmenter.reset()
@@ -79,8 +85,7 @@ class Reader:
         """Return the buffered text up to the last complete word, at a time limit. Abbreviations are not separated."""
         chunks: list[TextChunk | Pause] = []
         if not self._scanner.buffered and self._is_word_complete():
-            for word in self._tokenizer.end_word():
-                chunks += self._segmenter.push(word)
+            chunks += self._segment_words(self._respelled(self._tokenizer.end_word()))
         return [*chunks, *self._segmenter.flush_words()]
 
     @property
@@ -108,14 +113,13 @@ class Reader:
     def push_phrase(self, text: str) -> list[TextChunk | Pause]:
         """Return a whole text as one chunk, whatever its punctuation. Only pauses divide it."""
         chunks = self.flush()
-        for item in [*self._parse(self._scanner.push(text)), *self._parse(self._scanner.flush())]:
+        parsed = [*self._parse(self._scanner.push(text)), *self._parse(self._scanner.flush())]
+        for item in [*self._respelled(iter(parsed)), *self._end_text()]:
             match item:
                 case RawWord():
                     self._phrase_segmenter.push_to_phrase(item)
                 case Pause():
                     chunks += [*self._phrase_segmenter.flush(), item]
-        for word in self._tokenizer.end_word():
-            self._phrase_segmenter.push_to_phrase(word)
         chunks += self._phrase_segmenter.flush()
         self._tokenizer.reset()
         self._phrase_segmenter.reset()
@@ -127,7 +131,10 @@ class Reader:
         return is_complete or tokenizer.after_cjk_punctuation
 
     def _segment(self, tokens: Iterator[MarkupToken]) -> Iterator[TextChunk | Pause]:
-        for item in self._parse(tokens):
+        return self._segment_words(self._respelled(self._parse(tokens)))
+
+    def _segment_words(self, items: Iterator[_Item]) -> Iterator[TextChunk | Pause]:
+        for item in items:
             match item:
                 case RawWord():
                     yield from self._segmenter.push(item)
@@ -137,10 +144,30 @@ class Reader:
                     yield from self._segmenter.flush()
                     yield item
 
-    def _parse(self, tokens: Iterator[MarkupToken]) -> Iterator[RawWord | Pause | _Line]:
+    def _respelled(self, items: Iterator[_Item]) -> Iterator[_Item]:
+        """Pass on words with the spoken form that lexicons and tags give them."""
+        for item in items:
+            match item:
+                case RawWord():
+                    yield from map(_line_end_or_word, self._respeller.push(item))
+                case _Line.END:
+                    yield from map(_line_end_or_word, self._respeller.end_line())
+                case Pause():
+                    yield from map(_line_end_or_word, self._respeller.flush())
+                    yield item
+
+    def _end_text(self) -> Iterator[_Item]:
+        """Return the words that the tokenizer and the respeller hold: no text follows."""
+        yield from self._respelled(self._tokenizer.end_word())
+        yield from map(_line_end_or_word, self._respeller.flush())
+
+    def _parse(self, tokens: Iterator[MarkupToken]) -> Iterator[_Item]:
         for token in tokens:
             if token.kind is TokenKind.MARKUP:
                 self._tokenizer.push_markup(token.text)
+                continue
+            if token.kind is TokenKind.READING_TAG:
+                self._tokenizer.push_reading_tag(token.text)
                 continue
             if token.kind is TokenKind.ENTITY:
                 yield from map(_line_end_or_word, self._tokenizer.push_entity(token.text, token.start))

@@ -11,6 +11,7 @@ from enum import Enum, auto
 
 from sayline_tts.engine.text.html_entities import decode_entity, is_entity_prefix
 from sayline_tts.engine.text.latex import is_formula, is_formula_prefix
+from sayline_tts.engine.text.reading_tags import is_reading_tag
 from sayline_tts.engine.text.speech_tags import (
     MAX_REASONING_TAG_CHARS,
     Layout,
@@ -41,6 +42,7 @@ class TokenKind(Enum):
     ENTITY = auto()  # an HTML character reference
     FORMULA = auto()  # in LaTeX
     MARKUP = auto()  # inside or next to a word, and not spoken
+    READING_TAG = auto()  # markup that tells how the text in it is read
     LINE_END = auto()
     PARAGRAPH_END = auto()
     PAUSE = auto()
@@ -226,7 +228,7 @@ class Scanner:
         layout = parse_layout(tag) if self._markdown else None
         if layout is None:
             return [self._complete(">", TokenKind.TEXT)]
-        tokens = [self._complete(">", TokenKind.MARKUP)]
+        tokens = [self._complete(">", TokenKind.READING_TAG if is_reading_tag(tag) else TokenKind.MARKUP)]
         if layout is Layout.LINE_BREAK:
             tokens.append(self._token(TokenKind.LINE_END, "", 1))
         elif layout is Layout.BLOCK:

@@ -216,7 +216,7 @@ class Segmenter:
     def _append(self, raw: RawWord, boundary: Boundary) -> Iterator[TextChunk]:
         """Buffer a word. If the sentence becomes too long, emit a part of it first."""
         tokens, speakable = self._builder.measure(raw)
-        needs_right_context = self._normalizer.needs_right_context(raw.text)
+        needs_right_context = not raw.said and self._normalizer.needs_right_context(raw.text)
         word = BufferedWord(raw, tokens, speakable, boundary, needs_right_context)
         while self._words and sum(each.tokens for each in self._words) + tokens > self._max_tokens:
             yield from self._emit(max(self._split_point(raw), self._shown))

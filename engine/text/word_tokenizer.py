@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from sayline_tts.engine.text import markdown_marks
 from sayline_tts.engine.text.apostrophes import replace_apostrophes
@@ -10,6 +10,7 @@ from sayline_tts.engine.text.html_entities import decode_entity
 from sayline_tts.engine.text.latex import plain_pieces
 from sayline_tts.engine.text.model_text import clean, remove_control_characters
 from sayline_tts.engine.text.normalization.protocol import RawWord
+from sayline_tts.engine.text.reading_tags import ReadingTag, TaggedSpan, parse_reading_tag
 from sayline_tts.engine.text.sentence_boundary import CLOSING_PUNCTUATION
 
 # Chinese and Japanese punctuation, which no space follows.
@@ -21,6 +22,7 @@ _CELL_DELIMITER = "|"
 MAX_VERBATIM_WORD_CHARS = 32
 MAX_WORD_CHARS = 200  # with normalization, which has to see a whole address
 _MAX_MARKUP_CHARS = 1000  # inside one word
+_MAX_TEXT_BEFORE_CHARS = 300  # between two words of a phrase, with a tag
 
 
 class WordTokenizer:
@@ -39,6 +41,8 @@ class WordTokenizer:
     def reset(self) -> None:
         self._clear_word()
         self._after_space = False
+        self._before = ""  # the source text since the last word, cut if it is long
+        self._tag: ReadingTag | None = None
 
     def _clear_word(self) -> None:
         self._written: list[str] = []  # the source text since the start of the word, with markup
@@ -47,6 +51,7 @@ class WordTokenizer:
         self._indices: list[int] = []  # of each character in the source text of the word
         self._ends: list[int] = []
         self._written_chars = 0
+        self._tags: dict[int, ReadingTag] = {}  # by the index of the character
 
     @property
     def partial_word(self) -> str:
@@ -89,6 +94,7 @@ class WordTokenizer:
         for char in readable:
             if char.isspace():
                 yield from self.push_space()
+                self._add_before(source)
                 if char == "\n":
                     yield None
             elif char == _CELL_DELIMITER and self._markdown:
@@ -105,6 +111,15 @@ class WordTokenizer:
         if self._chars:
             self._written.append(text)
             self._written_chars += len(text)
+        else:
+            self._add_before(text)
+
+    def push_reading_tag(self, text: str) -> None:
+        """Add a tag that tells how the text in it is read."""
+        self.push_markup(text)
+        if self._tag is not None:
+            self._tag.is_closed = True
+        self._tag = parse_reading_tag(text)
 
     def push_space(self) -> Iterator[RawWord]:
         yield from self.end_word()
@@ -127,9 +142,15 @@ class WordTokenizer:
         elif char not in _NEVER_STARTS_WORD and self.after_cjk_punctuation:
             yield from self.end_word()
 
+    def _add_before(self, source: str) -> None:
+        if len(self._before) <= _MAX_TEXT_BEFORE_CHARS:
+            self._before += source
+
     def _append(self, char: str, source: str, offset: int) -> None:
         if not self._chars:
             self._start = offset
+        if self._tag is not None:
+            self._tags[len(self._chars)] = self._tag
         self._chars.append(char)
         self._indices.append(self._written_chars)
         self._written.append(source)
@@ -144,14 +165,38 @@ class WordTokenizer:
         if self._markdown:
             text = replace_apostrophes(text)
         starts = self._sentence_starts(text) if is_complete else ()
-        written, words = "".join(self._written), list[RawWord]()
+        written, words, done = "".join(self._written), list[RawWord](), 0
         for first, end in pairwise((0, *starts, len(text))):
             if spoken := clean(text[first:end]):
                 start, stop = self._extent(word, readable[first:end], is_whole=not starts)
                 after_space = self._after_space or first > 0
                 part_is_complete = is_complete or end < len(text)
-                words.append(RawWord(spoken, written[start:stop], self._start + start, after_space, part_is_complete))
+                tags = self._tagged_spans(readable[first:end], text[first:end]) if self._tags else ()
+                words.append(
+                    RawWord(
+                        spoken,
+                        written[start:stop],
+                        self._start + start,
+                        after_space,
+                        part_is_complete,
+                        before=self._before + written[done:start],
+                        tags=tags,
+                    )
+                )
+                self._before, done = "", stop
+        self._add_before(written[done:])
         return words
+
+    def _tagged_spans(self, readable: Sequence[int], text: str) -> tuple[TaggedSpan, ...]:
+        """Return which characters of a cleaned word are in tags."""
+        spans = list[TaggedSpan]()
+        position = 0
+        for tag, group in groupby(zip(readable, text, strict=True), lambda pair: self._tags.get(pair[0])):
+            chars = len(clean("".join(char for _, char in group)))
+            if tag is not None and chars:
+                spans.append(TaggedSpan(position, position + chars, tag))
+            position += chars
+        return tuple(spans) if position == len(clean(text)) else ()
 
     def _extent(self, word: str, readable: Sequence[int], is_whole: bool) -> tuple[int, int]:
         """Return start and end of the word without markup around it: its letters and the punctuation next to them."""

@@ -41,7 +41,7 @@ class DateTimeVerbalizer:
         core = context.core
         if core[0].isdigit():
             return (
-                self._date(core)
+                self.numeric_date(core)
                 or self._short_date(context)
                 or self._time(context)
                 or self._day(context)
@@ -53,21 +53,22 @@ class DateTimeVerbalizer:
             return self._year(context)
         return self._month_or_weekday(context) or self._period(context)
 
-    def _date(self, core: str) -> str | None:
+    def numeric_date(self, core: str) -> str | None:
+        """Return the spoken form of a date in digits, with its year; None for anything else."""
         if found := _ISO_DATE.fullmatch(core):
             year, month, day, time = found.groups()
-            date = self._format_date(int(month), int(day) if day else None, year)
+            date = self.format_date(int(month), int(day) if day else None, year)
             clock_time = self._clock_time(time) if time else None
             return f"{date}, {clock_time}" if date and clock_time else date
         if found := _YEAR_FIRST_DATE.fullmatch(core):
-            return self._format_date(int(found[3]), int(found[4]), found[1])
+            return self.format_date(int(found[3]), int(found[4]), found[1])
         if found := _NUMERIC_DATE.fullmatch(core):
             first, separator, second, year = found[1], found[2], found[3], found[4]
             if len(year) == 2 and separator != "/":
                 return None
             month_first = self._data.date_order == "mdy" and separator != "." and int(first) <= 12
             month, day = (first, second) if month_first else (second, first)
-            return self._format_date(int(month), int(day), year if len(year) == 4 else f"20{year}")
+            return self.format_date(int(month), int(day), year if len(year) == 4 else f"20{year}")
         return None
 
     def _short_date(self, context: TokenContext) -> str | None:
@@ -78,9 +79,7 @@ class DateTimeVerbalizer:
         first, second = int(found[1]), int(found[3])
         month_first = self._data.date_order == "mdy" and first <= 12
         month, day = (first, second) if month_first else (second, first)
-        if not 1 <= month <= 12 or not 1 <= day <= 31:
-            return None
-        return self._format_day(day, self._short_date_format, month=self._months[month - 1])
+        return self.month_and_day(month, day)
 
     def _is_short_date(self, context: TokenContext, found: re.Match[str]) -> bool:
         after, before = context.next.core, context.previous.core
@@ -96,7 +95,12 @@ class DateTimeVerbalizer:
         follows_weak_cue = before.lower() in self._weak_date_cues and context.adjoins_previous
         return follows_weak_cue and found[0] not in self._fractions and int(found[3]) not in (8, 10)
 
-    def _format_date(self, month: int, day: int | None, year: str) -> str | None:
+    def month_and_day(self, month: int, day: int) -> str | None:
+        if not 1 <= month <= len(self._months) or not 1 <= day <= 31:
+            return None
+        return self._format_day(day, self._short_date_format, month=self._months[month - 1])
+
+    def format_date(self, month: int, day: int | None, year: str) -> str | None:
         if not 1 <= month <= len(self._months) or not 1 <= (day or 1) <= 31:
             return None
         name, year = self._months[month - 1], self._number_words.year(year)

@@ -55,7 +55,7 @@ class DigitSequenceVerbalizer:
         if not _DIGITS.fullmatch(core) or len(run) > 1 or self._is_quantity(context):
             return None
         if _LOCAL_NUMBER.fullmatch(core) or self._is_called(context) or self._is_code(context):
-            return self._join(_groups(core))
+            return self._join(digit_groups(core))
         return None
 
     def _join(self, groups: list[str]) -> str:
@@ -171,12 +171,12 @@ def _adjoins(left: Token, right: Token) -> bool:
     return is_joined and bool(_GROUP.fullmatch(left.core)) and bool(_GROUP.fullmatch(right.core))
 
 
-def _groups(digits: str) -> list[str]:
+def digit_groups(digits: str) -> list[str]:
     """Split digits into groups of three or four, as they are usually spoken."""
     if len(digits) <= _POSTAL_CODE_DIGITS:
         return [digits]
     if len(digits) == 11 and digits[0] == "1":
-        return [digits[0], *_groups(digits[1:])]
+        return [digits[0], *digit_groups(digits[1:])]
     groups, start = list[str](), 0
     lengths = _GROUP_LENGTHS.get(
         len(digits), (3,) * (len(digits) // 3) + ((len(digits) % 3,) if len(digits) % 3 else ())

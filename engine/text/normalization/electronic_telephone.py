@@ -21,7 +21,7 @@ _DIGIT_GROUPS = re.compile(r"\+?\d{1,5}(?:[-.]\d{1,5}){2,}|\+\d{7,15}", re.ASCII
 _CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _MAX_PATH_CHARS = 30  # longer paths are not spoken
 _AREA_CODE = re.compile(r"\d{3}", re.ASCII)
-_SYMBOL_NAMES = {
+SYMBOL_NAMES = {
     ".": "dot",
     "/": "slash",
     "@": "at",
@@ -128,6 +128,6 @@ class ElectronicVerbalizer:
                 spoken.append(to_words(run))
             elif run.isalpha():
                 spoken.append(run)
-            elif run in _SYMBOL_NAMES:
-                spoken.append(self._data.word(_SYMBOL_NAMES[run]))
+            elif run in SYMBOL_NAMES:
+                spoken.append(self._data.word(SYMBOL_NAMES[run]))
         return " ".join(filter(None, spoken))

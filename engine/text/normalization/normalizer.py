@@ -23,6 +23,7 @@ from sayline_tts.engine.text.normalization.numbers_money_units import QuantityVe
 from sayline_tts.engine.text.normalization.pass_through import BLOCK_MARKER_PATTERN
 from sayline_tts.engine.text.normalization.protocol import RawWord
 from sayline_tts.engine.text.normalization.roman_numerals import SMALL_NUMERALS, RomanNumeralVerbalizer
+from sayline_tts.engine.text.normalization.stated_kinds import StatedKindVerbalizer
 from sayline_tts.engine.text.normalization.token_context import Token, TokenContext
 
 LANGUAGE_CODES = {
@@ -93,6 +94,7 @@ class TextNormalizer:
         self._glued_sentences = GluedSentences(data)
         self._roman_numerals = RomanNumeralVerbalizer(data, self._number_words)
         self._digit_sequences = DigitSequenceVerbalizer(data, self._number_words)
+        self._stated_kinds = StatedKindVerbalizer(data, self._number_words, parser, self._dates)
         self._cached_token = lru_cache(maxsize=4096)(self._token)
         self._emoticons = word_set(data.emoticons)
         self._final_abbreviations = word_set(data.final_abbreviations)
@@ -117,12 +119,15 @@ class TextNormalizer:
         ) | word_set(f"{data.scale_words} {data.hour_words} {SMALL_NUMERALS} am pm")
 
     def verbalize(self, words: Sequence[RawWord], left_context: Sequence[RawWord]) -> list[str]:
-        tokens = [self._cached_token(word.text, word.is_block_marker) for word in (*left_context, *words)]
+        raw_words = (*left_context, *words)
+        tokens = [self._cached_token(word.text, word.is_block_marker) for word in raw_words]
         spoken: list[str] = []
         after_break, last_spoken = False, -1
         for i in range(len(left_context), len(tokens)):
             token = tokens[i]
-            text = token.core + token.trailing if token.is_plain else self._verbalize_token(TokenContext(tokens, i))
+            text = raw_words[i].said
+            if not text:
+                text = token.core + token.trailing if token.is_plain else self._verbalize_token(TokenContext(tokens, i))
             if text and after_break:
                 _add_punctuation(spoken, last_spoken, ",")
             if not text and token.core:
@@ -132,6 +137,23 @@ class TextNormalizer:
             spoken.append(text)
             last_spoken = len(spoken) - 1 if text else last_spoken
         return spoken
+
+    def respell(self, text: str) -> str:
+        return " ".join(self._respell_word(word) for word in text.split())
+
+    def _respell_word(self, word: str) -> str:
+        if _is_speakable_as_written(word):
+            return word
+        parts = word.split("-")
+        any_respelled = len(parts) > 1 and any(map(str.isalpha, parts))
+        return "-".join(map(self._respell_word, parts)) if any_respelled else self._alone(word)
+
+    def interpret(self, text: str, kind: str, date_format: str) -> str:
+        spoken = self._stated_kinds.interpret(text, kind, date_format) if self._supports_numbers else None
+        return self._alone(text) if spoken is None else spoken
+
+    def _alone(self, text: str) -> str:
+        return self._verbalize_token(TokenContext([Token.parse(text)], 0))
 
     def needs_right_context(self, text: str) -> bool:
         is_before_number = text[-1:].isdigit() or text[-1:] in "$€£#№§" or text in self._data.scales
@@ -220,7 +242,7 @@ class TextNormalizer:
         parts = core.split("-")
         if not 1 < len(parts) <= _MAX_COMPOUND_PARTS or not all(map(str.isalnum, parts)) or not _DIGIT.search(core):
             return None
-        return " ".join(self._verbalize_token(TokenContext([Token.parse(part)], 0)) for part in parts)
+        return " ".join(map(self._alone, parts))
 
     def _first_match(self, context: TokenContext, *verbalizers: _Verbalizer) -> str | None:
         for verbalizer in verbalizers:
@@ -262,12 +284,16 @@ class TextNormalizer:
 
     def _without_symbols(self, text: str) -> str:
         """Verbalize or remove the digits and symbols that are left."""
-        if all(char.isalpha() or char in _SPOKEN_PUNCTUATION for char in text):
+        if _is_speakable_as_written(text):
             return text
         leading = text[: len(text) - len(text.lstrip("\"'“‘«(¿¡"))]
         rest = text[len(leading) :]
         core = rest.rstrip(_CLAUSE_PUNCTUATION + "\"'”’»)")
         return leading + self._math.verbalize_mixture(core) + rest[len(core) :]
+
+
+def _is_speakable_as_written(text: str) -> bool:
+    return all(char.isalpha() or char in _SPOKEN_PUNCTUATION for char in text)
 
 
 def _add_punctuation(spoken: list[str], last_spoken: int, punctuation: str) -> None:

@@ -13,7 +13,13 @@ class PassThrough:
     """A `Normalizer` that returns every word as it is written."""
 
     def verbalize(self, words: Sequence[RawWord], left_context: Sequence[RawWord]) -> list[str]:
-        return [word.text for word in words]
+        return [word.said or word.text for word in words]
+
+    def respell(self, text: str) -> str:
+        return text
+
+    def interpret(self, text: str, kind: str, date_format: str) -> str:
+        return text
 
     def needs_right_context(self, text: str) -> bool:
         return False

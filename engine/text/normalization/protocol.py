@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from sayline_tts.engine.text.reading_tags import TaggedSpan
+
 
 @dataclass(frozen=True)
 class RawWord:
@@ -15,6 +17,9 @@ class RawWord:
     after_space: bool
     is_complete: bool = True  # false for a slice that is not the end of its word
     is_block_marker: bool = False  # of a list item, a heading or a thematic break
+    before: str = ""  # the source text between this word and the one before it; cut if it is long
+    tags: tuple[TaggedSpan, ...] = ()
+    said: str = ""  # the spoken form, if a lexicon or a tag gives one
 
     @property
     def end(self) -> int:
@@ -26,6 +31,12 @@ class Normalizer(Protocol):
 
     def verbalize(self, words: Sequence[RawWord], left_context: Sequence[RawWord]) -> list[str]:
         """Return the spoken form of each word, empty if it is silent. `left_context` holds the words before them."""
+
+    def respell(self, text: str) -> str:
+        """Return the spoken form of a respelling: its letters stay as they are, other characters are verbalized."""
+
+    def interpret(self, text: str, kind: str, date_format: str) -> str:
+        """Return the spoken form of text of a stated kind: characters, digits, telephone, date, ordinal or cardinal."""
 
     def needs_right_context(self, text: str) -> bool:
         """Return whether the next word may change the spoken form of this one."""

@@ -143,6 +143,11 @@ class RomanNumeralVerbalizer:
         return template.format(ordinal=ordinal, cardinal=cardinal, noun=ordinal.capitalize())
 
 
+def roman_value(numeral: str) -> int | None:
+    """Return the value of a Roman numeral in capitals, or None for anything else."""
+    return _value(numeral) if _ROMAN.fullmatch(numeral) else None
+
+
 def _value(numeral: str) -> int:
     digits = [_VALUES[char] for char in numeral]
     following = [*digits[1:], 0]
