@@ -13,10 +13,11 @@ from sayline_tts.server.app_state import AppState
 from sayline_tts.server.audio.opus import OpusEncoder
 from sayline_tts.server.compat import vendors
 from sayline_tts.server.compat.services import Services
-from sayline_tts.server.http import api, docs, errors, monitoring, page, tokens, usage, voices
+from sayline_tts.server.http import api, docs, errors, lexicons, monitoring, page, tokens, usage, voices
 from sayline_tts.server.http.monitoring import Health
 from sayline_tts.server.http.openapi import document
 from sayline_tts.server.http.operations import OPERATIONS
+from sayline_tts.server.lexicons.store import LexiconStore
 from sayline_tts.server.metrics import Metrics
 from sayline_tts.server.network import descriptors
 from sayline_tts.server.network.http_connection import HANDLER_ARGS
@@ -53,13 +54,15 @@ async def make_app(settings: Settings, model: Model, engine: Engine | None = Non
     app[READY] = _ready(model)
     ledger = app[LEDGER] = Ledger(UsageFile(settings.usage_path))
     tracing = app[TRACING] = Tracing.to_endpoint(settings.otlp_endpoint, _version())
-    state = AppState(engine_loop, settings, app[middleware.QUOTAS], metrics, ledger, tracing)
+    lexicon_store = LexiconStore(settings.lexicons_path)
+    state = AppState(engine_loop, settings, app[middleware.QUOTAS], metrics, ledger, tracing, lexicon_store)
     sessions = app[SESSIONS] = Sessions(state)
     app.add_routes([web.get("/v1/stream", _stream)])
     app.add_routes(api.routes(state, lambda: sessions.accepting))
     speech = api.SpeechHandlers(state, lambda: sessions.accepting)
     vendors.add_routes(app, Services(state, sessions, speech))
     app.add_routes(voices.routes(engine_loop.voices, settings))
+    app.add_routes(lexicons.routes(lexicon_store, settings))
     app.add_routes(usage.routes(ledger))
     app.add_routes([web.post("/v1/tokens", tokens.create)])
     docs.add_routes(app, document(OPERATIONS, _version()))

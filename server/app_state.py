@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from sayline_tts.server.access.limits import Quotas
 from sayline_tts.server.accounting.ledger import Ledger
+from sayline_tts.server.lexicons.store import LexiconStore
 from sayline_tts.server.metrics import Metrics
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.synthesis.engine_loop import EngineLoop
@@ -18,3 +19,4 @@ class AppState:
     metrics: Metrics
     ledger: Ledger = field(default_factory=Ledger)
     tracing: Tracing = field(default_factory=Tracing)
+    lexicons: LexiconStore = field(default_factory=LexiconStore)

@@ -2,7 +2,18 @@
 
 import typer
 
-from sayline_tts.server.commands import calibrate, data, doctor, export_voice, generate, keys, serve, usage, voices
+from sayline_tts.server.commands import (
+    calibrate,
+    data,
+    doctor,
+    export_voice,
+    generate,
+    keys,
+    lexicon,
+    serve,
+    usage,
+    voices,
+)
 from sayline_tts.server.commands.terminal import report_errors
 
 
@@ -13,6 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command("generate", epilog=generate.EXAMPLES)(report_errors(generate.generate))
     app.command("export-voice", epilog=export_voice.EXAMPLES)(report_errors(export_voice.export_voice))
     app.add_typer(keys.make_app(), name="keys")
+    app.add_typer(lexicon.make_app(), name="lexicon")
     app.command("serve", context_settings=serve.ALL_ARGUMENTS)(report_errors(serve.serve))
     app.command("usage", epilog=usage.EXAMPLES)(report_errors(usage.usage))
     app.command("voices", epilog=voices.EXAMPLES)(report_errors(voices.voices))

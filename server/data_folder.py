@@ -5,6 +5,7 @@
     usage.json                totals of usage
     voices/v-<id>.json        metadata of a stored voice, and its
     voices/v-<id>.safetensors
+    lexicons/l-<id>.json      a lexicon
 
 An archive is a gzipped tar of these files and `manifest.json`, which has the SHA-256 of each.
 """
@@ -26,11 +27,15 @@ from sayline_tts.engine.checkpoint.safetensors_reader import read_tensors
 from sayline_tts.engine.errors import InputError
 from sayline_tts.server.access.keys import KeyFile
 from sayline_tts.server.accounting.ledger import UsageFile
+from sayline_tts.server.lexicons.store import SUFFIX, read_lexicon
 from sayline_tts.server.voices.store import METADATA, VOICE, read_metadata
 
 VERSION = 1
-FORMAT, KEYS, USAGE, VOICES, MANIFEST = "format.json", "keys.json", "usage.json", "voices", "manifest.json"
-NAME = re.compile(r"(?:format|keys|usage)\.json|voices/v-[0-9a-f]{16}\.(?:json|safetensors)")
+FORMAT, KEYS, USAGE, MANIFEST = "format.json", "keys.json", "usage.json", "manifest.json"
+VOICES, LEXICONS = "voices", "lexicons"
+NAME = re.compile(
+    r"(?:format|keys|usage)\.json|voices/v-[0-9a-f]{16}\.(?:json|safetensors)|lexicons/l-[0-9a-f]{16}\.json"
+)
 MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 BLOCK_BYTES = 1024 * 1024
 
@@ -71,7 +76,9 @@ class DataFolder:
         """The files that belong to it."""
         found = [name for name in (FORMAT, KEYS, USAGE) if (self.path / name).is_file()]
         stems = sorted(path.stem for path in (self.path / VOICES).glob("v-*" + METADATA))
-        return found + [f"{VOICES}/{stem}{suffix}" for stem in stems for suffix in (METADATA, VOICE)]
+        lexicons = sorted(path.name for path in (self.path / LEXICONS).glob("l-*" + SUFFIX))
+        voices = [f"{VOICES}/{stem}{suffix}" for stem in stems for suffix in (METADATA, VOICE)]
+        return [*found, *voices, *(f"{LEXICONS}/{name}" for name in lexicons)]
 
     def problems(self) -> Iterator[str]:
         """What is damaged, each with what to do."""
@@ -90,6 +97,8 @@ class DataFolder:
                 yield from self._voice_problems(path)
             elif name.startswith(VOICES) and read_metadata(path) is None:
                 yield f"{path} is not valid voice metadata; restore it, or delete it and its {VOICE}"
+            elif name.startswith(LEXICONS) and read_lexicon(path) is None:
+                yield f"{path} is not a valid lexicon; restore it, or delete it and import the lexicon again"
 
     def _voice_problems(self, path: Path) -> Iterator[str]:
         try:
@@ -125,7 +134,8 @@ class DataFolder:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.path, prefix=".import-") as folder:
             names = _unpack(source, Path(folder))
-            (self.path / VOICES).mkdir(mode=0o700, exist_ok=True)
+            for subfolder in {name.partition("/")[0] for name in names if "/" in name}:
+                (self.path / subfolder).mkdir(mode=0o700, exist_ok=True)
             for name in sorted(names, key=lambda name: name.endswith(METADATA)):  # a voice exists with its metadata
                 os.replace(Path(folder) / name, self.path / name)
         return names
@@ -140,6 +150,7 @@ def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
 def _unpack(source: Path, folder: Path) -> list[str]:
     """Unpack into an empty folder, and compare with the manifest."""
     (folder / VOICES).mkdir()
+    (folder / LEXICONS).mkdir()
     hashes: dict[str, str] = {}
     manifest = None
     try:

@@ -188,13 +188,20 @@ class Settings(BaseSettings):
 
     # Cloned voices
     data: str = Field(
-        default="~/.local/share/sayline", min_length=1, description="folder for cloned voices, API keys and usage"
+        default="~/.local/share/sayline",
+        min_length=1,
+        description="folder for cloned voices, lexicons, API keys and usage",
     )
     max_upload_mb: float = Field(default=32, gt=0, le=1_024, description="largest voice upload")
     max_stored_voices: int = Field(
         default=100,
         ge=0,
         description="voices kept per key without a limit of its own, and for all clients without a key",
+    )
+    max_lexicon_entries: int = Field(
+        default=20_000,
+        ge=0,
+        description="entries kept in all lexicons of a key together, and in those of all clients without a key",
     )
     voice_urls: bool | None = Field(
         default=None,
@@ -267,6 +274,10 @@ class Settings(BaseSettings):
     @property
     def voices_path(self) -> Path:
         return self.data_path / "voices"
+
+    @property
+    def lexicons_path(self) -> Path:
+        return self.data_path / "lexicons"
 
     @property
     def usage_path(self) -> Path:

@@ -47,10 +47,11 @@ SERVER = {
     "network": {"access"},
     "audio": set[str](),
     "voices": {"access"},
+    "lexicons": {"access"},
     "synthesis": {"access", "voices"},
-    "http": {"access", "accounting", "audio", "voices", "synthesis"},
-    "websocket": {"access", "accounting", "audio", "voices", "synthesis"},
-    "compat": {"access", "accounting", "audio", "voices", "synthesis", "http", "websocket"},
+    "http": {"access", "accounting", "audio", "voices", "lexicons", "synthesis"},
+    "websocket": {"access", "accounting", "audio", "voices", "lexicons", "synthesis"},
+    "compat": {"access", "accounting", "audio", "voices", "lexicons", "synthesis", "http", "websocket"},
 }
 
 

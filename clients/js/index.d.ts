@@ -47,6 +47,8 @@ export interface Wish {
   maxLeadMs?: number;
   /** Speak a sentence while it is being written, with at least so many words ahead of the voice; 0: whole clauses. */
   lookaheadWords?: number;
+  /** Lexicons that tell how words are said, the more important ones first. Default: the one named "default". */
+  lexicons?: string[];
   /** Wait in the queue if the server is full; false: fail at once with `Full`. */
   wait?: boolean;
   /**

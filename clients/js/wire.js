@@ -18,7 +18,7 @@ const MAX_ID_BYTES = 64;
  * @typedef {{type: 'start', context_id: string, voice?: string, format?: 'pcm' | 'opus', mode?: 'managed' | 'verbatim',
  *   clean_up?: boolean, language?: string, speed?: number, seed?: number, temperature?: number, decode_steps?: number,
  *   max_delay_ms?: number, max_lead_ms?: number, lookahead_words?: number, wait?: boolean,
- *   cache?: boolean, traceparent?: string}} StartMessage
+ *   lexicons?: string[], cache?: boolean, traceparent?: string}} StartMessage
  * @typedef {{type: 'text', context_id: string, text: string}} TextMessage
  * @typedef {{type: 'flush', context_id: string, id?: string}} FlushMessage
  * @typedef {{type: 'end', context_id: string}} EndMessage

@@ -30,6 +30,7 @@ from sayline_tts.engine.models.mimi import Mimi
 from sayline_tts.engine.models.voice import Voice, load_voice_file
 from sayline_tts.engine.segment import Sampling, Segment
 from sayline_tts.engine.text.chunk import Word
+from sayline_tts.engine.text.lexicon_matcher import NO_LEXICONS, LexiconMatcher
 from sayline_tts.engine.text.model_text import TextRules, clean, frames_after_eos, prepare, split
 from sayline_tts.engine.text.reader import Reader
 from sayline_tts.engine.text.tokenizer import Tokenizer, load_tokenizer
@@ -117,10 +118,16 @@ class Model:
             seed=secrets.randbits(53) if seed is None else seed,
         )
 
-    def reader(self, language: str = "en", clean_up: bool = True) -> Reader:
+    def reader(self, language: str = "en", clean_up: bool = True, lexicons: LexiconMatcher = NO_LEXICONS) -> Reader:
         """Text reader for incremental input, which emits chunks that this model can speak."""
         tokenizer = self.tokenizer
-        return Reader(lambda text: len(tokenizer.encode(text)), language, clean_up, has_token=tokenizer.has_token)
+        return Reader(
+            lambda text: len(tokenizer.encode(text)),
+            language,
+            clean_up,
+            has_token=tokenizer.has_token,
+            lexicons=lexicons,
+        )
 
     def segment(
         self, text: str, after_eos: int | None = None, words: Sequence[Word] = (), lookahead_words: int = 0

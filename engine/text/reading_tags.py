@@ -2,9 +2,9 @@
 
 import html
 import re
-from dataclasses import dataclass
 
 from sayline_tts.engine.text.lexicon import MAX_SAID_CHARS
+from sayline_tts.engine.text.normalization.protocol import ReadingTag
 
 _TAG = re.compile(r"<(/?)(sub|say-as)(?=[\s/>])([^<>]*?)(/?)>", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"""(?<=\s)([\w:-]+)\s?=\s?(?:"([^"]*)"|'([^']*)'|([^\s"'>/]+))""")
@@ -14,25 +14,6 @@ _KINDS = {
     "letters": "characters", "digits": "digits", "digit": "digits", "telephone": "telephone", "phone": "telephone",
     "date": "date", "ordinal": "ordinal", "cardinal": "cardinal", "number": "cardinal",
 }  # fmt: skip
-
-
-@dataclass(eq=False)
-class ReadingTag:
-    """An open tag. `alias` replaces the text in it; or `kind` says what the text is."""
-
-    alias: str = ""
-    kind: str = ""
-    format: str = ""  # of a date, such as "mdy"
-    is_closed: bool = False
-
-
-@dataclass(frozen=True)
-class TaggedSpan:
-    """The characters of a word that are in a tag."""
-
-    start: int
-    end: int
-    tag: ReadingTag
 
 
 def is_reading_tag(tag: str) -> bool:

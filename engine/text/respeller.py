@@ -9,8 +9,7 @@ from dataclasses import replace
 from itertools import pairwise, takewhile
 
 from sayline_tts.engine.text.lexicon_matcher import LexiconMatcher, MatchedWord
-from sayline_tts.engine.text.normalization.protocol import Normalizer, RawWord
-from sayline_tts.engine.text.reading_tags import ReadingTag
+from sayline_tts.engine.text.normalization.protocol import Normalizer, RawWord, ReadingTag
 
 _MAX_TAGGED_WORDS = 40  # in a tag with an alias; a longer text is read as it is
 

@@ -9,8 +9,8 @@ from sayline_tts.engine.text.apostrophes import replace_apostrophes
 from sayline_tts.engine.text.html_entities import decode_entity
 from sayline_tts.engine.text.latex import plain_pieces
 from sayline_tts.engine.text.model_text import clean, remove_control_characters
-from sayline_tts.engine.text.normalization.protocol import RawWord
-from sayline_tts.engine.text.reading_tags import ReadingTag, TaggedSpan, parse_reading_tag
+from sayline_tts.engine.text.normalization.protocol import RawWord, ReadingTag, TaggedSpan
+from sayline_tts.engine.text.reading_tags import parse_reading_tag
 from sayline_tts.engine.text.sentence_boundary import CLOSING_PUNCTUATION
 
 # Chinese and Japanese punctuation, which no space follows.

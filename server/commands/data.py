@@ -28,12 +28,12 @@ Data = Annotated[
 
 
 def make_app() -> typer.Typer:
-    about = "Back up, move and check stored voices, keys and usage."
+    about = "Back up, move and check stored voices, lexicons, keys and usage."
     return command_group(about, EXAMPLES, ("export", export), ("import", restore), ("check", check))
 
 
 def export(file: Archive, data: Data = None) -> None:
-    """Write voices, keys and usage to an archive. The server may run."""
+    """Write voices, lexicons, keys and usage to an archive. The server may run."""
     folder = _folder(data)
     try:
         names = folder.export(file)

@@ -6,6 +6,7 @@ own server and `/v1/audio/speech` with OpenAI's API.
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 from aiohttp import web
@@ -39,6 +40,7 @@ MAX_CLONING = 4  # recordings in memory at the same time
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 URL_MARK = "://"
 OUTCOMES = {Status.FINISHED: "done", Status.CANCELLED: "cancelled"}
+FORM_FIELDS = ("text", "voice_url", "lexicons")
 
 Respond = Callable[[Body], Awaitable[web.StreamResponse]]
 FindVoice = Callable[[], Awaitable[Voice]]
@@ -67,6 +69,7 @@ class SpeechHandlers:
         self._engine_loop, self._settings = state.engine_loop, state.settings
         self._quotas, self._metrics, self._ledger = state.quotas, state.metrics, state.ledger
         self._tracing = state.tracing
+        self._lexicons = state.lexicons
         self._voices, self._accepting = state.engine_loop.voices, accepting
         self._downloader = downloader or VoiceDownloader(state.settings.max_upload_bytes, DOWNLOAD_S)
         default_voice = state.engine_loop.model.checkpoint.default_voice
@@ -85,7 +88,11 @@ class SpeechHandlers:
         params = await read_json(request, OpenAISpeechRequest)
         speed = min(max(params.speed or 1.0, MIN_SPEED), MAX_SPEED)
         speech_request = SpeechRequest(
-            params.input, self._openai_voice(request, params), params.response_format or "mp3", speed=speed
+            params.input,
+            self._openai_voice(request, params),
+            params.response_format or "mp3",
+            speed=speed,
+            lexicons=params.lexicons,
         )
         respond = Body.events if params.stream_format == "sse" else Body.stream
         return await self.speak(request, speech_request, respond, text_field="input", bare_type=True)
@@ -93,7 +100,7 @@ class SpeechHandlers:
     async def tts(self, request: web.Request) -> web.StreamResponse:
         """Speech in the voice of a form's `voice_url` or `voice_wav`. A recording is cloned for this request only."""
         form = await self._read_form(request)
-        text, voice_url = (form.get(field, b"").decode(errors="replace") for field in ("text", "voice_url"))
+        text, voice_url, lexicons = (form.get(field, b"").decode(errors="replace") for field in FORM_FIELDS)
         recording = form.get("voice_wav")
         if recording is not None and voice_url:
             raise RequestError("voice_url and voice_wav are both set; send only one of them", "voice_url")
@@ -103,7 +110,8 @@ class SpeechHandlers:
         if has_custom_voice:
             self._quotas.check_custom_voice(request[middleware.CALLER])
             find_voice = partial(self._clone, recording, voice_url)
-        params = SpeechRequest(text, None if has_custom_voice else voice_url or None)
+        names = tuple(name.strip() for name in lexicons.split(",")) if lexicons else None
+        params = SpeechRequest(text, None if has_custom_voice else voice_url or None, lexicons=names)
         headers = {"Content-Disposition": "attachment; filename=generated_speech.wav"}
         return await self.speak(request, params, lambda body: body.stream(**headers), find_voice=find_voice)
 
@@ -144,6 +152,9 @@ class SpeechHandlers:
             voice = await (find_voice() if find_voice else self._voice(caller, name))
             metadata = self._voices.find(name, caller.name) if name else None
             text_options = TextOptions(clean_up=params.clean_up, language=params.language, speed=params.speed)
+            if lexicons := await self._lexicons.find(params.lexicons, caller.name):
+                voice_name = metadata.name if metadata else name or ""
+                text_options = replace(text_options, lexicons=lexicons, voice=voice_name)
             options = SpeechOptions(
                 voice,
                 params.temperature,

@@ -28,8 +28,11 @@ STATUS = {
     "voice_urls_off": HTTPStatus.FORBIDDEN,
     "not_yours": HTTPStatus.FORBIDDEN,
     "no_such_voice": HTTPStatus.NOT_FOUND,
+    "no_such_lexicon": HTTPStatus.NOT_FOUND,
     "voice_name_taken": HTTPStatus.CONFLICT,
     "voice_quota": HTTPStatus.CONFLICT,
+    "lexicon_quota": HTTPStatus.CONFLICT,
+    "lexicons_not_kept": HTTPStatus.INSUFFICIENT_STORAGE,
     "voices_not_kept": HTTPStatus.INSUFFICIENT_STORAGE,
     "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,
     "text_limit": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -43,7 +46,7 @@ ErrorBody = Callable[[int, str, str, str | None], object]  # of status, message,
 ERROR_BODIES = web.AppKey(
     "error_bodies", dict[str, ErrorBody]
 )  # by the path of their resource; of all others: `error_body`
-PARAMS = {"unknown_voice": "voice", "bad_format": "format"}
+PARAMS = {"unknown_voice": "voice", "bad_format": "format", "unknown_lexicon": "lexicons"}
 
 
 class RequestError(InputError):

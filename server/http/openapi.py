@@ -38,14 +38,14 @@ ERRORS = {
     403: "The key or the page's origin has no permission for this.",
     404: "Not found.",
     408: "The upload took too long.",
-    409: "The request conflicts with stored voices: the name is taken, or the quota is used up.",
+    409: "The request conflicts with what is stored: the name is taken, or the quota is used up.",
     413: "The text or upload is too large.",
     415: "The body's content type is not supported.",
     422: "The recording is unusable.",
     429: "A limit of the key is reached; retry after `Retry-After` seconds.",
     500: "Internal error, logged by the server.",
     503: "The server is at capacity or shutting down; retry after `Retry-After` seconds.",
-    507: "The server cannot store the voice.",
+    507: "The server cannot store it.",
 }
 
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 from sayline_tts.server.audio.formats import FORMAT_SPECS
-from sayline_tts.server.http.openapi import Operation, Schema
+from sayline_tts.server.http.lexicons import LexiconContent, LexiconEntry
+from sayline_tts.server.http.openapi import REF, Operation, Schema
 from sayline_tts.server.http.requests import OpenAISpeechRequest, SpeechRequest
 from sayline_tts.server.http.tokens import TokenRequest
 
@@ -62,6 +63,7 @@ TTS_FORM: Schema = {
         "text": {**TEXT, "description": "The text to speak."},
         "voice_url": {**TEXT, "description": "Name of a voice, or an https:// or hf:// URL of a recording."},
         "voice_wav": {**FILE, "description": "A recording to clone instead. It is not stored."},
+        "lexicons": {**TEXT, "description": "Names of lexicons, separated by commas. Default: `default`."},
     },
 }
 
@@ -132,6 +134,35 @@ _VOICES = (
 )  # fmt: skip
 
 
+_LEXICON = {"name": TEXT, "size": COUNT, "shared": {"type": "boolean", "description": "Whether it is everybody's."}}
+_ENTRY: Schema = {"$ref": REF.format(name=LexiconEntry.__name__)}
+_LEXICON_NAME: Schema = {**VOICE_ID, "name": "name", "description": "Name of the lexicon."}
+_LEXICONS = (
+    Operation(
+        "get", "/v1/lexicons", "List the lexicons that this key may use.", tag="Lexicons", errors=(401,),
+        responses={JSON: _object(lexicons=_list(_object(**_LEXICON)))},
+    ),
+    Operation(
+        "get", "/v1/lexicons/{name}", "Show a lexicon: this key's, or else everybody's of this name.",
+        "With `Accept: text/csv` it is a CSV file.", tag="Lexicons", parameters=(_LEXICON_NAME,),
+        responses={JSON: _object(**_LEXICON, entries=_list(_ENTRY)), "text/csv": TEXT}, errors=(401, 404),
+    ),
+    Operation(
+        "put", "/v1/lexicons/{name}", "Store a lexicon, and replace the one of this name.",
+        "It holds for texts that name it in `lexicons`; one of the name `default` for those that name none. CSV "
+        "(`text/csv`) and W3C's PLS (`application/pls+xml`) are taken too; `skipped` counts lexemes without an alias.",
+        body=LexiconContent, tag="Lexicons", parameters=(_LEXICON_NAME,),
+        responses={JSON: _object(**_LEXICON, skipped=COUNT)}, errors=(400, 401, 403, 408, 409, 413, 415, 507),
+        example="""curl -X PUT localhost:8000/v1/lexicons/default \\
+  --json '{"entries": [{"written": "Nguyen", "said": "win"}]}'""",
+    ),
+    Operation(
+        "delete", "/v1/lexicons/{name}", "Delete a lexicon.", tag="Lexicons", parameters=(_LEXICON_NAME,), status=204,
+        errors=(401, 403, 404, 507),
+    ),
+)  # fmt: skip
+
+
 def _page(path: str, summary: str, kind: str = "text/html", **more: Any) -> Operation:
     return Operation("get", path, summary, tag="Server", responses={kind: TEXT}, **more)
 
@@ -178,4 +209,4 @@ _SERVER = (
     ),
 )  # fmt: skip
 
-OPERATIONS = (*_SPEECH, *_VOICES, *_SERVER)
+OPERATIONS = (*_SPEECH, *_VOICES, *_LEXICONS, *_SERVER)

@@ -14,6 +14,7 @@ from sayline_tts.engine.segment import MAX_DECODE_STEPS
 from sayline_tts.server.audio.formats import MAX_RATE_HZ, MIN_RATE_HZ, Format
 from sayline_tts.server.http.errors import RequestError
 from sayline_tts.server.json_input import decode_json
+from sayline_tts.server.lexicons.store import MAX_LEXICONS
 
 BODY_S = 20.0  # for a client to send the body of a request, except for uploads
 
@@ -22,6 +23,7 @@ Request = TypeVar("Request", bound=msgspec.Struct)
 # Not an enum: `new_encoder` rejects unknown formats with an error that lists all of them.
 FormatName = Annotated[str, Meta(max_length=20, extra_json_schema={"enum": [str(each) for each in Format]})]
 VoiceName = Annotated[str, Meta(max_length=200)]
+LexiconNames = Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=MAX_LEXICONS)]
 _FIELDS = re.compile(r"`\$\.(\w+)"), re.compile(r"field `(\w+)`")
 
 
@@ -52,6 +54,10 @@ class SpeechRequest(msgspec.Struct, frozen=True):
     language: Annotated[
         Annotated[str, Meta(max_length=35)] | None, Meta(description="Language of the text. Default: the model's.")
     ] = None
+    lexicons: Annotated[
+        LexiconNames | None,
+        Meta(description="Names of lexicons (`/v1/lexicons`), the more important ones first. Default: `default`."),
+    ] = None
     cache: Annotated[
         bool | None,
         Meta(
@@ -78,6 +84,7 @@ class OpenAISpeechRequest(msgspec.Struct, frozen=True):
         Annotated[float, Meta(ge=0.25, le=4)] | None,
         Meta(description=f"Clamped to {MIN_SPEED:g} to {MAX_SPEED:g}."),
     ] = 1.0
+    lexicons: Annotated[LexiconNames | None, Meta(description="As in `/generate`; an addition to OpenAI's.")] = None
     instructions: Annotated[str, Meta(max_length=4096)] | None = None
     stream_format: Literal["audio", "sse"] | None = "audio"
 

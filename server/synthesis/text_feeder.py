@@ -7,7 +7,7 @@ and a late cancel wastes no synthesis.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from sayline_tts.engine.errors import TextError
@@ -15,7 +15,10 @@ from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.scheduling.utterance import Utterance
 from sayline_tts.engine.segment import Segment, Silence
 from sayline_tts.engine.text.chunk import Pause, TextChunk, longer
-from sayline_tts.engine.text.normalization.normalizer import LANGUAGE_CODES
+from sayline_tts.engine.text.lexicon import Lexicon
+from sayline_tts.engine.text.lexicon_matcher import LexiconMatcher
+from sayline_tts.engine.text.normalization.normalizer import LANGUAGE_CODES, language_code
+from sayline_tts.engine.text.reader import Reader
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.synthesis.pause_timer import PauseTimer
 
@@ -34,6 +37,8 @@ class TextOptions:
     max_delay_ms: float | None = None
     lookahead_words: int = 0  # speak a sentence while it is written, so many words behind; 0: whole clauses
     speed: float = 1.0  # of playback; pauses are lengthened by it, so that they last as long as the text asks for
+    lexicons: tuple[Lexicon, ...] = ()  # the more important ones first
+    voice: str = ""  # the name that entries of lexicons may have
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,7 @@ class TextFeeder:
         self._on_change, self._on_empty, self._on_flushed = on_change, on_empty, on_flushed
         self._loop = asyncio.get_running_loop()
         self._items: deque[_Item] = deque()
-        name, _, _ = model.checkpoint.name.partition("_")  # a published variant's name begins with its language
-        self._reader = model.reader(text_options.language or LANGUAGE_CODES.get(name, "en"), text_options.clean_up)
+        self._reader = self._new_reader()
         self._utterance: Utterance | None = None
         self._in_engine: deque[tuple[Segment | Silence, int] | Flush] = deque()  # each part with its last character
         self._open: Segment | None = None  # the last part, if its sentence is still being written
@@ -118,6 +122,12 @@ class TextFeeder:
         """Start feeding `utterance`. Text may be pushed before."""
         self._utterance = utterance
         self._fill()
+
+    def set_lexicons(self, lexicons: tuple[Lexicon, ...], voice: str) -> None:
+        """Choose the lexicons before the utterance is attached, and so before any text is read."""
+        assert self._utterance is None, "text may have been read already"
+        self._options = replace(self._options, lexicons=lexicons, voice=voice)
+        self._reader = self._new_reader()
 
     def push(self, text: str) -> None:
         if not text:
@@ -164,6 +174,13 @@ class TextFeeder:
         self._pause_timer.cancel()
         if self._next_fill is not None:
             self._next_fill.cancel()
+
+    def _new_reader(self) -> Reader:
+        options, (name, _, _) = self._options, self._model.checkpoint.name.partition("_")
+        # A published variant's name begins with its language.
+        language = options.language or LANGUAGE_CODES.get(name, "en")
+        lexicons = LexiconMatcher(options.lexicons, language_code(language), options.voice)
+        return self._model.reader(language, options.clean_up, lexicons)
 
     @property
     def _needs_input(self) -> bool:

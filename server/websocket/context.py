@@ -7,6 +7,7 @@ schedule this utterance until playback, a report of the listener, or a socket th
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 from msgspec import UNSET
@@ -59,7 +60,7 @@ class Context:
         self.lead_bytes = lead_ms * bytes_per_ms(start.format)
         self._start, self._caller, self._lead_ms = start, caller, lead_ms
         self._engine_loop, self._settings, self._quotas = app_state.engine_loop, app_state.settings, app_state.quotas
-        self._ledger, self._on_end = app_state.ledger, on_end
+        self._ledger, self._lexicons, self._on_end = app_state.ledger, app_state.lexicons, on_end
         self._lease = self._quotas.open_context(caller)
         self._loop = asyncio.get_running_loop()
         self._state = ContextState.OPEN
@@ -96,7 +97,9 @@ class Context:
             checkpoint, limits = self._engine_loop.model.checkpoint, self._caller.limits
             name = self._start.voice or limits.default_voice(checkpoint.default_voice, checkpoint.voices())
             self._quotas.check_voice(self._caller, name)
-            self._voice = name, await self._engine_loop.voice(name, self._caller.name)
+            voice = await self._engine_loop.voice(name, self._caller.name)
+            await self._set_lexicons(name)
+            self._voice = name, voice
             if not self._start.wait and not self._start.cache and self._utterance is None:
                 self._engine_loop.check_room()
             self._metrics.on_start()
@@ -256,6 +259,15 @@ class Context:
             return 0
         words = self._start.lookahead_words
         return self._settings.lookahead_words if words is None else words
+
+    async def _set_lexicons(self, voice: str) -> None:
+        """Raises `UnknownLexicon`."""
+        lexicons = await self._lexicons.find(self._start.lexicons, self._caller.name)
+        if lexicons:
+            metadata = self._engine_loop.voices.find(voice, self._caller.name)
+            voice = metadata.name if metadata else voice
+            self._options = replace(self._options, lexicons=lexicons, voice=voice)
+            self._feeder.set_lexicons(lexicons, voice)
 
     @property
     def _awaits_whole_text(self) -> bool:

@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from sayline_tts.engine.segment import MAX_DECODE_STEPS, MAX_LOOKAHEAD_WORDS
 from sayline_tts.server.accounting.usage import Usage
+from sayline_tts.server.lexicons.store import MAX_LEXICONS
 
 
 class _Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower):
@@ -36,6 +37,8 @@ class Start(_ContextMessage, frozen=True):
     max_delay_ms: Annotated[float, Meta(ge=0, le=60_000)] | None = None  # longest wait of an incomplete sentence
     decode_steps: Annotated[int, Meta(ge=1, le=MAX_DECODE_STEPS)] = 1  # of the flow head; ignored by one-step heads
     lookahead_words: Annotated[int, Meta(ge=0, le=MAX_LOOKAHEAD_WORDS)] | None = None  # 0: wait for whole clauses
+    # Names of lexicons, the more important ones first. None: the one named "default", if there is one.
+    lexicons: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=MAX_LEXICONS)] | None = None
     # Speech may be kept and repeated: True waits for `end`, then asks the cache; None: if it has a seed and no digits.
     cache: bool | None = None
     # The caller's trace (W3C Trace Context), to which this context's spans belong; None: that of the handshake.

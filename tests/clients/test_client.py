@@ -156,7 +156,7 @@ async def test_context_options_are_sent_to_the_server(scripted: ScriptedServer) 
     wishes = {
         "mode": "verbatim", "clean_up": False, "language": "de", "speed": 1.5, "seed": 7, "temperature": 0.5,
         "decode_steps": 2, "max_delay_ms": 300.0, "max_lead_ms": 2000.0, "lookahead_words": 2,
-        "wait": False, "cache": True,
+        "lexicons": ["names"], "wait": False, "cache": True,
     }  # fmt: skip
     async with sayline.connect(scripted.url) as server, server.context("angus", format="opus", **wishes) as speech:  # type: ignore[arg-type]
         await speech.cancel()

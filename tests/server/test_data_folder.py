@@ -7,22 +7,25 @@ from pathlib import Path
 
 import pytest
 
+from sayline_tts.engine.text.lexicon import Entry
 from sayline_tts.server.access.keys import KeyFile
 from sayline_tts.server.access.limits import Limits
 from sayline_tts.server.accounting.ledger import Totals, UsageFile
 from sayline_tts.server.data_folder import VERSION, DataFolder, DataFolderError
+from sayline_tts.server.lexicons.store import LexiconStore, file_name
 from sayline_tts.server.voices.store import VoiceMetadata, VoiceStore
 from tests.server.voice_server import some_voice
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> DataFolder:
-    """With two keys, usage and a voice."""
+    """With a key, usage, a voice and a lexicon."""
     folder = DataFolder(tmp_path / "data")
     KeyFile(folder.path / "keys.json").add("ann", Limits())
     UsageFile(folder.path / "usage.json").add({("ann", "2026-11"): Totals(utterances=1)})
     store = VoiceStore(folder.path / "voices")
     store.add(VoiceMetadata.new("Ann", "ann", 5.0, (), "fake"), some_voice().to_bytes())
+    LexiconStore(folder.path / "lexicons").put("names", "ann", [Entry("Nguyen", "win")])
     folder.check_version()
     return folder
 
@@ -81,7 +84,9 @@ def test_archive_restores_everything(folder: DataFolder, archive: Path, tmp_path
         assert (other.path / name).stat().st_mode & 0o777 == 0o600
     assert archive.stat().st_mode & 0o777 == 0o600
     assert list(other.problems()) == []
-    assert {path.name for path in other.path.iterdir()} == {"format.json", "keys.json", "usage.json", "voices"}
+    files = {"format.json", "keys.json", "usage.json", "voices", "lexicons"}
+    assert {path.name for path in other.path.iterdir()} == files
+    assert LexiconStore(other.path / "lexicons").get("names", "ann") is not None
     [voice] = VoiceStore(other.path / "voices").visible("ann")
     assert voice.name == "Ann"
 
@@ -93,7 +98,8 @@ def test_voice_that_is_deleted_during_an_export_is_left_out(
     voice_path(folder).unlink()
     voice_path(folder, ".json").unlink()
     monkeypatch.setattr(folder, "names", lambda: names)
-    assert folder.export(tmp_path / "backup.tar.gz") == ["format.json", "keys.json", "usage.json"]
+    exported = folder.export(tmp_path / "backup.tar.gz")
+    assert exported == ["format.json", "keys.json", "usage.json", f"lexicons/{file_name('names', 'ann')}"]
     DataFolder(tmp_path / "other").restore(tmp_path / "backup.tar.gz")
 
 
@@ -169,6 +175,12 @@ def test_damaged_file_is_found(folder: DataFolder, name: str) -> None:
     (folder.path / name).write_text("{")
     [problem] = folder.problems()
     assert name in problem
+
+
+def test_damaged_lexicon_is_found(folder: DataFolder) -> None:
+    (folder.path / "lexicons" / file_name("names", "ann")).write_text("{}")
+    [problem] = folder.problems()
+    assert "not a valid lexicon" in problem
 
 
 def test_damaged_voice_is_found(folder: DataFolder) -> None:

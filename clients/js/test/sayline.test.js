@@ -93,13 +93,13 @@ test('options are sent to the server', async () => {
   server.context({
     voice: 'angus', format: 'opus', mode: 'verbatim', cleanUp: false, language: 'de', speed: 1.5, seed: 7,
     temperature: 0.5, decodeSteps: 4, maxDelayMs: 300, maxLeadMs: 2000, lookaheadWords: 2, wait: true,
-    cache: true,
+    lexicons: ['names'], cache: true,
   });
   await all(server.context().say('when this is here, so is that'));
   assert.deepEqual(scripted.received[0], {
     type: 'start', context_id: 'speech-1', voice: 'angus', format: 'opus', mode: 'verbatim', clean_up: false,
     language: 'de', speed: 1.5, seed: 7, temperature: 0.5, decode_steps: 4, max_delay_ms: 300, max_lead_ms: 2000,
-    lookahead_words: 2, wait: true, cache: true,
+    lookahead_words: 2, wait: true, lexicons: ['names'], cache: true,
   });
 });
 

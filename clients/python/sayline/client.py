@@ -5,7 +5,7 @@ import itertools
 import logging
 import os
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -91,6 +91,7 @@ class Session:
         max_delay_ms: float | None = None,
         max_lead_ms: float | None = None,
         lookahead_words: int | None = None,
+        lexicons: Sequence[str] | None = None,
         cache: bool | None = None,
         traceparent: str | None = None,
         wait: bool = True,
@@ -103,6 +104,8 @@ class Session:
         `lookahead_words`, such as 2, it does not wait: it is spoken while it is written, with at least so many words
         ahead of the voice; 0 waits for whole clauses. `clean_up` normalizes
         numbers, dates, links and Markdown in `language`. More `decode_steps` spend more computation on each frame.
+        `lexicons` names those that tell how names and other words are said, the more important ones first; None is the
+        one called "default", if there is one.
         `cache` lets the server keep the speech and repeat it at once: True waits for the end of the text; None does so
         if there is a `seed` and the text has neither digits nor addresses. `traceparent` (W3C Trace Context) puts the
         server's spans into the caller's trace. `max_lead_ms` limits how far the server runs
@@ -113,7 +116,7 @@ class Session:
         start = Start(
             name, voice, format or ("opus" if load_libopus() else "pcm"), seed, temperature, max_lead_ms,
             None if wait else False, mode, clean_up, language, speed, max_delay_ms, decode_steps, lookahead_words,
-            cache, traceparent,
+            lexicons, cache, traceparent,
         )  # fmt: skip
         context = Context(start, self.ready, self._send, packets=format == "opus")
         self._contexts[name] = context

@@ -1,6 +1,6 @@
 """Messages of the native protocol, version 1 (docs/protocol.md). `sayline.wire` encodes them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ class Start:
     max_delay_ms: float | None = None
     decode_steps: int | None = None
     lookahead_words: int | None = None
+    lexicons: Sequence[str] | None = None
     cache: bool | None = None
     traceparent: str | None = None
 

@@ -4,7 +4,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sayline_tts.engine.text.reading_tags import TaggedSpan
+
+@dataclass(eq=False)
+class ReadingTag:
+    """A tag that tells how the text in it is read: `alias` is said instead, or `kind` says what it is."""
+
+    alias: str = ""
+    kind: str = ""
+    format: str = ""  # of a date, such as "mdy"
+    is_closed: bool = False
+
+
+@dataclass(frozen=True)
+class TaggedSpan:
+    """The characters of a word that are in a tag."""
+
+    start: int
+    end: int
+    tag: ReadingTag
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,12 @@ from msgspec import UNSET
 
 from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads
 from sayline_tts.engine.errors import InputError
+from sayline_tts.engine.text.lexicon import Entry
 from sayline_tts.server.access.limits import Caller, Limits, Quotas
 from sayline_tts.server.accounting.ledger import Totals
 from sayline_tts.server.accounting.usage import Usage
 from sayline_tts.server.app_state import AppState
+from sayline_tts.server.lexicons.store import LexiconStore
 from sayline_tts.server.metrics import Metrics
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.synthesis.engine_loop import EngineLoop
@@ -103,6 +106,26 @@ async def test_generation_stops_at_the_lead_while_nothing_is_sent(harness: Harne
         await engine.wait_until(lambda other=other: other in harness.ended)  # type: ignore[misc]
     assert 200 < produced_ms(stalled) <= 400
     stalled.drop()
+
+
+@pytest.mark.parametrize(("names", "spoken"), [(None, "default"), (["own"], "own one"), ([], "Ida")])
+async def test_words_are_said_as_lexicons_say(
+    harness: Harness, tmp_path: Path, names: list[str] | None, spoken: str
+) -> None:
+    harness.app_state = replace(harness.app_state, lexicons=LexiconStore(tmp_path / "lexicons"))
+    harness.app_state.lexicons.put("default", "anonymous", [Entry("Ida", "default")])
+    harness.app_state.lexicons.put("own", "anonymous", [Entry("Ida", "own one", voice="bob"), Entry("Ida", "any")])
+    await harness.open("context", "Ida", lexicons=names, voice="bob")
+    words = [event for event in await harness.send_all() if isinstance(event, Word)]
+    assert [(word.text, word.spoken) for word in words] == [("Ida", spoken)]
+
+
+async def test_unknown_lexicon_fails_the_context(harness: Harness) -> None:
+    context = harness.make(Start("context", lexicons=("nope",)))
+    context.push("Ida")
+    await context.open()
+    (error,) = [event for event in await harness.send_all() if isinstance(event, Error)]
+    assert (error.code, error.final) == ("unknown_lexicon", True)
 
 
 async def test_lead_never_exceeds_its_limit(harness: Harness, engine: FakeEngine) -> None:

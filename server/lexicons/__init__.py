@@ -1,0 +1,1 @@
+"""Stored lexicons: how each key wants words to be said."""
