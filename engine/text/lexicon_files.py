@@ -24,7 +24,7 @@ def parse_csv(data: bytes) -> list[Entry]:
     first_line = text.partition("\n")[0]
     delimiter = next((char for char in "\t,;" if char in first_line), ",")
     entries: list[Entry] = []
-    columns = CSV_HEADER[:2]
+    columns: tuple[str, ...] = CSV_HEADER[:2]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         for number, row in enumerate(reader):

@@ -109,8 +109,8 @@ async def test_slow_and_large_bodies_are_refused(tmp_path: Path, monkeypatch: py
     async with lexicon_server(tmp_path, "ann") as server:
         for pause_s, limit_s, refused in ((0.5, 0.05, (408, "too_slow")), (0.0, 20.0, (413, "too_large"))):
             monkeypatch.setattr(lexicons, "BODY_S", limit_s)
-            sent = {"data": body(pause_s), "Content_Type": "text/csv"}
-            status, told = await server.request("PUT", "/v1/lexicons/x", **sent)
+            put = server.request("PUT", "/v1/lexicons/x", data=body(pause_s), Content_Type="text/csv")
+            status, told = await put
             assert (status, told["error"]["code"]) == refused
 
 
@@ -130,12 +130,12 @@ async def test_speech_follows_the_lexicons_that_are_named(tmp_path: Path) -> Non
         await server.request("PUT", "/v1/lexicons/none", json={"entries": []})
         assert await server.words() == await server.words(lexicons=["none", "default"]) == 4
         assert await server.words(lexicons=[]) == await server.words(key="bob") == 2
-        text = {"text": "Byrne Nguyen", "seed": 1}
+        text: dict[str, Any] = {"text": "Byrne Nguyen", "seed": 1}
         assert await server.words(**text, voice="bob", lexicons=["default"]) == 4
         changed = {"entries": [{"written": "Nguyen", "said": "one two"}]}
         await server.request("PUT", "/v1/lexicons/default", json=changed)
         assert await server.words(**text, voice="bob", lexicons=["default"]) == 3
-        openai = {"model": "x", "input": "Nguyen", "voice": "ann", "response_format": "pcm"}
+        openai: dict[str, Any] = {"model": "x", "input": "Nguyen", "voice": "ann", "response_format": "pcm"}
         assert await server.words("/v1/audio/speech", **openai) == 2
         assert await server.words("/v1/audio/speech", **openai, lexicons=["none"]) == 1
 
