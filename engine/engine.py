@@ -15,13 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from sayline_tts.engine.device import usable_cpus, uses_static_shapes
+from sayline_tts.engine.execution.frame_queues import FrameJob
 from sayline_tts.engine.execution.model_runner import BatchOutput, ModelRunner
 from sayline_tts.engine.execution.profiling import load_or_profile
+from sayline_tts.engine.guarding.guarded_segment import GuardedSegment, MadeFrame
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.cost_model import CostModel
 from sayline_tts.engine.scheduling.load_limit import Supply
-from sayline_tts.engine.scheduling.scheduler import Batch, Scheduler
+from sayline_tts.engine.scheduling.scheduler import Batch, Row, Scheduler
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Segment, Silence
 from sayline_tts.engine.timing.word_timestamps import TimestampFn, WordTimestamps, no_words
@@ -109,6 +111,7 @@ class Engine:
         self.on_progress: Callable[[], None] = lambda: None
         self._scheduler = Scheduler(slots, max_waiting, capacity, self._costs, model.frame_ms, now_s)
         self._words = WordTimestamps(model.heads.lead_ms / model.frame_ms if model.heads else 0.0)
+        self._guarded: dict[Utterance, GuardedSegment] = {}
 
     def profile(self) -> None:
         """Learn what steps cost here, from the cache or from seconds of real steps. Blocks; call no other method."""
@@ -230,12 +233,12 @@ class Engine:
         events: list[Event] = []
         if output is not None:
             self._observe_costs(batch, output)
-            results = zip(batch.rows, output.is_eos, output.audio, output.attention, strict=True)
-            for row, is_eos, audio, attention in results:
+            for index, row in enumerate(batch.rows):
                 utterance = self._scheduler.running[row.slot]
                 if not utterance.over:  # else cancelled while the step ran
-                    events += self._step(utterance, is_eos, audio, attention)
+                    events += self._step(row, utterance, output, index)
         for slot, utterance in self._scheduler.running.items():
+            events += self._release_held(slot, utterance)
             events += self._make_silence(slot, utterance)
         return events + self._release()
 
@@ -265,15 +268,30 @@ class Engine:
         for rows, cost_ms in self._runner.decode_queue.costs():
             self._costs.codec.observe(rows, cost_ms)
 
-    def _step(
-        self, utterance: Utterance, is_eos: bool, audio: Future[np.ndarray] | None, attention: np.ndarray | None
-    ) -> list[Event]:
-        kept, spoken = utterance.step(is_eos, attention)
+    def _step(self, row: Row, utterance: Utterance, output: BatchOutput, index: int) -> list[Event]:
+        """Account for the step of one row, whose results are at `index`. A frame that is held back is no event yet."""
+        is_eos, attention = output.is_eos[index], output.attention[index]
+        kept, _ = utterance.step(is_eos, attention, row.held)
         progress = utterance.progress
         assert progress is not None, "a step without a segment"
         if progress.stopped:
             return []
-        words = self._words.step(utterance, progress, attention)
+        if utterance.guarded and attention is not None:
+            self._guard(utterance).take(MadeFrame(output.latents[index], is_eos, kept, attention), row.held)
+        return [] if row.held else self._spoken(utterance, output.audio[index] if kept else None, kept, attention)
+
+    def _spoken(
+        self,
+        utterance: Utterance,
+        audio: Future[np.ndarray] | None,
+        kept: bool,
+        attention: np.ndarray | None,
+        more_held: bool = False,
+    ) -> list[Event]:
+        """Return the events of a step whose frame is final. `more_held`: later frames of the segment are held back."""
+        progress = utterance.progress
+        assert progress is not None, "a step without a segment"
+        words = self._words.step(utterance, progress, attention, more_held)
         if progress.segment.open and attention is None:
             progress.word = self._words.estimated_word(utterance, progress)
         events: list[Event] = []
@@ -281,8 +299,28 @@ class Engine:
             assert audio is not None, "runner and utterance disagree about a frame"
             events.append(FrameSpoken(utterance, audio, words))
             words = no_words
-        if spoken:
-            events.append(SegmentSpoken(utterance, spoken, progress.start_ms, utterance.produced_ms, words))
+        if progress.over and not more_held:
+            end_ms = utterance.produced_ms
+            events.append(SegmentSpoken(utterance, progress.segment, progress.start_ms, end_ms, words))
+        return events
+
+    def _guard(self, utterance: Utterance) -> GuardedSegment:
+        """Return the guard of the segment that is being spoken."""
+        guarded = self._guarded.get(utterance)
+        if guarded is None or guarded.progress is not utterance.progress:
+            guarded = self._guarded[utterance] = GuardedSegment(utterance)
+        return guarded
+
+    def _release_held(self, slot: int, utterance: Utterance) -> list[Event]:
+        """Give the codec the frames that need not or cannot be held back any longer."""
+        events: list[Event] = []
+        if utterance in self._guarded and not utterance.over:
+            for frame, is_last in self._guarded[utterance].release():
+                audio = None
+                if frame.is_heard:
+                    due_s = self._now_s() + (utterance.lead_ms - utterance.frame_ms) / 1000
+                    audio = self._runner.decode(FrameJob(slot, False, due_s), frame.latent)
+                events += self._spoken(utterance, audio, frame.is_heard, frame.attention, more_held=not is_last)
         return events
 
     def _make_silence(self, slot: int, utterance: Utterance) -> list[Event]:
@@ -304,5 +342,6 @@ class Engine:
             if slot is not None:
                 self._runner.decode_queue.next_utterance(slot, drop=utterance.status is Status.CANCELLED)
             self._words.discard(utterance)
+            self._guarded.pop(utterance, None)
             events.append(UtteranceEnded(utterance, utterance.status, slot))
         return events

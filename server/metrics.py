@@ -76,6 +76,8 @@ class Metrics:
         self._chars = counter("key_chars", "Characters of text accepted, by the name of the key", "key")
         self._spoken = counter("key_audio_seconds", "Audio generated, by the name of the key", "key")
         self._repeats = counter("repeats", "Texts looked up in the repeat cache, by result", "result")
+        self._retries = counter("retried_frames", "Frames that were made again because they showed a fault of speech")
+        self._missed = counter("missed_words", "Words that the model left out, as far as attention tells")
         self._ended = counter("contexts_over", "Contexts that ended, by result", "outcome")
         self._gauges = {name: Gauge(f"sayline_{name}", meaning, registry=registry) for name, meaning in GAUGES.items()}
         self._label_values: dict[str, set[str]] = {}
@@ -129,6 +131,11 @@ class Metrics:
     def on_audio_generated(self, ms: float, key: str = ANONYMOUS) -> None:
         """Add generated audio; call it once per context, at its end."""
         self._spoken.labels(self._bounded("key", key)).inc(ms / 1000)
+
+    def on_faults(self, retries: int, missed_words: int) -> None:
+        """Add the faults of an utterance; call it once per utterance, at its end."""
+        self._retries.inc(retries)
+        self._missed.inc(missed_words)
 
     def on_context_end(self, outcome: str) -> None:
         """`outcome`: done, cancelled, failed, dropped."""

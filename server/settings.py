@@ -105,6 +105,11 @@ class Settings(BaseSettings):
         description="speak a sentence while its text arrives, with at least this many words ahead of the voice; 0: "
         "wait for a whole clause",
     )
+    guard: bool = Field(
+        default=False,
+        description="hold frames back for a moment and make them again if they show a fault of speech: words left out "
+        "or said twice",
+    )
     heartbeat_s: float = Field(default=20, gt=0, description="interval of WebSocket pings to clients")
     api_key: SecretStr | None = Field(default=None, description="API key that clients must send")
     insecure: int = Field(

@@ -31,6 +31,7 @@ ENGINE = {
     "cuda": {"models", "cache", "checkpoint"},
     "execution": {"scheduling", "cuda", "models", "cache", "checkpoint", "segment", "device"},
     "timing": {"scheduling", "models", "text", "checkpoint", "segment"},
+    "guarding": {"scheduling"},
     "cloning": {"models", "audio"},
 }
 ENGINE_MODULES = {

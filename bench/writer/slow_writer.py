@@ -36,6 +36,7 @@ class Heard:
     steps: int = 0
     extensions: int = 0
     extended_positions: int = 0
+    retries: int = 0  # frames that were made again
 
     @property
     def audio(self) -> NDArray[np.float32]:
@@ -77,11 +78,12 @@ async def listen(
     options: TextOptions,
     settings: Settings,
     leaves_ms: float | None = None,
+    guarded: bool = False,
 ) -> Heard:
     """Write `pieces`, then end, and return what was heard by a listener who stays to the end, or until `leaves_ms`."""
     heard, loop, changed = Heard(), asyncio.get_running_loop(), asyncio.Event()
     playback = _Playback(heard, engine.model.frame_ms)
-    utterance = Utterance(voice, sampling, playback=playback, max_lead_ms=settings.lead_ms)
+    utterance = Utterance(voice, sampling, playback=playback, max_lead_ms=settings.lead_ms, guarded=guarded)
     feeder = TextFeeder(engine.model, settings, changed.set, lambda _: changed.set(), text_options=options)
     engine.add(utterance)
     feeder.attach(utterance)
@@ -140,4 +142,5 @@ async def listen(
         leaving.cancel()
     writer.cancel()
     feeder.close()
+    heard.retries = utterance.retries
     return heard

@@ -158,6 +158,8 @@ export interface Word extends Timed {
   spoken: string;
   /** The times are interpolated within the segment; otherwise `end_ms` is a prediction that `word_end` corrects. */
   estimated: boolean;
+  /** Present if the model left the word out, as far as the server can tell. */
+  missed?: boolean;
 }
 
 /** The exact end of the last word, unless its times are estimated. Arrives no later than the audio it belongs to. */
@@ -183,6 +185,8 @@ export interface Done extends Numbered {
   usage?: Usage;
   /** Which text was skipped, because the model cannot speak its script. */
   warnings?: string[];
+  /** How many words the model left out. Absent if none. */
+  missed_words?: number;
 }
 
 /** The account of one context. Characters are those of the text as sent. */

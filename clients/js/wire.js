@@ -38,13 +38,14 @@ const MAX_ID_BYTES = 64;
  * @typedef {Numbered & {type: 'audio', start_sample: number, data: Uint8Array}} AudioMessage
  * @typedef {Numbered & {text: string, start_char: number, end_char: number, start_ms: number, end_ms: number}} Timed
  *   characters are code points of all text of the context
- * @typedef {Timed & {type: 'word', spoken: string, estimated: boolean}} WordMessage
+ * @typedef {Timed & {type: 'word', spoken: string, estimated: boolean, missed?: boolean}} WordMessage
  * @typedef {Omit<Timed, 'text'> & {type: 'word_end'}} WordEndMessage
  * @typedef {Timed & {type: 'segment'}} SegmentMessage
  * @typedef {Numbered & {type: 'flushed', at_ms: number, id?: string}} FlushedMessage
  * @typedef {{taken_chars: number, billed_chars: number, generated_ms: number, heard_ms: number, queued_ms: number,
  *   retries: number, first_audio_ms?: number}} Usage characters are those of the text as sent
- * @typedef {Numbered & {type: 'done', duration_ms: number, usage?: Usage, warnings?: string[]}} DoneMessage
+ * @typedef {Numbered & {type: 'done', duration_ms: number, usage?: Usage, warnings?: string[],
+ *   missed_words?: number}} DoneMessage
  * @typedef {Numbered & {type: 'cancelled', duration_ms: number, generated_ms: number, heard_chars: number,
  *   heard_text: string, unheard_text: string, usage?: Usage}} CancelledMessage
  * @typedef {{type: 'error', context_id?: string, seq?: number, code: string, message: string, final: boolean,
@@ -74,11 +75,11 @@ const FIELDS = {
   },
   resumed: { recovered: 'boolean', session_id: 'string', contexts: 'counts', message: 'string' },
   queued: { ...NUMBERED, place: 'whole' },
-  word: { ...TIMED, spoken: 'string', estimated: 'boolean' },
+  word: { ...TIMED, spoken: 'string', estimated: 'boolean', missed: 'boolean?' },
   word_end: PLACED,
   segment: TIMED,
   flushed: { ...NUMBERED, at_ms: 'number', id: 'string?' },
-  done: { ...NUMBERED, duration_ms: 'number', usage: 'usage?', warnings: 'strings?' },
+  done: { ...NUMBERED, duration_ms: 'number', usage: 'usage?', warnings: 'strings?', missed_words: 'whole?' },
   cancelled: {
     ...NUMBERED, duration_ms: 'number', generated_ms: 'number', heard_chars: 'whole', heard_text: 'string',
     unheard_text: 'string', usage: 'usage?',

@@ -112,6 +112,12 @@ class KVCache:
         """Move the next positions of `slots` on."""
         self._positions_np[slots.numpy()] += lengths if isinstance(lengths, int) else lengths.numpy()
 
+    def rewind(self, slot: int, positions: int) -> None:
+        """Forget the last positions of a slot without a context."""
+        assert self._context is None, "a ring buffer has overwritten what was before"
+        self._positions_np[slot] -= positions
+        assert self._positions_np[slot] >= _prefix_length(self._prefixes[slot]), "the prefix stays"
+
     def _block_table(
         self, slots: np.ndarray, positions: np.ndarray, query_lengths: np.ndarray
     ) -> "tuple[BlockTable, list[list[Page]]]":

@@ -62,6 +62,7 @@ class ModelRunner:
         self.decode_queue = DecodeQueue(
             model, slots, decode_threads(model.device), group_ms, on_progress, now_s, decode_in_processes
         )
+        self._denormalize = model.flow_lm.denormalize
         self._clock_ns = step_clock_ns(model.device)
         self._noise: dict[int, torch.Generator] = {}  # by slot
 
@@ -69,6 +70,7 @@ class ModelRunner:
     def run(self, batch: Batch) -> BatchOutput:
         """Make the latents of one step and queue those that are kept for the codec."""
         start_ns = self._clock_ns()
+        self._rewind(batch.rows)
         step = self._flow.step(
             [row.slot for row in batch.rows],
             [_prompt(row.prefill) for row in batch.rows],
@@ -77,6 +79,11 @@ class ModelRunner:
         )
         audio = self._decode(batch.rows, step)
         return BatchOutput(step.latents, step.is_eos, audio, step.attention, (self._clock_ns() - start_ns) / 1e6)
+
+    @torch.inference_mode()
+    def decode(self, job: FrameJob, latent: Tensor) -> Future[np.ndarray]:
+        """Queue a frame that was held back: `latent` `[dim]` on FlowLM's scale. On any thread."""
+        return self.decode_queue.put([job], self._denormalize(latent[None]))[0]
 
     @torch.inference_mode()
     def snapshot(self, slot: int) -> Voice:
@@ -92,13 +99,21 @@ class ModelRunner:
         for i, row in enumerate(rows):
             if _exceeds_limit(row, step.attention[i]):
                 self._drop_last(row.slot)
-            elif not (row.discard or (row.discard_on_eos and step.is_eos[i])):
+            elif not (row.held or row.discard or (row.discard_on_eos and step.is_eos[i])):
                 kept.append(i)
         jobs = [FrameJob(rows[i].slot, rows[i].fresh, rows[i].due_s) for i in kept]
         audio: list[Future[np.ndarray] | None] = [None] * len(rows)
         for i, future in zip(kept, self.decode_queue.put(jobs, step.cues[kept]), strict=True):
             audio[i] = future
         return audio
+
+    def _rewind(self, rows: tuple[Row, ...]) -> None:
+        for row in rows:
+            if row.rewind is not None:
+                assert isinstance(self._flow, FlowLMState), "static shapes cannot go back"
+                self._flow.rewind(row.slot, row.rewind.frames, torch.stack(list(row.rewind.latents)))
+                if row.rewind.seed is not None:
+                    self._noise[row.slot] = torch.Generator().manual_seed(row.rewind.seed)
 
     def _drop_last(self, slot: int) -> None:
         assert isinstance(self._flow, FlowLMState), "open segments need a CPU"

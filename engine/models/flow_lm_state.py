@@ -85,6 +85,7 @@ class FlowLMState:
         self.cache = KVCache(flow_lm.cache_shape, slots)
         self.latents = torch.zeros(slots, len(flow_lm.bos_emb))  # the last of each slot
         self._kept_latents: dict[int, list[Tensor]] = {}  # of slots whose text is open: all since its beginning
+        self._replays: dict[int, Tensor] = {}  # of slots that went back: the latents that their next step runs
         self._prefixes: WeakKeyDictionary[Voice, Prefix] = WeakKeyDictionary()
 
     def load_voice(self, slot: int, voice: Voice) -> None:
@@ -102,6 +103,14 @@ class FlowLMState:
     def drop_last(self, slot: int) -> None:
         """Forget the last latent of a slot whose text is open. The slot's next step has to extend its text."""
         self._kept_latents[slot].pop()
+
+    def rewind(self, slot: int, frames: int, latents: Tensor) -> None:
+        """Forget the last frames of a slot whose text is whole, so that its next step goes on behind `latents`.
+
+        `latents` `[frames, dim]`: the one before the forgotten frames, then those that take their place.
+        """
+        self.cache.rewind(slot, frames)
+        self._replays[slot] = latents
 
     def step(
         self,
@@ -142,7 +151,9 @@ class FlowLMState:
         """
         vectors = list(self._flow_lm.embed_latents(self.latents[slots]).split(1))  # of decode rows; [1, width] each
         for row, (slot, prompt) in enumerate(zip(slots, prompts, strict=True)):
-            if prompt is not None:
+            if (replay := self._replays.pop(slot, None)) is not None:
+                vectors[row] = self._flow_lm.embed_latents(replay)
+            elif prompt is not None:
                 if prompt.voice is not None:
                     self.load_voice(slot, prompt.voice)
                 vectors[row] = self._embed_prompt(slot, prompt)

@@ -69,6 +69,13 @@ rows. All costs are ms by `CostModel`.
 A decode row that may extend its text (`SegmentProgress.may_extend`) and is not near underrun becomes a prefill row if
 there is time left after these; else it decodes.
 
+Held frames
+-----------
+
+A row of a guarded utterance (`Utterance.holds`) makes frames that the engine holds back for a while. They do not count
+as lead, so FlowLM runs ahead by as many of them while the listener has enough. If they show a fault, the next step of
+the row goes back first (`Rewind`).
+
 Throttling
 ----------
 
@@ -105,12 +112,14 @@ from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.admission import Admission
 from sayline_tts.engine.scheduling.cost_model import MAX_DECODE_GROUP, CostModel
 from sayline_tts.engine.scheduling.playback_buffer import STARTUP_LEAD_MS
+from sayline_tts.engine.scheduling.segment_progress import Rewind
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.scheduling.word_position import WordLimit
 from sayline_tts.engine.segment import Sampling
 
 PREFILL_BUDGET_MS = 40.0  # of one step
 MIN_WAIT_S = 0.001  # of a timer, so that rounding never makes it spin
+RETRY_TEMPERATURE = 0.3  # at least, of frames that are made again: without noise they would be the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +150,8 @@ class Row:
     due_s: float = 0.0  # when the listener will have played everything before this frame, on the scheduler's clock
     attention_tokens: int = 0  # tokens of its segment if their attention is to be captured, else 0
     word_limit: WordLimit | None = None  # a frame beyond it is dropped, and the next step extends the text
+    held: bool = False  # its frame is not given to the codec yet
+    rewind: Rewind | None = None  # go back first
 
     @property
     def fresh(self) -> bool:
@@ -350,8 +361,10 @@ class Scheduler:
         elif chosen.extends or progress.must_extend:
             frames = utterance.extend_segment()
             prefill = Prefill(progress.segment.tokens, utterance.voice, False, progress.segment.open, frames)
-        due_s = now_s + chosen.lead_ms / 1000
+        due_s, sampling = now_s + chosen.lead_ms / 1000, utterance.sampling
+        if progress.retries:
+            sampling = replace(sampling, temperature=max(sampling.temperature, RETRY_TEMPERATURE))
         return Row(
-            chosen.slot, utterance.sampling, prefill, progress.discard, progress.discard_on_eos, due_s,
-            progress.attention_tokens, progress.word_limit,
+            chosen.slot, sampling, prefill, progress.discard, progress.discard_on_eos, due_s,
+            progress.attention_tokens, progress.word_limit, utterance.holds, progress.take_rewind(),
         )  # fmt: skip

@@ -1,6 +1,10 @@
 """Progress of one segment through its steps: which frames are kept, where speech ends, and how its text grows."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
+from torch import Tensor
 
 from sayline_tts.engine.scheduling.word_position import WordLimit
 from sayline_tts.engine.segment import Segment
@@ -11,6 +15,15 @@ FIRST_FRAME_OF_EOS = 6
 # Frames between two extensions of an open segment, unless the voice needs the words at once. Each extension is a
 # prefill of the whole segment.
 EXTENSION_FRAMES = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rewind:
+    """Go back in a segment and make its last frames again, with other noise."""
+
+    frames: int  # that are forgotten
+    latents: Sequence[Tensor]  # [dim] each: the one before them, then those that take their place
+    seed: int | None  # of the noise from here on; None: go on with the noise of before
 
 
 class SegmentProgress:
@@ -33,6 +46,8 @@ class SegmentProgress:
         self._steps = 0
         self._extended_at = 0  # step
         self._eos_step: int | None = None
+        self._rewind: Rewind | None = None  # before the next step
+        self._retried_until = 0  # step
 
     # Text that grows
 
@@ -150,6 +165,26 @@ class SegmentProgress:
         )
         self.over = ended or (self._steps >= self._max_frames and not self.segment.open)
         return kept
+
+    def rewind(self, rewind: Rewind) -> None:
+        """Go back before the next step. The frames that replace the forgotten ones are accounted for by `step`."""
+        if rewind.seed is not None:
+            self._retried_until = max(self._retried_until, self._steps)
+        self._steps -= rewind.frames
+        assert self._steps > 0, "the first frame of a segment is made by its prefill"
+        if self._eos_step is not None and self._eos_step >= self._steps:
+            self._eos_step = None
+        self._rewind, self.over = rewind, False
+
+    def take_rewind(self) -> Rewind | None:
+        """Return how the next step has to go back first, once."""
+        rewind, self._rewind = self._rewind, None
+        return rewind
+
+    @property
+    def retries(self) -> bool:
+        """Whether the next frame is one that was made before."""
+        return self._steps < self._retried_until
 
     @property
     def _eos_counts(self) -> bool:

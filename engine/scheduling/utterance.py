@@ -8,7 +8,7 @@ import numpy as np
 
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.playback_buffer import PlaybackBuffer, PlaybackClock, PlaybackPosition
-from sayline_tts.engine.scheduling.segment_progress import SegmentProgress
+from sayline_tts.engine.scheduling.segment_progress import Rewind, SegmentProgress
 from sayline_tts.engine.segment import Sampling, Segment, Silence
 
 
@@ -35,7 +35,8 @@ class Utterance:
     `playback`: where its listener is; None: nothing is played. At `max_lead_ms` of audio ahead of that the utterance is
     paused. `frame_ms`: duration of a frame for this listener, less than the model's at a higher speed. `may_queue`:
     wait for a slot while the engine is full, instead of being rejected. `continues`: each segment starts from the state
-    at the end of the last one, instead of from the voice.
+    at the end of the last one, instead of from the voice. `guarded`: look for faults of speech, and have frames that
+    are not decoded yet made again.
 
     It has more than 20 methods, because most are one-line properties by which the scheduler, admission and the engine
     ask for one state; progress within a segment and the playback buffer are classes of their own.
@@ -51,12 +52,14 @@ class Utterance:
         max_lead_ms: float = math.inf,
         continues: bool = False,
         may_queue: bool = True,
+        guarded: bool = False,
     ) -> None:
         self.voice, self.sampling, self.continues, self.may_queue = voice, sampling, continues, may_queue
         self.buffer = PlaybackBuffer(playback or PlaybackPosition(), frame_ms, max_lead_ms)
         self.progress: SegmentProgress | None = None  # of the current or last segment; None: the slot is not set up
         self.input_ended = False
         self.retries = 0  # frames that had to be made again
+        self._guarded = guarded
         self._status = Status.WAITING
         self._queued: deque[Segment | Silence] = deque()
         self._allowed_frames = 0  # `max_frames` of all segments begun
@@ -203,15 +206,40 @@ class Utterance:
         self._allowed_frames += self.progress.newest.max_frames - self.progress.segment.max_frames
         return self.progress.extend()
 
-    def step(self, is_eos: bool, attention: np.ndarray | None = None) -> tuple[bool, Segment | None]:
-        """Account for one step, with attention `[tokens]` if it was captured.
+    @property
+    def guarded(self) -> bool:
+        """Whether the segment that is being spoken, or was last, is watched for faults: its text is whole."""
+        if not self._guarded or self.continues or self.progress is None:
+            return False
+        segment = self.progress.segment
+        return bool(segment.word_ids) and not segment.open
+
+    @property
+    def holds(self) -> bool:
+        """Whether the next frame is to be held back before the codec."""
+        return self.guarded and self.buffer.may_hold
+
+    def step(
+        self, is_eos: bool, attention: np.ndarray | None = None, held: bool = False
+    ) -> tuple[bool, Segment | None]:
+        """Account for one step, with attention `[tokens]` if it was captured. `held`: its frame is held back.
 
         Returns whether its frame is kept, and the segment if that was its last step.
         """
         assert self.progress is not None, "a step without a segment"
         kept = self.progress.step(is_eos, attention)
-        self.buffer.produce(kept)
+        if held:
+            self.buffer.hold(kept)
+        else:
+            self.buffer.produce(kept)
         return kept, self.progress.segment if self.progress.over else None
+
+    def rewind(self, rewind: Rewind, held: int) -> None:
+        """Go back in the segment. `held`: how many of the forgotten frames were to be heard."""
+        assert self.progress is not None, "no segment to go back in"
+        self.progress.rewind(rewind)
+        self.buffer.hold(-held)
+        self.retries += rewind.frames
 
     def step_silence(self) -> Silence | None:
         """Account for one frame of silence. Returns the silence if that was its last frame."""

@@ -6,6 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 SKIPPED_WEIGHT = 1e-3  # with less attention than this a word is not being spoken: any later one may follow it
+MISSED_MASS = 0.1  # frames: a word that has had less attention in all when the voice is beyond it was not spoken
+
+
+def is_missed(mass: float) -> bool:
+    """Return whether a word was left out, given all the attention that it had until a later one was spoken."""
+    return bool(mass < MISSED_MASS)
 
 
 def following_word(weights: np.ndarray, word: int, with_tokens: np.ndarray) -> int | None:

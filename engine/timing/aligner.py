@@ -2,7 +2,7 @@
 
 At each frame the alignment heads spread their attention over the tokens of the text. A word ends when the next one
 outweighs it; the next one begins with the first audible sound from then on. A word that the model skips gets zero
-length; one that it repeats keeps its first place.
+length and is marked as missed; one that it repeats keeps its first place.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sayline_tts.engine.scheduling.word_position import following_word
+from sayline_tts.engine.scheduling.word_position import following_word, is_missed
 
 SILENCE_RMS = 1e-3  # of full scale: -60 dB
 HOPS = 8  # a frame is divided into so many hops, each of which is audible or silent
@@ -18,11 +18,12 @@ HOPS = 8  # a frame is divided into so many hops, each of which is audible or si
 
 @dataclass(frozen=True, slots=True)
 class WordBoundary:
-    """Begin or end of a word. `index` counts the words of the segment."""
+    """Begin or end of a word. `index` counts the words of the segment. `missed`: the word was not spoken."""
 
     index: int
     at_ms: float
     is_end: bool
+    missed: bool = False
 
 
 class Aligner:
@@ -34,6 +35,7 @@ class Aligner:
 
     def __init__(self, words: int, word_ids: Sequence[int], start_ms: float, frame_ms: float, lead_ms: float) -> None:
         self._before: np.ndarray = np.zeros(words)  # attention at the last frame, by words
+        self._mass: np.ndarray = np.zeros(words)  # attention of all frames
         self._set_text(words, word_ids)
         self._end_ms, self._frame_ms, self._lead_ms = start_ms, frame_ms, lead_ms  # `_end_ms`: of the last frame
         self._attended = -1  # the word that was last attended to
@@ -49,6 +51,7 @@ class Aligner:
     def step(self, attention: np.ndarray, pcm: np.ndarray) -> list[WordBoundary]:
         """Take in one frame: attention `[tokens]`, PCM `[samples]`. Returns the boundaries in it."""
         weights = np.bincount(self._word_ids, attention, self._words)
+        self._mass += weights
         self._follow_attention(weights)
         self._before = weights
         start_ms, self._end_ms = self._end_ms, self._end_ms + self._frame_ms
@@ -57,6 +60,7 @@ class Aligner:
     def finish(self) -> list[WordBoundary]:
         """End the segment. Returns all boundaries that are left."""
         boundaries = self._close(self._end_ms)
+        self._attended = self._words  # whatever has not been attended to by now will not be
         while self._begun < self._words:
             boundaries += [self._begin(self._end_ms), *self._close(self._end_ms)]
         return boundaries
@@ -64,7 +68,9 @@ class Aligner:
     def _set_text(self, words: int, word_ids: Sequence[int]) -> None:
         self._word_ids, self._words = np.asarray(word_ids, np.int64), words
         self._with_tokens = np.unique(self._word_ids)  # words that can be attended to
-        self._before = np.pad(self._before, (0, max(0, words - len(self._before))))[:words]
+        self._before, self._mass = (
+            np.pad(each, (0, max(0, words - len(each))))[:words] for each in (self._before, self._mass)
+        )
 
     def _follow_attention(self, weights: np.ndarray) -> None:
         """Advance to later words as far as attention has."""
@@ -107,7 +113,11 @@ class Aligner:
 
     def _begin(self, at_ms: float) -> WordBoundary:
         self._begun, self._begun_ms = self._begun + 1, at_ms
-        return WordBoundary(self._begun - 1, at_ms, is_end=False)
+        return WordBoundary(self._begun - 1, at_ms, is_end=False, missed=self._is_missed(self._begun - 1))
+
+    def _is_missed(self, word: int) -> bool:
+        """Return whether attention has passed over a word. One without tokens is spoken with the next."""
+        return word in self._with_tokens and word < self._attended and is_missed(self._mass[word])
 
     def _close(self, at_ms: float) -> list[WordBoundary]:
         """End the word that is being spoken, if there is one."""

@@ -34,7 +34,7 @@ class WordTime:
     """Interval of a word in ms of the utterance.
 
     An estimated word is reported once. An aligned word is reported when it begins, with an expected end, and again,
-    `final`, when it has ended.
+    `final`, when it has ended. `missed`: it was not spoken, as far as attention tells.
     """
 
     word: Word
@@ -42,6 +42,7 @@ class WordTime:
     end_ms: float
     estimated: bool = True
     final: bool = True
+    missed: bool = False
 
 
 class SpeakingRate:

@@ -38,10 +38,16 @@ class WordTimestamps:
         self._aligners: dict[Utterance, _AlignedWords] = {}
         self._rates: WeakKeyDictionary[Voice, SpeakingRate] = WeakKeyDictionary()
 
-    def step(self, utterance: Utterance, progress: SegmentProgress, attention: np.ndarray | None = None) -> TimestampFn:
+    def step(
+        self,
+        utterance: Utterance,
+        progress: SegmentProgress,
+        attention: np.ndarray | None = None,
+        more_held: bool = False,
+    ) -> TimestampFn:
         """Take in a step of a segment of `utterance`, after it was accounted for in `progress`.
 
-        `attention`: `[tokens]` of the step; None: estimate.
+        `attention`: `[tokens]` of the step; None: estimate. `more_held`: later steps, which are accounted for, follow.
         """
         if not progress.segment.words:
             return no_words
@@ -51,9 +57,10 @@ class WordTimestamps:
         aligned = self._aligners.get(utterance)
         if aligned is None:
             aligned = self._aligners[utterance] = self._align(utterance, progress)
-        if progress.over:
+        ended = progress.over and not more_held
+        if ended:
             self.discard(utterance)
-        return partial(aligned.step, progress.segment, attention, progress.over)
+        return partial(aligned.step, progress.segment, attention, ended)
 
     def estimated_word(self, utterance: Utterance, progress: SegmentProgress) -> int:
         """Return the index of the word that the voice can have reached, for a model without alignment heads."""
@@ -114,4 +121,4 @@ class _AlignedWords:
             self._start_ms = boundary.at_ms
         word = self._words[boundary.index]
         end_ms = boundary.at_ms if boundary.is_end else boundary.at_ms + self._expected_ms(word)
-        return WordTime(word, self._start_ms, end_ms, estimated=False, final=boundary.is_end)
+        return WordTime(word, self._start_ms, end_ms, False, boundary.is_end, boundary.missed)

@@ -210,6 +210,7 @@ class SpeechHandlers:
         metrics.on_audio_generated(speech.frames * self._engine_loop.model.frame_ms, caller.name)
         if speech.status is Status.CANCELLED:
             metrics.on_audio_cancelled(speech.unread_ms)
+        metrics.on_faults(speech.usage.retries, speech.missed_words)
         metrics.on_context_end(OUTCOMES.get(speech.status, "failed"))
 
     async def _voice(self, caller: Caller, name: str | None) -> Voice:

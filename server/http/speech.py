@@ -77,7 +77,7 @@ class SpeechStream:
         self._clock_s = asyncio.get_running_loop().time
         self._start_s = self._clock_s()
         self._playback = _ReadPlayback(lambda: self._clock_s() * 1000 * self._speed)
-        self._utterance = self._make_utterance(options)
+        self._utterance = self._make_utterance(options, settings)
         self._feeder = TextFeeder(
             engine_loop.model, settings, engine_loop.wake, self._on_empty_text, text_options=options.text_options
         )
@@ -114,6 +114,11 @@ class SpeechStream:
                     self._end(Status.FAILED)
                     raise SpeechFailed
         raise StopAsyncIteration
+
+    @property
+    def missed_words(self) -> int:
+        """Words that the model left out."""
+        return sum(time.missed for time in self.words)
 
     @property
     def unread_ms(self) -> float:
@@ -216,7 +221,7 @@ class SpeechStream:
         settings, sampling = options.text_options, self._utterance.sampling
         return repeat_key(options.caller, options.voice_name, [text], settings, sampling, options.seed, options.cache)
 
-    def _make_utterance(self, options: SpeechOptions) -> Utterance:
+    def _make_utterance(self, options: SpeechOptions, settings: Settings) -> Utterance:
         model = self._engine_loop.model
         return Utterance(
             options.voice,
@@ -225,6 +230,7 @@ class SpeechStream:
             playback=self._playback,
             max_lead_ms=MAX_LEAD_MS,
             may_queue=False,
+            guarded=settings.guard and self._engine_loop.can_extend,
         )
 
 

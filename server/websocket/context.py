@@ -218,7 +218,9 @@ class Context:
                 duration_ms = self.events.emitted_ms
                 usage = self._usage(duration_ms)
                 skipped = [f"text in {script} was skipped" for script in self._feeder.skipped_scripts]
-                self._finish(ContextState.DONE, messages.Done(self.id, 0, duration_ms, usage, skipped or UNSET), usage)
+                missed_words = self.events.missed_words or UNSET
+                last = messages.Done(self.id, 0, duration_ms, usage, skipped or UNSET, missed_words)
+                self._finish(ContextState.DONE, last, usage)
             case Status.CANCELLED:  # by the engine loop, which is stopping; our own `cancel` closes the stream first
                 self.fail("shutting_down", "the server is shutting down; connect again")
             case _:
@@ -314,6 +316,7 @@ class Context:
             playback=events.engine_playback,
             max_lead_ms=self._lead_ms,
             may_queue=start.wait,
+            guarded=self._settings.guard and self._engine_loop.can_extend,
         )
         key = self._repeat_key(name, sampling)
         self._timeline = self._engine_loop.submit(self._utterance, events, self._on_reclaim, key)
@@ -339,6 +342,7 @@ class Context:
             self.events.emit(last)
         outcome = "dropped" if last is None else state.value
         self._metrics.on_end(outcome, self._generated_ms)
+        self._metrics.on_faults(usage.retries, self.events.missed_words)
         if self._trace is not None:
             self._end_trace(self._trace, outcome, usage)
         self._on_end(self)

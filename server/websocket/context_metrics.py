@@ -44,6 +44,9 @@ class ContextMetrics:
     def on_cancel(self, unheard_ms: float) -> None:
         self._metrics.on_audio_cancelled(max(0.0, unheard_ms))
 
+    def on_faults(self, retries: int, missed_words: int) -> None:
+        self._metrics.on_faults(retries, missed_words)
+
     def on_end(self, outcome: str, generated_ms: float) -> None:
         self._metrics.on_context_end(outcome)
         self._metrics.on_audio_generated(generated_ms, self._key)

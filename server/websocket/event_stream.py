@@ -53,6 +53,7 @@ class EventStream:
         self.engine_playback = EnginePlayback(self.playback)
         self.first_audio_ms: float | None = None  # from the first speakable text to its first audio
         self.first_sent_s: float | None = None  # when the first audio was sent
+        self.missed_words = 0  # that the model left out
         self._queued_since_s: float | None = None  # in the admission queue
         self._queued_ms = 0.0
         self._now_s = metrics.now_s
@@ -144,7 +145,10 @@ class EventStream:
         if time.final and not time.estimated:
             self.emit(messages.WordEnd(self._id, 0, *span, start_ms, end_ms))
         else:
-            self.emit(messages.Word(self._id, 0, word.text, *span, word.spoken, start_ms, end_ms, time.estimated))
+            self.missed_words += time.missed
+            missed = time.missed or UNSET
+            begins = messages.Word(self._id, 0, word.text, *span, word.spoken, start_ms, end_ms, time.estimated, missed)
+            self.emit(begins)
 
     def on_frame(self, encoded: list[bytes]) -> None:
         self._engine_frames += 1

@@ -146,7 +146,7 @@ class Word(_Message, frozen=True):
     """A word as written, its offsets in all text of the context, its spoken form, and its time in the audio.
 
     Sent no later than its audio. If `estimated`, only the segment's bounds are exact. Otherwise `start_ms` is exact,
-    `end_ms` is a prediction, and `WordEnd` reports the exact end.
+    `end_ms` is a prediction, and `WordEnd` reports the exact end. `missed`: the model left the word out.
     """
 
     context_id: str
@@ -158,6 +158,7 @@ class Word(_Message, frozen=True):
     start_ms: float
     end_ms: float
     estimated: bool
+    missed: bool | UnsetType = UNSET
 
 
 class WordEnd(_Message, frozen=True, tag="word_end"):
@@ -193,13 +194,17 @@ class Flushed(_Message, frozen=True):
 
 
 class Done(_Message, frozen=True):
-    """Everything has been spoken and sent. `warnings` tell which text could not be spoken."""
+    """Everything has been spoken and sent. `warnings` tell which text could not be spoken.
+
+    `missed_words`: how many words the model left out, as far as attention tells; absent if none.
+    """
 
     context_id: str
     seq: int
     duration_ms: float
     usage: Usage | UnsetType = UNSET
     warnings: list[str] | UnsetType = UNSET
+    missed_words: int | UnsetType = UNSET
 
 
 class Cancelled(_Message, frozen=True):

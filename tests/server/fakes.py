@@ -166,7 +166,9 @@ class FakeRunner:
         self.next_codec_error: Exception | None = None  # of the next step's frames
         self.steps = 0
         self.decode_queue = FakeDecodeQueue(on_progress)
+        self.skipped_words = set[int]()  # of each segment: the frames are those of the next word
         self._frames: dict[int, int] = {}
+        self._seeds: dict[int, int] = {}
         self._segment_steps: dict[int, int] = {}
 
     def run(self, batch: Batch) -> BatchOutput:
@@ -176,6 +178,8 @@ class FakeRunner:
             next_error, self.next_error = self.next_error, None
             raise next_error
         sounds: list[Future[np.ndarray] | None] = []
+        for row in batch.rows:
+            self._rewind(row)
         attention = [self._look(row) for row in batch.rows]
         for row, looked in zip(batch.rows, attention, strict=True):
             if row.word_limit is not None and looked is not None and row.word_limit.exceeded(looked):
@@ -183,17 +187,32 @@ class FakeRunner:
                 sounds.append(None)
                 continue
             number = 0 if row.fresh else self._frames[row.slot] + 1
-            self._frames[row.slot] = number
+            self._frames[row.slot], self._seeds[row.slot] = number, row.sampling.seed
+            if row.held:
+                sounds.append(None)
+                continue
             sounds.append(self.decode_queue.put(row.slot, self.next_codec_error or frame(row.sampling.seed, number)))
         self.next_codec_error = None
-        return BatchOutput(torch.zeros(len(sounds), 1), [False] * len(sounds), sounds, attention, cost_ms=1.0)
+        latents = torch.tensor([[self._frames[row.slot]] for row in batch.rows])
+        return BatchOutput(latents, [False] * len(sounds), sounds, attention, cost_ms=1.0)
+
+    def decode(self, job: FrameJob, latent: torch.Tensor) -> Future[np.ndarray]:
+        return self.decode_queue.put(job.slot, frame(self._seeds[job.slot], int(latent)))
+
+    def _rewind(self, row: Row) -> None:
+        if row.rewind is not None:
+            frames = row.rewind.frames - (len(row.rewind.latents) - 1)
+            self._frames[row.slot] -= frames
+            self._segment_steps[row.slot] -= frames
 
     def _look(self, row: Row) -> np.ndarray | None:
         """Attention on the current word only."""
         begins = row.prefill is not None and row.prefill.frames is None
         step = 0 if begins else self._segment_steps[row.slot] + 1
         self._segment_steps[row.slot] = step
-        return np.eye(row.attention_tokens, dtype=np.float32)[step // FRAMES_PER_WORD] if row.attention_tokens else None
+        word = step // FRAMES_PER_WORD
+        word += word in self.skipped_words
+        return np.eye(row.attention_tokens, dtype=np.float32)[word] if row.attention_tokens else None
 
     def close(self) -> None:
         pass

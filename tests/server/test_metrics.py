@@ -31,6 +31,7 @@ def test_events_are_recorded_in_base_units() -> None:
     metrics.on_chars(12, "shop")
     metrics.on_audio_generated(2_000, "shop")
     metrics.on_context_end("done")
+    metrics.on_faults(5, 2)
     assert value(metrics, "first_audio_seconds_sum") == 0.09
     assert value(metrics, "first_audio_seconds_bucket", le="0.1") == 1
     assert value(metrics, "frames_sent_total") == 2
@@ -45,6 +46,7 @@ def test_events_are_recorded_in_base_units() -> None:
     assert value(metrics, "key_chars_total", key="shop") == 12
     assert value(metrics, "key_audio_seconds_total", key="shop") == 2
     assert value(metrics, "contexts_over_total", outcome="done") == 1
+    assert (value(metrics, "retried_frames_total"), value(metrics, "missed_words_total")) == (5, 2)
 
 
 @pytest.mark.parametrize("name", GAUGES)

@@ -125,7 +125,8 @@ class Word:
     """A word as written, its position in the context's text, and its times in the context's audio.
 
     Arrives no later than its audio. `spoken` is its verbalization: "five dollars" for "$5". `estimated`: the times are
-    estimates within its segment. Otherwise `end_ms` is a prediction, and `WordEnd` has the exact end.
+    estimates within its segment. Otherwise `end_ms` is a prediction, and `WordEnd` has the exact end. `missed`: the
+    model left the word out, as far as the server can tell.
     """
 
     context_id: str
@@ -137,6 +138,7 @@ class Word:
     start_ms: float
     end_ms: float
     estimated: bool
+    missed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +201,7 @@ class Done:
     duration_ms: float
     usage: Usage | None = None  # None: an older server
     warnings: tuple[str, ...] = ()  # which text was skipped, because the model cannot speak its script
+    missed_words: int = 0  # that the model left out
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ def told(event: Report) -> str:
             return f"frame at {event['start_ms']:g} ms: {sound(event)}"
         case "word":
             spoken = "" if event["spoken"] == event["text"] else f", said {quoted(event['spoken'])}"
-            return f"word {timed(event)}{spoken}{', estimated' if event['estimated'] else ''}"
+            marks = [f", {mark}" for mark in ("estimated", "missed") if event.get(mark)]
+            return f"word {timed(event)}{spoken}{''.join(marks)}"
         case "word_end":
             return f"word end {place(event)}"
         case "segment":

@@ -16,7 +16,8 @@ GOLDEN = golden(Path(__file__).parents[2] / "wire" / "v1.json")["server"]
 OPTIONAL = {
     "flushed": {"id"},
     "error": {"context_id", "retry_after_ms", "seq"},
-    "done": {"usage", "warnings"},
+    "word": {"missed"},
+    "done": {"usage", "warnings", "missed_words"},
     "cancelled": {"usage"},
 }
 BAD = "ProtocolError"

@@ -45,3 +45,37 @@ def test_text_attention_is_none_unless_requested(model: Model) -> None:
         [each] * STEPS for each in requested
     ]
     assert attention_by_frame(model, TEXTS, [False] * 3, [0, 1, 2]) == [[None] * STEPS] * 3
+
+
+def frames(state: FlowLMState, model: Model, noise: torch.Tensor) -> list[torch.Tensor]:
+    """The latents of one step for each row of `noise`."""
+    with torch.inference_mode():
+        return [state.step([1], [None], SamplingInputs(row[None], [9e9], [1])).latents[0] for row in noise]
+
+
+def begun(model: Model) -> FlowLMState:
+    state, dim = FlowLMState(model.flow_lm, 2), len(model.flow_lm.bos_emb)
+    with torch.inference_mode():
+        prompt = Prompt(model.load_voice("clara"), model.segment(TEXTS[1]).tokens)
+        state.step([1], [prompt], SamplingInputs(torch.zeros(1, dim), [9e9], [1]))
+    return state
+
+
+def test_frames_that_are_made_again_with_the_same_noise_are_the_same(model: Model) -> None:
+    noise = torch.randn(6, len(model.flow_lm.bos_emb), generator=torch.Generator().manual_seed(1))
+    state = begun(model)
+    expected = frames(state, model, noise)
+    state.rewind(1, 4, torch.stack([expected[1]]))
+    again = frames(state, model, noise[2:])
+    assert all(map(torch.equal, again, expected[2:]))
+
+
+def test_other_frames_can_take_the_place_of_those_that_are_forgotten(model: Model) -> None:
+    """As if they had been made at once: what is forgotten leaves no trace."""
+    noise = torch.randn(6, len(model.flow_lm.bos_emb), generator=torch.Generator().manual_seed(2))
+    expected = frames(begun(model), model, noise)
+    state = begun(model)
+    frames(state, model, torch.cat([noise[:2], -noise[2:5]]))
+    state.rewind(1, 3, torch.stack(expected[1:5]))
+    (latent,) = frames(state, model, noise[5:])
+    torch.testing.assert_close(latent, expected[5], atol=1e-4, rtol=0)

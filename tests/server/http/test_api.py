@@ -549,5 +549,6 @@ async def test_speech_is_counted_in_metrics(server: ApiServer) -> None:
         'sayline_key_audio_seconds_total{key="anonymous"} 0.32',
         'sayline_contexts_over_total{outcome="done"} 1.0',
         "sayline_first_audio_seconds_count 1.0",
+        "sayline_missed_words_total 0.0",
     ):
         assert line in numbers

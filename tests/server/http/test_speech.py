@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sayline_tts.engine.audio.recording import to_pcm
+from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads
 from sayline_tts.engine.errors import Full, TextError
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.utterance import Status
@@ -55,6 +56,13 @@ async def test_text_gives_frames_then_ends(engine_loop: EngineLoop, engine: Fake
     assert [data async for data in stream] == []
     stream.close()
     assert stream.status is Status.FINISHED
+
+
+async def test_words_that_the_model_left_out_are_counted(engine_loop: EngineLoop, engine: FakeEngine) -> None:
+    engine.fake_model.heads, engine.runner.skipped_words = AlignmentHeads(((0, 0),)), {1}
+    stream = await speech(engine_loop, "Hello there you.")
+    assert len([data async for data in stream]) == 6
+    assert stream.missed_words == 1
 
 
 async def test_encoder_is_flushed_at_the_end(engine_loop: EngineLoop) -> None:

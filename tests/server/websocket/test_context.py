@@ -272,6 +272,38 @@ async def test_aligned_words_are_sent_at_their_start_and_at_their_end(
     assert [ends[0].start_ms, ends[-1].end_ms] == [segments[0].start_ms, segments[1].end_ms]
 
 
+async def test_word_that_the_model_left_out_is_marked_and_counted(harness: Harness, engine: FakeEngine) -> None:
+    engine.fake_model.heads, engine.runner.skipped_words = AlignmentHeads(((0, 0),)), {1}
+    await harness.open("a", "One two three four. One two three.", 60_000)
+    sent = await harness.send_all()
+    words = [event for event in sent if isinstance(event, Word)]
+    assert [word.start_char for word in words if word.missed is True] == [4, 24]
+    assert {word.missed for word in words} == {True, UNSET}
+    done = sent[-1]
+    assert isinstance(done, Done)
+    assert done.missed_words == 2
+    assert "sayline_missed_words_total 2.0" in harness.metrics.render()[0].decode()
+
+
+@pytest.mark.parametrize("skipped", [set[int](), {9}])
+async def test_guarded_context_makes_frames_again_and_sends_each_once(
+    harness: Harness, engine: FakeEngine, skipped: set[int]
+) -> None:
+    engine.fake_model.heads, engine.runner.skipped_words = AlignmentHeads(((0, 0),)), skipped
+    text = "one two three four five six seven eight nine ten eleven twelve."
+    sent = []
+    for guard in (False, True):
+        harness.ended.clear()
+        harness.app_state = replace(harness.app_state, settings=Settings(guard=guard))
+        context = await harness.open(f"guard {guard}", text, 60_000, seed=5, format="pcm")
+        sent.append(await harness.send_all())
+        assert context._utterance is not None
+        assert context._utterance.guarded is guard
+        assert bool(context._utterance.retries) is (guard and bool(skipped))
+    plain, guarded = ([event.data for event in part if isinstance(event, Audio)] for part in sent)
+    assert plain == guarded, "the fake makes the same frame again"
+
+
 async def test_heard_text_uses_exact_word_times(harness: Harness, engine: FakeEngine) -> None:
     engine.fake_model.heads = AlignmentHeads(((0, 0),))
     context = harness.make(Start("a", seed=5), 60_000)
