@@ -57,6 +57,17 @@ export class ContextFailed extends SaylineError {
   }
 }
 
+/** The server refused to clone, download or delete a voice. `code` is for programs. */
+export class VoiceFailed extends SaylineError {
+  name = 'VoiceFailed';
+
+  /** @param {string} code @param {string} message */
+  constructor(code, message) {
+    super(message);
+    this.code = code;
+  }
+}
+
 /** The server is full: retry after `retryAfterMs`, or wait in the queue, as a context does without `wait: false`. */
 export class Full extends ContextFailed {
   name = 'Full';

@@ -56,11 +56,14 @@ export interface Wish {
    * if there is a `seed` and the text has neither digits nor addresses.
    */
   cache?: boolean;
+  /** The W3C trace that the server's spans of this context belong to. */
+  traceparent?: string;
 }
 
 /** Any number of contexts over one connection, which is replaced when it is lost. */
 export interface Session {
   readonly ready: Ready;
+  readonly voices: Voices;
   /** Resolves with the reason when the session is over. */
   readonly closed: Promise<ConnectionLost | ProtocolError>;
   /** Called with `lost` when the connection broke and is being replaced, with `back` when it has been. */
@@ -68,6 +71,33 @@ export interface Session {
   /** Start a context: one stream of speech. */
   context(wish?: Wish): Context;
   close(): void;
+}
+
+/** The voices of a server. Methods reject with `Refused` if there is no answer, and `VoiceFailed` if it is an error. */
+export interface Voices {
+  /** The model's own voices, then those that this key has cloned. */
+  list(): Promise<Voice[]>;
+  /**
+   * Clone a voice from a recording: 5 to 30 s of clear speech in any common format. `consent`: the speaker agrees to
+   * this clone; without it nothing is sent. `name`: by default the id.
+   */
+  clone(recording: Blob, options: { name?: string; consent: boolean }): Promise<Voice>;
+  /** The file of a cloned voice, which `clone` takes. */
+  download(voice: string): Promise<Blob>;
+  /** Delete a cloned voice. Speech in progress is not interrupted. */
+  delete(voice: string): Promise<void>;
+}
+
+/** `id` or `name` is what `context({ voice })` takes. */
+export interface Voice {
+  id: string;
+  name: string;
+  kind: 'built_in' | 'cloned';
+  created?: string;
+  /** Length of the recording. */
+  duration_s?: number;
+  /** How a better recording would improve a voice that was cloned now. */
+  advice?: { code: string; message: string }[];
 }
 
 /** Describes the server and its model. */
@@ -304,6 +334,13 @@ export class Refused extends SaylineError {
   constructor(message: string, retryAfterMs?: number);
   /** If set, a retry after that time may succeed. */
   readonly retryAfterMs: number | undefined;
+}
+
+/** The server refused to clone, download or delete a voice. */
+export class VoiceFailed extends SaylineError {
+  constructor(code: string, message: string);
+  /** For programs. */
+  readonly code: string;
 }
 
 /** The session ended before its contexts did. */

@@ -10,11 +10,12 @@
 import { Connection } from './connection.js';
 import { Refused, SaylineError } from './errors.js';
 import { Session } from './session.js';
+import { Voices } from './voices.js';
 import { KEY_SUBPROTOCOL, SUBPROTOCOL } from './wire.js';
 
 export {
   ConnectionLost, ContextFailed, Full, Limited, NotRecovered, ProtocolError, Refused, SaylineError, SlowConsumer,
-  UnknownVoice,
+  UnknownVoice, VoiceFailed,
 } from './errors.js';
 export { AudioOutput } from './output.js';
 export { Stopwatch } from './stopwatch.js';
@@ -31,8 +32,10 @@ export { Stopwatch } from './stopwatch.js';
 export async function connect(url, { apiKey, WebSocket = globalThis.WebSocket } = {}) {
   if (!WebSocket) throw new SaylineError('no WebSocket here: use Node 22, or 20 with --experimental-websocket');
   const address = streamAddress(url);
-  const session = new Session(url, async () => {
-    const key = typeof apiKey === 'function' ? await apiKey() : apiKey; // a token may have expired since the last time
+  // A token may have expired since the last time.
+  const currentKey = async () => (typeof apiKey === 'function' ? await apiKey() : apiKey);
+  const session = new Session(url, new Voices(address, currentKey), async () => {
+    const key = await currentKey();
     const subprotocols = key ? [SUBPROTOCOL, KEY_SUBPROTOCOL + key] : [SUBPROTOCOL];
     return new Connection(new WebSocket(address, subprotocols), url);
   });

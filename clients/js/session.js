@@ -41,9 +41,10 @@ export class Session {
   /** @type {(cause: any) => void} */
   #settle;
 
-  /** @param {string} url @param {() => Promise<Connection>} connect */
-  constructor(url, connect) {
+  /** @param {string} url @param {import('./voices.js').Voices} voices @param {() => Promise<Connection>} connect */
+  constructor(url, voices, connect) {
     this.#url = url;
+    this.voices = voices;
     this.#connect = connect;
     this.closed = new Promise((over) => (this.#settle = over));
   }

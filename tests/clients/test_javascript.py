@@ -11,7 +11,7 @@ from tests.clients.test_readme import run
 CLIENT = Path(__file__).parents[2] / "clients" / "js"
 PROTOCOL = {
     "backoff.js", "connection.js", "context.js", "errors.js", "frame.js", "inbox.js", "sayline.js", "resend_buffer.js",
-    "session.js", "transcript.js", "wire.js",
+    "session.js", "transcript.js", "voices.js", "wire.js",
 }  # fmt: skip
 OPTIONS = ("--experimental-websocket", "--no-warnings", "--test", "--test-timeout=30000")
 

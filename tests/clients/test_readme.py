@@ -1,5 +1,6 @@
 """The programs in the clients' READMEs are run as printed."""
 
+import ast
 import asyncio
 import os
 import re
@@ -91,7 +92,7 @@ def test_every_python_program_is_run() -> None:
     whole = [code for code in programs(PYTHON, "python") if "connect(" in code]
     assert whole == programs(PYTHON, "python")[:3]
     for fragment in programs(PYTHON, "python")[3:]:
-        compile(fragment, "README.md", "exec")
+        compile(fragment, "README.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
 async def test_readme_commands_speak_and_write(tmp_path: Path) -> None:
@@ -119,9 +120,12 @@ async def test_readme_commands_speak_and_write(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-async def test_javascript_program_prints_the_frames() -> None:
+async def test_javascript_program_prints_the_frames(tmp_path: Path) -> None:
     async with ScriptedServer() as server:
-        [code] = programs(JAVASCRIPT, "js", server.url)
+        code, *fragments = programs(JAVASCRIPT, "js", server.url)
         options = ("--experimental-websocket", "--no-warnings", "--input-type=module")
         result = await run("node", *options, text=code, folder=CLIENTS / "js")  # a package may import itself
     assert result == (0, "".join(f"{n * 80} 1920\n" for n in range(WORDS)))
+    for fragment in fragments:
+        (tmp_path / "fragment.mjs").write_text(fragment)
+        assert await run("node", "--check", "fragment.mjs", folder=tmp_path) == (0, "")

@@ -15,6 +15,7 @@ from sayline.errors import (
     SaylineError,
     SlowConsumer,
     UnknownVoice,
+    VoiceFailed,
 )
 from sayline.frame import Frame
 from sayline.inbox import Event
@@ -22,6 +23,7 @@ from sayline.messages import Cancelled, Done, Flushed, Format, Mode, Queued, Rea
 from sayline.player import Player
 from sayline.sound_device import Device
 from sayline.text_stream import Text, text_of
+from sayline.voices import Voice, Voices
 from sayline.wire import Encoding
 
 __all__ = [
@@ -53,6 +55,9 @@ __all__ = [
     "Text",
     "UnknownVoice",
     "Usage",
+    "Voice",
+    "VoiceFailed",
+    "Voices",
     "Word",
     "WordEnd",
     "connect",

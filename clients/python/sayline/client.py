@@ -16,6 +16,7 @@ from sayline.errors import ConnectionLost, NotRecovered, Refused, SaylineError
 from sayline.messages import ContextMessage, Error, Format, Mode, Ready, Resume, Resumed, ServerMessage, Start
 from sayline.opus import load_libopus
 from sayline.state import State
+from sayline.voices import Voices
 from sayline.wire import Encoding
 
 DEFAULT_URL = "ws://127.0.0.1:8000"
@@ -55,6 +56,7 @@ class Session:
 
     def __init__(self, address: Address) -> None:
         self.url = address.url
+        self.voices = Voices(address.url, address.key)
         self._address = address
         self._contexts: dict[str, Context] = {}
         self._context_numbers = itertools.count(1)

@@ -67,12 +67,14 @@ class Address:
         self.url, self.encoding, self.timeout_s = url, encoding, timeout_s
         self._api_key = api_key
 
+    async def key(self) -> str | None:
+        """The key or token to send now."""
+        api_key = self._api_key() if callable(self._api_key) else self._api_key
+        return await api_key if isinstance(api_key, Awaitable) else api_key
+
     async def connect(self) -> Connection:
         """Open a connection and receive `Ready`. Raises `Refused`, `ProtocolError`."""
-        api_key = self._api_key() if callable(self._api_key) else self._api_key
-        if isinstance(api_key, Awaitable):
-            api_key = await api_key
-        socket = await open_socket(self.url, api_key, self.encoding, self.timeout_s)
+        socket = await open_socket(self.url, await self.key(), self.encoding, self.timeout_s)
         connection = Connection(socket, self)
         try:
             connection.ready = await connection.expect(Ready)

@@ -1,6 +1,7 @@
 """One stream of speech in a session: text goes in, events come out. `Session` carries its messages."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from types import TracebackType
@@ -13,6 +14,7 @@ from sayline.inbox import Event, Inbox
 from sayline.resend_buffer import ResendBuffer
 from sayline.state import LEADS_TO, MAY_SEND, State
 from sayline.text_stream import Text, text_of
+from sayline.wav import WavWriter
 from sayline.wire import speakable
 
 MAX_TEXT_CHARS = 4096  # in one message; longer text is split
@@ -64,6 +66,13 @@ class Context:
         async for event in self:
             if isinstance(event, Frame):
                 yield event
+
+    async def save(self, path: str | os.PathLike[str], text: Text) -> None:
+        """Speak a text into a WAV file, which is complete at every moment. Raises `OSError`."""
+        with await asyncio.to_thread(open, path, "wb", 0) as file:
+            wav = WavWriter(file, self.sample_rate_hz)
+            async for frame in self.say(text):
+                await asyncio.to_thread(wav.write, frame.pcm)
 
     def feed(self, text: Text) -> None:
         """Push a text in the background, then end. An exception of its iterator is raised to the reader of events.

@@ -75,6 +75,15 @@ class UnknownVoice(ContextFailed):
     """There is no such voice for this key: `Session.ready.voices` lists them."""
 
 
+class VoiceFailed(SaylineError):
+    """The server refused to clone, download or delete a voice. `code` is for programs."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
 KINDS: Mapping[str, type[ContextFailed]] = MappingProxyType(
     {
         "full": Full,

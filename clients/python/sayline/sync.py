@@ -4,11 +4,12 @@ Names, arguments and exceptions are those of `sayline`, which runs in a thread o
 any thread.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from sayline import client, context, player
+from sayline import client, context, player, voices
 from sayline.connection import ApiKey
 from sayline.frame import Frame
 from sayline.inbox import Event
@@ -58,6 +59,10 @@ class Session:
         return Context(LOOP.call(self._session.context, *arguments, **named))
 
     @property
+    def voices(self) -> "Voices":
+        return Voices(self._session.voices)
+
+    @property
     def url(self) -> str:
         return self._session.url
 
@@ -84,6 +89,9 @@ class Context:
     def say(self, text: Text) -> Iterator[Frame]:
         self.feed(text)
         return (event for event in self if isinstance(event, Frame))
+
+    def save(self, path: str | os.PathLike[str], text: Text) -> None:
+        LOOP.run(self._context.save(path, text))
 
     def feed(self, text: Text) -> None:
         LOOP.call(self._context.feed, text)
@@ -125,6 +133,24 @@ class Context:
     @property
     def place(self) -> int | None:
         return self._context.place
+
+
+class Voices:
+    def __init__(self, voices: voices.Voices) -> None:
+        self._voices = voices
+
+    def list(self) -> list[voices.Voice]:
+        return LOOP.run(self._voices.list())
+
+    @same_arguments_as(voices.Voices.clone)
+    def clone(self, *arguments: Any, **named: Any) -> voices.Voice:
+        return LOOP.run(self._voices.clone(*arguments, **named))
+
+    def download(self, voice: str) -> bytes:
+        return LOOP.run(self._voices.download(voice))
+
+    def delete(self, voice: str) -> None:
+        LOOP.run(self._voices.delete(voice))
 
 
 class Player:
