@@ -12,7 +12,7 @@ from sayline_tts.server.accounting.ledger import Ledger, UsageFile
 from sayline_tts.server.app_state import AppState
 from sayline_tts.server.audio.opus import OpusEncoder
 from sayline_tts.server.compat import vendors
-from sayline_tts.server.compat.services import Services
+from sayline_tts.server.compat.services import SERVICES, Services
 from sayline_tts.server.http import api, docs, errors, lexicons, monitoring, page, tokens, usage, voices
 from sayline_tts.server.http.monitoring import Health
 from sayline_tts.server.http.openapi import document
@@ -60,7 +60,8 @@ async def make_app(settings: Settings, model: Model, engine: Engine | None = Non
     app.add_routes([web.get("/v1/stream", _stream)])
     app.add_routes(api.routes(state, lambda: sessions.accepting))
     speech = api.SpeechHandlers(state, lambda: sessions.accepting)
-    vendors.add_routes(app, Services(state, sessions, speech))
+    services = app[SERVICES] = Services(state, sessions, speech)
+    vendors.add_routes(app, services)
     app.add_routes(voices.routes(engine_loop.voices, settings))
     app.add_routes(lexicons.routes(lexicon_store, settings))
     app.add_routes(usage.routes(ledger))

@@ -10,6 +10,7 @@ import signal
 import socket
 import ssl
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
 import torch
@@ -22,6 +23,8 @@ from sayline_tts.server import logs
 from sayline_tts.server.access.middleware import AUTHENTICATOR
 from sayline_tts.server.access.tls import make_context
 from sayline_tts.server.app import ENGINE_LOOP, SESSIONS, SETTINGS, end_sessions, make_app
+from sayline_tts.server.compat.services import SERVICES
+from sayline_tts.server.compat.wyoming.server import WyomingServer
 from sayline_tts.server.data_folder import DataFolder
 from sayline_tts.server.http import page
 from sayline_tts.server.http.monitoring import HEALTH
@@ -54,7 +57,10 @@ def serve(settings: Settings) -> None:
     DataFolder(settings.data_path).check_version()
     descriptors.raise_limit()  # before processes are forked that inherit it
     context = make_context(settings)
-    with bind(settings) as listener:  # before loading the model, so that a port in use is reported at once
+    with (
+        bind(settings) as listener,
+        bind_wyoming(settings) as wyoming,
+    ):  # before loading the model, so that a port in use is reported at once
         torch.set_num_threads(settings.threads)
         sys.setswitchinterval(GIL_SWITCH_INTERVAL_S)
         checkpoint = find_checkpoint(settings.variant, settings.config)
@@ -62,17 +68,30 @@ def serve(settings: Settings) -> None:
         model = Model.load(checkpoint, settings.device, settings.precision)
         gc.freeze()  # a collection over the loaded model stops all threads for 0.1 s, here and in the codec's processes
         gc.enable()
-        asyncio.run(_serve(settings, model, listener, context))
+        asyncio.run(_serve(settings, model, (listener, wyoming), context))
 
 
 def bind(settings: Settings) -> socket.socket:
     """Open the listening socket. Raises `PortInUse`, or `InputError` for an unusable address."""
-    host, port = settings.host, settings.port
+    return _bind(settings.host, settings.port)
+
+
+def bind_wyoming(settings: Settings) -> AbstractContextManager[socket.socket | None]:
+    """Open the socket of the Wyoming protocol, if it is wanted. Raises as `bind`."""
+    if not settings.wyoming_port or "wyoming" not in settings.protocols:
+        return nullcontext()
+    return _bind(settings.wyoming_host, settings.wyoming_port, "wyoming-")
+
+
+def _bind(host: str, port: int, prefix: str = "") -> socket.socket:
+    """`prefix`: of the names of the options."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         listener = socket.socket(found[0][0], socket.SOCK_STREAM)
     except OSError as error:
-        raise InputError(f"cannot listen on --host {host} ({error.strerror}); try --host 127.0.0.1") from None
+        raise InputError(
+            f"cannot listen on --{prefix}host {host} ({error.strerror}); try --{prefix}host 127.0.0.1"
+        ) from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(found[0][4])
@@ -81,14 +100,20 @@ def bind(settings: Settings) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise PortInUse(
                 f"port {port} on {host} is in use by another program; choose another one, "
-                f"for example --port {port + 1 if port < 65535 else port - 1}"
+                f"for example --{prefix}port {port + 1 if port < 65535 else port - 1}"
             ) from None
-        message = f"cannot listen on {host} port {port} ({error.strerror}); try another --port, or --host 127.0.0.1"
-        raise InputError(message) from None
+        message = f"cannot listen on {host} port {port} ({error.strerror}); try another --{prefix}port"
+        raise InputError(f"{message}, or --{prefix}host 127.0.0.1") from None
     return listener
 
 
-async def _serve(settings: Settings, model: Model, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+async def _serve(
+    settings: Settings,
+    model: Model,
+    listeners: tuple[socket.socket, socket.socket | None],
+    context: ssl.SSLContext | None,
+) -> None:
+    listener, wyoming_listener = listeners
     shutdown, loop = Shutdown(), asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, shutdown.request)
     loop.add_signal_handler(signal.SIGINT, shutdown.force)
@@ -104,6 +129,9 @@ async def _serve(settings: Settings, model: Model, listener: socket.socket, cont
         acceptor = Acceptor(runner.server, listener, limit_connections(app), context)
         app[HEALTH].obstacles.append(lambda: acceptor.obstacle)
         acceptor.start()
+        wyoming = WyomingServer(app[SERVICES]) if wyoming_listener else None
+        if wyoming and wyoming_listener:
+            await wyoming.start(wyoming_listener)
         print(_banner(settings, app, listener.getsockname()[1]), flush=True)
         notifier.ready(f"listening on port {listener.getsockname()[1]}")
         notifier.send_signs_of_life(lambda: app[ENGINE_LOOP].alive)
@@ -112,6 +140,8 @@ async def _serve(settings: Settings, model: Model, listener: socket.socket, cont
         await drain(app, shutdown)
         watchdog.stop()
         await acceptor.stop()
+        if wyoming:
+            await wyoming.stop()
     finally:
         notifier.close()
         await runner.cleanup()
@@ -176,6 +206,8 @@ def _banner(settings: Settings, app: web.Application, port: int) -> str:
         f"  try       printf 'Hello there. ' | {key}sayline pipe{url_option} -o hello.wav",
         "  stop      Ctrl+C",
     ]
+    if "wyoming" in settings.protocols and settings.wyoming_port:
+        lines.insert(-1, f"  Wyoming   {settings.wyoming_host}, port {settings.wyoming_port}, for Home Assistant")
     if needs_key:
         lines.insert(1, "  key       required: make one with `sayline keys add NAME`")
     return "\n".join(lines)

@@ -57,8 +57,8 @@ _Listed = Annotated[tuple[Item, ...], NoDecode, BeforeValidator(_split)]
 _Origin = Annotated[str, AfterValidator(_origin)]
 _HostName = Annotated[str, AfterValidator(_host_name)]
 _Alias = Annotated[tuple[str, str], BeforeValidator(_alias)]
-_ProtocolName = Literal["elevenlabs"]
-PROTOCOLS: tuple[_ProtocolName, ...] = ("elevenlabs",)  # besides the native one and OpenAI's
+_ProtocolName = Literal["elevenlabs", "wyoming"]
+PROTOCOLS: tuple[_ProtocolName, ...] = ("elevenlabs", "wyoming")  # besides the native one and OpenAI's
 
 
 class Settings(BaseSettings):
@@ -220,6 +220,14 @@ class Settings(BaseSettings):
     # Other protocols
     protocols: _Listed[_ProtocolName] = Field(
         default=PROTOCOLS, description="protocols of other vendors that clients may use ([clients.md](clients.md))"
+    )
+    wyoming_port: int = Field(
+        default=0, ge=0, le=65535, description="port for Home Assistant's protocol Wyoming, usually 10200; 0: none"
+    )
+    wyoming_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="address of that port. It asks for no key: open it to a trusted network only",
     )
     voice_aliases: _Listed[_Alias] = Field(
         default=(),

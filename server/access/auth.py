@@ -47,10 +47,7 @@ class Authenticator:
         single = None if settings.api_key is None else settings.api_key.get_secret_value()
         self._single = None if single is None else digest(single)
         self._always_requires_key = single is not None or (settings.exposed and settings.insecure < 2)
-        self._anonymous = Limits(
-            contexts=settings.anonymous_contexts or None,
-            chars_per_minute=settings.anonymous_chars_per_minute or None,
-        )
+        self._anonymous = anonymous_limits(settings)
 
     @property
     def requires_key(self) -> bool:
@@ -73,7 +70,7 @@ class Authenticator:
         """Look the caller up again, with its present limits. Raises `KeyRevoked`."""
         if caller.issuer is not None:
             return replace(caller, issuer=self.current(caller.issuer))
-        if caller.name == SINGLE_KEY or (caller.name == ANONYMOUS and not self.requires_key):
+        if caller.keyless or caller.name == SINGLE_KEY or (caller.name == ANONYMOUS and not self.requires_key):
             return caller
         key = self._ring.named(caller.name)
         if key is None or key.sha256 != caller.sha256:
@@ -98,6 +95,14 @@ class Authenticator:
             return self._single_key_holder
         key = self._ring.named(name)
         return None if key is None else key.caller
+
+
+def anonymous_limits(settings: Settings) -> Limits:
+    """Limits of callers without a key."""
+    return Limits(
+        contexts=settings.anonymous_contexts or None,
+        chars_per_minute=settings.anonymous_chars_per_minute or None,
+    )
 
 
 def comes_from(origin: str, request: web.Request, client_address: ClientAddress) -> bool:

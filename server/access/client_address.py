@@ -40,22 +40,22 @@ class ClientAddress:
 
 def client_network(address: str) -> str:
     """The network by which the clients at a socket's address are counted."""
-    return ClientAddress(_parse(address), "", "").network
+    return ClientAddress(parse_address(address), "", "").network
 
 
 def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
-    return _is_in(_parse(address), trusted)
+    return _is_in(parse_address(address), trusted)
 
 
 def resolve_client_address(request: web.Request, trusted: Sequence[Network]) -> ClientAddress:
-    address = _parse(request.remote or "")
+    address = parse_address(request.remote or "")
     host = request.headers.get("Host", "")  # without this header `request.host` would do a blocking DNS lookup
     if not _is_in(address, trusted):
         return ClientAddress(address, request.scheme, host)
     proto = (_values(request, "X-Forwarded-Proto") or [request.scheme])[-1].lower()
     host = (_values(request, "X-Forwarded-Host") or [host])[-1]
     for value in reversed(_values(request, "X-Forwarded-For")):
-        previous = _parse(value)
+        previous = parse_address(value)
         if previous is None:
             break  # malformed: the previous hop is the last known one
         address = previous
@@ -68,7 +68,7 @@ def _values(request: web.Request, name: str) -> list[str]:
     return [value.strip() for value in ",".join(request.headers.getall(name, [])).split(",") if value.strip()]
 
 
-def _parse(text: str) -> Address | None:
+def parse_address(text: str) -> Address | None:
     """Parse an address with or without port. IPv4-mapped IPv6 addresses become IPv4."""
     for candidate in (text, text.rpartition(":")[0].strip("[]")):
         try:

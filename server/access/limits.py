@@ -52,6 +52,7 @@ class Caller:
     operator: bool = False  # may see what concerns all keys
     issuer: "Caller | None" = None  # of a token: the key that minted it, whose limits apply too
     origin: str = ""  # of a token: the only site whose pages may use it
+    keyless: bool = False  # admitted by a port that asks for no key
 
     @property
     def key(self) -> "Caller":

@@ -113,7 +113,7 @@ class Contexts(Generic[Entry]):
         self._ids = {client_id: each for client_id, each in self._ids.items() if each != own_id}
 
 
-Message = TypeVar("Message", bound=msgspec.Struct)
+Message = TypeVar("Message")
 
 
 def parse_json(data: str | bytes, decoder: msgspec.json.Decoder[Message]) -> Message:

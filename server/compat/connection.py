@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Coroutine, Iterable
 
 import msgspec
-from aiohttp import web
 
 from sayline_tts.engine.audio.recording import SAMPLE_RATE_HZ
 from sayline_tts.engine.errors import InputError
@@ -34,7 +33,7 @@ from sayline_tts.server.websocket.outbox import CloseConnection, Frame
 from sayline_tts.server.websocket.protocol import ProtocolError
 from sayline_tts.server.websocket.session import Session
 from sayline_tts.server.websocket.sessions import Sessions
-from sayline_tts.server.websocket.socket_connection import SocketConnection
+from sayline_tts.server.websocket.socket_connection import Socket, SocketConnection
 
 PING_S = 5.0  # clients give up when they hear nothing for 10 s, and a ping is something
 PATIENCE_S = 8.0  # in the admission queue: clients wait for 10 s
@@ -48,7 +47,7 @@ class AdapterConnection(SocketConnection):
 
     def __init__(
         self,
-        socket: web.WebSocketResponse,
+        socket: Socket,
         transport: asyncio.WriteTransport,
         adapter: Adapter,
         aliases: VoiceAliases,

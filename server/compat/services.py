@@ -1,10 +1,12 @@
 """What the routes of other protocols are made of: the server's state, and the ways to speak."""
 
+import asyncio
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from sayline_tts.engine.errors import InputError, TextError
+from sayline_tts.server.access.limits import Caller
 from sayline_tts.server.access.middleware import CALLER, CLIENT_ADDRESS
 from sayline_tts.server.app_state import AppState
 from sayline_tts.server.audio.formats import FORMAT_SPECS, Format
@@ -15,7 +17,9 @@ from sayline_tts.server.http.requests import SpeechRequest
 from sayline_tts.server.logs import in_session
 from sayline_tts.server.voices.aliases import VoiceAliases
 from sayline_tts.server.websocket.handshake import upgrade
+from sayline_tts.server.websocket.session import Session
 from sayline_tts.server.websocket.sessions import Sessions
+from sayline_tts.server.websocket.socket_connection import Socket
 
 
 @dataclass(frozen=True)
@@ -34,14 +38,23 @@ class Services:
         session = self.sessions.open(request[CALLER], request[CLIENT_ADDRESS], traceparent)
         try:
             socket, transport = await upgrade(request, [subprotocol] if subprotocol else [])
-            connection = AdapterConnection(
-                socket, transport, adapter, self.aliases, session, self.sessions, self.state.settings
-            )
+        except BaseException:
+            self.sessions.discard(session)
+            raise
+        await self.serve(socket, transport, adapter, session)
+        return socket
+
+    async def serve(
+        self, socket: Socket, transport: asyncio.WriteTransport, adapter: Adapter, session: Session
+    ) -> None:
+        """Serve a connection to its end, and end its session."""
+        settings = self.state.settings
+        connection = AdapterConnection(socket, transport, adapter, self.aliases, session, self.sessions, settings)
+        try:
             with in_session(session.id):
                 await connection.serve()
         finally:
             self.sessions.discard(session)
-        return socket
 
     async def speak(
         self, request: web.Request, params: SpeechRequest, respond: Respond, silence: bytes, silence_type: str | None
@@ -57,7 +70,13 @@ class Services:
 
     def voices(self, request: web.Request) -> list[tuple[str, str, bool]]:
         """The id and name of each voice that the caller may use, and whether it was cloned."""
-        caller, voices = request[CALLER], self.state.engine_loop.voices
+        return self.voices_of(request[CALLER])
+
+    def voices_of(self, caller: Caller) -> list[tuple[str, str, bool]]:
+        voices = self.state.engine_loop.voices
         built_in = caller.limits.allowed_voices(voices.built_in())
         cloned = voices.store.visible(caller.name) if voices.store else []
         return [*((name, name, False) for name in built_in), *((each.id, each.name, True) for each in cloned)]
+
+
+SERVICES = web.AppKey("services", Services)

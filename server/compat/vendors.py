@@ -7,26 +7,29 @@ from aiohttp import web
 
 from sayline_tts.server.compat.elevenlabs import routes as elevenlabs
 from sayline_tts.server.compat.services import Services
-from sayline_tts.server.http.errors import ERROR_BODIES, ErrorBody
+from sayline_tts.server.http.errors import ERROR_BODIES, ErrorBody, error_body
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
 class Vendor:
-    """`key_header`: marks requests of this vendor's clients on paths that several use, which `answers` serves."""
+    """`routes` None: it has a port of its own.
+
+    `key_header`: marks requests of this vendor's clients on paths that several use, which `answers` serves.
+    """
 
     name: str
-    url: str  # what its clients are given, after `http://host:port`
-    routes: Callable[[Services], list[web.RouteDef]]
-    error_body: ErrorBody
+    routes: Callable[[Services], list[web.RouteDef]] | None = None
+    error_body: ErrorBody = error_body
     key_header: str = ""
     answers: Callable[[Services], Mapping[str, Handler]] = field(default=lambda services: {})
 
 
 VENDORS = (
-    Vendor("elevenlabs", "", elevenlabs.routes, elevenlabs.error_body, "xi-api-key", elevenlabs.answers),
-)  # fmt: skip
+    Vendor("elevenlabs", elevenlabs.routes, elevenlabs.error_body, "xi-api-key", elevenlabs.answers),
+    Vendor("wyoming"),  # `sayline_tts.server.compat.wyoming.server`
+)
 
 
 def add_routes(app: web.Application, services: Services) -> None:
@@ -34,7 +37,7 @@ def add_routes(app: web.Application, services: Services) -> None:
     error_bodies: dict[str, ErrorBody] = {}
     answers: dict[tuple[str, str], Handler] = {}
     for vendor in VENDORS:
-        if vendor.name in services.state.settings.protocols:
+        if vendor.routes is not None and vendor.name in services.state.settings.protocols:
             routes = vendor.routes(services)
             app.add_routes(routes)
             error_bodies |= {route.path: vendor.error_body for route in routes}

@@ -67,7 +67,7 @@ async def upgrade(
     await websocket.prepare(request)
     transport = request.transport
     assert isinstance(transport, asyncio.WriteTransport)
-    _limit_buffers(transport)
+    limit_buffers(transport)
     return websocket, transport
 
 
@@ -89,7 +89,7 @@ def _known_subprotocols() -> str:
     return " or ".join(encoding.subprotocol for encoding in Encoding)
 
 
-def _limit_buffers(transport: asyncio.WriteTransport) -> None:
+def limit_buffers(transport: asyncio.WriteTransport) -> None:
     transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
     if (connection := transport.get_extra_info("socket")) is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)

@@ -5,9 +5,9 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
-from aiohttp import WebSocketError, WSMessage, WSMsgType, web
+from aiohttp import WebSocketError, WSMessage, WSMsgType
 
 from sayline_tts.server.access.message_budget import MessageBudget
 from sayline_tts.server.settings import Settings
@@ -23,6 +23,22 @@ LINGER_S = 30.0  # for a client that did not read to come back and read why its 
 CLOSE_TIMEOUT_S = 2.0  # for the peer to read what is queued, and to answer the close frame
 
 
+class Socket(Protocol):
+    """What a connection needs of `web.WebSocketResponse`."""
+
+    async def receive(self, timeout: float | None = None) -> WSMessage: ...  # noqa: ASYNC109
+
+    async def send_str(self, data: str) -> None: ...
+
+    async def send_bytes(self, data: bytes) -> None: ...
+
+    async def ping(self, message: bytes = b"") -> None: ...
+
+    async def pong(self, message: bytes = b"") -> None: ...
+
+    async def close(self, *, code: int = 1000, message: bytes = b"") -> bool: ...
+
+
 class _ConnectionEnded(Exception):
     """One task of the connection has ended it, so the others must stop."""
 
@@ -34,7 +50,7 @@ class SocketConnection(ABC):
 
     def __init__(
         self,
-        socket: web.WebSocketResponse,
+        socket: Socket,
         transport: asyncio.WriteTransport,
         session: Session,
         sessions: Sessions,

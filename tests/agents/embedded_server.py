@@ -48,6 +48,7 @@ def embedded_server(folder: Path) -> Iterator[EmbeddedServer]:
         "--variant=embedded",
         f"--data={folder}",
         f"--api-key={KEY}",
+        f"--wyoming-port={server.wyoming_port}",
     )
     log = folder / "log"
     with log.open("wb") as output:

@@ -6,9 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-pytest.importorskip(
-    "elevenlabs", reason="the vendors' clients are in an environment of their own: tests/agents/constraints.txt"
-)
+pytest.importorskip("elevenlabs", reason="clients are in an environment of their own: tests/agents/constraints.txt")
 
 import httpx
 from elevenlabs.client import ElevenLabs

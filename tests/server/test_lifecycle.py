@@ -13,7 +13,7 @@ from sayline_tts.engine.errors import InputError
 from sayline_tts.engine.models.model import Model
 from sayline_tts.server import lifecycle
 from sayline_tts.server.app import make_app
-from sayline_tts.server.lifecycle import PortInUse, bind, serve
+from sayline_tts.server.lifecycle import PortInUse, bind, bind_wyoming, serve
 from sayline_tts.server.settings import Settings
 from tests.server.fakes import FakeEngine
 
@@ -23,7 +23,7 @@ SERVE = [sys.executable, "-c", "from sayline.cli import main; main()", "serve", 
 def test_loading_local_weights_imports_no_optional_modules() -> None:
     # Of scipy only the module in question, because Numba imports others to find a BLAS.
     code = (
-        "import sys; from sayline_tts.server.lifecycle import Model, find_checkpoint;"
+        "import sys; from sayline_tts.server.lifecycle import Model, bind_wyoming, find_checkpoint;"
         "Model.load(find_checkpoint('embedded')); "
         "print(sorted({'sayline_tts.engine.checkpoint.hub', 'huggingface_hub.file_download', 'nupunkt', 'rich',"
         " 'scipy.signal', 'typer'} & sys.modules.keys()))"
@@ -68,6 +68,11 @@ def taken_port() -> Iterator[int]:
 def test_port_in_use_suggests_another(taken_port: int) -> None:
     with pytest.raises(PortInUse, match=f"port {taken_port} on 127.0.0.1 is in use.*--port"):
         bind(Settings.load(port=taken_port))
+
+
+def test_wyoming_s_port_in_use_is_named(taken_port: int) -> None:
+    with pytest.raises(PortInUse, match=f"port {taken_port} on 127.0.0.1 is in use.*--wyoming-port"):
+        bind_wyoming(Settings.load(wyoming_port=taken_port))
 
 
 def test_unusable_host_is_named() -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 from sayline_tts.server.compat.adapter import Action, Adapter, Open, Output
 from sayline_tts.server.compat.elevenlabs import protocol as elevenlabs
+from sayline_tts.server.compat.wyoming import protocol as wyoming
 from sayline_tts.server.websocket import messages
 from sayline_tts.server.websocket.outbox import CloseConnection, Frame
 from sayline_tts.server.websocket.protocol import ProtocolError
@@ -35,6 +36,7 @@ Make = Callable[[dict[str, Any]], Adapter]
 ADAPTERS: dict[str, Make] = {
     "elevenlabs/single": lambda options: elevenlabs.SingleStream(elevenlabs.Options("ann", **options)),
     "elevenlabs/multi": lambda options: elevenlabs.MultiStream(elevenlabs.Options("ann", **options)),
+    "wyoming": lambda options: wyoming.WyomingAdapter(lambda: {"tts": [{"name": "sayline"}]}),
 }
 
 
@@ -87,6 +89,16 @@ def _event(fields: dict[str, Any]) -> Any:
     return kind(**base | given)
 
 
+def _wyoming_event(data: bytes) -> dict[str, Any]:
+    line, _, rest = data.partition(b"\n")
+    header = json.loads(line)
+    length = header.pop("data_length", 0)
+    event = {**header, "data": json.loads(rest[:length])} if length else header
+    payload = rest[length:]
+    assert event.pop("payload_length", 0) == len(payload)
+    return {**event, "payload": base64.b64encode(payload).decode()} if payload else event
+
+
 def _plain(made: Iterable[Action | Output]) -> list[Any]:
     return [_plain_one(each) for each in made]
 
@@ -94,7 +106,7 @@ def _plain(made: Iterable[Action | Output]) -> list[Any]:
 def _plain_one(made: Action | Output) -> Any:
     match made:
         case Frame(data=data):
-            return {"message": json.loads(data) if isinstance(data, str) else base64.b64encode(data).decode()}
+            return {"message": json.loads(data) if isinstance(data, str) else _wyoming_event(data)}
         case CloseConnection(code=code):
             return {"close": int(code)}
         case Open(start=start, format=format):

@@ -15,7 +15,7 @@ from sayline_tts.server.websocket.protocol import ProtocolError
 from tests.fuzz import FUZZ, fuzz
 from tests.server.compat.golden import ADAPTERS, load, replay
 
-GOLDEN = ["elevenlabs.json"]
+GOLDEN = ["elevenlabs.json", "wyoming.json"]
 CASES = [case for name in GOLDEN for case in load(name)]
 
 
