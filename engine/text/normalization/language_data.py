@@ -37,6 +37,7 @@ class LanguageData:
     number_signs: Mapping[str, str] = field(default_factory=dict)  # before a number
     symbols: Mapping[str, str] = field(default_factory=dict)  # standing alone
     operators: Mapping[str, str] = field(default_factory=dict)  # between two operands
+    functions: Mapping[str, str] = field(default_factory=dict)  # names of functions in formulas, and "∘": of
     # Dates and times
     months: str = ""
     month_abbreviations: Mapping[str, str] = field(default_factory=dict)

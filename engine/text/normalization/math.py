@@ -7,7 +7,7 @@ from sayline_tts.engine.text.normalization.abbreviations import AbbreviationVerb
 from sayline_tts.engine.text.normalization.language_data import LanguageData
 from sayline_tts.engine.text.normalization.number_parser import NumberParser
 from sayline_tts.engine.text.normalization.number_words import NumberWords
-from sayline_tts.engine.text.normalization.token_context import CHARACTER_RUNS, TokenContext
+from sayline_tts.engine.text.normalization.token_context import CHARACTER_RUNS, Token, TokenContext
 
 _FRACTION = re.compile(r"(\d{1,4})[/⁄](\d{1,4})", re.ASCII)
 _RATIO = re.compile(r"(\d{1,3}):(\d{1,3})", re.ASCII)
@@ -17,6 +17,8 @@ _FORMULA = re.compile(r"[=^×÷√±≤≥≈≠²³⁰¹⁴-⁹]|[\d)][*+]\S|\*
 _FORMULA_PARTS = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_²³⁰¹⁴-⁹]+|\*\*|[<>=!]=|->|=>|.", re.DOTALL | re.ASCII)
 _OPERAND = re.compile(r"[-−]?\w[\w.,]*|[)\]]", re.ASCII)
 _EXPONENTS = {"²": "2", "³": "3", "⁰": "0", "¹": "1", "⁴": "4", "⁵": "5", "⁶": "6", "⁷": "7", "⁸": "8", "⁹": "9"}
+_APPLIED = "∘"  # before what a function is applied to
+_FUNCTION = re.compile(r"([a-z]+∙?)∙([²³]?)(∘?)")
 _GREEK_LETTER = re.compile(r"GREEK (?:SMALL|CAPITAL) LETTER ([A-Z]+)$")
 _FORMULA_WINDOW = 8  # tokens
 _SCORE_DENOMINATORS = (10, 100)  # "9/10" is "nine out of ten"
@@ -63,6 +65,11 @@ class MathVerbalizer:
     def verbalize(self, context: TokenContext) -> str | None:
         """Return the spoken form of the core, or None if it is not of this class."""
         core, word, cardinal = context.core, self._data.word, self._number_words.cardinal
+        if found := _FUNCTION.fullmatch(core):
+            name = self._data.functions.get(found[1].replace("∙", "_"), found[1].strip("∙"))
+            return self._applied(f"{name} {self._power(_EXPONENTS[found[2]])}" if found[2] else name, found[3])
+        if len(core) > 1 and core.endswith(_APPLIED):
+            return self._applied(self._verbalize_alone(core[:-1]), _APPLIED)
         if core in self._data.fractions:
             return self._mixed_number(context, self._data.fractions[core])
         if found := _FRACTION.fullmatch(core):
@@ -75,6 +82,15 @@ class MathVerbalizer:
             feet = self._data.units["ft"][0 if found[2] or found[1] == "1" else 1]
             return f"{cardinal(found[1])} {feet}" + (f" {cardinal(found[2])}" if found[2] else "")
         return self._formula(core) if _FORMULA.search(core) else None
+
+    def _applied(self, spoken: str, mark: str) -> str:
+        return f"{spoken} {self._data.functions.get(mark, '')}".strip() if mark else spoken
+
+    def _verbalize_alone(self, core: str) -> str:
+        """Return the spoken form of a base or a limit."""
+        if core.isascii() and core.isdecimal():
+            return self._number_words.cardinal(core)
+        return self.verbalize(TokenContext([Token.parse(core)], 0)) or self.verbalize_mixture(core)
 
     def _dimension(self, digits: str) -> str:
         """Verbalize one side of "1920x1080" in pairs of digits."""

@@ -45,7 +45,7 @@ _INNER_DASH = re.compile(r"(?<=\w)(?:—|--+)(?=\w)")
 _SPOKEN_PUNCTUATION = frozenset(".,;:!?…'\"’‘“”«»‹›„()-–—¿¡ 。！？、，；：「」『』")
 _FEET_AND_INCHES = re.compile(r"\d+['’′]\d+", re.ASCII)
 _OPTIONAL_PLURAL = re.compile(r"(?<=\w)\(s\)")
-_MARKDOWN = re.compile(r"[*_`#|\[\]{}\\]")
+_MARKDOWN = re.compile(r"[*_`#|\[\]{}\\∙∘]")
 _ORDINAL_OR_DATE = re.compile(r"\d{1,2}(?:\.\d{1,2})?", re.ASCII)  # before a period
 _ROMAN = re.compile(r"[IVX]{2,}")
 _DIGIT = re.compile(r"\d")
