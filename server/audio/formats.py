@@ -20,6 +20,7 @@ from sayline_tts.server.audio.ogg import CONTENT_TYPE, OPUS_RATES_HZ, OggOpusEnc
 from sayline_tts.server.audio.resampler import to_frame
 
 MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 48_000
+WAV_HEADER_BYTES = 44
 ANY_RATE_HZ = range(MIN_RATE_HZ, MAX_RATE_HZ + 1)
 # Sample rates that MPEG audio frames can declare.
 MPEG_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
@@ -179,9 +180,13 @@ class _Sink:
         return data
 
 
-def with_final_sizes(data: bytes) -> bytes:
-    """Write the true sizes into the header of a complete WAV file; other data is returned unchanged."""
+def with_final_sizes(data: bytes, audio_bytes: int | None = None) -> bytes:
+    """Write the true sizes into the header of a WAV file; other data is returned unchanged.
+
+    `audio_bytes`: the audio of the whole file, of which `data` may be the beginning. None: `data` is the whole file.
+    """
     if data[:4] != b"RIFF" or data[36:40] != b"data":
         return data
-    riff, audio = struct.pack("<I", len(data) - 8), struct.pack("<I", len(data) - 44)
+    audio_bytes = len(data) - WAV_HEADER_BYTES if audio_bytes is None else audio_bytes
+    riff, audio = struct.pack("<I", audio_bytes + WAV_HEADER_BYTES - 8), struct.pack("<I", audio_bytes)
     return data[:4] + riff + data[8:40] + audio + data[44:]

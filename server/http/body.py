@@ -28,6 +28,7 @@ Render = Callable[[bytes, list[WordTime]], bytes]  # a message of audio, and wor
 
 # Keeps proxies from buffering the response.
 FIELDS = (FIELD, "Server-Timing")
+WARNINGS = "Sayline-Warnings"  # a list of strings (RFC 9651)
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -45,20 +46,22 @@ class Body:
     async def whole(self) -> web.Response:
         """The complete audio. Raises what `SpeechStream` raises."""
         data = b"".join([data async for data in self._frames()])
-        headers = {**HEADERS, **self._final_fields(), "Content-Type": self._content_type}
+        headers = {**HEADERS, **self._final_fields(), **self._warnings(), "Content-Type": self._content_type}
         return web.Response(body=with_final_sizes(data), headers=headers)
 
     async def stream(self, **headers: str) -> web.StreamResponse:
         """Audio as it is generated. Raises what `SpeechStream` raises before its first byte."""
         frames = self._frames()
         first = await anext(frames, b"")
+        if (audio_bytes := self._speech.total_audio_bytes) is not None:
+            first = with_final_sizes(first, audio_bytes)
         response, trailers = await self._start(self._content_type, headers)
         try:
             await self._write(response, first)
             async for data in frames:
                 await self._write(response, data)
             if trailers is not None:
-                await trailers.write(self._final_fields())
+                await trailers.write({**self._final_fields(), **self._warnings()})
         except Exception as error:
             self._abort(error)
         return response
@@ -68,7 +71,7 @@ class Body:
         return await self.messages(
             "text/event-stream",
             lambda data, words: _event(type="speech.audio.delta", audio=_base64(data)),
-            lambda: _event(type="speech.audio.done", usage=self._usage()),
+            lambda: _event(type="speech.audio.done", usage=self._usage(), **self._warning_list()),
             lambda error: _event(type="error", **_error_fields(error)),
         )
 
@@ -100,7 +103,7 @@ class Body:
     async def whole_message(self, render: Render) -> web.Response:
         """The complete audio and all words in one message of JSON. Raises what `SpeechStream` raises."""
         data = with_final_sizes(b"".join([data async for data in self._frames()]))
-        headers = {**HEADERS, **self._final_fields()}
+        headers = {**HEADERS, **self._final_fields(), **self._warnings()}
         return web.Response(body=render(data, self._speech.words), content_type="application/json", headers=headers)
 
     def _new_words(self) -> Iterator[list[WordTime]]:
@@ -120,8 +123,10 @@ class Body:
     async def _start(self, content_type: str, headers: dict[str, str]) -> tuple[web.StreamResponse, Trailers | None]:
         """Send the headers. Trailers follow if the client has asked for them and the body is sent in chunks."""
         timing = {"Server-Timing": server_timing(self._speech.usage.queued_ms, self._speech.first_audio_ms)}
-        response = web.StreamResponse(headers={**HEADERS, **timing, **headers, "Content-Type": content_type})
-        trailers = Trailers.announce(self._request, response, FIELDS)
+        response = web.StreamResponse(
+            headers={**HEADERS, **timing, **self._warnings(), **headers, "Content-Type": content_type}
+        )
+        trailers = Trailers.announce(self._request, response, (*FIELDS, WARNINGS))
         writer = await response.prepare(self._request)
         return response, trailers and trailers.attach(writer)
 
@@ -141,6 +146,14 @@ class Body:
         speech = self._speech
         timing = server_timing(speech.usage.queued_ms, speech.first_audio_ms, speech.total_ms)
         return dict(zip(FIELDS, (usage_field(speech.usage), timing), strict=True))
+
+    def _warnings(self) -> dict[str, str]:
+        """The header or trailer that tells what was skipped of the text, as far as it has been read."""
+        warnings = ", ".join(f'"{warning}"' for warning in self._speech.warnings)
+        return {WARNINGS: warnings} if warnings else {}
+
+    def _warning_list(self) -> dict[str, object]:
+        return {"warnings": self._speech.warnings} if self._speech.warnings else {}
 
     def _usage(self) -> dict[str, object]:
         """OpenAI's counts, and the utterance's own account."""

@@ -136,6 +136,19 @@ class SpeechStream:
         return self._feeder.first_push_s, self._feeder.first_speakable_s
 
     @property
+    def warnings(self) -> list[str]:
+        """What was skipped of the text, as far as it has been read."""
+        return self._feeder.warnings
+
+    @property
+    def total_audio_bytes(self) -> int | None:
+        """Bytes of 16-bit PCM of the whole answer, if they are known already: of speech that is repeated."""
+        model = self._engine_loop.model
+        is_resampled = self._encoder.sample_rate_hz != model.sample_rate_hz or self._speed != 1
+        frames = self.timeline.replayed_frames
+        return None if is_resampled or not frames else 2 * frames * model.frame_samples
+
+    @property
     def usage(self) -> Usage:
         """The account of this speech, final once it has ended."""
         generated_ms = self.frames * self._engine_loop.model.frame_ms / self._speed

@@ -31,7 +31,8 @@ class ReplayStream:
     ) -> None:
         self.utterance, self.listener = utterance, listener
         self.queue_position = self.waiting_since = None
-        self.timeline = Timeline(asyncio.get_running_loop().time(), replayed=True)
+        frames = sum(len(part.frames) for part in recording)
+        self.timeline = Timeline(asyncio.get_running_loop().time(), replayed=True, replayed_frames=frames)
         self._on_closed, self._recording = on_closed, recording
         self._closed = False
         self._woken = asyncio.Event()

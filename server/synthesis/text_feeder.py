@@ -276,13 +276,13 @@ class TextFeeder:
         self._on_change()
 
     @property
-    def skipped_scripts(self) -> list[str]:
-        """Scripts of text that was skipped because the model cannot speak them: "the Thai script"."""
-        return self._reader.skipped_scripts
+    def warnings(self) -> list[str]:
+        """What was skipped of the text that has been read so far, because the model cannot speak its script."""
+        return [f"text in {script} was skipped" for script in self._reader.skipped_scripts]
 
     @property
     def _empty_reason(self) -> str:
-        if scripts := self.skipped_scripts:
+        if scripts := self._reader.skipped_scripts:
             return f"this model cannot speak text in {' or '.join(scripts)}; choose a model of the text's language"
         return "the text contains no word to speak; send some words"
 

@@ -14,3 +14,4 @@ class Timeline:
     decoded_s: float | None = None  # the codec has decoded the first frame
     encoded_s: float | None = None  # the first frame is encoded
     replayed: bool = False  # from the repeat cache, without a step
+    replayed_frames: int = 0  # all of them

@@ -217,9 +217,8 @@ class Context:
             case Status.FINISHED:
                 duration_ms = self.events.emitted_ms
                 usage = self._usage(duration_ms)
-                skipped = [f"text in {script} was skipped" for script in self._feeder.skipped_scripts]
                 missed_words = self.events.missed_words or UNSET
-                last = messages.Done(self.id, 0, duration_ms, usage, skipped or UNSET, missed_words)
+                last = messages.Done(self.id, 0, duration_ms, usage, self._feeder.warnings or UNSET, missed_words)
                 self._finish(ContextState.DONE, last, usage)
             case Status.CANCELLED:  # by the engine loop, which is stopping; our own `cancel` closes the stream first
                 self.fail("shutting_down", "the server is shutting down; connect again")

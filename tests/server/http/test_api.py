@@ -16,6 +16,7 @@ from sayline_tts.engine.models.voice import Voice
 from sayline_tts.server.access.keys import KeyFile
 from sayline_tts.server.access.limits import Limits
 from sayline_tts.server.audio.formats import FORMAT_SPECS, Format
+from sayline_tts.server.synthesis.repeat_cache import RepeatCache
 from sayline_tts.server.voices.aliases import OPENAI_VOICES
 from tests.server.api_server import ApiServer, api_server
 from tests.server.audio.test_formats import decoded
@@ -56,6 +57,21 @@ async def test_generate_has_true_sizes_in_the_header_and_stream_does_not(server:
         assert wav[44:] == spoken(7, 4)
         size = int.from_bytes(wav[40:44], "little")
         assert size == (2**32 - 1 if chunked else len(wav) - 44)
+
+
+async def test_repeated_speech_has_true_sizes_in_the_header_of_a_stream(engine: FakeEngine, tmp_path: Path) -> None:
+    async with api_server(engine, tmp_path) as server:
+        server.shared.engine_loop.repeats = RepeatCache(10**7)
+        sizes = []
+        for fields in ({}, {}, {"sample_rate_hz": 8000}, {"speed": 1.5}):
+            async with server.post(
+                "/stream", text="Hello. [pause:0.8] Bye.", seed=7, voice="ann", **fields
+            ) as response:
+                wav = await response.read()
+            sizes.append([int.from_bytes(wav[at : at + 4], "little") for at in (4, 40)])
+            if len(sizes) == 2:
+                assert sizes[1] == [len(wav) - 8, len(wav) - 44]
+    assert sizes[0] == sizes[2] == sizes[3] == [2**32 - 1] * 2
 
 
 @pytest.mark.parametrize("format", Format)

@@ -23,9 +23,9 @@ def parsed(field: str) -> dict[str, float]:
     return {name: float(value) for name, _, value in (each.partition("=") for each in field.split(", "))}
 
 
-async def raw_request(server: ApiServer, path: str, *headers: str, version: str = "1.1") -> bytes:
+async def raw_request(server: ApiServer, path: str, *headers: str, version: str = "1.1", text: str = TEXT) -> bytes:
     """The response's bytes as they are on the wire: our HTTP clients hide trailers."""
-    body = json.dumps({"text": TEXT, "format": "pcm"})
+    body = json.dumps({"text": text, "format": "pcm"})
     host, port = server.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     lines = [
@@ -67,7 +67,7 @@ async def test_stream_ends_with_trailers_if_asked(engine: FakeEngine, tmp_path: 
     async with api_server(engine, tmp_path) as server:
         data = await raw_request(server, "/stream", f"TE: {te}")
     head, _, body = data.partition(b"\r\n\r\n")
-    assert b"Trailer: Sayline-Usage, Server-Timing" in head
+    assert b"Trailer: Sayline-Usage, Server-Timing, Sayline-Warnings" in head
     *_, end = body.rpartition(b"\r\n0\r\n")
     usage, timing, *rest = end.decode().split("\r\n")
     assert rest == ["", ""]
@@ -93,6 +93,35 @@ async def test_body_without_chunks_has_no_trailers(engine: FakeEngine, tmp_path:
     async with api_server(engine, tmp_path) as server:
         data = await raw_request(server, "/stream", "TE: trailers", version="1.0")
     assert len(data.partition(b"\r\n\r\n")[2]) == 4 * 1920 * 2
+
+
+async def test_text_that_was_skipped_is_told_in_headers(engine: FakeEngine, tmp_path: Path) -> None:
+    async with api_server(engine, tmp_path) as server:
+        for path in ("/generate", "/stream"):
+            async with server.post(path, text="Hello мир and 你好.") as response:
+                await response.read()
+                warnings = response.headers["Sayline-Warnings"]
+            told = '"text in Chinese characters was skipped", "text in the Cyrillic script was skipped"'
+            assert warnings == told
+            async with server.post(path, text=TEXT) as response:
+                assert "Sayline-Warnings" not in response.headers
+
+
+async def test_text_that_is_skipped_later_is_told_in_a_trailer(engine: FakeEngine, tmp_path: Path) -> None:
+    async with api_server(engine, tmp_path) as server:
+        data = await raw_request(server, "/stream", "TE: trailers", text="Hello there. " * 20 + "мир it is.")
+    head, _, body = data.partition(b"\r\n\r\n")
+    assert b"Sayline-Warnings: " not in head
+    assert b'\r\nSayline-Warnings: "text in the Cyrillic script was skipped"\r\n' in body
+
+
+async def test_server_sent_events_end_with_the_warnings(engine: FakeEngine, tmp_path: Path) -> None:
+    request = {"model": "x", "voice": "ann", "response_format": "pcm", "stream_format": "sse"}
+    async with api_server(engine, tmp_path) as server:
+        for text, warnings in ((TEXT, None), ("Hello мир", ["text in the Cyrillic script was skipped"])):
+            async with server.post("/v1/audio/speech", input=text, **request) as response:
+                last = json.loads((await response.text()).strip().rpartition("data: ")[2])
+            assert (last["type"], last.get("warnings")) == ("speech.audio.done", warnings)
 
 
 async def test_speech_is_billed_unless_it_fails(engine: FakeEngine, tmp_path: Path) -> None:
