@@ -62,11 +62,10 @@ async def test_generate_has_true_sizes_in_the_header_and_stream_does_not(server:
 async def test_repeated_speech_has_true_sizes_in_the_header_of_a_stream(engine: FakeEngine, tmp_path: Path) -> None:
     async with api_server(engine, tmp_path) as server:
         server.shared.engine_loop.repeats = RepeatCache(10**7)
-        sizes = []
+        text: dict[str, Any] = {"text": "Hello. [pause:0.8] Bye.", "voice": "ann", "seed": 7, "cache": True}
+        sizes = list[list[int]]()
         for fields in ({}, {}, {"sample_rate_hz": 8000}, {"speed": 1.5}):
-            async with server.post(
-                "/stream", text="Hello. [pause:0.8] Bye.", seed=7, voice="ann", **fields
-            ) as response:
+            async with server.post("/stream", **text, **fields) as response:
                 wav = await response.read()
             sizes.append([int.from_bytes(wav[at : at + 4], "little") for at in (4, 40)])
             if len(sizes) == 2:
