@@ -1,7 +1,8 @@
 # Targets for users: `make run` sets up and starts the server; `make test` sets up and runs the tests; `make test-slow` runs
 # the long ones (parity of every published shape, simulations, trainings, soak). `make bench` measures this machine, `make
 # bench-peer` measures the reference implementation in turn with it, `make soak` runs a soak test, `make fuzz` fuzzes for half
-# an hour, `make screenshots` photographs the page, `make evaluate` measures the embedded voice. ARGS="--help" lists options.
+# an hour, `make screenshots` photographs the page, `make evaluate` measures the embedded voice, `make dist` builds the
+# packages. ARGS="--help" lists options.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,7 +13,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 TYPESCRIPT := $(if $(shell command -v npm),clients/js/node_modules/.package-lock.json)
 TSC := clients/js/node_modules/.bin/tsc
 
-.PHONY: run test test-slow bench bench-peer evaluate soak fuzz screenshots format clean
+.PHONY: run test test-slow dist bench bench-peer evaluate soak fuzz screenshots format clean
 
 run: .venv/ready
 	$(BIN)/sayline serve $(ARGS)
@@ -34,6 +35,11 @@ test: .venv/ready-for-tests .venv-agents/ready $(TYPESCRIPT)
 test-slow: .venv/ready-for-tests
 	$(PYTEST) -m slow $(ARGS)
 	$(if $(ARGS),,$(PYTEST) -m "not slow" -o asyncio_debug=true $(ASYNCIO))
+
+# Wheels of the server and the Python client, and the JavaScript package, in dist/.
+dist: .venv/ready
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist . clients/python
+	$(if $(shell command -v npm),npm pack --silent --pack-destination dist ./clients/js,@echo "npm is not installed: no JavaScript package")
 
 bench: .venv/ready
 	$(BIN)/sayline bench $(ARGS)
