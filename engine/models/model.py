@@ -41,6 +41,9 @@ TOKENS_PER_SECOND = 3.0
 SPARE_SECONDS = 2.0
 # Models are trained on about 50 tokens and degrade long before this; it bounds the cost of one text.
 MAX_SEGMENT_TOKENS = 1000
+# Left out of the pause between two sentences where a sentence is divided inside a phrase. The text still gets its
+# period: without one, the model draws out the last word.
+PHRASE_PAUSE_FRAMES = 2
 
 log = logging.getLogger(__name__)
 
@@ -130,11 +133,17 @@ class Model:
         )
 
     def segment(
-        self, text: str, after_eos: int | None = None, words: Sequence[Word] = (), lookahead_words: int = 0
+        self,
+        text: str,
+        after_eos: int | None = None,
+        words: Sequence[Word] = (),
+        lookahead_words: int = 0,
+        continues: bool = False,
     ) -> Segment:
         """Tokenize one segment of text. `after_eos`: frames to generate after the end of speech.
 
         `words`: the words of `text`, if their timestamps are wanted. `lookahead_words`: not 0 for an open segment.
+        `continues`: the text ends inside a phrase, so that the next segment follows with little pause.
         """
         rules = replace(self.text_rules, append_terminal_punctuation=False) if lookahead_words else self.text_rules
         prepared = prepare(text, rules)
@@ -149,6 +158,8 @@ class Model:
             after_eos = self.config.model_recommended_frames_after_eos
         if after_eos is None:
             after_eos = frames_after_eos(text, self.text_rules)
+        if continues:
+            after_eos = max(0, after_eos - PHRASE_PAUSE_FRAMES)
         return Segment(
             text,
             tokens,

@@ -22,11 +22,15 @@ class Word:
 
 @dataclass(frozen=True)
 class TextChunk:
-    """A sentence or a part of one: what the model synthesizes at once."""
+    """A sentence or a part of one: what the model synthesizes at once.
+
+    `continues`: it ends inside a phrase, because the sentence is too long for one chunk.
+    """
 
     words: tuple[Word, ...]
     start: int
     end: int
+    continues: bool = False
 
     @classmethod
     def from_words(cls, words: Sequence[Word]) -> Self:

@@ -23,6 +23,7 @@ from sayline_tts.engine.text.word_tokenizer import CJK_PUNCTUATION, MAX_VERBATIM
 
 _CJK_SENTENCE_END = re.compile(rf"[。！？][{re.escape(CLOSING_PUNCTUATION)}]*$")
 _CLAUSE_END = re.compile(rf"[,;:—–{CJK_PUNCTUATION[3:]}][{re.escape(CLOSING_PUNCTUATION)}]*$")
+_ENDS_WITH_PAUSE = re.compile(rf"[.!?…,;:—–{CJK_PUNCTUATION}][{re.escape(CLOSING_PUNCTUATION)}]*$")
 _ENDS_LINE = re.compile(rf"[\w:%)\]][{re.escape(CLOSING_PUNCTUATION)}]*$")
 _STARTS_LINE = re.compile(r"[\"'“‘«(\[¿¡]*([^\W\d_]|\d)")
 _COMPLETE_WORD = re.compile(rf"\W*[^\W\d_]+(?:['’-][^\W\d_]+)*[.!?…,;:]+[{re.escape(CLOSING_PUNCTUATION)}]*$")
@@ -219,7 +220,7 @@ class Segmenter:
         needs_right_context = not raw.said and self._normalizer.needs_right_context(raw.text)
         word = BufferedWord(raw, tokens, speakable, boundary, needs_right_context)
         while self._words and sum(each.tokens for each in self._words) + tokens > self._max_tokens:
-            yield from self._emit(max(self._split_point(raw), self._shown))
+            yield from self._emit(max(self._split_point(raw), self._shown), continues=True)
         self._words.append(word)
 
     def _split_point(self, next_word: RawWord) -> int:
@@ -238,9 +239,12 @@ class Segmenter:
         late = [count for count in allowed if count > len(self._words) // 2 and ranks[count]]
         return max(late, key=lambda count: (ranks[count], count), default=allowed[-1])
 
-    def _emit(self, count: int) -> Iterator[TextChunk]:
+    def _emit(self, count: int, continues: bool = False) -> Iterator[TextChunk]:
+        """Emit words. `continues`: their sentence goes on with the next words."""
         words, self._words = self._words[:count], self._words[count:]
         shown, self._shown = self._shown, 0
-        for chunk in self._builder.build([word.raw for word in words], shown):
+        chunks = list(self._builder.build([word.raw for word in words], shown))
+        for i, chunk in enumerate(chunks, 1):
             self._has_emitted = True
-            yield chunk
+            goes_on = (continues or i < len(chunks)) and not _ENDS_WITH_PAUSE.search(chunk.words[-1].text)
+            yield replace(chunk, continues=True) if goes_on else chunk

@@ -267,8 +267,11 @@ class TextFeeder:
         assert self._open is not None, "no segment is open"
         # The voice may have reached these: they stay as they were said to be spoken.
         begun = len(self._open.words) - self._options.lookahead_words
+        continues = chunk.continues
         chunk = TextChunk.from_words(longer(self._open.words, chunk.words, begun))
-        segment = self._model.segment(chunk.spoken, words=chunk.words, lookahead_words=lookahead_words)
+        segment = self._model.segment(
+            chunk.spoken, words=chunk.words, lookahead_words=lookahead_words, continues=continues
+        )
         self._in_engine[-1] = segment, chunk.end
         self._open = segment if segment.open else None
         self._shown_words = self._shown_words if segment.open else 0
@@ -296,7 +299,7 @@ class TextFeeder:
             frames = round(chunk.duration_ms * self._options.speed / self._model.frame_ms)
             return Silence(frames) if frames else None
         try:
-            return self._model.segment(chunk.spoken, words=chunk.words)
+            return self._model.segment(chunk.spoken, words=chunk.words, continues=chunk.continues)
         except TextError:  # this chunk has nothing to speak; `on_empty` reports a whole text without anything
             return None
 

@@ -65,7 +65,9 @@ class FakeModel:
         self.may_load = threading.Event()
         self.may_load.set()
 
-    def segment(self, text: str, words: Sequence[Word] = (), lookahead_words: int = 0) -> Segment:
+    def segment(
+        self, text: str, words: Sequence[Word] = (), lookahead_words: int = 0, continues: bool = False
+    ) -> Segment:
         spoken = [word for word in text.split() if any(map(str.isalnum, word))]
         if not spoken:
             raise TextError("there is nothing to say in this text; send some words")

@@ -35,9 +35,11 @@ class FakeSpeakingModel(FakeCloningModel):
         super().__init__()
         self.spoken: list[str] = []
 
-    def segment(self, text: str, words: Sequence[Word] = (), lookahead_words: int = 0) -> Segment:
+    def segment(
+        self, text: str, words: Sequence[Word] = (), lookahead_words: int = 0, continues: bool = False
+    ) -> Segment:
         self.spoken.append(text)
-        return super().segment(text, words, lookahead_words)
+        return super().segment(text, words, lookahead_words, continues)
 
 
 @dataclass

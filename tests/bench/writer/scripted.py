@@ -21,8 +21,10 @@ from tests.server.fakes import FakeDecodeQueue, FakeModel, frame
 class ScriptedModel(FakeModel):
     """Has room for slow speech, and ends it itself. A word is as many tokens as its spoken form has parts."""
 
-    def segment(self, text: str, words: Sequence[Word] = (), lookahead_words: int = 0) -> Segment:
-        segment = super().segment(text, words, lookahead_words)
+    def segment(
+        self, text: str, words: Sequence[Word] = (), lookahead_words: int = 0, continues: bool = False
+    ) -> Segment:
+        segment = super().segment(text, words, lookahead_words, continues)
         frames = 20 + 8 * len(segment.tokens)
         return Segment(text, segment.tokens, frames, 1, segment.words, segment.word_ids, lookahead_words)
 

@@ -56,6 +56,8 @@ def test_segment_has_its_frame_limit_and_frames_after_eos(model: Model) -> None:
     guessing = replace(model, checkpoint=replace(model.checkpoint, config=config))
     assert guessing.segment("Yes").frames_after_eos == 5
     assert guessing.segment("Yes, and this goes on for longer").frames_after_eos == 3
+    assert guessing.segment("Yes, and this goes on for longer", continues=True).frames_after_eos == 1
+    assert guessing.segment("Yes", after_eos=1, continues=True).frames_after_eos == 0
 
 
 def test_blank_text_is_refused(model: Model) -> None:

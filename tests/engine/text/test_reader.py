@@ -263,6 +263,26 @@ def test_phrase_is_one_chunk_whatever_its_punctuation() -> None:
             "Un deux trois quatre cinq six sept dans huit neuf dix onze douze treize.",
             ["Un deux trois quatre cinq six sept", "dans huit neuf dix onze douze treize."],
         ),
+        (
+            "es",
+            "Uno dos tres cuatro cinco seis siete con ocho nueve diez once doce trece.",
+            ["Uno dos tres cuatro cinco seis siete", "con ocho nueve diez once doce trece."],
+        ),
+        (
+            "it",
+            "Uno due tre quattro cinque sei sette con otto nove dieci undici dodici tredici.",
+            ["Uno due tre quattro cinque sei sette", "con otto nove dieci undici dodici tredici."],
+        ),
+        (
+            "pt",
+            "Um dois três quatro cinco seis sete com oito nove dez onze doze treze.",
+            ["Um dois três quatro cinco seis sete", "com oito nove dez onze doze treze."],
+        ),
+        (
+            "nl",
+            "Een twee drie vier vijf zes zeven met acht negen tien elf twaalf dertien.",
+            ["Een twee drie vier vijf zes zeven", "met acht negen tien elf twaalf dertien."],
+        ),
     ],
 )
 def test_long_sentence_is_divided_before_a_phrase(language: str, text: str, chunks: list[str]) -> None:
@@ -270,3 +290,31 @@ def test_long_sentence_is_divided_before_a_phrase(language: str, text: str, chun
     assert spoken_items(items) == chunks
     assert read(*text, language=language, max_tokens=12) == items
     check_offsets(text, items)
+    assert [isinstance(item, TextChunk) and item.continues for item in items] == [not chunks[0].endswith(","), False]
+
+
+@pytest.mark.parametrize(
+    ("text", "continues"),
+    [
+        ("One two three. Four five six seven.", [False, False]),
+        ("one two three\n\nfour five", [False, False]),
+        ("1984 1985 1986", [True, False]),
+        ("one two three four five six seven", [True, False]),
+        ("one two three four five, six seven", [False, False]),
+    ],
+)
+def test_chunk_continues_where_a_phrase_is_divided(text: str, continues: list[bool]) -> None:
+    items = read(text, max_tokens=5)
+    assert [isinstance(item, TextChunk) and item.continues for item in items] == continues
+
+
+def test_halves_of_a_chunk_continue_unless_they_end_with_punctuation() -> None:
+    def count(text: str) -> int:
+        return max(1, len(text.split()) ** 2 // 4)
+
+    def continues(text: str) -> list[bool]:
+        reader = Reader(count, max_tokens=8)
+        return [isinstance(item, TextChunk) and item.continues for item in reader.push(text) + reader.flush()]
+
+    assert continues("one two three four five six.") == [True, False]
+    assert continues("one two three, four five six.") == [False, False]

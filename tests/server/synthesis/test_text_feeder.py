@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
@@ -8,7 +9,7 @@ from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.playback_buffer import PlaybackPosition
 from sayline_tts.engine.scheduling.utterance import Utterance
 from sayline_tts.engine.segment import Sampling, Segment
-from sayline_tts.engine.text.chunk import TextChunk
+from sayline_tts.engine.text.chunk import TextChunk, Word
 from sayline_tts.engine.text.reader import Reader
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.synthesis.text_feeder import CHUNK_CHARS, PARTS_AHEAD, Flush, TextFeeder, TextOptions
@@ -95,6 +96,26 @@ async def test_text_may_precede_the_utterance() -> None:
     assert harness.utterance.idle
     harness.feeder.attach(harness.utterance)
     assert await harness.speak_until_complete() == ["Hello there."]
+
+
+@pytest.mark.parametrize("lookahead_words", [0, 2])
+async def test_model_is_told_where_a_phrase_is_divided(monkeypatch: pytest.MonkeyPatch, lookahead_words: int) -> None:
+    continuing, make = list[str](), FakeModel.segment
+
+    def segment(
+        self: FakeModel, text: str, words: Sequence[Word] = (), lookahead_words: int = 0, continues: bool = False
+    ) -> Segment:
+        continuing.extend([text] if continues else [])
+        return make(self, text, words, lookahead_words, continues)
+
+    monkeypatch.setattr(FakeModel, "segment", segment)
+    harness = Harness(text_options=TextOptions(lookahead_words=lookahead_words))
+    for word in ["Once"] + ["more"] * 40 + ["and"] + ["then"] * 30:
+        harness.feeder.push(f"{word} ")
+    harness.feeder.end()
+    spoken = await harness.speak_until_complete()
+    assert continuing == spoken[:1]
+    assert spoken[1:] == ["and" + " then" * 30] or lookahead_words  # what is spoken already is not divided
 
 
 async def test_only_a_few_parts_are_fed_ahead() -> None:
