@@ -17,7 +17,7 @@ BACK_FRAMES = 3  # fewer frames on an earlier word are a glance
 LETTER_FRAMES = 0.55  # of a usual voice
 LINGERING = 3.0  # a word that takes so many times as long as usual, and
 LINGERING_FRAMES = 12  # so many frames more, is drawn out
-END_MARGIN_FRAMES = 3  # speech that ends too early is made again from so many frames before its end
+REDO_FRAMES = 4  # before a fault that are made again too: what led to it lies in them
 
 
 class FaultKind(Enum):
@@ -111,7 +111,7 @@ class SpeechGuard:
         lost = self._lost(before.word, now.word, now)
         if not lost:
             return None
-        return Fault(FaultKind.SKIPPED, max(now.since - 1, self._first_frame), lost)
+        return Fault(FaultKind.SKIPPED, max(now.since - REDO_FRAMES, self._first_frame), lost)
 
     def _went_back(self, now: _Record) -> Fault | None:
         if now.back_frames < BACK_FRAMES:
@@ -123,13 +123,13 @@ class SpeechGuard:
         expected = LETTER_FRAMES * (1 + self._letters[now.word]) if now.word >= 0 else 0.0
         if frames <= max(LINGERING * expected, expected + LINGERING_FRAMES):
             return None
-        return Fault(FaultKind.LINGERS, max(self.frames - END_MARGIN_FRAMES, now.since))
+        return Fault(FaultKind.LINGERS, max(self.frames - 1 - REDO_FRAMES, now.since))
 
     def _ended_early(self, now: _Record) -> Fault | None:
         lost = self._lost(now.word, len(self._letters), now)
         if not lost:
             return None
-        return Fault(FaultKind.ENDED_EARLY, max(self.frames - 1 - END_MARGIN_FRAMES, self._first_frame), lost)
+        return Fault(FaultKind.ENDED_EARLY, max(self.frames - 1 - REDO_FRAMES, self._first_frame), lost)
 
     def _lost(self, after: int, before: int, now: _Record) -> tuple[int, ...]:
         """Words between two others that were hardly attended to."""

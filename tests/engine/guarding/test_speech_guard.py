@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sayline_tts.engine.guarding.speech_guard import BACK_FRAMES, Fault, FaultKind, SpeechGuard
+from sayline_tts.engine.guarding.speech_guard import BACK_FRAMES, REDO_FRAMES, Fault, FaultKind, SpeechGuard
 
 LETTERS = (4, 2, 6, 3, 5)
 WORDS = len(LETTERS)
@@ -48,7 +48,7 @@ def test_words_passed_over_are_found_in_the_frame_behind_them(first: int, count:
         assert (fault.kind, at) == (FaultKind.ENDED_EARLY, len(said) - 1)
     else:
         assert (fault.kind, at) == (FaultKind.SKIPPED, said.index(lost[-1] + 1))
-    assert max(0, at - 4) <= fault.redo_from <= at
+    assert fault.redo_from == max(0, at - REDO_FRAMES)
 
 
 @given(st.integers(1, WORDS - 1), st.integers(BACK_FRAMES, 6))
