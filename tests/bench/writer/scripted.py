@@ -10,6 +10,7 @@ import torch
 
 from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads
 from sayline_tts.engine.engine import Engine
+from sayline_tts.engine.execution.frame_queues import FrameJob
 from sayline_tts.engine.execution.model_runner import BatchOutput, ModelRunner
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.scheduling.scheduler import Batch, Row
@@ -71,12 +72,19 @@ class ScriptedRunner:
         else:
             self.missing_text += is_eos and self._is_open
             self.said[-1].append(-1 if is_eos else self._token)
-            if not row.discard:
-                audio = self.decode_queue.put(row.slot, frame(row.sampling.seed, len(self.said[-1])))
-        return BatchOutput(torch.zeros(1, 1), [is_eos], [audio], [attention], cost_ms=1.0)
+            if not (row.discard or row.held):
+                audio = self._decode(row.slot, len(self.said[-1]))
+        assert row.rewind is None, "nothing was wrong"
+        return BatchOutput(torch.tensor([[len(self.said[-1])]]), [is_eos], [audio], [attention], cost_ms=1.0)
+
+    def decode(self, job: FrameJob, latent: torch.Tensor) -> Future[np.ndarray]:
+        return self._decode(job.slot, int(latent))
 
     def close(self) -> None:
         pass
+
+    def _decode(self, slot: int, number: int) -> Future[np.ndarray]:
+        return self.decode_queue.put(slot, frame(0, number))
 
     def _prefill(self, row: Row) -> None:
         assert row.prefill is not None

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import numpy as np
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -41,9 +42,9 @@ def cut(text: str, cuts: list[tuple[int, float]]) -> list[Piece]:
     return [*pieces, Piece(text, 0.0)]
 
 
-def speak(engine: ScriptedEngine, pieces: list[Piece], lookahead_words: int) -> Heard:
+def speak(engine: ScriptedEngine, pieces: list[Piece], lookahead_words: int, guarded: bool = False) -> Heard:
     options = TextOptions(lookahead_words=lookahead_words)
-    return run(listen(engine, VOICE, SAMPLING, pieces, options, Settings()))
+    return run(listen(engine, VOICE, SAMPLING, pieces, options, Settings(), guarded=guarded))
 
 
 def whole_words(text: str) -> list[Word]:
@@ -101,6 +102,20 @@ def test_a_segment_is_extended_every_few_frames_at_most_unless_it_needs_the_word
 @settings(max_examples=15, deadline=None)
 def test_without_lookahead_nothing_is_extended(cuts: list[tuple[int, float]], text: str) -> None:
     assert not speak(ScriptedEngine([2]), cut(text, cuts), 0).extensions
+
+
+@given(pieces_of, st.integers(0, 3), st.lists(st.integers(1, 6), min_size=1, max_size=5))
+@settings(max_examples=15, deadline=None)
+def test_guard_changes_nothing_about_speech_without_a_fault(
+    cuts: list[tuple[int, float]], lookahead_words: int, frames: list[int]
+) -> None:
+    plain, guarded = (
+        speak(ScriptedEngine(frames), cut(SENTENCE, cuts), lookahead_words, guarded) for guarded in (False, True)
+    )
+    assert np.array_equal(plain.audio, guarded.audio)
+    assert [(time.word, time.missed) for time in guarded.words] == [(time.word, False) for time in plain.words]
+    assert guarded.retries == 0
+    assert guarded.stalled_ms <= plain.stalled_ms + 1e-6
 
 
 def test_speech_begins_after_the_words_ahead_instead_of_the_sentence() -> None:
