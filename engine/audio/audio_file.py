@@ -22,7 +22,7 @@ from sayline_tts.engine.audio.bundled_libs import limit_allocations
 from sayline_tts.engine.errors import VoiceError
 
 # Without this list, an "ffconcat" upload would read local files, and an SDP upload would open sockets.
-FORMATS = "wav,flac,mp3,ogg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,aiff,amr"
+FORMATS = "wav,w64,flac,mp3,ogg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,aiff,caf,au,amr"
 # Codecs that FFmpeg may decode while probing. No pictures: the cover of a 2 MB MP3 can unpack to 400 MB of pixels.
 PROBE_CODECS = "aac,mp3,mp3float,flac,alac,opus,libopus,vorbis,amrnb,amrwb"
 OPEN_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "none", "codec_whitelist": PROBE_CODECS}

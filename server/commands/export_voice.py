@@ -33,8 +33,8 @@ sayline generate "This is me." --voice me.safetensors"""
 
 VOICE_FILE = ".safetensors"
 AUDIO_FILES = {
-    ".3gp", ".aac", ".aif", ".aiff", ".amr", ".flac", ".m4a", ".mka", ".mkv", ".mov", ".mp3", ".mp4", ".oga", ".ogg",
-    ".opus", ".wav", ".wave", ".webm",
+    ".3gp", ".aac", ".aif", ".aiff", ".amr", ".au", ".caf", ".flac", ".m4a", ".mka", ".mkv", ".mov", ".mp3", ".mp4",
+    ".oga", ".ogg", ".opus", ".w64", ".wav", ".wave", ".webm",
 }  # fmt: skip
 
 Source = Annotated[

@@ -1,6 +1,7 @@
 import io
 import os
 import socket
+import struct
 import subprocess
 import sys
 import wave
@@ -23,9 +24,11 @@ def decode(source: Path | bytes, max_seconds: float = 30) -> DecodedAudio:
 
 EXACT = [("pcm_s16le", "wav"), ("pcm_s24le", "wav"), ("pcm_s32le", "wav"), ("pcm_f32le", "wav")]
 EXACT += [("pcm_f64le", "wav"), ("flac", "flac"), ("alac", "ipod"), ("pcm_s16be", "aiff"), ("pcm_s16le", "matroska")]
+EXACT += [("pcm_s16be", "caf"), ("pcm_f32be", "caf"), ("pcm_s16le", "w64"), ("pcm_s16be", "au")]
 LOSSY = [("pcm_u8", "wav", 24_000, 35), ("pcm_mulaw", "wav", 8_000, 30), ("libmp3lame", "mp3", 24_000, 20)]
 LOSSY += [("libopus", "ogg", 48_000, 20), ("libopus", "webm", 48_000, 20), ("aac", "ipod", 44_100, 20)]
 LOSSY += [("aac", "adts", 44_100, 20), ("aac", "mp4", 48_000, 20), ("vorbis", "ogg", 48_000, 10)]
+LOSSY += [("aac", "3gp", 44_100, 20), ("adpcm_ima_qt", "caf", 24_000, 20), ("alac", "caf", 24_000, 35)]
 
 
 @pytest.mark.parametrize(("codec", "container"), EXACT)
@@ -51,6 +54,25 @@ def test_lossy_formats_decode_closely(codec: str, container: str, rate_hz: int, 
     assert peak == 220  # bins of 2 Hz
     assert 20 * np.log10(np.linalg.norm(level[peak - 3 : peak + 4]) / np.linalg.norm(rest)) > least_db
     assert np.abs(got[steady]).max() == pytest.approx(0.3, rel=0.15)
+
+
+def test_wav_of_more_than_4_gb_is_decoded_by_its_64_bit_header() -> None:
+    plain = wav(speech())
+    chunk = struct.pack("<4sIQQQI", b"ds64", 28, len(plain), len(plain) - 44, len(plain) // 2, 0)
+    header = struct.pack("<4sI4s", b"RF64", 2**32 - 1, b"WAVE") + chunk + plain[12:40] + struct.pack("<I", 2**32 - 1)
+    assert np.array_equal(decode(header + plain[44:]).samples, decode(plain).samples)
+
+
+@pytest.mark.parametrize(
+    ("magic", "header", "frame_bytes", "rate_hz"), [(b"#!AMR\n", 0x3C, 31, 8_000), (b"#!AMR-WB\n", 0x44, 60, 16_000)]
+)
+def test_amr_of_telephones_is_decoded(magic: bytes, header: int, frame_bytes: int, rate_hz: int) -> None:
+    """No encoder is at hand: any bits are speech of some kind, 20 ms a frame."""
+    bits = np.random.default_rng(1).integers(0, 256, (100, frame_bytes), np.uint8)
+    decoded = decode(magic + b"".join(bytes([header]) + row.tobytes() for row in bits))
+    assert decoded.rate_hz == rate_hz
+    assert decoded.samples.shape == (1, 2 * rate_hz)
+    assert decoded.samples.any()
 
 
 def test_channels_are_kept_separate() -> None:
@@ -242,6 +264,8 @@ ORIGINALS = [
     encode(speech(1, 48_000), "libopus", "ogg", 48_000),
     encode(speech(1, 48_000), "libopus", "webm", 48_000),
     encode(speech(1), "aac", "ipod"),
+    encode(speech(1), "alac", "caf"),
+    encode(speech(1), "pcm_s16le", "w64"),
 ]
 
 
