@@ -51,6 +51,7 @@ class GuardedSegment:
         self._before: Tensor | None = None  # the latent before the first frame that is held
         self._tries: list[_Try] = []  # at the frames from `_redo_from` on, without the present one
         self._redo_from = 0
+        self._settled = 1  # frames that are not made again; the first one comes with the prefill
 
     def take(self, frame: MadeFrame, held: bool) -> None:
         """Take in the newest frame, after the utterance has accounted for it. Goes back if it shows a fault."""
@@ -82,12 +83,12 @@ class GuardedSegment:
     def _mend(self, fault: Fault) -> None:
         """Go back if there is something to go back to, and time for it; after enough tries, to the best of them."""
         if not self._tries:
-            self._redo_from = max(fault.redo_from, self._first_held, 1)
+            self._redo_from = max(fault.redo_from, self._first_held, self._settled)
         kept = self._redo_from - self._first_held
         faulty = list(self._held)[kept:]
         has_time = self._utterance.lead_ms >= STARTUP_LEAD_MS
         if not faulty or self._latent_before(kept) is None or not has_time:
-            self._keep(fault)
+            self._settle()
             return
         self._tries.append(_Try(fault, faulty))
         if len(self._tries) <= MAX_RETRIES:
@@ -100,12 +101,11 @@ class GuardedSegment:
                 self._utterance.step(frame.is_eos, frame.attention, held=True)
                 self._held.append(frame)
                 self._guard.step(frame.attention, self.progress.speech_ended)
-        self._keep(best.fault)
+        self._settle()
 
-    def _keep(self, fault: Fault) -> None:
-        """Let the speech stay as it is."""
-        self._guard.excuse(fault)
-        self._tries = []
+    def _settle(self) -> None:
+        """Let the speech stay as it is up to here, so that it goes on whatever comes."""
+        self._settled, self._tries = self.progress.frames, []
 
     def _go_back(self, kept: int, instead: list[MadeFrame], seed: int | None) -> None:
         """Forget all frames that are held but the first `kept`, and continue with others in their place."""

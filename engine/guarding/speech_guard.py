@@ -60,7 +60,6 @@ class SpeechGuard:
         # What was before the first frame is not known, so the words up to there count as spoken.
         mass = np.where(np.arange(len(letters)) <= word, np.inf, 0.0)
         self._records = [_Record(word, first_frame, mass, 0, False)]
-        self._excused: set[tuple[FaultKind, int]] = set()  # faults that stay, with their words
 
     @property
     def frames(self) -> int:
@@ -75,7 +74,7 @@ class SpeechGuard:
     def step(self, attention: np.ndarray, ended: bool) -> Fault | None:
         """Take in one frame: attention `[tokens]`. `ended`: it is the frame in which speech ends.
 
-        Returns the first fault that it shows and that was not excused.
+        Returns a fault that it is the first to show.
         """
         before, frame = self._records[-1], self.frames
         weights = np.bincount(self._word_ids, attention, len(self._letters))
@@ -93,19 +92,12 @@ class SpeechGuard:
         faults = [self._skipped(before, record), self._went_back(record), self._lingers(record)]
         if ended:
             faults.append(self._ended_early(record))
-        return next((fault for fault in faults if fault is not None and self._key(fault) not in self._excused), None)
+        return next((fault for fault in faults if fault is not None), None)
 
     def rewind(self, frame: int) -> None:
         """Forget all frames from number `frame` on."""
         assert self._first_frame <= frame <= self.frames, "a frame that the guard has not seen"
         del self._records[frame - self._first_frame + 1 :]
-
-    def excuse(self, fault: Fault) -> None:
-        """Let a fault stay: it is not reported again."""
-        self._excused.add(self._key(fault))
-
-    def _key(self, fault: Fault) -> tuple[FaultKind, int]:
-        return fault.kind, self._records[-1].word
 
     def _skipped(self, before: _Record, now: _Record) -> Fault | None:
         lost = self._lost(before.word, now.word, now)
@@ -114,14 +106,13 @@ class SpeechGuard:
         return Fault(FaultKind.SKIPPED, max(now.since - REDO_FRAMES, self._first_frame), lost)
 
     def _went_back(self, now: _Record) -> Fault | None:
-        if now.back_frames < BACK_FRAMES:
+        if now.back_frames != BACK_FRAMES:
             return None
         return Fault(FaultKind.WENT_BACK, self.frames - now.back_frames)
 
     def _lingers(self, now: _Record) -> Fault | None:
-        frames = self.frames - now.since
-        expected = LETTER_FRAMES * (1 + self._letters[now.word]) if now.word >= 0 else 0.0
-        if frames <= max(LINGERING * expected, expected + LINGERING_FRAMES):
+        expected = LETTER_FRAMES * (1 + self._letters[now.word])
+        if self.frames - now.since != 1 + int(max(LINGERING * expected, expected + LINGERING_FRAMES)):
             return None
         return Fault(FaultKind.LINGERS, max(self.frames - 1 - REDO_FRAMES, now.since))
 

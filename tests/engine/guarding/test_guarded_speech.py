@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,9 @@ from sayline_tts.bench.writer.slow_writer import Heard, listen
 from sayline_tts.bench.writer.virtual_time import run
 from sayline_tts.engine.guarding.guarded_segment import MAX_RETRIES
 from sayline_tts.engine.models.voice import Voice
+from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Sampling
+from sayline_tts.engine.text.chunk import Word
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.synthesis.text_feeder import TextOptions
 from tests.engine.guarding.scripted import Mistake, SlippingEngine, words_in_order
@@ -117,6 +120,24 @@ def test_best_try_may_be_one_that_ended_speech() -> None:
     engine = SlippingEngine(3, {at: [Mistake.STOP, Mistake.STOP, Mistake.STOP]})
     heard = speak(engine)
     assert [time.word.text for time in heard.words if time.missed] == WORDS[at:]
+
+
+@pytest.mark.parametrize("mistake", Mistake)
+def test_speech_ends_even_if_every_try_fails_and_nobody_plays_it(mistake: Mistake) -> None:
+    """Without a listener there is always time for another try."""
+    engine = SlippingEngine(3, {word: [mistake] * 6 for word in range(len(WORDS))})
+    utterance = Utterance(VOICE, SAMPLING, guarded=True)
+    words = [Word(word, 0, 1, word) for word in WORDS]
+    utterance.add(engine.model.segment(TEXT, words=words))
+    utterance.end()
+    engine.add(utterance)
+    for _ in range(2000):
+        if utterance.over:
+            break
+        batch = engine.schedule()
+        engine.commit(batch, engine.run(batch))
+    assert utterance.status is Status.FINISHED
+    assert utterance.retries > 0
 
 
 def test_first_frames_are_not_held_back() -> None:
