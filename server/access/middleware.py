@@ -14,10 +14,10 @@ from typing import TypeVar
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from sayline_tts.server.access.auth import KEY_HEADER, KEY_SUBPROTOCOL, Authenticator
+from sayline_tts.server.access.auth import KEY_HEADER, KEY_SUBPROTOCOL, Authenticator, presented_keys
 from sayline_tts.server.access.client_address import ClientAddress, resolve_client_address
 from sayline_tts.server.access.keys import KeyRevoked
-from sayline_tts.server.access.limits import ANONYMOUS, Caller, Quotas, RateLimited, VoiceNotAllowed
+from sayline_tts.server.access.limits import ANONYMOUS, Caller, Limits, Quotas, RateLimited, VoiceNotAllowed
 from sayline_tts.server.access.origin import Origins
 from sayline_tts.server.access.tokens import OPERATIONS, Tokens
 from sayline_tts.server.settings import Settings
@@ -33,6 +33,9 @@ TOKENS = web.AppKey("tokens", Tokens)
 AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
 CLIENT_ADDRESS = web.RequestKey("client_address", ClientAddress)
 CALLER = web.RequestKey("caller", Caller)
+# Chat front ends ask for these without the key that they have, and offer no choice of voices unless they are answered.
+LISTS = ("/v1/models", "/v1/audio/models", "/v1/audio/voices")
+WITHOUT_KEY = Caller(ANONYMOUS, Limits(), ANONYMOUS, keyless=True)
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _public: set[Handler] = set()
 
@@ -90,6 +93,9 @@ class AccessMiddleware:
         if caller is not None:
             self._check_token(request, caller)
             return caller
+        resource = request.match_info.route.resource
+        if resource is not None and resource.canonical in LISTS and not presented_keys(request):
+            return WITHOUT_KEY
         self._on_reject("unauthorized", ANONYMOUS)
         raise web.HTTPUnauthorized(
             headers={"WWW-Authenticate": "Bearer"},

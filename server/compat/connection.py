@@ -1,18 +1,29 @@
 """A connection that speaks another protocol, on the contexts of the native one.
 
 What other protocols lack or expect is made here: nothing is refused for want of room but read later, a text without
-words is spoken in no time, and a client that waits too long for its turn is told.
+words is a moment of silence, because clients take no audio for a failure, and a client that waits too long for its
+turn is told.
 """
 
 import asyncio
 from collections.abc import Coroutine, Iterable
 
 import msgspec
+import numpy as np
 
-from sayline_tts.engine.audio.recording import SAMPLE_RATE_HZ
+from sayline_tts.engine.audio.recording import SAMPLE_RATE_HZ, to_pcm
 from sayline_tts.engine.errors import InputError
 from sayline_tts.server.audio.formats import Encoder, new_encoder
-from sayline_tts.server.compat.adapter import FRAME_SAMPLES, MODEL_PCM, Action, Adapter, AudioFormat, Open, Output
+from sayline_tts.server.compat.adapter import (
+    FRAME_MS,
+    FRAME_SAMPLES,
+    MODEL_PCM,
+    Action,
+    Adapter,
+    AudioFormat,
+    Open,
+    Output,
+)
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.voices.aliases import VoiceAliases
 from sayline_tts.server.websocket import messages
@@ -138,9 +149,14 @@ class AdapterConnection(SocketConnection):
             waiting.cancel()
         if isinstance(event, WordEnd) or (isinstance(event, Error) and not event.final):
             return ()
-        if isinstance(event, Error) and event.code == "bad_text":
-            event = Done(context_id, 0, 0.0)
         outputs: list[Output] = []
+        if isinstance(event, Error) and event.code == "bad_text":
+            event = Done(context_id, 0, FRAME_MS)
+            silence = np.zeros(FRAME_SAMPLES, np.float32)
+            encoder = self._encoders.get(context_id)
+            outputs += self._adapter.send(
+                Audio(context_id, 0, 0, encoder.encode(silence) if encoder else to_pcm(silence))
+            )
         if isinstance(event, Done | Cancelled | Error):
             encoder = self._encoders.pop(context_id, None)
             if encoder is not None and isinstance(event, Done) and event.duration_ms and (rest := encoder.end()):

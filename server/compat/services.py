@@ -1,16 +1,19 @@
 """What the routes of other protocols are made of: the server's state, and the ways to speak."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 from aiohttp import web
 
+from sayline_tts.engine.audio.recording import SAMPLE_RATE_HZ
 from sayline_tts.engine.errors import InputError, TextError
 from sayline_tts.server.access.limits import Caller
 from sayline_tts.server.access.middleware import CALLER, CLIENT_ADDRESS
 from sayline_tts.server.app_state import AppState
-from sayline_tts.server.audio.formats import FORMAT_SPECS, Format
-from sayline_tts.server.compat.adapter import Adapter
+from sayline_tts.server.audio.formats import new_encoder
+from sayline_tts.server.compat.adapter import FRAME_SAMPLES, Adapter
 from sayline_tts.server.compat.connection import AdapterConnection
 from sayline_tts.server.http.api import Respond, SpeechHandlers
 from sayline_tts.server.http.requests import SpeechRequest
@@ -57,16 +60,23 @@ class Services:
             self.sessions.discard(session)
 
     async def speak(
-        self, request: web.Request, params: SpeechRequest, respond: Respond, silence: bytes, silence_type: str | None
+        self,
+        request: web.Request,
+        params: SpeechRequest,
+        respond: Respond,
+        render_silence: Callable[[bytes], web.Response] | None = None,
     ) -> web.StreamResponse:
-        """Speak over HTTP. A text without words is no error: its response is `silence`, by default of the format."""
+        """Speak over HTTP. A text without words is a moment of silence, because clients take no audio for a failure."""
         try:
             return await self.speech.speak(request, params, respond)
         except InputError as error:
             if error.code != TextError.code:
                 raise
-        content_type = silence_type or FORMAT_SPECS[Format(params.format)].content_type.partition(";")[0]
-        return web.Response(body=silence, content_type=content_type)
+        encoder = new_encoder(params.format, params.sample_rate_hz, SAMPLE_RATE_HZ)
+        silence = encoder.encode(np.zeros(FRAME_SAMPLES, np.float32)) + encoder.end()
+        if render_silence is not None:
+            return render_silence(silence)
+        return web.Response(body=silence, content_type=encoder.content_type.partition(";")[0])
 
     def voices(self, request: web.Request) -> list[tuple[str, str, bool]]:
         """The id and name of each voice that the caller may use, and whether it was cloned."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from sayline_tts.server.compat.elevenlabs import routes as elevenlabs
+from sayline_tts.server.compat.kokoro import routes as kokoro
 from sayline_tts.server.compat.services import Services
 from sayline_tts.server.http.errors import ERROR_BODIES, ErrorBody, error_body
 
@@ -28,6 +29,7 @@ class Vendor:
 
 VENDORS = (
     Vendor("elevenlabs", elevenlabs.routes, elevenlabs.error_body, "xi-api-key", elevenlabs.answers),
+    Vendor("kokoro", kokoro.routes, kokoro.error_body),
     Vendor("wyoming"),  # `sayline_tts.server.compat.wyoming.server`
 )
 

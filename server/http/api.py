@@ -18,7 +18,7 @@ from sayline_tts.engine.scheduling.utterance import Status
 from sayline_tts.server.access import middleware
 from sayline_tts.server.access.limits import Caller
 from sayline_tts.server.app_state import AppState
-from sayline_tts.server.audio.formats import Encoder, new_encoder
+from sayline_tts.server.audio.formats import Encoder, FormatError, new_encoder
 from sayline_tts.server.http.body import Body
 from sayline_tts.server.http.errors import RequestError
 from sayline_tts.server.http.requests import (
@@ -57,6 +57,8 @@ def routes(
         web.post("/tts", handlers.tts),
         web.post("/v1/audio/speech", handlers.openai),
         web.get("/v1/models", handlers.models),
+        web.get("/v1/models/{id}", handlers.model),
+        web.get("/v1/audio/models", handlers.audio_models),
         web.get("/v1/audio/voices", handlers.voices),
         web.get("/voices", handlers.voices),
     ]
@@ -85,7 +87,12 @@ class SpeechHandlers:
         return await self.speak(request, await read_json(request, SpeechRequest), Body.stream)
 
     async def openai(self, request: web.Request) -> web.StreamResponse:
-        params = await read_json(request, OpenAISpeechRequest)
+        return await self.openai_speech(request, await read_json(request, OpenAISpeechRequest))
+
+    async def openai_speech(
+        self, request: web.Request, params: OpenAISpeechRequest, respond: Respond | None = None
+    ) -> web.StreamResponse:
+        """`respond` None: as `params` asks. Errors name the fields of `params`."""
         speed = min(max(params.speed or 1.0, MIN_SPEED), MAX_SPEED)
         speech_request = SpeechRequest(
             params.input,
@@ -94,8 +101,11 @@ class SpeechHandlers:
             speed=speed,
             lexicons=params.lexicons,
         )
-        respond = Body.events if params.stream_format == "sse" else Body.stream
-        return await self.speak(request, speech_request, respond, text_field="input", bare_type=True)
+        respond = respond or (Body.events if params.stream_format == "sse" else Body.stream)
+        try:
+            return await self.speak(request, speech_request, respond, text_field="input", bare_type=True)
+        except FormatError as error:
+            raise RequestError(str(error), "response_format", error.code) from None
 
     async def tts(self, request: web.Request) -> web.StreamResponse:
         """Speech in the voice of a form's `voice_url` or `voice_wav`. A recording is cloned for this request only."""
@@ -116,15 +126,21 @@ class SpeechHandlers:
         return await self.speak(request, params, lambda body: body.stream(**headers), find_voice=find_voice)
 
     async def models(self, request: web.Request) -> web.Response:
-        name = self._engine_loop.model.checkpoint.name
-        model = {"id": name, "object": "model", "created": 0, "owned_by": "sayline"}
-        return web.json_response({"object": "list", "data": [model]})
+        return web.json_response({"object": "list", "data": [_model(self._engine_loop.model.checkpoint.name)]})
+
+    async def model(self, request: web.Request) -> web.Response:
+        """Any name is that of the one model."""
+        return web.json_response(_model(request.match_info["id"]))
+
+    async def audio_models(self, request: web.Request) -> web.Response:
+        """The model as Open WebUI asks for it."""
+        return web.json_response({"models": [{"id": self._engine_loop.model.checkpoint.name}]})
 
     async def voices(self, request: web.Request) -> web.Response:
-        """All voices that the caller may use."""
+        """All voices that the caller may use; those of the model for one without a key where one is required."""
         caller = request[middleware.CALLER]
         known = [{"id": name, "name": name} for name in caller.limits.allowed_voices(self._voices.built_in())]
-        store = self._voices.store
+        store = None if caller.keyless else self._voices.store
         known += [{"id": voice.id, "name": voice.name} for voice in (store.visible(caller.name) if store else [])]
         return web.json_response({"voices": known, "default": self._default_voice(caller)})
 
@@ -247,3 +263,7 @@ class SpeechHandlers:
             return (await self._voices.clone(data, name)).voice
         finally:
             self._cloning -= 1
+
+
+def _model(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "sayline"}

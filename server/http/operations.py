@@ -100,6 +100,18 @@ _SPEECH = (
     ),
 )  # fmt: skip
 
+_MODEL = _object(id=TEXT, object=TEXT, created=COUNT, owned_by=TEXT)
+_MODELS = (
+    Operation(
+        "get", "/v1/models/{id}", "Show the model in OpenAI's format, by any name.", errors=(401,),
+        parameters=({**VOICE_ID, "description": "Any name."},), responses={JSON: _MODEL},
+    ),
+    Operation(
+        "get", "/v1/audio/models", "List the model as Open WebUI asks for it.", errors=(401,),
+        responses={JSON: _object(models=_list(_object(id=TEXT)))},
+    ),
+)  # fmt: skip
+
 _VOICES = (
     *(
         Operation(
@@ -209,4 +221,4 @@ _SERVER = (
     ),
 )  # fmt: skip
 
-OPERATIONS = (*_SPEECH, *_VOICES, *_LEXICONS, *_SERVER)
+OPERATIONS = (*_SPEECH, *_MODELS, *_VOICES, *_LEXICONS, *_SERVER)

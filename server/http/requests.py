@@ -18,6 +18,11 @@ from sayline_tts.server.lexicons.store import MAX_LEXICONS
 
 BODY_S = 20.0  # for a client to send the body of a request, except for uploads
 
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
+_BOUND = re.compile(r"Expected `(?:int|float)[^`]*` (>=|<=|>|<) ([-\d.e+]+) - at `\$\.(\w+)`")
+_LENGTH = re.compile(r"Expected `str[^`]*` of length (>=|<=) (\d+) - at `\$\.(\w+)`")
+_RELATIONS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+
 Request = TypeVar("Request", bound=msgspec.Struct)
 
 # Not an enum: `new_encoder` rejects unknown formats with an error that lists all of them.
@@ -126,7 +131,7 @@ def parse_json(data: bytes, kind: type[Request]) -> Request:
     try:
         return decode_json(lambda body: msgspec.json.decode(body, type=kind), data)
     except msgspec.ValidationError as error:
-        raise RequestError(f"{error}; see /docs", _field(str(error))) from None
+        raise RequestError(f"{readable(str(error))}; see /docs", _field(str(error))) from None
     except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: not UTF-8
         raise RequestError(f"the body is not valid JSON ({str(error)[:100]}); check it and send it as UTF-8") from None
 
@@ -138,6 +143,17 @@ def check_text(text: str, max_chars: int, param: str) -> None:
         raise RequestError(message, param, "text_limit")
     if not text.strip():
         raise RequestError("the text is empty; send some words", param, "bad_text")
+
+
+def readable(message: str) -> str:
+    """A message of msgspec in the words of its reader: which field, and what it may be."""
+    if missing := _MISSING.search(message):
+        return f"{missing[1]} is missing"
+    if bound := _BOUND.search(message):
+        return f"{bound[3]} must be {_RELATIONS[bound[1]]} {float(bound[2]):.16g}"
+    if length := _LENGTH.search(message):
+        return f"{length[3]} must have {_RELATIONS[length[1]]} {length[2]} characters"
+    return message
 
 
 def _field(message: str) -> str | None:

@@ -2,6 +2,11 @@
 
 import importlib.util
 import warnings
+from collections.abc import Iterator
+
+import pytest
+
+from tests.agents.embedded_server import EmbeddedServer, embedded_server
 
 with warnings.catch_warnings():  # what they say of themselves when they are loaded is not about us
     warnings.simplefilter("ignore")
@@ -11,3 +16,10 @@ with warnings.catch_warnings():  # what they say of themselves when they are loa
         import pipecat.workers.runner  # noqa: F401
     if importlib.util.find_spec("livekit"):
         import livekit.agents  # noqa: F401
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """For the tests of other vendors' clients."""
+    with embedded_server(tmp_path_factory.mktemp("server")) as running:
+        yield running

@@ -1,7 +1,5 @@
 """Wyoming's reference client, as Home Assistant uses it, on a real server with the embedded voice."""
 
-from collections.abc import Iterator
-
 import pytest
 
 pytest.importorskip(
@@ -14,15 +12,9 @@ from wyoming.event import Event, Eventable
 from wyoming.info import Describe, Info
 from wyoming.tts import Synthesize, SynthesizeChunk, SynthesizeStart, SynthesizeStop, SynthesizeStopped, SynthesizeVoice
 
-from tests.agents.embedded_server import EmbeddedServer, command, embedded_server
+from tests.agents.embedded_server import EmbeddedServer, command
 
 pytestmark = pytest.mark.skipif(command() is None, reason="the server is not installed: make .venv/ready")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    with embedded_server(tmp_path_factory.mktemp("server")) as running:
-        yield running
 
 
 async def read(client: AsyncTcpClient) -> Event:

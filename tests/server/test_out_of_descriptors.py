@@ -89,7 +89,7 @@ async def test_idle_connections_beyond_the_limit_disturb_nobody(tmp_path: Path) 
         for _ in range(2 * LIMIT):
             await idle.enter_async_context(raw_client(server.address))
         async with raw_client(server.address) as one:
-            assert (await ask(one, "/v1/models"))[0] == 200  # not 401: there is no key
+            assert (await ask(one, "/voices"))[0] == 200  # not 401: there is no key
             assert await ask(one, "/readyz") == (200, '{"status": "ready"}')
         await listener.speak("Hello there.")
         await listener.receive_until_final()
@@ -105,16 +105,16 @@ async def test_server_without_any_descriptor_serves_on_and_recovers(tmp_path: Pa
         connected_client(server.address) as listener,
         raw_client(server.address) as one,
     ):
-        assert (await ask(one, "/v1/models"))[0] == 200
+        assert (await ask(one, "/voices"))[0] == 200
         await server.signal(signal.SIGUSR1, "taken")
-        assert (await ask(one, "/v1/models"))[0] == 200  # not 401: that no key file can be opened means nothing
+        assert (await ask(one, "/voices"))[0] == 200  # not 401: that no key file can be opened means nothing
         status, text = await ask(one, "/readyz")
         assert (status, "no file descriptor is left" in text) == (503, True)
         assert (await ask(one, "/health"))[0] == 200
         await listener.speak("Hello there.")
         await listener.receive_until_final()
         async with raw_client(server.address) as late:  # the operating system takes it; the server cannot yet
-            await late.request("GET /v1/models")
+            await late.request("GET /voices")
             await asyncio.sleep(2)
             await server.signal(signal.SIGUSR2, "given back")
             assert await late.status() == 200

@@ -45,7 +45,6 @@ from sayline_tts.server.websocket.protocol import CloseCode, ProtocolError
 DEFAULT_CONTEXT = ""  # of messages that name none
 POLICY_VIOLATION = 1008
 MAX_CONTEXTS = 64  # that a client keeps open without text
-PHRASE_CHARS = 4_000  # of a message that is spoken as it is
 # Clients of these read the error and, if the socket stays open, go on with their next turn.
 STATUS = {
     "full": "system_busy",
@@ -108,7 +107,7 @@ _decoder = msgspec.json.Decoder(ClientMessage)
 
 @dataclass(frozen=True)
 class Options:
-    """What the address of a socket says. `phrases`: each message is spoken as it is, at once."""
+    """What the address of a socket says. `phrases`: each message is complete, and is spoken at once."""
 
     voice: str
     format: AudioFormat = MODEL_PCM
@@ -182,16 +181,16 @@ class _Adapter(ABC):
             start = Start(
                 own_id,
                 options.voice,
-                mode="verbatim" if options.phrases else "managed",
                 clean_up=options.clean_up,
                 language=options.language,
                 speed=turn.speed,
                 seed=options.seed,
             )
             yield Open(start, options.format)
-        for at in range(0, len(text), PHRASE_CHARS):
-            turn.times.push(text[at : at + PHRASE_CHARS])
-            yield Text(own_id, text[at : at + PHRASE_CHARS])
+        turn.times.push(text)
+        yield Text(own_id, text)
+        if options.phrases:
+            yield Flush(own_id)
 
     def _audio(self, turn: Turn, event: Audio) -> Frame:
         end_ms = event.start_sample * 1000 // SAMPLE_RATE_HZ + FRAME_MS
@@ -250,7 +249,7 @@ class SingleStream(_Adapter):
             else:
                 self._turns.remove(self._own_id)
                 yield from self._finish(turn, Done(self._own_id, 0, 0.0))
-        elif message.flush and turn.opened:
+        elif message.flush and turn.opened and not (self._options.phrases and text):
             yield Flush(self._own_id)
 
     def _finish(self, turn: Turn, event: Done | Cancelled | Error) -> Iterable[Output]:
@@ -309,7 +308,7 @@ class MultiStream(_Adapter):
         if message.flush:
             turn.last = Last.TEXT_AND_FLUSH if has_text else Last.FLUSH
             self._flushes_before_closing |= not has_text
-            if turn.opened:
+            if turn.opened and not (has_text and self._options.phrases):
                 yield Flush(own_id)
 
     def _close(self, client_id: str) -> Iterator[Action]:

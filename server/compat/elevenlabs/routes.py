@@ -106,9 +106,12 @@ class Handlers:
             clean_up=body.apply_text_normalization != "off",
             language=language_code(body.language_code),
         )
-        silence = TimedAudioWriter("")(b"", []) if timed else b""
+
+        def render_silence(data: bytes) -> web.Response:
+            return web.Response(body=TimedAudioWriter("")(data, []), content_type="application/json")
+
         return await self._services.speak(
-            request, params, lambda answer: respond(answer, body.text), silence, "application/json" if timed else None
+            request, params, lambda answer: respond(answer, body.text), render_silence if timed else None
         )
 
     def _options(self, request: web.Request) -> Options:

@@ -249,7 +249,7 @@ async def test_invalid_request_names_code_and_param(
         ({"voice": "zoe"}, "unknown_voice", "voice"),
         ({"voice": {"name": "bob"}}, "bad_request", "voice"),
         ({"voice": 5}, "bad_request", "voice"),
-        ({"response_format": "ogg"}, "bad_format", "format"),
+        ({"response_format": "ogg"}, "bad_format", "response_format"),
         ({"speed": 4.5}, "bad_request", "speed"),
         ({"stream_format": "carrier pigeon"}, "bad_request", "stream_format"),
     ],
@@ -567,3 +567,30 @@ async def test_speech_is_counted_in_metrics(server: ApiServer) -> None:
         "sayline_missed_words_total 0.0",
     ):
         assert line in numbers
+
+
+async def test_one_model_has_every_name(server: ApiServer) -> None:
+    async with server.client.get(server.url + "/v1/models/tts-1") as response:
+        assert (await response.json())["id"] == "tts-1"
+    async with server.client.get(server.url + "/v1/audio/models") as response:
+        assert await response.json() == {"models": [{"id": "fake"}]}
+
+
+async def test_front_ends_list_voices_without_the_key(engine: FakeEngine, tmp_path: Path) -> None:
+    """And only those of the model; the key is still needed to speak, and a wrong one is refused."""
+    async with api_server(engine, tmp_path, api_key="k" * 20) as server:
+        for path, status in (
+            ("/v1/models", 200),
+            ("/v1/audio/models", 200),
+            ("/v1/audio/voices", 200),
+            ("/voices", 401),
+            ("/v1/models/tts-1", 401),
+        ):
+            async with server.client.get(server.url + path) as response:
+                assert response.status == status
+        async with server.client.get(server.url + "/v1/models", headers={"X-API-Key": "wrong"}) as response:
+            assert response.status == 401
+        async with server.client.get(server.url + "/v1/audio/voices") as response:
+            assert [each["id"] for each in (await response.json())["voices"]] == ["ann", "bob", "eve"]
+        async with server.post("/v1/audio/speech", **openai_request()) as response:
+            assert response.status == 401

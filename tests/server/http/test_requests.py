@@ -1,4 +1,5 @@
 import json
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -77,3 +78,19 @@ def test_empty_and_too_long_texts_are_rejected() -> None:
         with pytest.raises(RequestError) as error:
             check_text(text, 10, "input")
         assert (error.value.code, error.value.param) == (code, "input")
+
+
+@pytest.mark.parametrize(
+    ("body", "told", "param"),
+    [
+        (b'{"model":"a","voice":"b"}', "input is missing", "input"),
+        (b'{"model":"a","voice":"b","input":"c","speed":9}', "speed must be at most 4", "speed"),
+        (b'{"model":"a","voice":"b","input":"c","speed":0}', "speed must be at least 0.25", "speed"),
+        (b'{"model":"%s","voice":"b","input":"c"}' % (b"a" * 300), "model must have at most 200 characters", "model"),
+        (b'{"model":"a","voice":"b","input":5}', "Expected `str`", "input"),
+    ],
+)
+def test_limits_are_told_in_words(body: bytes, told: str, param: str) -> None:
+    with pytest.raises(RequestError, match=re.escape(told)) as error:
+        parse_json(body, OpenAISpeechRequest)
+    assert error.value.param == param

@@ -1,0 +1,1 @@
+"""Kokoro-FastAPI's captions: OpenAI's speech request, answered by audio with the times of words."""

@@ -1,0 +1,37 @@
+"""The lines of docs/clients.md, as printed, on a real server with the embedded voice."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("elevenlabs", reason="clients are in an environment of their own: tests/agents/constraints.txt")
+
+from tests.agents.embedded_server import KEY, ROOT, EmbeddedServer, command
+
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/clients.md").read_text("utf-8"), re.DOTALL)
+pytestmark = pytest.mark.skipif(command() is None, reason="the server is not installed: make .venv/ready")
+
+
+def run(program: str, server: EmbeddedServer, **names: Any) -> dict[str, Any]:
+    """Run the block with this import, at the test's server."""
+    [code] = [block for block in BLOCKS if program in block]
+    code = code.replace("localhost:8000", f"127.0.0.1:{server.port}").replace('"any"', f'"{KEY}"')
+    exec(compile(code, program, "exec"), names)
+    return names
+
+
+def test_openai_s_sdk(server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    client = run("from openai import OpenAI", server)["client"]
+    assert (tmp_path / "hello.mp3").read_bytes()[:1] == b"\xff"
+    assert client.models.retrieve("tts-1").id == "tts-1"
+    assert [model.id for model in client.models.list()] == ["embedded"]
+    client.close()
+
+
+def test_elevenlabs_sdk(server: EmbeddedServer) -> None:
+    names = run("import ElevenLabs", server)
+    assert names["audio"][:1] == b"\xff"
+    names["client"]._client_wrapper.httpx_client.httpx_client.close()
