@@ -11,6 +11,7 @@ import socket
 import ssl
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import NoReturn
 
 import torch
@@ -30,6 +31,7 @@ from sayline_tts.server.http import page
 from sayline_tts.server.http.monitoring import HEALTH
 from sayline_tts.server.network import descriptors
 from sayline_tts.server.network.acceptor import Acceptor, ConnectionLimits
+from sayline_tts.server.network.agent import Agent, agent_line
 from sayline_tts.server.reload import Reload
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.shutdown import Shutdown
@@ -46,6 +48,15 @@ GIL_SWITCH_INTERVAL_S = 0.0005
 SPARE_CONNECTIONS = 16
 
 
+@dataclass(frozen=True)
+class Listeners:
+    """Listening sockets; None: not wanted."""
+
+    http: socket.socket
+    wyoming: socket.socket | None = None
+    agent: socket.socket | None = None
+
+
 class PortInUse(InputError):
     code = "port_in_use"
 
@@ -60,6 +71,7 @@ def serve(settings: Settings) -> None:
     with (
         bind(settings) as listener,
         bind_wyoming(settings) as wyoming,
+        bind_agent(settings) as agent,
     ):  # before loading the model, so that a port in use is reported at once
         torch.set_num_threads(settings.threads)
         sys.setswitchinterval(GIL_SWITCH_INTERVAL_S)
@@ -68,7 +80,7 @@ def serve(settings: Settings) -> None:
         model = Model.load(checkpoint, settings.device, settings.precision)
         gc.freeze()  # a collection over the loaded model stops all threads for 0.1 s, here and in the codec's processes
         gc.enable()
-        asyncio.run(_serve(settings, model, (listener, wyoming), context))
+        asyncio.run(_serve(settings, model, Listeners(listener, wyoming, agent), context))
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -81,6 +93,11 @@ def bind_wyoming(settings: Settings) -> AbstractContextManager[socket.socket | N
     if not settings.wyoming_port or "wyoming" not in settings.protocols:
         return nullcontext()
     return _bind(settings.wyoming_host, settings.wyoming_port, "wyoming-")
+
+
+def bind_agent(settings: Settings) -> AbstractContextManager[socket.socket | None]:
+    """Open the socket for agent checks, if it is wanted. Raises as `bind`."""
+    return _bind(settings.host, settings.agent_port, "agent-") if settings.agent_port else nullcontext()
 
 
 def _bind(host: str, port: int, prefix: str = "") -> socket.socket:
@@ -110,10 +127,9 @@ def _bind(host: str, port: int, prefix: str = "") -> socket.socket:
 async def _serve(
     settings: Settings,
     model: Model,
-    listeners: tuple[socket.socket, socket.socket | None],
+    listeners: Listeners,
     context: ssl.SSLContext | None,
 ) -> None:
-    listener, wyoming_listener = listeners
     shutdown, loop = Shutdown(), asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, shutdown.request)
     loop.add_signal_handler(signal.SIGINT, shutdown.force)
@@ -126,14 +142,18 @@ async def _serve(
         await app[ENGINE_LOOP].warm_up()
         watchdog = Watchdog(app[ENGINE_LOOP], settings.watchdog_s, shutdown.fail)
         assert runner.server is not None
-        acceptor = Acceptor(runner.server, listener, limit_connections(app), context)
+        acceptor = Acceptor(runner.server, listeners.http, limit_connections(app), context)
         app[HEALTH].obstacles.append(lambda: acceptor.obstacle)
         acceptor.start()
-        wyoming = WyomingServer(app[SERVICES]) if wyoming_listener else None
-        if wyoming and wyoming_listener:
-            await wyoming.start(wyoming_listener)
-        print(_banner(settings, app, listener.getsockname()[1]), flush=True)
-        notifier.ready(f"listening on port {listener.getsockname()[1]}")
+        wyoming = WyomingServer(app[SERVICES]) if listeners.wyoming else None
+        if wyoming and listeners.wyoming:
+            await wyoming.start(listeners.wyoming)
+        agent = Agent(lambda: describe_load(app)) if listeners.agent else None
+        if agent and listeners.agent:
+            await agent.start(listeners.agent)
+        port = listeners.http.getsockname()[1]
+        print(_banner(settings, app, port), flush=True)
+        notifier.ready(f"listening on port {port}")
         notifier.send_signs_of_life(lambda: app[ENGINE_LOOP].alive)
         await shutdown.wait_requested()
         notifier.stopping()
@@ -142,9 +162,18 @@ async def _serve(
         await acceptor.stop()
         if wyoming:
             await wyoming.stop()
+        if agent:
+            await agent.stop()
     finally:
         notifier.close()
         await runner.cleanup()
+
+
+def describe_load(app: web.Application) -> str:
+    """For HAProxy: whether new sessions should come here, and how many compared with other servers."""
+    engine_loop = app[ENGINE_LOOP]
+    obstacle = app[HEALTH].obstacle_now()
+    return agent_line(engine_loop.alive, obstacle, engine_loop.capacity, engine_loop.speaking + engine_loop.waiting)
 
 
 def limit_connections(app: web.Application) -> ConnectionLimits:

@@ -221,6 +221,9 @@ class Settings(BaseSettings):
     protocols: _Listed[_ProtocolName] = Field(
         default=PROTOCOLS, description="protocols of other vendors that clients may use ([clients.md](clients.md))"
     )
+    agent_port: int = Field(
+        default=0, ge=0, le=65535, description="port that tells HAProxy's agent checks the free capacity; 0: none"
+    )
     wyoming_port: int = Field(
         default=0, ge=0, le=65535, description="port for Home Assistant's protocol Wyoming, usually 10200; 0: none"
     )

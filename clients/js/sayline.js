@@ -34,10 +34,12 @@ export async function connect(url, { apiKey, WebSocket = globalThis.WebSocket } 
   const address = streamAddress(url);
   // A token may have expired since the last time.
   const currentKey = async () => (typeof apiKey === 'function' ? await apiKey() : apiKey);
-  const session = new Session(url, new Voices(address, currentKey), async () => {
+  const session = new Session(url, new Voices(address, currentKey), async (sessionId) => {
     const key = await currentKey();
     const subprotocols = key ? [SUBPROTOCOL, KEY_SUBPROTOCOL + key] : [SUBPROTOCOL];
-    return new Connection(new WebSocket(address, subprotocols), url);
+    const target = new URL(address);
+    if (sessionId !== undefined) target.searchParams.set('session', sessionId);
+    return new Connection(new WebSocket(target.href, subprotocols), url);
   });
   await session.open();
   return session;

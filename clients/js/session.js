@@ -41,7 +41,7 @@ export class Session {
   /** @type {(cause: any) => void} */
   #settle;
 
-  /** @param {string} url @param {import('./voices.js').Voices} voices @param {() => Promise<Connection>} connect */
+  /** @param {string} url @param {import('./voices.js').Voices} voices @param {(sessionId?: string) => Promise<Connection>} connect */
   constructor(url, voices, connect) {
     this.#url = url;
     this.voices = voices;
@@ -136,7 +136,7 @@ export class Session {
   }
 
   async #resume() {
-    const connection = await this.#connect();
+    const connection = await this.#connect(this.ready.session_id); // by which a load balancer finds its server
     const ready = await connection.ready;
     const lastSeqs = new Map([...this.#contexts].map(([id, context]) => [id, context.lastSeq]));
     const onTimeout = () => connection.close(new ConnectionLost(`no answer from ${this.#url}: is it overloaded?`));

@@ -222,7 +222,7 @@ class SpeechHandlers:
         metrics = self._metrics
         self._ledger.add(caller.name, speech.usage)
         if speech.first_audio_ms is not None:
-            metrics.on_first_audio(speech.first_audio_ms, trace and trace.trace_id)
+            metrics.on_first_audio(speech.first_audio_ms, None if trace is None else trace.trace_id)
         metrics.on_audio_generated(speech.frames * self._engine_loop.model.frame_ms, caller.name)
         if speech.status is Status.CANCELLED:
             metrics.on_audio_cancelled(speech.unread_ms)

@@ -23,6 +23,11 @@ class Health:
     obstacle: Callable[[], str | None] = lambda: None
     obstacles: list[Callable[[], str | None]] = field(default_factory=list)
 
+    def obstacle_now(self) -> str | None:
+        """The first reason why new clients should go elsewhere; None if there is none."""
+        reasons = (obstacle() for obstacle in (self.obstacle, *self.obstacles))
+        return next((reason for reason in reasons if reason is not None), None)
+
 
 HEALTH = web.AppKey("health", Health)
 METRICS = web.AppKey("metrics", Metrics)
@@ -60,9 +65,8 @@ async def _readyz(request: web.Request) -> web.Response:
     health = request.app[HEALTH]
     if not health.alive():
         return _json({"status": "failed", "reason": "the engine has failed"}, False)
-    for obstacle in (health.obstacle, *health.obstacles):
-        if (reason := obstacle()) is not None:
-            return _json({"status": "full" if health.accepting() else "stopping", "reason": reason}, False)
+    if (reason := health.obstacle_now()) is not None:
+        return _json({"status": "full" if health.accepting() else "stopping", "reason": reason}, False)
     return _json({"status": "ready"}, True)
 
 

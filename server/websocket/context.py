@@ -69,7 +69,7 @@ class Context:
         self._texts = RepeatText()
         self._metrics = ContextMetrics(app_state.metrics, caller.name, start.format, self._loop.time)
         self._trace = app_state.tracing.start("context", start.traceparent or traceparent)
-        self._metrics.trace_id = self._trace and self._trace.trace_id
+        self._metrics.trace_id = None if self._trace is None else self._trace.trace_id
         self._timeline: Timeline | None = None
         options = self._options = TextOptions(
             start.mode == "verbatim", start.clean_up, start.language, start.max_delay_ms, self._lookahead_words(),

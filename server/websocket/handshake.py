@@ -5,7 +5,7 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
@@ -17,6 +17,7 @@ from sayline_tts.server.settings import Settings
 from sayline_tts.server.websocket import messages, wire
 from sayline_tts.server.websocket.connection import Connection
 from sayline_tts.server.websocket.protocol import CloseCode
+from sayline_tts.server.websocket.session import new_session_id
 from sayline_tts.server.websocket.sessions import Sessions
 from sayline_tts.server.websocket.wire import Encoding
 
@@ -26,6 +27,8 @@ WRITE_HIGH_WATER_BYTES = 8 * 1024
 CLOSE_TIMEOUT_S = 1.0
 # A larger frame closes the connection with 1009; between MAX_MESSAGE_BYTES and this, an error event is the answer.
 MAX_FRAME_BYTES = 2 * 1024 * 1024
+# Of the handshake's answer, for load balancers: a client that resumes a session asks for `?session=ID`.
+SESSION_HEADER = "Sayline-Session"
 
 
 async def open_stream(
@@ -36,9 +39,13 @@ async def open_stream(
         message = f"This is a WebSocket: connect with ws:// and the subprotocol {_known_subprotocols()}.\n"
         raise _UpgradeRequired(text=message, headers={"Upgrade": "websocket"})
     encoding = choose_encoding(auth.offered_subprotocols(request))
-    websocket, transport = await upgrade(request, [encoding.subprotocol], settings.heartbeat_s)
+    session_id = new_session_id()
+    headers = {SESSION_HEADER: session_id}
+    websocket, transport = await upgrade(request, [encoding.subprotocol], settings.heartbeat_s, headers)
     try:
-        session = sessions.open(request[CALLER], request[CLIENT_ADDRESS], request.headers.get("traceparent"))
+        session = sessions.open(
+            request[CALLER], request[CLIENT_ADDRESS], request.headers.get("traceparent"), session_id
+        )
     except InputError as error:
         refusal = messages.Error(error.code, str(error), retry_after_ms=messages.unset_if_none(error.retry_after_ms))
         data = wire.serialize(refusal, encoding)
@@ -51,7 +58,10 @@ async def open_stream(
 
 
 async def upgrade(
-    request: web.Request, subprotocols: Sequence[str] = (), heartbeat_s: float | None = None
+    request: web.Request,
+    subprotocols: Sequence[str] = (),
+    heartbeat_s: float | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> tuple[web.WebSocketResponse, asyncio.WriteTransport]:
     """Answer the handshake. `heartbeat_s` None: no pings, and a peer that does not answer any stays connected."""
     websocket = web.WebSocketResponse(
@@ -64,6 +74,7 @@ async def upgrade(
         max_msg_size=MAX_FRAME_BYTES,
         writer_limit=0,  # every write waits until the buffer has room
     )
+    websocket.headers.update(headers or {})
     await websocket.prepare(request)
     transport = request.transport
     assert isinstance(transport, asyncio.WriteTransport)

@@ -94,6 +94,11 @@ class Outbox:
         self._count(-_is_reply(out.event))
         return out
 
+    @property
+    def has_room(self) -> bool:
+        """Whether fewer than `MAX_REPLIES` replies are queued."""
+        return self._has_room.is_set()
+
     async def wait_for_room(self) -> None:
         """Wait until fewer than `MAX_REPLIES` replies are queued."""
         await self._has_room.wait()

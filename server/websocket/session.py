@@ -27,6 +27,10 @@ MAX_ENDED = 64  # ended contexts that are kept because their last event may have
 MEGABYTE = 1024 * 1024
 
 
+def new_session_id() -> str:
+    return secrets.token_hex(6)
+
+
 class Session:
     """`on_idle` is called whenever its last open context has ended."""
 
@@ -36,8 +40,9 @@ class Session:
         app_state: AppState,
         on_idle: Callable[["Session"], None],
         traceparent: str | None = None,
+        id: str | None = None,
     ) -> None:
-        self.id = secrets.token_hex(6)
+        self.id = id or new_session_id()
         self.token = secrets.token_urlsafe(18)
         self.caller = caller
         self.outbox = Outbox()

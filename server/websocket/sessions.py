@@ -81,17 +81,20 @@ class Sessions:
     def quotas(self) -> Quotas:
         return self._app_state.quotas
 
-    def open(self, caller: Caller, address: ClientAddress, traceparent: str | None = None) -> Session:
-        """`traceparent`: of the client, for contexts without their own.
+    def open(
+        self, caller: Caller, address: ClientAddress, traceparent: str | None = None, id: str | None = None
+    ) -> Session:
+        """`traceparent`: of the client, for contexts without their own. `id`: None makes one.
 
-        Raises `ShuttingDown`, `Full`, or `RateLimited` if this key or address has too many sessions."""
+        Raises `ShuttingDown`, `Full`, or `RateLimited` if this key or address has too many sessions.
+        """
         if self._stopping:
             raise ShuttingDown(f"{STOPPING}; connect again")
         if message := self.obstacle:
             raise Full(f"{message}; retry in {RETRY_AFTER_MS / 1000:g} s", RETRY_AFTER_MS)
         self._check_key_limit(caller)
         self._check_address_limit(address)
-        session = Session(caller, self._app_state, self._on_idle, traceparent)
+        session = Session(caller, self._app_state, self._on_idle, traceparent, id)
         self._connections[session], self._addresses[session] = None, address
         return session
 

@@ -136,7 +136,8 @@ class SocketConnection(ABC):
     async def _receive(self) -> None:
         first = True
         while True:
-            await self._session.outbox.wait_for_room()
+            if not self._session.outbox.has_room:
+                await self._session.outbox.wait_for_room()
             message = await self._next_message()
             try:
                 await self._handle(message.data, first)

@@ -66,6 +66,7 @@ class ScriptedServer:
         self.sessions: dict[str, Session] = {}  # by token
         self.close_with: tuple[int, str] | None = None
         self.received: list[Message] = []
+        self.paths: list[str] = []  # of handshakes
         self.changed = asyncio.Condition()
         self.answer_http: Callable[[Request], Response | None] = lambda request: None
         self.connections: list[ServerConnection] = []
@@ -120,6 +121,7 @@ class ScriptedServer:
     async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         if request.path.split("?")[0] != "/v1/stream":
             return self.answer_http(request) or connection.respond(HTTPStatus.NOT_FOUND, "nothing here\n")
+        self.paths.append(request.path)
         if self.refuse_with is not None:
             return connection.respond(self.refuse_with, "no\n")
         offered = request.headers.get("Sec-WebSocket-Protocol", "").split(", ")

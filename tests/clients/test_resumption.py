@@ -43,6 +43,14 @@ async def test_speech_resumes_without_gap_or_repetition(scripted: ScriptedServer
         assert (server.ready.session_id, len(scripted.sessions)) == ("session-1", 1)
     resumes = [message for message in scripted.received if message["type"] == "resume"]
     assert {message["token"] for message in resumes} == {"token-1"}
+    assert scripted.paths == ["/v1/stream", *["/v1/stream?session=session-1"] * (len(scripted.paths) - 1)]
+
+
+async def test_address_with_a_query_keeps_it(scripted: ScriptedServer) -> None:
+    async with sayline.connect(f"{scripted.url}/v1/stream?tenant=a") as server, server.context() as speech:
+        speech.feed("one hangup two")
+        check_whole(await all_of(speech), 2)
+    assert set(scripted.paths) == {"/v1/stream?tenant=a", "/v1/stream?tenant=a&session=session-1"}
 
 
 async def test_lost_text_is_resent(scripted: ScriptedServer) -> None:

@@ -110,18 +110,19 @@ async def proxied(request: pytest.FixtureRequest, engine: FakeEngine, tmp_path: 
         command = PROXIES[request.param](tmp_path, server, port)
         process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
         try:
-            await _wait_until_open(process, port)
+            await wait_until_open(process, port)
             proxied = Proxied(port)
             connector = aiohttp.TCPConnector(ssl=proxied.tls, resolver=_Loopback())
             headers = {"Authorization": "Bearer secret"}
             async with aiohttp.ClientSession(connector=connector, headers=headers) as proxied.client:
                 yield proxied
         finally:
-            process.terminate()
+            if process.returncode is None:
+                process.terminate()
             await asyncio.wait_for(process.communicate(), 20)
 
 
-async def _wait_until_open(process: asyncio.subprocess.Process, port: int) -> None:
+async def wait_until_open(process: asyncio.subprocess.Process, port: int) -> None:
     async with asyncio.timeout(30):
         while True:
             assert process.returncode is None, (await process.communicate())[1].decode()

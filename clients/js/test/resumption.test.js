@@ -42,6 +42,9 @@ test('speech continues without a gap or a repeat', async () => {
   checkWhole(await all(other), 2);
   assert.deepEqual(states.slice(0, 2), ['lost', 'back']);
   assert.equal(server.ready.token, 'token-1');
+  const [first, ...later] = scripted.paths;
+  assert.equal(first, '/v1/stream');
+  assert.deepEqual(new Set(later), new Set(['/v1/stream?session=session-1']));
   assert.ok(scripted.received.filter(({ type }) => type === 'resume').every(({ token }) => token === 'token-1'));
 });
 

@@ -34,6 +34,8 @@ export class ScriptedServer {
   /** Whether sessions are forgotten when their socket is lost. */
   forgetsSessions = false;
   connections = 0;
+  /** Of the handshakes. @type {string[]} */
+  paths = [];
 
   #server = createServer((_, response) => response.writeHead(404).end());
   /** @type {Set<import('node:stream').Duplex>} */
@@ -73,6 +75,7 @@ export class ScriptedServer {
       socket.end('HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n');
       return;
     }
+    this.paths.push(request.url);
     this.#sockets.add(socket);
     const number = ++this.connections;
     let session;

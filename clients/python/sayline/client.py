@@ -195,7 +195,7 @@ class Session:
             ) from why
 
     async def _resume(self) -> None:
-        connection = await self._address.connect()
+        connection = await self._address.connect(self.ready.session_id)
         try:
             async with self._send_lock:
                 begun = {name: context for name, context in self._contexts.items() if context.resend_buffer.count}

@@ -72,9 +72,12 @@ class Address:
         api_key = self._api_key() if callable(self._api_key) else self._api_key
         return await api_key if isinstance(api_key, Awaitable) else api_key
 
-    async def connect(self) -> Connection:
-        """Open a connection and receive `Ready`. Raises `Refused`, `ProtocolError`."""
-        socket = await open_socket(self.url, await self.key(), self.encoding, self.timeout_s)
+    async def connect(self, session_id: str | None = None) -> Connection:
+        """Open a connection and receive `Ready`. Raises `Refused`, `ProtocolError`.
+
+        `session_id`: of the session to resume, by which a load balancer finds its server.
+        """
+        socket = await open_socket(self.url, await self.key(), self.encoding, self.timeout_s, session_id)
         connection = Connection(socket, self)
         try:
             connection.ready = await connection.expect(Ready)

@@ -18,9 +18,13 @@ CLOSE_S = 2.0  # how long to wait for the server's close frame
 SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 
 
-async def open_socket(url: str, api_key: str | None, encoding: Encoding, timeout_s: float) -> ClientConnection:
+async def open_socket(
+    url: str, api_key: str | None, encoding: Encoding, timeout_s: float, session_id: str | None = None
+) -> ClientConnection:
     """Open a socket with this encoding. Raises `Refused`."""
     address = stream_url(url)
+    if session_id is not None:
+        address += f"{'&' if urlsplit(address).query else '?'}session={session_id}"
     try:
         socket = await connect_socket(
             address,

@@ -77,7 +77,8 @@ async def test_text_reaches_its_first_packet_in_few_calls(address: str, engine: 
             await client.send("text", text="Hi. ")
             await client.receive_until("segment")
         await client.send("flush", "unknown")
-        await client.receive_until("error")  # by now the context is open, and nothing is left to do
+        await client.receive_until("error")
+        await asyncio.sleep(0.05)  # the context is open, and nothing is left to do
         sys.setprofile(walk)
         try:
             await client.send("text", text="Hello there. And ")
