@@ -50,6 +50,7 @@ async def make_app(settings: Settings, model: Model, engine: Engine | None = Non
         metrics,
         VoiceStore(settings.voices_path),
         RepeatCache(round(settings.cache_mb * 1024 * 1024)),
+        settings.loudness_lufs,
     )
     app[READY] = _ready(model)
     ledger = app[LEDGER] = Ledger(UsageFile(settings.usage_path))

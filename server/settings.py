@@ -213,6 +213,12 @@ class Settings(BaseSettings):
         description="download voices from https:// URLs; by default only if no other machine can reach the server",
     )
 
+    loudness_lufs: float | None = Field(
+        default=None,
+        ge=-40,
+        le=-10,
+        description="loudness (EBU R 128) that the speech of every voice gets, such as -16; by default the voice's own",
+    )
     cache_mb: float = Field(
         default=64, ge=0, description="memory for speech that is kept because it is asked for again; 0: none"
     )

@@ -46,13 +46,15 @@ class EngineLoop:
         metrics: Metrics | None = None,
         store: VoiceStore | None = None,
         repeats: RepeatCache | None = None,
+        loudness_lufs: float | None = None,
     ) -> None:
+        """`loudness_lufs`: the loudness that all voices get; None: their own."""
         self._engine, self._metrics = engine, metrics or Metrics()
         self.repeats = repeats or RepeatCache(0)
         self._streams: dict[Utterance, OutputStream | ReplayStream] = {}
         self._replays: dict[Utterance, ReplayStream] = {}
         self._queued: list[OutputStream] = []  # the streams that wait for admission
-        self.voices = Voices(engine.model, store)
+        self.voices = Voices(engine.model, store, loudness_lufs=loudness_lufs)
         self._wake, self._idle = asyncio.Event(), asyncio.Event()
         self._delayed_wake: asyncio.TimerHandle | None = None
         self._stopping = False
@@ -175,7 +177,8 @@ class EngineLoop:
                 return replay.timeline
             recorder = Recorder(self.repeats, key)
         self._engine.add(utterance)
-        stream = self._streams[utterance] = OutputStream(utterance, listener, self._remove, recorder)
+        gain = self.voices.loudness.gain(utterance.voice)
+        stream = self._streams[utterance] = OutputStream(utterance, listener, self._remove, recorder, gain)
         stream.on_reclaim = on_reclaim
         if utterance.status is Status.WAITING:
             stream.set_queue_position(self._engine.queue_position(utterance))

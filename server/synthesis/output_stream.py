@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
+from sayline_tts.engine.audio.loudness import amplify
 from sayline_tts.engine.audio.onset import fade_in
 from sayline_tts.engine.engine import Event, FrameSpoken, SegmentSpoken, SilenceSpoken, UtteranceEnded
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
@@ -84,11 +85,13 @@ class OutputStream:
         listener: Listener[Any],
         on_closed: Callable[["OutputStream"], None],
         recorder: "Recorder | None" = None,
+        gain: float = 1.0,
     ) -> None:
+        """`gain`: a factor for all samples."""
         self.utterance, self.listener, self._recorder = utterance, listener, recorder
         self.queue_position: int | None = None
         self.timeline = Timeline(asyncio.get_running_loop().time())
-        self._on_closed = on_closed
+        self._on_closed, self._gain = on_closed, gain
         self.on_reclaim: Callable[[], None] = lambda: None  # others wait for its slot
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()  # log records then name the session
@@ -165,7 +168,9 @@ class OutputStream:
                         pcm, self._has_begun = fade_in(pcm), True
                     if self.timeline.decoded_s is None:
                         self.timeline.decoded_s = self._loop.time()
-                    pending.pcm, pending.words, pending.encoded = pcm, words(pcm), self.listener.encode(pcm)
+                    pending.words = words(pcm)
+                    pending.pcm = pcm = pcm if self._gain == 1 else amplify(pcm, self._gain)
+                    pending.encoded = self.listener.encode(pcm)
                     if self.timeline.encoded_s is None:
                         self.timeline.encoded_s = self._loop.time()
                 case SegmentSpoken(words=words):

@@ -17,6 +17,7 @@ from sayline_tts.engine.errors import HubError, InputError, VoiceError
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.server.access.limits import ANONYMOUS
+from sayline_tts.server.voices.loudness import VoiceLoudness
 from sayline_tts.server.voices.store import StoreError, VoiceMetadata, VoiceNameTaken, VoiceStore, check_name
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,16 @@ T = TypeVar("T")
 class Voices:
     """Voices of one model. Call it on the event loop only. Without a `store`, only built-in voices exist."""
 
-    def __init__(self, model: Model, store: VoiceStore | None = None, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        model: Model,
+        store: VoiceStore | None = None,
+        cache_bytes: int = CACHE_BYTES,
+        loudness_lufs: float | None = None,
+    ) -> None:
+        """`loudness_lufs`: the loudness that all voices get."""
         self.store = store
+        self.loudness = VoiceLoudness(model, loudness_lufs)
         self._model, self._cache_bytes = model, cache_bytes
         self._loading: dict[str, asyncio.Task[Voice]] = {}  # by name or id; cloned voices in order of last use
         self._pool = ThreadPoolExecutor(THREADS, "voices", set_niceness, (NICENESS,))
@@ -71,7 +80,7 @@ class Voices:
         """Make a voice from an audio file or voice file without storing it. Raises `VoiceError`, `StoreError`."""
         async with self._cloning_lock:
             try:
-                return await self._run_in_thread(partial(clone_voice, self._model, data, name))
+                return await self._run_in_thread(partial(self._clone, data, name))
             except OSError as error:  # a voice file is checked as a temporary one
                 log.exception("cannot write a temporary file")
                 raise StoreError("the server has no room for temporary files; see the server's log") from error
@@ -118,6 +127,11 @@ class Voices:
                 del self._loading[name]  # so that the next request tries again
             raise
 
+    def _clone(self, data: bytes, name: str) -> ClonedVoice:
+        made = clone_voice(self._model, data, name)
+        self.loudness.measure(made.voice)
+        return made
+
     def _read(self, name: str, metadata: VoiceMetadata | None) -> Voice:
         source: Path | str = name
         if self.store is not None and metadata is not None:
@@ -128,10 +142,12 @@ class Voices:
                 )
             source = self.store.path(metadata)
         try:
-            return self._model.load_voice(source)
+            voice = self._model.load_voice(source)
         except InputError as error:
             log.error("voice %s cannot be loaded: %s", name, error)
             raise _without_details(error, metadata.name if metadata else name, metadata is not None) from error
+        self.loudness.measure(voice)
+        return voice
 
     async def _run_in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)

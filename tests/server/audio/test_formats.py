@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from sayline_tts.engine.audio.loudness import integrated_loudness
 from sayline_tts.engine.audio.recording import to_int16, to_pcm
 from sayline_tts.server.audio.formats import FORMAT_SPECS, Encoder, Format, FormatError, new_encoder
 
@@ -260,6 +261,15 @@ def test_encoder_may_move_between_threads() -> None:
 
 def threads() -> int:
     return len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else threading.active_count()
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 24_000, 48_000])
+def test_all_formats_are_as_loud(rate_hz: int) -> None:
+    """Within 1 LU of what was encoded, as EBU R 128 asks of programmes."""
+    sound = voice(3.0)
+    for format in Format:
+        output, output_hz = decoded(format, encoded(new_encoder(format, rate_hz, RATE_HZ), sound), rate_hz)
+        assert abs(integrated_loudness(output, output_hz) - integrated_loudness(sound, RATE_HZ)) < 1, format
 
 
 def test_samples_are_rounded_to_nearest() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from concurrent.futures import Future
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from sayline_tts.engine.segment import Sampling, Segment, Silence
 from sayline_tts.engine.text.chunk import Word
 from sayline_tts.engine.timing.word_time_estimator import WordTime
 from sayline_tts.server.synthesis.output_stream import OutputStream
+from sayline_tts.server.synthesis.repeat_cache import Recorder, RepeatCache, RepeatKey
 
 SEGMENT = Segment("Hello.", (1,), 2, 0)
 UTTERANCE = Utterance(Voice(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)), Sampling(0, None, 0, 1, 0))
@@ -147,6 +149,27 @@ async def test_queue_position_is_reported_when_it_changes() -> None:
     for position in (None, 2, 2, 1, None):
         stream.set_queue_position(position)
     assert listener.events == ["place 2", "place 1", "place None"]
+
+
+async def test_gain_is_for_what_is_heard_and_kept_but_not_for_the_aligner() -> None:
+    cache, key = RepeatCache(10**6), cast(RepeatKey, "any")
+    listener, seen = RecordingListener(), list[float]()
+    stream = OutputStream(UTTERANCE, listener, lambda stream: None, Recorder(cache, key), gain=0.5)
+    sound = Future[np.ndarray]()
+    sound.set_result(np.full(100, 4.0, np.float32))
+
+    def words(pcm: np.ndarray | None) -> list[WordTime]:
+        seen.extend([] if pcm is None else [float(pcm[-1])])
+        return []
+
+    stream.add(FrameSpoken(UTTERANCE, sound, words))
+    stream.add(SegmentSpoken(UTTERANCE, SEGMENT, 0, 80, words))
+    stream.add(UtteranceEnded(UTTERANCE, Status.FINISHED, 0))
+    await listener.ended.wait()
+    assert (seen, listener.events[0]) == ([4.0], 2)
+    stream._recorder.finish()  # type: ignore[union-attr]
+    (part,) = cache.get(key) or ()
+    assert part.frames[0][1][-1] == 2.0
 
 
 async def test_word_precedes_its_frame_and_silence_follows_its_last_frame() -> None:

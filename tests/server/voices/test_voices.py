@@ -13,7 +13,9 @@ import pytest
 from sayline_tts.engine.device import set_niceness
 from sayline_tts.engine.errors import HubError, UnknownVoice, VoiceError
 from sayline_tts.engine.models.model import Model
+from sayline_tts.engine.models.voice import Voice
 from sayline_tts.server.access.limits import ANONYMOUS
+from sayline_tts.server.voices.loudness import VoiceLoudness
 from sayline_tts.server.voices.store import StoreError, VoiceMetadata, VoiceNameError, VoiceNameTaken, VoiceStore
 from sayline_tts.server.voices.voices import NICENESS, Voices
 from tests.engine.sounds import speech, wav
@@ -327,3 +329,18 @@ def test_low_priority_applies_to_one_thread_only() -> None:
     other.join()
     assert seen == [NICENESS]
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+async def test_loudness_of_a_voice_is_measured_once_before_it_speaks(
+    model: FakeCloningModel, store: VoiceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[Voice] = []
+    monkeypatch.setattr(VoiceLoudness, "measure", lambda self, voice: measured.append(voice))
+    voices = Voices(cast(Model, model), store, loudness_lufs=-16)
+    try:
+        bob = await voices.get("bob")
+        assert await voices.get("bob") is bob
+        clone = await voices.clone(AUDIO, "me.wav")
+        assert measured == [bob, clone.voice]
+    finally:
+        voices.close()
