@@ -31,6 +31,21 @@ def test_openai_s_sdk(server: EmbeddedServer, tmp_path: Path, monkeypatch: pytes
     client.close()
 
 
+def test_openai_program_of_the_readme(server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    readme = (ROOT / "README.md").read_text("utf-8")
+    [code] = [block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "OpenAI(" in block]
+    names: dict[str, Any] = {}
+    exec(
+        compile(
+            code.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}").replace('"none"', f'"{KEY}"'), "README", "exec"
+        ),
+        names,
+    )
+    assert (tmp_path / "hello.mp3").read_bytes()[:1] == b"\xff"
+    names["client"].close()
+
+
 def test_elevenlabs_sdk(server: EmbeddedServer) -> None:
     names = run("import ElevenLabs", server)
     assert names["audio"][:1] == b"\xff"

@@ -6,7 +6,7 @@ import { webVtt } from '../../web/playback/subtitles.js';
 import { WordTimes } from '../../web/playback/word_times.js';
 import { errorText, formatClock, queueText, speechStatus, stoppedText, wordTimesText } from '../../web/status_text.js';
 import { textOffsets } from '../../web/view/captions.js';
-import { curl, javascript, python } from '../../web/view/code_samples.js';
+import { curl, javascript, openai, python } from '../../web/view/code_samples.js';
 import { fileName } from '../../web/view/downloads.js';
 
 const REQUEST = { url: 'http://127.0.0.1:8000', text: 'Hi.', voice: 'clara', options: { seed: 7 }, needsKey: false };
@@ -175,13 +175,16 @@ test('programs contain the options in their language\'s names', () => {
   const options = { seed: 7, speed: 1.5, temperature: undefined, decodeSteps: 4 };
   assert.match(python({ ...REQUEST, options }), /context\(voice="clara", seed=7, speed=1.5, decode_steps=4, format="pcm"\)/);
   assert.match(javascript({ ...REQUEST, options }), /\{ voice: 'clara', seed: 7, speed: 1.5, decodeSteps: 4, format: 'pcm' \}/);
+  assert.match(openai({ ...REQUEST, options }), /voice="clara",\n    input="[^\n]*",\n    response_format="wav",\n    speed=1.5,\n\)/);
+  assert.match(openai({ ...REQUEST, voice: undefined, options }), /voice="alloy"/);
   assert.match(curl({ ...REQUEST, options }), /"seed":7,"speed":1.5,"decode_steps":4\}'/);
 });
 
 test('programs read the key from the environment, and never contain it', () => {
   const keyed = { ...REQUEST, needsKey: true };
   assert.match(python(keyed), /api_key=os.environ\["SAYLINE_API_KEY"\]/);
+  assert.match(openai(keyed), /api_key=os.environ\["SAYLINE_API_KEY"\]/);
   assert.match(javascript(keyed), /apiKey: process.env.SAYLINE_API_KEY/);
   assert.match(curl(keyed), /Bearer \$SAYLINE_API_KEY/);
-  for (const program of [python, javascript, curl]) assert.doesNotMatch(program(REQUEST), /KEY/);
+  for (const program of [python, javascript, curl, openai]) assert.doesNotMatch(program(REQUEST), /KEY/);
 });

@@ -13,18 +13,26 @@ export function python({ url, text, voice, options, needsKey }) {
   const key = needsKey ? ', api_key=os.environ["SAYLINE_API_KEY"]' : '';
   const named = ([name, value]) => `${PYTHON_NAMES[name] ?? name}=${JSON.stringify(value)}`;
   const keywords = defined({ voice, ...options }).map(named);
-  return `${needsKey ? 'import os\n' : ''}import wave
+  return `# from a checkout: pip install ./clients/python
+${needsKey ? 'import os\n\n' : ''}import sayline.sync
 
-import sayline.sync
+with sayline.sync.connect(${JSON.stringify(webSocketUrl(url))}${key}) as server:
+    with server.context(${[...keywords, 'format="pcm"'].join(', ')}) as speech:
+        speech.save("speech.wav", ${JSON.stringify(text)})
+`;
+}
 
-with (
-    sayline.sync.connect(${JSON.stringify(webSocketUrl(url))}${key}) as server,
-    server.context(${[...keywords, 'format="pcm"'].join(', ')}) as speech,
-    wave.open("speech.wav", "wb") as file,
-):
-    file.setparams((1, 2, 24000, 0, "NONE", ""))
-    for frame in speech.say(${JSON.stringify(text)}):
-        file.writeframes(frame.pcm)
+/** OpenAI's SDK knows the speed only. @param {SpeechDescription} request */
+export function openai({ url, text, voice, options: { speed }, needsKey }) {
+  const key = needsKey ? 'os.environ["SAYLINE_API_KEY"]' : '"none"';
+  const fields = defined({ model: 'tts-1', voice: voice ?? 'alloy', input: text, response_format: 'wav', speed });
+  return `# pip install openai
+${needsKey ? 'import os\n\n' : ''}from openai import OpenAI
+
+client = OpenAI(base_url=${JSON.stringify(`${url}/v1`)}, api_key=${key})
+with client.audio.speech.with_streaming_response.create(
+${fields.map(([name, value]) => `    ${name}=${JSON.stringify(value)},\n`).join('')}) as speech:
+    speech.stream_to_file("speech.wav")
 `;
 }
 
@@ -32,7 +40,8 @@ with (
 export function javascript({ url, text, voice, options, needsKey }) {
   const key = needsKey ? ', { apiKey: process.env.SAYLINE_API_KEY }' : '';
   const fields = defined({ voice, ...options }).map(([name, value]) => `${name}: ${quoted(value)}`);
-  return `import { connect } from '@sayline/client';
+  return `// from a checkout: npm install ./clients/js
+import { connect } from '@sayline/client';
 
 const server = await connect(${quoted(webSocketUrl(url))}${key});
 const speech = server.context({ ${[...fields, "format: 'pcm'"].join(', ')} });
@@ -76,7 +85,7 @@ function webSocketUrl(url) {
   return url.replace(/^http/, 'ws');
 }
 
-const GENERATORS = { python, javascript, curl };
+const GENERATORS = { python, javascript, curl, openai };
 
 /** The panel that shows the program and copies it to the clipboard. */
 export class CodeSamples {
@@ -93,10 +102,11 @@ export class CodeSamples {
     for (const button of this.#buttons) {
       button.addEventListener('click', () => {
         this.#language = /** @type {any} */ (button.dataset.language);
+        this.#note.textContent = '';
         this.update();
-        this.#copy(button.textContent);
       });
     }
+    document.getElementById('copy-code')?.addEventListener('click', () => this.#copy());
   }
 
   /** Regenerate the program from the page's current settings. */
@@ -107,11 +117,10 @@ export class CodeSamples {
     }
   }
 
-  /** @param {string | null} name */
-  async #copy(name) {
+  async #copy() {
     try {
       await navigator.clipboard.writeText(this.#code.textContent ?? '');
-      this.#note.textContent = `${name} copied.`;
+      this.#note.textContent = 'Copied.';
     } catch {
       this.#note.textContent = 'The browser blocked the clipboard: select the code and copy it.';
     }
