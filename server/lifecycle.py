@@ -130,12 +130,13 @@ async def _serve(
     listeners: Listeners,
     context: ssl.SSLContext | None,
 ) -> None:
-    shutdown, loop = Shutdown(), asyncio.get_running_loop()
+    shutdown, reload, loop = Shutdown(), Reload(settings), asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, shutdown.request)
     loop.add_signal_handler(signal.SIGINT, shutdown.force)
     if not os.isatty(0):  # the end of a terminal ends a server that was started in it
-        loop.add_signal_handler(signal.SIGHUP, Reload(settings).run)
+        loop.add_signal_handler(signal.SIGHUP, reload.run)
     app = await make_app(settings, model)
+    reload.appliers["voice_aliases"] = app[SERVICES].aliases.replace
     runner, notifier = web.AppRunner(app, access_log=None, shutdown_timeout=5), Notifier()
     await runner.setup()
     try:

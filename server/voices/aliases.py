@@ -27,6 +27,10 @@ class VoiceAliases:
         self._aliases = dict(pairs)
         self._logged: set[str] = set()
 
+    def replace(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Use these from now on."""
+        self._aliases = dict(pairs)
+
     def resolve(self, name: str | None, caller: Caller) -> str:
         """The voice of this server that speaks for `name`. Raises `UnknownVoice` if `*` is mapped to nothing."""
         default = self.default(caller)

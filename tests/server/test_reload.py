@@ -55,3 +55,12 @@ def test_faulty_settings_change_nothing(reload: Reload, file: Path, caplog: pyte
     file.write_text("SAYLINE_LOG_LEVEL=debug\nSAYLINE_PORT=9000\n")
     reload.run()
     assert logging.getLogger().level == logging.DEBUG
+
+
+def test_settings_with_an_applier_need_no_restart(reload: Reload, file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    applied: list[object] = []
+    reload.appliers["voice_aliases"] = applied.append
+    file.write_text("SAYLINE_LOG_LEVEL=info\nSAYLINE_PORT=9000\nSAYLINE_VOICE_ALIASES=Rachel=bob\n")
+    reload.run()
+    assert applied == [(("Rachel", "bob"),)]
+    assert caplog.messages == ["voice_aliases has been read again"]

@@ -64,3 +64,9 @@ async def test_the_operator_chooses_what_unknown_names_are(engine: FakeEngine) -
     assert (chosen.resolve("Rachel", CALLER), chosen.any_other, aliases(engine).any_other) == ("bob", "bob", None)
     with pytest.raises(UnknownVoice, match="--voice-aliases"):
         refusing.resolve("Rachel", CALLER)
+
+
+async def test_the_table_can_be_replaced(engine: FakeEngine) -> None:
+    table = aliases(engine, Rachel="bob")
+    table.replace([("Adam", "bob")])
+    assert (table.find("Rachel", CALLER), table.find("Adam", CALLER)) == (None, "bob")
