@@ -30,6 +30,7 @@ COVERED = tuple(
         "server/access",
         "server/compat",
         "server/http",
+        "server/lexicons",
         "server/voices",
         "server/websocket",
     )

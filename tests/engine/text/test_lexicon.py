@@ -81,6 +81,7 @@ KEPT = (
     ("x@sayline-mail.org", "x at sayline dash mail dot org"),
     ("https://a.org/Sayline", "a dot org slash Sayline"),
     ("C++11", "C plus plus eleven"),
+    ("a Node here", "a Node here"),
     ("I'm here", "I'm here"),
     ("as soon", "as soon"),
     ("as soon as. Possible", "when. | Possible"),

@@ -38,6 +38,15 @@ _PARTS = (
         "555 123 4567",
         "code is 4821",
     ),
+    *(
+        '<sub alias="A 1 b">',
+        "<sub alias='x'>W3C</sub>",
+        "</sub>",
+        "<sub>",
+        '<say-as interpret-as="digits">',
+        "</say-as>",
+    ),
+    *('<say-as interpret-as="characters">', '<say-as interpret-as="date">3/4</say-as>', "$\\sin^2 x$"),
     *("it.It", "&#x27;", "&lt;", "&nbsp;", "&amp;#39;", "&am", "he`ll", "itʼs", "Mr", "St", "Dr", "(early).The", "5′"),
 )
 LLM_TEXT = st.lists(
