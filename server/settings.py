@@ -57,8 +57,13 @@ _Listed = Annotated[tuple[Item, ...], NoDecode, BeforeValidator(_split)]
 _Origin = Annotated[str, AfterValidator(_origin)]
 _HostName = Annotated[str, AfterValidator(_host_name)]
 _Alias = Annotated[tuple[str, str], BeforeValidator(_alias)]
-_ProtocolName = Literal["elevenlabs", "kokoro", "wyoming"]
-PROTOCOLS: tuple[_ProtocolName, ...] = ("elevenlabs", "kokoro", "wyoming")  # besides the native one and OpenAI's
+_ProtocolName = Literal["cartesia", "elevenlabs", "kokoro", "wyoming"]
+PROTOCOLS: tuple[_ProtocolName, ...] = (
+    "cartesia",
+    "elevenlabs",
+    "kokoro",
+    "wyoming",
+)  # besides the native one and OpenAI's
 
 
 class Settings(BaseSettings):

@@ -39,6 +39,7 @@ class Format(StrEnum):
     FLAC = "flac"
     MULAW = "mulaw"
     ALAW = "alaw"
+    FLOAT32 = "pcm_f32le"
 
 
 class Encoder(Protocol):
@@ -88,6 +89,7 @@ FORMAT_SPECS = {
     ),
     Format.MULAW: FormatSpec("audio/PCMU;rate={rate_hz}", "mulaw", "pcm_mulaw", default_rate_hz=8_000),
     Format.ALAW: FormatSpec("audio/PCMA;rate={rate_hz}", "alaw", "pcm_alaw", default_rate_hz=8_000),
+    Format.FLOAT32: FormatSpec("audio/pcm;rate={rate_hz};encoding=float;bits=32", "f32le", "pcm_f32le"),
 }  # fmt: skip
 
 

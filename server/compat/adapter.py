@@ -7,7 +7,7 @@ form and be reused at any time.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -74,6 +74,17 @@ class Adapter(Protocol):
 
     def send(self, event: SpeechEvent) -> Iterable[Output]:
         """Translate an event of a context that this adapter has opened."""
+
+
+@runtime_checkable
+class PooledAdapter(Adapter, Protocol):
+    """Its clients keep sockets open that they do not read, and answer no ping then.
+
+    If one does not while it is spoken to, nobody listens: its contexts end without another message.
+    """
+
+    def forget(self) -> None:
+        """Send nothing more for the contexts that are open."""
 
 
 Entry = TypeVar("Entry")

@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Iterable
 
 import msgspec
 import numpy as np
+from aiohttp import WSMessage, WSMsgType
 
 from sayline_tts.engine.audio.recording import SAMPLE_RATE_HZ, to_pcm
 from sayline_tts.engine.errors import InputError
@@ -23,6 +24,7 @@ from sayline_tts.server.compat.adapter import (
     AudioFormat,
     Open,
     Output,
+    PooledAdapter,
 )
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.voices.aliases import VoiceAliases
@@ -47,6 +49,7 @@ from sayline_tts.server.websocket.sessions import Sessions
 from sayline_tts.server.websocket.socket_connection import Socket, SocketConnection
 
 PING_S = 5.0  # clients give up when they hear nothing for 10 s, and a ping is something
+POOLED_PING_S, PONG_S = 1.0, 2.0  # of clients that stop reading to interrupt
 PATIENCE_S = 8.0  # in the admission queue: clients wait for 10 s
 FULL = "the server is full; retry in a few seconds"
 PIECE_CHARS = 4_000  # of text handed to a context at a time
@@ -70,6 +73,9 @@ class AdapterConnection(SocketConnection):
         self._adapter, self._aliases = adapter, aliases
         self._encoders: dict[str, Encoder] = {}
         self._waiting: dict[str, asyncio.TimerHandle] = {}  # contexts in the admission queue
+        self._pooled = adapter if isinstance(adapter, PooledAdapter) else None
+        self._reading = True
+        self._unanswered_since_s: float | None = None  # the first ping without an answer
         self._progress = asyncio.Event()  # an event was sent, so there may be room for more text
 
     def _background(self) -> Iterable[Coroutine[None, None, None]]:
@@ -77,19 +83,40 @@ class AdapterConnection(SocketConnection):
 
     async def _send_pings(self) -> None:
         while True:
-            await asyncio.sleep(PING_S)
-            if self._session.open_contexts:
+            await asyncio.sleep(PING_S if self._pooled is None else POOLED_PING_S)
+            if not self._session.open_contexts:
+                self._unanswered_since_s = None
+            elif self._pooled is not None and self._is_abandoned:
+                self._pooled.forget()
+                self._session.drop_contexts()
+                self._encoders.clear()
+            else:
+                if self._unanswered_since_s is None:
+                    self._unanswered_since_s = asyncio.get_running_loop().time()
                 await self._socket.ping()
+
+    @property
+    def _is_abandoned(self) -> bool:
+        """Whether pings have not been answered although we read."""
+        since_s = self._unanswered_since_s
+        return self._reading and since_s is not None and asyncio.get_running_loop().time() - since_s > PONG_S
+
+    async def _answer_ping(self, message: WSMessage) -> None:
+        if message.type is WSMsgType.PONG:
+            self._unanswered_since_s = None
+        await super()._answer_ping(message)
 
     # Receiving
 
     async def _handle(self, data: str | bytes, first: bool) -> None:
+        self._reading = False  # pongs neither, while text waits for room
         try:
             for action in self._adapter.receive(data):
                 await self._do(action)
         except ProtocolError as error:
             for output in self._adapter.refuse(error):
                 self._session.outbox.put(output)
+        self._unanswered_since_s, self._reading = None, True
 
     async def _do(self, action: Action) -> None:
         match action:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from sayline_tts.server.compat.cartesia import routes as cartesia
 from sayline_tts.server.compat.elevenlabs import routes as elevenlabs
 from sayline_tts.server.compat.kokoro import routes as kokoro
 from sayline_tts.server.compat.services import Services
@@ -29,6 +30,7 @@ class Vendor:
 
 VENDORS = (
     Vendor("elevenlabs", elevenlabs.routes, elevenlabs.error_body, "xi-api-key", elevenlabs.answers),
+    Vendor("cartesia", cartesia.routes, cartesia.error_body, "Cartesia-Version", cartesia.answers),
     Vendor("kokoro", kokoro.routes, kokoro.error_body),
     Vendor("wyoming"),  # `sayline_tts.server.compat.wyoming.server`
 )

@@ -98,6 +98,10 @@ class Session:
         if context := self._contexts.get(context_id):
             context.fail(code, message, retry_after_ms)
 
+    def drop_contexts(self) -> None:
+        """End every context without a last event, because nobody listens."""
+        self._drop_all_except(())
+
     def reject(self, error: ProtocolError) -> None:
         """Send an error event, as one of its context if that is open."""
         if context := self._contexts.get(error.context_id or ""):

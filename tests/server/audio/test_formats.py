@@ -16,7 +16,7 @@ RATE_HZ = 24_000
 FRAME = 1920
 Samples = npt.NDArray[np.float32]
 # Minimum SNR. Lossy formats are measured on a voice-like sound, so their bounds are coarse.
-SNR_DB = {"wav": 60, "pcm": 60, "flac": 60, "mulaw": 30, "alaw": 30, "opus": 12, "mp3": 12, "aac": 12}
+SNR_DB = {"wav": 60, "pcm": 60, "pcm_f32le": 60, "flac": 60, "mulaw": 30, "alaw": 30, "opus": 12, "mp3": 12, "aac": 12}
 DECODED_AT_HZ = {"opus": 48_000}  # others: at the requested rate
 
 
@@ -38,8 +38,8 @@ def encoded(encoder: Encoder, sound: Samples, size: int = FRAME) -> bytes:
 
 def decoded(format: str, data: bytes, rate_hz: int) -> tuple[Samples, int]:
     """The decoded samples, and their rate."""
-    container = {"pcm": "s16le", "opus": "ogg"}.get(format, str(format))
-    options = {"sample_rate": str(rate_hz)} if format in ("pcm", "mulaw", "alaw") else {}
+    container = {"pcm": "s16le", "pcm_f32le": "f32le", "opus": "ogg"}.get(format, str(format))
+    options = {"sample_rate": str(rate_hz)} if format in ("pcm", "pcm_f32le", "mulaw", "alaw") else {}
     with av.open(io.BytesIO(data), "r", format=container, options=options) as file:
         parts = [np.zeros(0, np.float32)]
         for frame in file.decode(audio=0):

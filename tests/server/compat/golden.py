@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from sayline_tts.server.compat.adapter import Action, Adapter, Open, Output
+from sayline_tts.server.compat.cartesia import protocol as cartesia
 from sayline_tts.server.compat.elevenlabs import protocol as elevenlabs
 from sayline_tts.server.compat.wyoming import protocol as wyoming
 from sayline_tts.server.websocket import messages
@@ -36,6 +37,7 @@ Make = Callable[[dict[str, Any]], Adapter]
 ADAPTERS: dict[str, Make] = {
     "elevenlabs/single": lambda options: elevenlabs.SingleStream(elevenlabs.Options("ann", **options)),
     "elevenlabs/multi": lambda options: elevenlabs.MultiStream(elevenlabs.Options("ann", **options)),
+    "cartesia": lambda options: cartesia.CartesiaAdapter(),
     "wyoming": lambda options: wyoming.WyomingAdapter(lambda: {"tts": [{"name": "sayline"}]}),
 }
 

@@ -15,7 +15,7 @@ from sayline_tts.server.websocket.protocol import ProtocolError
 from tests.fuzz import FUZZ, fuzz
 from tests.server.compat.golden import ADAPTERS, load, replay
 
-GOLDEN = ["elevenlabs.json", "wyoming.json"]
+GOLDEN = ["cartesia.json", "elevenlabs.json", "wyoming.json"]
 CASES = [case for name in GOLDEN for case in load(name)]
 
 
@@ -88,7 +88,8 @@ def test_any_messages_are_translated_or_refused(name: str, messages: list[Any], 
             context_id = opened.pop(0) if ends.pop() else opened[0]
             list(adapter.send(Audio(context_id, 0, 0, b"data")))
             if context_id not in opened:
-                assert list(adapter.send(Cancelled(context_id, 0, 0.0, 0.0, 0, "", "")))
+                list(adapter.send(Done(context_id, 0, 0.0)))
+                assert not list(adapter.send(Cancelled(context_id, 0, 0.0, 0.0, 0, "", "")))
                 assert not list(adapter.send(Done(context_id, 0, 0.0)))
 
 
@@ -97,12 +98,15 @@ def test_a_deeply_nested_message_is_refused() -> None:
         ADAPTERS["elevenlabs/multi"]({}).receive('{"a":' + "[" * 10_000)
 
 
-def test_contexts_without_text_are_bounded() -> None:
-    adapter = ADAPTERS["elevenlabs/multi"]({})
+@pytest.mark.parametrize(
+    ("name", "message"), [("elevenlabs/multi", {"text": " "}), ("cartesia", {"transcript": "", "continue": True})]
+)
+def test_contexts_without_text_are_bounded(name: str, message: dict[str, Any]) -> None:
+    adapter = ADAPTERS[name]({})
     for number in range(MAX_CONTEXTS):
-        assert not list(adapter.receive(json.dumps({"text": " ", "context_id": str(number)})))
-    with pytest.raises(ProtocolError, match="close one"):
-        list(adapter.receive(json.dumps({"text": " ", "context_id": "more"})))
+        assert not list(adapter.receive(json.dumps({**message, "context_id": str(number)})))
+    with pytest.raises(ProtocolError, match=f"{MAX_CONTEXTS} contexts"):
+        list(adapter.receive(json.dumps({**message, "context_id": "more"})))
 
 
 def test_format_has_a_rate_that_it_supports() -> None:

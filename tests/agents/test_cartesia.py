@@ -1,0 +1,64 @@
+"""Cartesia's SDK and LiveKit's plugin, unmodified, on a real server with the embedded voice."""
+
+import asyncio
+
+import pytest
+
+pytest.importorskip("cartesia", reason="clients are in an environment of their own: tests/agents/constraints.txt")
+
+import aiohttp
+from cartesia import Cartesia
+from livekit.agents import APIConnectOptions
+from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT, TimedString
+from livekit.plugins import cartesia
+
+from tests.agents.embedded_server import KEY, EmbeddedServer, command
+
+ONCE = APIConnectOptions(max_retry=0)
+WAIT_S = 60
+TEXT = "Hello. It costs $5."
+PCM = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 24_000}
+pytestmark = [
+    pytest.mark.skipif(command() is None, reason="the server is not installed: make .venv/ready"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of the SDK's own calls
+]
+
+
+def test_sdk_speaks_over_a_socket_and_over_http(server: EmbeddedServer) -> None:
+    with Cartesia(api_key=KEY, base_url=server.http, websocket_base_url=server.ws) as client:
+        said = {"model_id": "sonic-3", "transcript": TEXT, "voice": {"mode": "id", "id": "v"}, "output_format": PCM}
+        whole = client.tts.generate(**said).read()  # type: ignore[arg-type]
+        assert 0.8 < len(whole) / 48_000 < 6
+        voices = [voice.id for voice in client.voices.list()]
+        assert len(voices) == len(set(voices)) > 0
+        with client.tts.websocket_connect() as connection:
+            context = connection.context(**{name: each for name, each in said.items() if name != "transcript"})
+            context.push(TEXT)
+            context.no_more_inputs()
+            streamed = b"".join(each.audio for each in context.receive() if each.type == "chunk")
+        assert 0.8 < len(streamed) / 48_000 < 6
+
+
+async def test_livekit_gets_audio_and_words_and_interrupts(server: EmbeddedServer) -> None:
+    words: list[TimedString] = []
+    audio = b""
+    async with aiohttp.ClientSession() as connections, asyncio.timeout(WAIT_S):
+        voice = cartesia.TTS(api_key=KEY, base_url=server.http, voice="v", http_session=connections)
+        async with voice.stream(conn_options=ONCE) as stream:
+            stream.push_text(TEXT)
+            stream.end_input()
+            async for event in stream:
+                audio += bytes(event.frame.data)
+                words += event.frame.userdata.get(USERDATA_TIMED_TRANSCRIPT, [])
+        async with voice.stream(conn_options=ONCE) as stream:
+            stream.push_text("This is a sentence that will be interrupted before it has ended. ")
+            stream.flush()
+            await anext(aiter(stream))
+        async with voice.stream(conn_options=ONCE) as stream:
+            stream.push_text("Yes.")
+            stream.end_input()
+            last = b"".join([bytes(event.frame.data) async for event in stream])
+        await voice.aclose()
+    assert "".join(words).split() == TEXT.split()
+    assert 0.8 < len(audio) / 48_000 < 6
+    assert 0.2 < len(last) / 48_000 < 3
