@@ -236,6 +236,11 @@ def _banner(settings: Settings, app: web.Application, port: int) -> str:
         f"  try       printf 'Hello there. ' | {key}sayline pipe{url_option} -o hello.wav",
         "  stop      Ctrl+C",
     ]
+    by_url: dict[str, list[str]] = {}
+    for vendor, base_url in page.base_urls(app, url).items():
+        by_url.setdefault(base_url, []).append(vendor)
+    told = "; ".join(f"{', '.join(vendors)}: {base_url}" for base_url, vendors in by_url.items())
+    lines.insert(-2, f"  clients   base URL of {told}")
     if "wyoming" in settings.protocols and settings.wyoming_port:
         lines.insert(-1, f"  Wyoming   {settings.wyoming_host}, port {settings.wyoming_port}, for Home Assistant")
     if needs_key:

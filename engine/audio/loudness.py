@@ -2,7 +2,6 @@
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import lfilter
 
 BLOCK_S, STEP_S = 0.4, 0.1
 ABSOLUTE_GATE_LUFS, RELATIVE_GATE_LU = -70.0, -10.0
@@ -44,6 +43,8 @@ def _lufs(power: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 def _k_weighted(samples: npt.NDArray[np.float64], rate_hz: int) -> npt.NDArray[np.float64]:
     """Apply the two filters of BS.1770, whose published coefficients are for 48 kHz, designed for this rate."""
+    from scipy.signal import lfilter  # imported late: it takes 0.7 s, and synthesis does not need it
+
     for b, a in (_high_shelf(rate_hz), _high_pass(rate_hz)):
         samples = lfilter(b, a, samples)
     return samples

@@ -10,6 +10,7 @@ from sayline_tts.server.compat.elevenlabs import routes as elevenlabs
 from sayline_tts.server.compat.kokoro import routes as kokoro
 from sayline_tts.server.compat.services import Services
 from sayline_tts.server.http.errors import ERROR_BODIES, ErrorBody, error_body
+from sayline_tts.server.http.page import CLIENTS
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -22,6 +23,7 @@ class Vendor:
     """
 
     name: str
+    title: str
     routes: Callable[[Services], list[web.RouteDef]] | None = None
     error_body: ErrorBody = error_body
     key_header: str = ""
@@ -29,16 +31,17 @@ class Vendor:
 
 
 VENDORS = (
-    Vendor("elevenlabs", elevenlabs.routes, elevenlabs.error_body, "xi-api-key", elevenlabs.answers),
-    Vendor("cartesia", cartesia.routes, cartesia.error_body, "Cartesia-Version", cartesia.answers),
-    Vendor("kokoro", kokoro.routes, kokoro.error_body),
-    Vendor("wyoming"),  # `sayline_tts.server.compat.wyoming.server`
+    Vendor("elevenlabs", "ElevenLabs", elevenlabs.routes, elevenlabs.error_body, "xi-api-key", elevenlabs.answers),
+    Vendor("cartesia", "Cartesia", cartesia.routes, cartesia.error_body, "Cartesia-Version", cartesia.answers),
+    Vendor("kokoro", "Kokoro-FastAPI", kokoro.routes, kokoro.error_body),
+    Vendor("wyoming", "Wyoming"),  # `sayline_tts.server.compat.wyoming.server`
 )
 
 
 def add_routes(app: web.Application, services: Services) -> None:
     """Add the routes of every vendor that the settings do not leave out."""
     error_bodies: dict[str, ErrorBody] = {}
+    clients = {"OpenAI": "/v1"}
     answers: dict[tuple[str, str], Handler] = {}
     for vendor in VENDORS:
         if vendor.routes is not None and vendor.name in services.state.settings.protocols:
@@ -46,7 +49,8 @@ def add_routes(app: web.Application, services: Services) -> None:
             app.add_routes(routes)
             error_bodies |= {route.path: vendor.error_body for route in routes}
             answers |= {(vendor.key_header, path): handler for path, handler in vendor.answers(services).items()}
-    app[ERROR_BODIES] = error_bodies
+            clients[vendor.title] = ""
+    app[ERROR_BODIES], app[CLIENTS] = error_bodies, clients
     headers = dict.fromkeys(header for header, _ in answers)
 
     @web.middleware

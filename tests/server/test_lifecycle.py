@@ -23,7 +23,7 @@ SERVE = [sys.executable, "-c", "from sayline.cli import main; main()", "serve", 
 def test_loading_local_weights_imports_no_optional_modules() -> None:
     # Of scipy only the module in question, because Numba imports others to find a BLAS.
     code = (
-        "import sys; from sayline_tts.server.lifecycle import Model, bind_wyoming, find_checkpoint;"
+        "import sys; from sayline_tts.server.lifecycle import Model, find_checkpoint;"
         "Model.load(find_checkpoint('embedded')); "
         "print(sorted({'sayline_tts.engine.checkpoint.hub', 'huggingface_hub.file_download', 'nupunkt', 'rich',"
         " 'scipy.signal', 'typer'} & sys.modules.keys()))"
@@ -55,6 +55,7 @@ def test_loaded_objects_are_frozen_from_garbage_collection(monkeypatch: pytest.M
 async def test_banner_says_whether_a_key_is_needed(engine: FakeEngine, key: str | None) -> None:
     settings = Settings.load(api_key=key) if key else Settings()
     banner = lifecycle._banner(settings, await make_app(settings, engine.model, engine), 8000)
+    assert "OpenAI: http://127.0.0.1:8000/v1; ElevenLabs, Cartesia, Kokoro-FastAPI: http://127.0.0.1:8000\n" in banner
     assert ("  key       required" in banner) is (key is not None)
     assert f"| {'SAYLINE_API_KEY=KEY ' if key else ''}sayline pipe -o hello.wav" in banner
 

@@ -57,3 +57,13 @@ def test_page_root_is_the_package_with_the_page(monkeypatch: pytest.MonkeyPatch,
     (tmp_path / "web").mkdir()
     (tmp_path / "web" / "index.html").touch()
     assert page_root() == tmp_path
+
+
+async def test_programs_are_told_the_base_url_of_each_vendor_s_clients(address: str) -> None:
+    async with (
+        aiohttp.ClientSession() as client,
+        client.get(f"http://{address}/", headers={"Accept": "application/json"}) as response,
+    ):
+        told = (await response.json())["base_urls"]
+    assert told["OpenAI"] == f"http://{address}/v1"
+    assert told["ElevenLabs"] == f"http://{address}"
