@@ -13,7 +13,7 @@ from sayline_tts.server.app import make_app
 from sayline_tts.server.settings import Settings
 from tests.clients.scripted import ScriptedServer
 from tests.clients.test_readme import FRAMES, run
-from tests.server.fakes import FakeEngine
+from tests.server.fakes import FRAME_SAMPLES, FakeEngine
 from tests.server.stream_client import serving
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
@@ -30,6 +30,18 @@ async def test_client_program_prints_frames(tmp_path: Path) -> None:
         code = program("sayline\n").replace("ws://127.0.0.1:8000", server.url)
         result = await run(sys.executable, "-", text=code, folder=tmp_path)
     assert result == (0, FRAMES)
+
+
+async def test_conversation_of_the_protocol_s_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAYLINE_DATA", str(tmp_path))
+    page = (Path(__file__).parents[1] / "docs" / "protocol.md").read_text("utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    engine = FakeEngine()
+    async with serving(await make_app(Settings(), engine.model, engine)) as address:
+        result, out = await run(sys.executable, "-", text=code.replace("127.0.0.1:8000", address), folder=tmp_path)
+    lines = out.splitlines()
+    assert (result, len([line for line in lines if line == f"< audio: {FRAME_SAMPLES} samples"])) == (0, 8), out
+    assert '"type":"done"' in lines[-1]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
