@@ -21,8 +21,9 @@ PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def program(imports: str) -> str:
-    [found] = [code for code in PROGRAMS if f"import {imports}" in code]
-    return found
+    found: list[str] = [code for code in PROGRAMS if f"import {imports}" in code]
+    [only] = found
+    return only
 
 
 async def test_client_program_prints_frames(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import trustme
 from aiohttp import web
 from sayline import client as client_module
 from sayline import handshake
+from websockets.asyncio.client import connect
 
 from sayline_tts.server import lifecycle
 from sayline_tts.server.app import SESSIONS, make_app
@@ -83,7 +84,7 @@ async def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             )
             app = await make_app(settings, engine.model, engine)
             server = await stack.enter_async_context(accepting(app))
-            agent, agent_listener = Agent(lambda app=app: lifecycle.describe_load(app)), listen()
+            agent, agent_listener = Agent(partial(lifecycle.describe_load, app)), listen()
             await agent.start(agent_listener)
             stack.push_async_callback(agent.stop)
             line, at = f"server {name} {host}:8000", agent_listener.getsockname()[1]
@@ -121,7 +122,7 @@ async def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 @pytest.fixture
 def trusted(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client trusts the load balancer's certificate."""
-    monkeypatch.setattr(handshake, "connect_socket", partial(handshake.connect_socket, ssl=fleet.tls))
+    monkeypatch.setattr(handshake, "connect_socket", partial(connect, ssl=fleet.tls))
 
 
 async def speak(session: sayline.Session, text: str, seed: int) -> bytes:
