@@ -230,7 +230,7 @@ class Settings(BaseSettings):
 
     # Other protocols
     protocols: _Listed[_ProtocolName] = Field(
-        default=PROTOCOLS, description="protocols of other vendors that clients may use ([clients.md](clients.md))"
+        default=PROTOCOLS, description="protocols of other vendors that clients may use: docs/clients.md"
     )
     agent_port: int = Field(
         default=0, ge=0, le=65535, description="port that tells HAProxy's agent checks the free capacity; 0: none"

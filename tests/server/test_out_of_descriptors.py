@@ -43,7 +43,7 @@ app.Engine = lambda *args, **kwargs: engine
 lifecycle._banner = lambda settings, made, port: f"port {{port}}"
 settings = Settings.load(port=0)
 with lifecycle.bind(settings) as listener:
-    asyncio.run(lifecycle._serve(settings, engine.model, listener, None))
+    asyncio.run(lifecycle._serve(settings, engine.model, lifecycle.Listeners(listener), None))
 """
 
 

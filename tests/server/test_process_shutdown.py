@@ -41,7 +41,7 @@ app.Engine = lambda *args, **kwargs: engine
 lifecycle._banner = lambda settings, made, port: f"port {port}"
 settings = Settings.load(settings_file=sys.argv[2] or None, port=0, watchdog_s=0.5, drain_s=float(sys.argv[1]))
 with lifecycle.bind(settings) as listener:
-    asyncio.run(lifecycle._serve(settings, engine.model, listener, None))
+    asyncio.run(lifecycle._serve(settings, engine.model, lifecycle.Listeners(listener), None))
 """
 
 

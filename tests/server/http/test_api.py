@@ -78,7 +78,7 @@ async def test_every_format_has_its_content_type(server: ApiServer, format: str)
     async with server.post("/stream", text="One two three four.", format=format, seed=3) as response:
         content_type, data = response.headers["Content-Type"], await response.read()
     assert content_type.partition(";")[0] == FORMAT_SPECS[Format(format)].content_type.partition(";")[0]
-    rate_hz = int(content_type.partition("rate=")[2] or 24_000)
+    rate_hz = int(content_type.partition("rate=")[2].partition(";")[0] or 24_000)
     output, output_hz = decoded(format, data, rate_hz)
     assert 0.64 <= len(output) / output_hz < 0.74
 
