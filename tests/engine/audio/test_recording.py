@@ -93,7 +93,11 @@ def test_end_on_pause_does_not_modify_its_input() -> None:
 
 @pytest.mark.parametrize(
     ("codec", "container", "rate_hz"),
-    [("flac", "flac", 24_000), ("libopus", "ogg", 48_000), ("libmp3lame", "mp3", 24_000)],
+    [
+        ("flac", "flac", 24_000),
+        pytest.param("libopus", "ogg", 48_000, marks=pytest.mark.slow),
+        pytest.param("libmp3lame", "mp3", 24_000, marks=pytest.mark.slow),
+    ],
 )
 def test_ten_minute_prompt_is_rejected(codec: str, container: str, rate_hz: int) -> None:
     data = encode(np.tile(tone(10, rate_hz, peak=0.01), 60), codec, container, rate_hz)

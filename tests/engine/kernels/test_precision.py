@@ -110,9 +110,11 @@ def exact(models: dict[Precision, Model]) -> list[Speech]:
 
 
 LOW_PRECISIONS = [Precision.BFLOAT16, Precision.INT8]
+# Without native bfloat16 products, the codec takes ten seconds in it.
+OF_THE_CODEC = [pytest.param(Precision.BFLOAT16, marks=pytest.mark.slow), Precision.INT8]
 
 
-@pytest.fixture(scope="module", params=LOW_PRECISIONS, ids=lambda each: each.value)
+@pytest.fixture(scope="module", params=OF_THE_CODEC, ids=lambda each: each.value)
 def sound(request: pytest.FixtureRequest, models: dict[Precision, Model], exact: list[Speech]) -> Sound:
     latents_list = torch.stack([models[Precision.FLOAT32].flow_lm.denormalize(speech.latents) for speech in exact])
     kinds = Precision.FLOAT32, request.param
@@ -180,7 +182,7 @@ def test_silent_recording_stays_silent_through_the_codec(models: dict[Precision,
     assert db(rms(rounded) / float(sound.exact.abs().max())) < -66
 
 
-@pytest.mark.parametrize("precision", LOW_PRECISIONS)
+@pytest.mark.parametrize("precision", OF_THE_CODEC)
 def test_batched_codec_rows_equal_single_ones_in_low_precision(
     models: dict[Precision, Model], exact: list[Speech], precision: Precision
 ) -> None:
