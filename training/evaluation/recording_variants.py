@@ -6,14 +6,16 @@ clean recording; that clone reading other sentences shows how high it can be.
 """
 
 import argparse
+import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
+from scipy.signal import butter, fftconvolve, resample_poly, sosfilt
 
 from sayline_tts.engine.checkpoint.checkpoint import EMBEDDED
 from sayline_tts.engine.cloning.cloning import clone_voice
@@ -54,6 +56,64 @@ def _silence(audio: Audio, seconds: float) -> Audio:
     return np.pad(audio, round(seconds * SAMPLE_RATE_HZ))
 
 
+def _telephone_line(audio: Audio) -> Audio:
+    sections = butter(4, (300, 3_400), "bandpass", fs=SAMPLE_RATE_HZ, output="sos")
+    return np.asarray(sosfilt(sections, audio), np.float32)
+
+
+def _music(audio: Audio, snr_db: float) -> Audio:
+    """Chords of decaying tones under the speech, two a second."""
+    time_s = np.arange(len(audio)) / SAMPLE_RATE_HZ
+    beat, since_s = np.divmod(time_s, 0.5)
+    roots_hz = np.array([220.0, 261.6, 196.0, 246.9])[beat.astype(int) % 4]
+    chord = sum(np.sin(2 * np.pi * roots_hz * ratio * time_s) for ratio in (1, 1.25, 1.5, 2))
+    music = np.asarray(chord) * np.exp(-3 * since_s)
+    return np.asarray(audio + music * np.sqrt(np.mean(audio**2) / np.mean(music**2)) * 10 ** (-snr_db / 20), np.float32)
+
+
+def _room(audio: Audio, seconds: float) -> Audio:
+    """Noise that decays by 60 dB in `seconds`, half as strong as the direct sound."""
+    decay = np.random.default_rng(0).normal(size=round(seconds * SAMPLE_RATE_HZ))
+    decay *= 10 ** (-3 * np.arange(len(decay)) / len(decay))
+    echo = fftconvolve(audio, decay)[: len(audio)]
+    return np.asarray(audio + echo * np.sqrt(np.mean(audio**2) / np.mean(echo**2)) / 2, np.float32)
+
+
+def _pauses(audio: Audio, seconds: float) -> Audio:
+    """Three pauses, at the quietest moments that are half a second apart."""
+    block = SAMPLE_RATE_HZ // 50
+    levels = np.square(audio[: len(audio) // block * block].reshape(-1, block)).mean(axis=1)
+    places: list[int] = []
+    for place in np.argsort(levels):
+        if all(abs(int(place) - other) > 25 for other in places):
+            places.append(int(place))
+        if len(places) == 3:
+            break
+    parts = np.split(audio, [place * block for place in sorted(places)])
+    pause = np.zeros(round(seconds * SAMPLE_RATE_HZ), np.float32)
+    return np.concatenate([*(part for each in parts[:-1] for part in (each, pause)), parts[-1]])
+
+
+def _coded(audio: Audio, codec: str, container: str, kbit_s: int) -> Audio:
+    """Encoded and decoded again."""
+    stored = io.BytesIO()
+    rate_hz = 48_000  # Opus knows no other that both take
+    samples = np.asarray(resample_poly(audio, 2, 1) * 32767, np.int16)
+    with av.open(stored, "w", format=container) as file:
+        stream = file.add_stream(codec, rate=rate_hz)
+        assert isinstance(stream, av.AudioStream)
+        stream.bit_rate, stream.layout = kbit_s * 1000, "mono"
+        frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+        frame.sample_rate = rate_hz
+        for part in (frame, None):
+            file.mux(stream.encode(part))
+    stored.seek(0)
+    with av.open(stored) as encoded:
+        resampler = av.AudioResampler("fltp", "mono", SAMPLE_RATE_HZ)
+        frames = [each for frame in encoded.decode(audio=0) for each in resampler.resample(frame)]
+    return np.concatenate([frame.to_ndarray()[0] for frame in frames]).astype(np.float32)
+
+
 VARIANTS: dict[str, Callable[[Audio], Audio]] = {
     REFERENCE: lambda audio: audio,
     "peak at -15 dBFS": lambda audio: _to_peak(audio, -15),
@@ -66,7 +126,16 @@ VARIANTS: dict[str, Callable[[Audio], Audio]] = {
     "clipped by 6 dB": lambda audio: np.asarray(np.clip(2 * audio / np.abs(audio).max(), -1, 1), np.float32),
     "noise, 30 dB": lambda audio: _noise(audio, 30),
     "noise, 20 dB": lambda audio: _noise(audio, 20),
+    "noise, 10 dB": lambda audio: _noise(audio, 10),
+    "hum of 100 Hz": lambda audio: _sine(audio, 100, 0.02),
+    "music, 20 dB": lambda audio: _music(audio, 20),
+    "music, 10 dB": lambda audio: _music(audio, 10),
+    "echo of a room, 0.4 s": lambda audio: _room(audio, 0.4),
+    "three pauses of 1 s": lambda audio: _pauses(audio, 1.0),
+    "MP3, 32 kbit/s": lambda audio: _coded(audio, "libmp3lame", "mp3", 32),
+    "Opus, 16 kbit/s": lambda audio: _coded(audio, "libopus", "ogg", 16),
     "telephone (8 kHz)": lambda audio: _band_limited(audio, 8_000),
+    "telephone line (300 to 3,400 Hz)": _telephone_line,
 }
 
 

@@ -26,8 +26,11 @@ def test_variants_have_the_speech_and_nothing_else_but_their_defect(name: str) -
     damaged = VARIANTS[name](clean)
     assert damaged.dtype == np.float32
     assert np.abs(damaged).max() <= 1
-    middle = (len(damaged) - len(clean)) // 2
-    assert np.corrcoef(clean, damaged[middle : middle + len(clean)])[0, 1] > 0.5
+    assert len(damaged) > 0.99 * len(clean)
+    # Wherever it lies: pauses, codecs and filters move it.
+    shared = np.correlate(damaged, clean[: SAMPLE_RATE_HZ // 4]).max()
+    strongest = np.sqrt(np.sum(clean[: SAMPLE_RATE_HZ // 4] ** 2)) * np.sqrt(np.mean(damaged**2) * SAMPLE_RATE_HZ / 4)
+    assert shared / strongest > 0.3
 
 
 def test_likeness_is_measured_against_the_clean_clone() -> None:
