@@ -99,16 +99,16 @@ def _coded(audio: Audio, codec: str, container: str, kbit_s: int) -> Audio:
     stored = io.BytesIO()
     rate_hz = 48_000  # Opus knows no other that both take
     samples = np.asarray(resample_poly(audio, 2, 1) * 32767, np.int16)
-    with av.open(stored, "w", format=container) as file:
-        stream = file.add_stream(codec, rate=rate_hz)
+    with av.open(stored, "w", format=container) as output:
+        stream = output.add_stream(codec, rate=rate_hz)
         assert isinstance(stream, av.AudioStream)
         stream.bit_rate, stream.layout = kbit_s * 1000, "mono"
         frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
         frame.sample_rate = rate_hz
         for part in (frame, None):
-            file.mux(stream.encode(part))
+            output.mux(stream.encode(part))
     stored.seek(0)
-    with av.open(stored) as encoded:
+    with av.open(stored, "r") as encoded:
         resampler = av.AudioResampler("fltp", "mono", SAMPLE_RATE_HZ)
         frames = [each for frame in encoded.decode(audio=0) for each in resampler.resample(frame)]
     return np.concatenate([frame.to_ndarray()[0] for frame in frames]).astype(np.float32)
