@@ -4,6 +4,7 @@ from typing import Protocol
 
 MASKED = 0x80
 MASK_BYTES = 4
+OPCODES = (0, 1, 2, 8, 9, 10)  # without reserved bits: no extension is negotiated
 MAX_HEAD_BYTES = 10  # without the mask
 EXTENDED_BYTES = {126: 2, 127: 8}  # of the length, by the length field of the second byte
 INVALID_FRAME = b"\xf0\x00"  # with reserved bits: every reader refuses it with 1002
@@ -19,7 +20,10 @@ class FrameReader(Protocol):
 
 
 class MaskedFrames:
-    """Passes data on to `reader`, which sees an invalid frame in place of the first one that is not masked."""
+    """Passes data on to `reader`, which sees an invalid frame in place of the first one that is not masked.
+
+    So is one with reserved bits or an unknown opcode, at its first byte: the rest of its head might never come.
+    """
 
     def __init__(self, reader: FrameReader) -> None:
         self._reader = reader
@@ -31,7 +35,7 @@ class MaskedFrames:
         position = self._skip_payload(data, 0)
         while position < len(data):
             head = data[position : position + MAX_HEAD_BYTES]
-            if len(head) >= 2 and not head[1] & MASKED:
+            if head[0] & 0x7F not in OPCODES or (len(head) >= 2 and not head[1] & MASKED):
                 self._reader.feed_data(data[:position])
                 return self._reader.feed_data(INVALID_FRAME)
             head = head[: _head_bytes(head)]

@@ -106,7 +106,7 @@ async def test_context_with_pending_text_does_not_expire(engine: FakeEngine) -> 
 async def test_invalid_frame_ends_the_session(engine: FakeEngine) -> None:
     app = await make_app(Settings(), engine.model, engine)
     async with serving(app) as address:
-        async with connected_client(address) as client:
+        async with connected_client(address, close_timeout=0.1) as client:  # the server has nothing more to say
             await client.send("start")
             client.socket.transport.write(b"\xff\xff\xff\xff")
             await close_code(client)

@@ -25,7 +25,7 @@ SPEECH = "/v1/text-to-speech/21m00Tcm4TlvDq8ikWAM"
 @asynccontextmanager
 async def socket(address: str, kind: str = "multi-stream-input", **query: str) -> AsyncIterator[ClientConnection]:
     given = "&".join(f"{name}={value}" for name, value in {"output_format": "pcm_24000", **query}.items())
-    async with connect(f"ws://{address}{SPEECH}/{kind}?{given}", max_size=None) as client:
+    async with connect(f"ws://{address}{SPEECH}/{kind}?{given}", max_size=None, close_timeout=0.1) as client:
         yield client
 
 
