@@ -19,6 +19,7 @@ def test_steps_of_several_sizes_run_on_one_engine(bench: EngineBench) -> None:
     bench.close()
 
 
+@pytest.mark.slow
 def test_prefill_and_single_stream_are_measured(bench: EngineBench) -> None:
     assert bench.prefill_ms(3, count=1) > 0
     assert bench.alone_x(count=3) > 0

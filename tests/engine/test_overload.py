@@ -48,6 +48,7 @@ def real_capacity() -> int:
 
 
 @pytest.mark.parametrize("times", [1.2, 2.5, 4.0])
+@pytest.mark.slow
 def test_under_one_percent_of_frames_is_late_whatever_load_is_offered(times: float) -> None:
     capacity = real_capacity()
     machine = BusyMachine()
@@ -70,6 +71,7 @@ def test_without_measuring_most_of_them_would_stutter() -> None:
     assert late_share(machine) > 0.2
 
 
+@pytest.mark.slow
 def test_capacity_falls_at_once_when_the_machine_slows_down_and_recovers() -> None:
     machine = BusyMachine(believed=1.0)
     before = machine.capacity

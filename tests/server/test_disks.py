@@ -91,7 +91,8 @@ async def test_full_folder_of_temporary_files_gives_507(
         assert (await server.create(file=VOICE_FILE)).status == 201
 
 
-@pytest.mark.parametrize("sent", [0.5, pytest.param(1.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [0.5, 1.0])
 async def test_server_killed_in_an_upload_restarts_without_a_half_voice(tmp_path: Path, sent: float) -> None:
     whole = upload()
     with started(tmp_path) as (process, address):

@@ -116,6 +116,7 @@ async def test_seed_determines_the_speech(speaking: str) -> None:
     assert np.abs(one.pcm("a")[:short] - one.pcm("c")[:short].astype(int)).max() > 100
 
 
+@pytest.mark.slow
 async def test_twenty_concurrent_sessions(speaking: str, model: Model) -> None:
     texts = [f"{TEXT} This is number {number}." for number in range(20)]
 

@@ -30,6 +30,7 @@ class Layout:
             assert positions == pytest.approx(first, abs=1), screen  # a pixel is rounding
 
 
+@pytest.mark.slow
 async def test_layout_fits_every_screen_and_does_not_shift(site: Site, browser: Any, tmp_path: Path) -> None:
     layout = Layout()
     visits = (visit_states(browser, site.address, tmp_path, *view, layout.check) for view in VIEWS)

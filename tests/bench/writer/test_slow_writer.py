@@ -60,7 +60,7 @@ def whole_words(text: str) -> list[Word]:
 @example(SENTENCE, [(3, 125.0)] * 30, 2, [2], True)
 @example(SENTENCE, [(3, 400.0)] * 30, 1, [1], False)
 @example("word " * 30 + "word, " + "word " * 40 + "end. ", [(5, 125.0)] * 70, 2, [1], True)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_every_word_is_told_once_in_order_and_spoken_only_once_it_is_there(
     text: str, cuts: list[tuple[int, float]], lookahead_words: int, frames: list[int], has_heads: bool
 ) -> None:
