@@ -64,6 +64,9 @@ class TextFeeder:
     `on_change`: the utterance has a new part or has ended. `on_empty`: the text has ended without a word to
     speak; gets what to tell the client.
     `on_flushed`: everything before this flush has been spoken.
+
+    It has more than 20 methods, because complete segments and one that is still being written share the text, the queue of
+    parts and the pause timer.
     """
 
     def __init__(

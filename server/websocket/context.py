@@ -41,7 +41,10 @@ MAX_PHRASE_CHARS = 4_096  # of verbatim text, which is read in one piece
 
 
 class Context:
-    """Ends with exactly one of `Done`, `Cancelled` and a final `Error`, then calls `on_end`."""
+    """Ends with exactly one of `Done`, `Cancelled` and a final `Error`, then calls `on_end`.
+
+    It has more than 20 methods, because each message of the client and each way to end has one.
+    """
 
     def __init__(
         self,
