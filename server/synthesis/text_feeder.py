@@ -65,8 +65,8 @@ class TextFeeder:
     speak; gets what to tell the client.
     `on_flushed`: everything before this flush has been spoken.
 
-    It has more than 20 methods, because complete segments and one that is still being written share the text, the queue of
-    parts and the pause timer.
+    It has more than 20 methods, because complete segments and one that is still being written share the text, the
+    queue of parts and the pause timer.
     """
 
     def __init__(
