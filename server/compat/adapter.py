@@ -33,6 +33,8 @@ from sayline_tts.server.websocket.protocol import ProtocolError
 
 FRAME_MS = 80
 FRAME_SAMPLES = SAMPLE_RATE_HZ * FRAME_MS // 1000
+DEFAULT_CONTEXT = ""  # of messages that name none
+MAX_CONTEXTS = 64  # that a client keeps open without text
 
 
 @dataclass(frozen=True)

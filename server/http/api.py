@@ -46,11 +46,8 @@ Respond = Callable[[Body], Awaitable[web.StreamResponse]]
 FindVoice = Callable[[], Awaitable[Voice]]
 
 
-def routes(
-    state: AppState, accepting: Callable[[], bool] = lambda: True, downloader: VoiceDownloader | None = None
-) -> list[web.RouteDef]:
-    """Routes of speech. `accepting`: whether new requests may start. `downloader`: used if the settings allow it."""
-    handlers = SpeechHandlers(state, accepting, downloader)
+def routes(handlers: "SpeechHandlers") -> list[web.RouteDef]:
+    """Routes of speech."""
     return [
         web.post("/generate", handlers.generate),
         web.post("/stream", handlers.stream),
@@ -65,8 +62,13 @@ def routes(
 
 
 class SpeechHandlers:
+    """Of one server: its voice aliases, and the recordings that are being cloned, are counted once.
+
+    `accepting`: whether new requests may start. `downloader`: used if the settings allow it.
+    """
+
     def __init__(
-        self, state: AppState, accepting: Callable[[], bool], downloader: VoiceDownloader | None = None
+        self, state: AppState, accepting: Callable[[], bool] = lambda: True, downloader: VoiceDownloader | None = None
     ) -> None:
         self._engine_loop, self._settings = state.engine_loop, state.settings
         self._quotas, self._metrics, self._ledger = state.quotas, state.metrics, state.ledger

@@ -55,7 +55,7 @@ async def api_server(
     metrics = Metrics()
     engine_loop = EngineLoop(engine, metrics, VoiceStore(loaded.voices_path))
     shared = AppState(engine_loop, loaded, app[middleware.QUOTAS], metrics)
-    app.add_routes(http_api.routes(shared, accepting, downloader))
+    app.add_routes(http_api.routes(http_api.SpeechHandlers(shared, accepting, downloader)))
 
     async def alive(_: web.Application) -> AsyncIterator[None]:
         engine_loop.start()

@@ -2,15 +2,17 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import aiohttp
 import pytest
 from websockets.exceptions import ConnectionClosed
 
 from sayline_tts.server.app import make_app
+from sayline_tts.server.compat.services import SERVICES
 from sayline_tts.server.lifecycle import serve
 from sayline_tts.server.settings import Settings, SettingsError
-from tests.server.fakes import FakeEngine
+from tests.server.fakes import FakeEngine, FakeModel
 from tests.server.stream_client import Server, StreamClient, accepting, connected_client
 
 
@@ -120,3 +122,13 @@ async def test_internal_error_closes_only_its_session_with_1011(
         await other.send("end", "healthy")
         await other.receive_until_final("healthy")
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_aliases_that_are_replaced_hold_for_every_endpoint(engine: FakeEngine) -> None:
+    app = await make_app(Settings(), engine.model, engine)
+    app[SERVICES].aliases.replace([("Rachel", "bob")])
+    async with accepting(app) as server, aiohttp.ClientSession() as client:
+        body = {"model": "tts-1", "voice": "Rachel", "input": "Hello there.", "response_format": "pcm"}
+        async with client.post(f"http://{server.address}/v1/audio/speech", json=body) as response:
+            assert response.status == 200
+    assert cast(FakeModel, engine.model).loaded == ["bob"]

@@ -13,6 +13,8 @@ from msgspec import Meta
 from sayline_tts.engine.audio.time_stretch import MAX_SPEED, MIN_SPEED
 from sayline_tts.server.audio.formats import Format, FormatError
 from sayline_tts.server.compat.adapter import (
+    DEFAULT_CONTEXT,
+    MAX_CONTEXTS,
     Action,
     AudioFormat,
     Contexts,
@@ -26,8 +28,6 @@ from sayline_tts.server.websocket.messages import Audio, Cancel, Done, End, Erro
 from sayline_tts.server.websocket.outbox import Frame
 from sayline_tts.server.websocket.protocol import ProtocolError
 
-DEFAULT_CONTEXT = ""
-MAX_CONTEXTS = 64  # that a client keeps open without text
 MAX_DELAY_MS = 5_000
 ENCODINGS = {
     "pcm_s16le": Format.PCM,

@@ -15,7 +15,9 @@ from msgspec import UNSET, Meta, UnsetType
 from sayline_tts.engine.audio.recording import SAMPLE_RATE_HZ
 from sayline_tts.engine.audio.time_stretch import MAX_SPEED, MIN_SPEED
 from sayline_tts.server.compat.adapter import (
+    DEFAULT_CONTEXT,
     FRAME_MS,
+    MAX_CONTEXTS,
     MODEL_PCM,
     Action,
     AudioFormat,
@@ -42,9 +44,7 @@ from sayline_tts.server.websocket.messages import (
 from sayline_tts.server.websocket.outbox import CloseConnection, Frame
 from sayline_tts.server.websocket.protocol import CloseCode, ProtocolError
 
-DEFAULT_CONTEXT = ""  # of messages that name none
 POLICY_VIOLATION = 1008
-MAX_CONTEXTS = 64  # that a client keeps open without text
 # Clients of these read the error and, if the socket stays open, go on with their next turn.
 STATUS = {
     "full": "system_busy",

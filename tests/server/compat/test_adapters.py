@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sayline_tts.server.audio.formats import Format, FormatError
-from sayline_tts.server.compat.adapter import AudioFormat, Contexts, Open, language_code
-from sayline_tts.server.compat.elevenlabs.protocol import MAX_CONTEXTS
+from sayline_tts.server.compat.adapter import MAX_CONTEXTS, AudioFormat, Contexts, Open, language_code
 from sayline_tts.server.websocket.messages import Audio, Cancel, Cancelled, Done, End, Text
 from sayline_tts.server.websocket.protocol import ProtocolError
 from tests.fuzz import FUZZ, fuzz
