@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Generator
 from pathlib import Path
 
 # Before torch is imported, and for all processes that tests start: threads of one operation wait for each other, which
@@ -37,10 +38,17 @@ COVERED = tuple(
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if not any(folder in item.path.parents for folder in COVERED):
-            item.add_marker(pytest.mark.no_cover)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Trace a test with its fixtures, or none of it: pytest's own work for a small test is most of it."""
+    plugin = item.config.pluginmanager.getplugin("_cov")
+    if plugin is not None and (controller := plugin.cov_controller) is not None:
+        traced = any(folder in item.path.parents for folder in COVERED)
+        if traced and not controller.started:
+            controller.resume()
+        elif controller.started and not traced:
+            controller.pause()
+    return (yield)
 
 
 @pytest.fixture(scope="session")
