@@ -57,9 +57,10 @@ _Listed = Annotated[tuple[Item, ...], NoDecode, BeforeValidator(_split)]
 _Origin = Annotated[str, AfterValidator(_origin)]
 _HostName = Annotated[str, AfterValidator(_host_name)]
 _Alias = Annotated[tuple[str, str], BeforeValidator(_alias)]
-_ProtocolName = Literal["cartesia", "elevenlabs", "kokoro", "wyoming"]
+_ProtocolName = Literal["cartesia", "deepgram", "elevenlabs", "kokoro", "wyoming"]
 PROTOCOLS: tuple[_ProtocolName, ...] = (
     "cartesia",
+    "deepgram",
     "elevenlabs",
     "kokoro",
     "wyoming",

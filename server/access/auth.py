@@ -4,7 +4,10 @@ A key is required if any key is configured, and for every server reachable from 
 given twice.
 """
 
+import base64
 import hmac
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 from aiohttp import web
@@ -21,7 +24,9 @@ KEY_SUBPROTOCOL = "sayline.key."  # browsers cannot set headers, but they can na
 KEY_HEADER = "X-API-Key"
 # Where clients of other vendors put their key.
 OTHER_KEY_HEADERS = ("xi-api-key", "kyutai-api-key")
-SCHEMES = ("bearer", "token")  # of the header Authorization
+SCHEMES = ("bearer", "token")  # of the header Authorization; as a subprotocol, the next one is the key (Deepgram)
+OTHER_KEY_SUBPROTOCOL = "openai-insecure-api-key."
+MAX_JWT_CHARS = 4_096
 
 
 def offered_subprotocols(request: web.Request) -> list[str]:
@@ -31,13 +36,35 @@ def offered_subprotocols(request: web.Request) -> list[str]:
 def presented_keys(request: web.Request) -> list[str]:
     """Keys found in the request: at most one per way of sending it."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    offered = (name for name in offered_subprotocols(request) if name.startswith(KEY_SUBPROTOCOL))
+    bearer = token.strip() if scheme.lower() in SCHEMES else ""
+    offered = offered_subprotocols(request)
     keys = (
-        token.strip() if scheme.lower() in SCHEMES else "",
+        bearer,
+        _issuer_of_jwt(bearer),
         *(request.headers.get(name, "").strip() for name in (KEY_HEADER, *OTHER_KEY_HEADERS)),
-        next(offered, "").removeprefix(KEY_SUBPROTOCOL),
+        *(_named_key(offered, prefix) for prefix in (KEY_SUBPROTOCOL, OTHER_KEY_SUBPROTOCOL)),
+        offered[1] if offered[0].lower() in SCHEMES and len(offered) > 1 else "",
     )
     return [key for key in keys if key]
+
+
+def _named_key(offered: Sequence[str], prefix: str) -> str:
+    return next((name.removeprefix(prefix) for name in offered if name.startswith(prefix)), "")
+
+
+def _issuer_of_jwt(token: str) -> str:
+    """Who has signed a JSON web token; empty if it is none.
+
+    LiveKit's clients sign tokens with their secret and name their API key as the issuer, which is the key here.
+    """
+    parts = token.split(".")
+    if len(parts) != 3 or len(token) > MAX_JWT_CHARS:
+        return ""
+    try:
+        issuer = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))["iss"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""
+    return issuer if isinstance(issuer, str) else ""
 
 
 class Authenticator:

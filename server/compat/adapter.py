@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar, runtime_checkable
 import msgspec
 
 from sayline_tts.engine.audio.recording import SAMPLE_RATE_HZ
+from sayline_tts.engine.audio.time_stretch import MAX_SPEED, MIN_SPEED
 from sayline_tts.server.audio.formats import FORMAT_SPECS, Format, FormatError
 from sayline_tts.server.json_input import decode_json
 from sayline_tts.server.websocket.messages import (
@@ -74,8 +75,18 @@ class Adapter(Protocol):
     def refuse(self, error: ProtocolError) -> Iterable[Output]:
         """Answer a message that is not valid."""
 
-    def send(self, event: SpeechEvent) -> Iterable[Output]:
-        """Translate an event of a context that this adapter has opened."""
+    def send(self, event: SpeechEvent) -> Iterable[Action]:
+        """Translate an event of a context that this adapter has opened.
+
+        It may open the next context. Nothing waits for room here, so its text must fit into a new one.
+        """
+
+
+@runtime_checkable
+class GreetingAdapter(Adapter, Protocol):
+    """Its clients expect a message before they send one."""
+
+    def greet(self) -> Iterable[Output]: ...
 
 
 @runtime_checkable
@@ -143,3 +154,8 @@ def language_code(name: str | None) -> str | None:
     """The language of a tag such as `en-US`; None if none is named, or `auto`."""
     code = (name or "").partition("-")[0].lower()[:35]
     return code if code not in ("", "auto") else None
+
+
+def clamp_speed(speed: float | None) -> float:
+    """The nearest speed that is possible here; 1 if none is asked for."""
+    return min(max(speed or 1.0, MIN_SPEED), MAX_SPEED)

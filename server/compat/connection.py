@@ -22,8 +22,8 @@ from sayline_tts.server.compat.adapter import (
     Action,
     Adapter,
     AudioFormat,
+    GreetingAdapter,
     Open,
-    Output,
     PooledAdapter,
 )
 from sayline_tts.server.settings import Settings
@@ -77,6 +77,9 @@ class AdapterConnection(SocketConnection):
         self._reading = True
         self._unanswered_since_s: float | None = None  # the first ping without an answer
         self._progress = asyncio.Event()  # an event was sent, so there may be room for more text
+        if isinstance(adapter, GreetingAdapter):
+            for output in adapter.greet():
+                session.outbox.put(output)
 
     def _background(self) -> Iterable[Coroutine[None, None, None]]:
         return (self._send_pings(),)
@@ -150,6 +153,9 @@ class AdapterConnection(SocketConnection):
         while not self._session.has_room(message):
             self._progress.clear()
             await self._progress.wait()
+        self._pass_on(message)
+
+    def _pass_on(self, message: messages.ContextMessage) -> None:
         try:
             self._session.handle(message)
         except ProtocolError as error:
@@ -166,7 +172,7 @@ class AdapterConnection(SocketConnection):
         self._progress.set()
         return [data for each in self._translate(event) for data in self._to_write(each)]
 
-    def _translate(self, event: ContextEvent) -> Iterable[Output]:
+    def _translate(self, event: ContextEvent) -> Iterable[Action]:
         context_id = event.context_id
         assert isinstance(context_id, str)
         if isinstance(event, Queued):
@@ -176,7 +182,7 @@ class AdapterConnection(SocketConnection):
             waiting.cancel()
         if isinstance(event, WordEnd) or (isinstance(event, Error) and not event.final):
             return ()
-        outputs: list[Output] = []
+        outputs: list[Action] = []
         if isinstance(event, Error) and event.code == "bad_text":
             event = Done(context_id, 0, FRAME_MS)
             silence = np.zeros(FRAME_SAMPLES, np.float32)
@@ -190,10 +196,16 @@ class AdapterConnection(SocketConnection):
                 outputs += self._adapter.send(self._last_audio(event, rest))
         return [*outputs, *self._adapter.send(event)]
 
-    def _to_write(self, output: Output) -> Iterable[str | bytes]:
-        if isinstance(output, Frame):
-            return (output.data,)
-        self._session.outbox.put(output)  # closes once everything has been sent
+    def _to_write(self, action: Action) -> Iterable[str | bytes]:
+        match action:
+            case Frame(data=data):
+                return (data,)
+            case CloseConnection():
+                self._session.outbox.put(action)  # closes once everything has been sent
+            case Open(start=start, format=format):
+                self._open(start, format)
+            case _:
+                self._pass_on(action)
         return ()
 
     def _last_audio(self, done: Done, rest: bytes) -> Audio:

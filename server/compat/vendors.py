@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from sayline_tts.server.compat.cartesia import routes as cartesia
+from sayline_tts.server.compat.deepgram import routes as deepgram
 from sayline_tts.server.compat.elevenlabs import routes as elevenlabs
 from sayline_tts.server.compat.kokoro import routes as kokoro
 from sayline_tts.server.compat.services import Services
@@ -13,6 +14,7 @@ from sayline_tts.server.http.errors import ERROR_BODIES, ErrorBody, error_body
 from sayline_tts.server.http.page import CLIENTS
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+SetHeaders = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Vendor:
     """`routes` None: it has a port of its own.
 
     `key_header`: marks requests of this vendor's clients on paths that several use, which `answers` serves.
+    `set_headers`: of all answers on its paths, refusals too. `base`: what its clients' URL has after the server's.
     """
 
     name: str
@@ -28,11 +31,14 @@ class Vendor:
     error_body: ErrorBody = error_body
     key_header: str = ""
     answers: Callable[[Services], Mapping[str, Handler]] = field(default=lambda services: {})
+    set_headers: SetHeaders | None = None
+    base: str = ""
 
 
 VENDORS = (
     Vendor("elevenlabs", "ElevenLabs", elevenlabs.routes, elevenlabs.error_body, "xi-api-key", elevenlabs.answers),
     Vendor("cartesia", "Cartesia", cartesia.routes, cartesia.error_body, "Cartesia-Version", cartesia.answers),
+    Vendor("deepgram", "Deepgram", deepgram.routes, deepgram.error_body, set_headers=deepgram.set_headers),
     Vendor("kokoro", "Kokoro-FastAPI", kokoro.routes, kokoro.error_body),
     Vendor("wyoming", "Wyoming"),  # `sayline_tts.server.compat.wyoming.server`
 )
@@ -43,13 +49,16 @@ def add_routes(app: web.Application, services: Services) -> None:
     error_bodies: dict[str, ErrorBody] = {}
     clients = {"OpenAI": "/v1"}
     answers: dict[tuple[str, str], Handler] = {}
+    headers_of: dict[str, SetHeaders] = {}
     for vendor in VENDORS:
         if vendor.routes is not None and vendor.name in services.state.settings.protocols:
             routes = vendor.routes(services)
             app.add_routes(routes)
             error_bodies |= {route.path: vendor.error_body for route in routes}
             answers |= {(vendor.key_header, path): handler for path, handler in vendor.answers(services).items()}
-            clients[vendor.title] = ""
+            clients[vendor.title] = vendor.base
+            if vendor.set_headers is not None:
+                headers_of |= dict.fromkeys((route.path for route in routes), vendor.set_headers)
     app[ERROR_BODIES], app[CLIENTS] = error_bodies, clients
     headers = dict.fromkeys(header for header, _ in answers)
 
@@ -62,4 +71,10 @@ def add_routes(app: web.Application, services: Services) -> None:
                     return await found(request)
         return await handler(request)
 
+    async def set_headers(request: web.Request, response: web.StreamResponse) -> None:
+        resource = request.match_info.route.resource
+        if resource is not None and (set_vendor_headers := headers_of.get(resource.canonical)):
+            await set_vendor_headers(request, response)
+
+    app.on_response_prepare.append(set_headers)
     app.middlewares.append(answer_vendor)  # after access control, which must come first

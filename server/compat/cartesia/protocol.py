@@ -10,7 +10,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from sayline_tts.engine.audio.time_stretch import MAX_SPEED, MIN_SPEED
 from sayline_tts.server.audio.formats import Format, FormatError
 from sayline_tts.server.compat.adapter import (
     DEFAULT_CONTEXT,
@@ -21,6 +20,7 @@ from sayline_tts.server.compat.adapter import (
     Open,
     Output,
     SpeechEvent,
+    clamp_speed,
     language_code,
     parse_json,
 )
@@ -86,7 +86,7 @@ class SpeechFields(msgspec.Struct, frozen=True):
         speed = self.generation_config.speed if self.generation_config else None
         if speed is None:
             speed = SPEEDS.get(self.speed, 1.0) if isinstance(self.speed, str) else self.speed
-        return min(max(speed or 1.0, MIN_SPEED), MAX_SPEED)
+        return clamp_speed(speed)
 
     @property
     def audio_format(self) -> AudioFormat:

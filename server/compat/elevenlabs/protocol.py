@@ -13,7 +13,6 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from sayline_tts.engine.audio.recording import SAMPLE_RATE_HZ
-from sayline_tts.engine.audio.time_stretch import MAX_SPEED, MIN_SPEED
 from sayline_tts.server.compat.adapter import (
     DEFAULT_CONTEXT,
     FRAME_MS,
@@ -25,6 +24,7 @@ from sayline_tts.server.compat.adapter import (
     Open,
     Output,
     SpeechEvent,
+    clamp_speed,
     parse_json,
 )
 from sayline_tts.server.compat.character_times import CharacterTimes
@@ -351,7 +351,7 @@ class MultiStream(_Adapter):
 
 def _speed(message: ClientMessage, default: float) -> float:
     speed = message.voice_settings.speed if message.voice_settings else None
-    return default if speed is None else min(max(speed, MIN_SPEED), MAX_SPEED)
+    return default if speed is None else clamp_speed(speed)
 
 
 def _error(event: Error, context_id: str | UnsetType) -> ErrorMessage:

@@ -7,11 +7,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from sayline_tts.engine.audio.time_stretch import MAX_SPEED, MIN_SPEED
 from sayline_tts.engine.timing.word_time_estimator import WordTime
 from sayline_tts.server.access.middleware import CALLER
 from sayline_tts.server.audio.formats import Format, FormatError
-from sayline_tts.server.compat.adapter import AudioFormat, language_code
+from sayline_tts.server.compat.adapter import AudioFormat, clamp_speed, language_code
 from sayline_tts.server.compat.character_times import CharacterTimes
 from sayline_tts.server.compat.elevenlabs.protocol import STATUS, MultiStream, Options, SingleStream, VoiceSettings
 from sayline_tts.server.compat.services import Services
@@ -101,7 +100,7 @@ class Handlers:
             self._services.aliases.resolve(request.match_info["voice_id"], request[CALLER]),
             format.name,
             format.sample_rate_hz,
-            min(max(speed or 1.0, MIN_SPEED), MAX_SPEED),
+            clamp_speed(speed),
             seed=body.seed,
             clean_up=body.apply_text_normalization != "off",
             language=language_code(body.language_code),

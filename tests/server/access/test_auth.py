@@ -1,6 +1,8 @@
 """Authentication by key and by address."""
 
+import base64
 import hmac
+import json
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,31 @@ async def test_each_way_of_sending_a_key_works(file: KeyFile) -> None:
             assert await one.caller_name(X_API_Key=key) == name
             assert await one.caller_name(x_api_key=f" {key} ") == name
             assert await one.caller_name(Sec_WebSocket_Protocol=f"sayline.v1.json, sayline.key.{key}") == name
+            assert await one.caller_name(Sec_WebSocket_Protocol=f"token, {key}") == name
+            assert await one.caller_name(Sec_WebSocket_Protocol=f"realtime, openai-insecure-api-key.{key}") == name
+            assert await one.caller_name(Authorization=f"Bearer {jwt({'iss': key})}") == name
+
+
+def jwt(claims: object) -> str:
+    """A signed token, of which the server knows no secret."""
+    return f"e30.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.signature"
+
+
+async def test_a_token_without_a_key_as_its_issuer_is_refused(file: KeyFile) -> None:
+    file.add("ann", Limits())
+    async with access_server() as one:
+        for token in (
+            jwt({"iss": "wrong"}),
+            jwt({}),
+            jwt([]),
+            jwt({"iss": 1}),
+            "e30.!.x",
+            "e30.e30.x",
+            "a.b",
+            f"a.{'b' * 5_000}.c",
+        ):
+            assert await one.caller_name(Authorization=f"Bearer {token}") == "401"
+        assert await one.caller_name(Sec_WebSocket_Protocol="token") == "401"
 
 
 async def test_missing_or_wrong_key_gets_401_with_instructions(file: KeyFile) -> None:

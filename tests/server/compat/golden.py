@@ -12,8 +12,10 @@ from typing import Any
 
 import msgspec
 
-from sayline_tts.server.compat.adapter import Action, Adapter, Open, Output
+from sayline_tts.server.compat.adapter import Action, Adapter, GreetingAdapter, Open, Output
 from sayline_tts.server.compat.cartesia import protocol as cartesia
+from sayline_tts.server.compat.deepgram import flux_protocol as flux
+from sayline_tts.server.compat.deepgram import protocol as deepgram
 from sayline_tts.server.compat.elevenlabs import protocol as elevenlabs
 from sayline_tts.server.compat.wyoming import protocol as wyoming
 from sayline_tts.server.websocket import messages
@@ -38,6 +40,8 @@ ADAPTERS: dict[str, Make] = {
     "elevenlabs/single": lambda options: elevenlabs.SingleStream(elevenlabs.Options("ann", **options)),
     "elevenlabs/multi": lambda options: elevenlabs.MultiStream(elevenlabs.Options("ann", **options)),
     "cartesia": lambda options: cartesia.CartesiaAdapter(),
+    "deepgram/speak": lambda options: deepgram.SpeakAdapter(deepgram.Options("ann", **options)),
+    "deepgram/flux": lambda options: flux.FluxAdapter(deepgram.Options("ann", **options)),
     "wyoming": lambda options: wyoming.WyomingAdapter(lambda: {"tts": [{"name": "sayline"}]}),
 }
 
@@ -50,7 +54,8 @@ def load(name: str) -> list[dict[str, Any]]:
 def replay(case: dict[str, Any]) -> list[dict[str, Any]]:
     """The steps of a case, with what the adapter makes of each message now."""
     adapter = ADAPTERS[case["adapter"]](case.get("options", {}))
-    return [_step(adapter, step) for step in case["steps"]]
+    greeting = [{"greeting": None, "out": _plain(adapter.greet())}] if isinstance(adapter, GreetingAdapter) else []
+    return greeting + [_step(adapter, step) for step in case["steps"] if "greeting" not in step]
 
 
 def _step(adapter: Adapter, step: dict[str, Any]) -> dict[str, Any]:
@@ -91,6 +96,10 @@ def _event(fields: dict[str, Any]) -> Any:
     return kind(**base | given)
 
 
+def _binary(data: bytes) -> Any:
+    return _wyoming_event(data) if data.startswith(b"{") else base64.b64encode(data).decode()
+
+
 def _wyoming_event(data: bytes) -> dict[str, Any]:
     line, _, rest = data.partition(b"\n")
     header = json.loads(line)
@@ -108,7 +117,7 @@ def _plain(made: Iterable[Action | Output]) -> list[Any]:
 def _plain_one(made: Action | Output) -> Any:
     match made:
         case Frame(data=data):
-            return {"message": json.loads(data) if isinstance(data, str) else _wyoming_event(data)}
+            return {"message": json.loads(data) if isinstance(data, str) else _binary(data)}
         case CloseConnection(code=code):
             return {"close": int(code)}
         case Open(start=start, format=format):
