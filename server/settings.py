@@ -57,12 +57,14 @@ _Listed = Annotated[tuple[Item, ...], NoDecode, BeforeValidator(_split)]
 _Origin = Annotated[str, AfterValidator(_origin)]
 _HostName = Annotated[str, AfterValidator(_host_name)]
 _Alias = Annotated[tuple[str, str], BeforeValidator(_alias)]
-_ProtocolName = Literal["cartesia", "deepgram", "elevenlabs", "kokoro", "wyoming"]
+_ProtocolName = Literal["cartesia", "deepgram", "elevenlabs", "kokoro", "livekit", "openai-realtime", "wyoming"]
 PROTOCOLS: tuple[_ProtocolName, ...] = (
     "cartesia",
     "deepgram",
     "elevenlabs",
     "kokoro",
+    "livekit",
+    "openai-realtime",
     "wyoming",
 )  # besides the native one and OpenAI's
 

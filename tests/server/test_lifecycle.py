@@ -55,7 +55,8 @@ def test_loaded_objects_are_frozen_from_garbage_collection(monkeypatch: pytest.M
 async def test_banner_says_whether_a_key_is_needed(engine: FakeEngine, key: str | None) -> None:
     settings = Settings.load(api_key=key) if key else Settings()
     banner = lifecycle._banner(settings, await make_app(settings, engine.model, engine), 8000)
-    assert "OpenAI: http://127.0.0.1:8000/v1; ElevenLabs, Cartesia, Kokoro-FastAPI: http://127.0.0.1:8000\n" in banner
+    assert "OpenAI, LiveKit Inference, OpenAI Realtime: http://127.0.0.1:8000/v1; " in banner
+    assert "; ElevenLabs, Cartesia, Deepgram, Kokoro-FastAPI: http://127.0.0.1:8000\n" in banner
     assert ("  key       required" in banner) is (key is not None)
     assert f"| {'SAYLINE_API_KEY=KEY ' if key else ''}sayline pipe -o hello.wav" in banner
 

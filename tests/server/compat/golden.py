@@ -17,6 +17,8 @@ from sayline_tts.server.compat.cartesia import protocol as cartesia
 from sayline_tts.server.compat.deepgram import flux_protocol as flux
 from sayline_tts.server.compat.deepgram import protocol as deepgram
 from sayline_tts.server.compat.elevenlabs import protocol as elevenlabs
+from sayline_tts.server.compat.livekit import protocol as livekit
+from sayline_tts.server.compat.openai_realtime import protocol as realtime
 from sayline_tts.server.compat.wyoming import protocol as wyoming
 from sayline_tts.server.websocket import messages
 from sayline_tts.server.websocket.outbox import CloseConnection, Frame
@@ -42,6 +44,8 @@ ADAPTERS: dict[str, Make] = {
     "cartesia": lambda options: cartesia.CartesiaAdapter(),
     "deepgram/speak": lambda options: deepgram.SpeakAdapter(deepgram.Options("ann", **options)),
     "deepgram/flux": lambda options: flux.FluxAdapter(deepgram.Options("ann", **options)),
+    "livekit": lambda options: livekit.InferenceAdapter("s"),
+    "openai-realtime": lambda options: realtime.RealtimeAdapter("gpt-realtime", "sess_1"),
     "wyoming": lambda options: wyoming.WyomingAdapter(lambda: {"tts": [{"name": "sayline"}]}),
 }
 

@@ -1,0 +1,1 @@
+"""OpenAI's Realtime API as a speaker: it says texts, and neither listens nor answers."""
