@@ -13,7 +13,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 TYPESCRIPT := $(if $(shell command -v npm),clients/js/node_modules/.package-lock.json)
 TSC := clients/js/node_modules/.bin/tsc
 
-.PHONY: run test test-slow dist bench bench-peer evaluate soak fuzz screenshots format clean
+.PHONY: run test test-slow dist bench bench-peer evaluate soak fuzz screenshots picture format clean
 
 run: .venv/ready
 	$(BIN)/sayline serve $(ARGS)
@@ -63,6 +63,10 @@ fuzz: .venv/ready-for-tests
 
 screenshots: .venv/ready-for-tests
 	$(BIN)/python -m tests.web.screenshots $(or $(ARGS),build/screenshots)
+
+# The picture of the README.
+picture: .venv/ready-for-tests
+	$(BIN)/python -m tests.web.screenshots --picture docs/page.webp
 
 format: .venv/ready-for-tests
 	$(BIN)/ruff check --fix .

@@ -5,13 +5,20 @@ import { errorText } from './status_text.js';
 
 const KEY_NAME = 'sayline-api-key';
 const NOTICE_MS = 3000;
+const UNREACHABLE = 'The server cannot be reached. Check that “sayline serve” is running, then press Speak.';
+const FULL = 'The server is full: it takes no more sessions now.';
+const NO_WEBSOCKET = 'The server answers, but no WebSocket to it opens. Check that no proxy blocks it, then press Speak.';
 
-/** There is no connection. The message can be shown; `needsKey` is set where the right API key would help. */
+/**
+ * There is no connection. The message can be shown. `needsKey`: the right API key would help; `retryAfterMs`: waiting
+ * would.
+ */
 export class ConnectError extends Error {
-  /** @param {string} message @param {boolean} [needsKey] */
-  constructor(message, needsKey = false) {
+  /** @param {string} message @param {{needsKey?: boolean, retryAfterMs?: number}} [remedy] */
+  constructor(message, { needsKey = false, retryAfterMs } = {}) {
     super(message);
     this.needsKey = needsKey;
+    this.retryAfterMs = retryAfterMs;
   }
 }
 
@@ -82,13 +89,18 @@ export class ServerConnection {
       fetch('/healthz').then(({ ok }) => ok, () => false),
       fetch('/v1/voices', { headers: this.headers() }).then((response) => response.status, () => 0),
     ]);
-    if (!isAlive) return new ConnectError('The server is not running. Start it with “sayline serve”, then connect.');
+    if (!isAlive) return new ConnectError(UNREACHABLE);
     if (status === 401) {
       const wasRejected = this.apiKey !== undefined;
       this.apiKey = undefined;
       const missing = 'This server requires an API key. Enter it above, then connect.';
-      return new ConnectError(wasRejected ? 'The server rejected this API key. Enter another one.' : missing, true);
+      const message = wasRejected ? 'The server rejected this API key. Enter another one.' : missing;
+      return new ConnectError(message, { needsKey: true });
     }
-    return new ConnectError(errorText(error));
+    if (error.isServerRefusal) {
+      const { retryAfterMs } = error;
+      return new ConnectError(retryAfterMs ? FULL : `${FULL} Press Speak to try again.`, { retryAfterMs });
+    }
+    return new ConnectError(NO_WEBSOCKET);
   }
 }

@@ -69,7 +69,8 @@ export class Connection {
       this.onMessage(message);
     } else if (sessionError) {
       const retryAfterMs = sessionError.retry_after_ms ?? undefined;
-      this.close(new Refused(`${this.#url} refused the session: ${sessionError.message}`, retryAfterMs));
+      const message = `${this.#url} refused the session: ${sessionError.message}`;
+      this.close(new Refused(message, retryAfterMs, true));
     } else if (message.type !== 'ready') {
       throw new ProtocolError(`${this.#url} sent ${message.type} instead of ready`);
     } else {
@@ -97,7 +98,7 @@ export class Connection {
       const fields = { closeCode: hasNoCode ? undefined : code, retryAfterMs };
       return new ConnectionLost(`the connection to ${this.#url} was lost (${why})`, fields);
     }
-    if (!hasNoCode) return new Refused(`${this.#url} closed the session at once (${why}): try again`);
+    if (!hasNoCode) return new Refused(`${this.#url} closed the session at once (${why}): try again`, undefined, true);
     const advice = 'start a server with "sayline serve", and give the API key if it wants one';
     return new Refused(`no session with ${this.#url}: ${advice}`); // browsers do not report which
   }

@@ -7,15 +7,16 @@ export class SaylineError extends Error {
 
 /**
  * No session could be opened: no server, a rejected key, a full server or a wrong address. If `retryAfterMs` is set, a
- * retry after that time may succeed.
+ * retry after that time may succeed. `isServerRefusal`: the server itself refused the session, because it is full or stops.
  */
 export class Refused extends SaylineError {
   name = 'Refused';
 
-  /** @param {string} message @param {number} [retryAfterMs] */
-  constructor(message, retryAfterMs) {
+  /** @param {string} message @param {number} [retryAfterMs] @param {boolean} [isServerRefusal] */
+  constructor(message, retryAfterMs, isServerRefusal = false) {
     super(message);
     this.retryAfterMs = retryAfterMs;
+    this.isServerRefusal = isServerRefusal;
   }
 }
 

@@ -93,6 +93,8 @@ export interface Voice {
   id: string;
   name: string;
   kind: 'built_in' | 'cloned';
+  /** One line about a voice of the model, if there is one. */
+  description?: string;
   created?: string;
   /** Length of the recording. */
   duration_s?: number;
@@ -331,9 +333,11 @@ export class SaylineError extends Error {}
 
 /** No session could be opened: no server, a rejected key, a full server or a wrong address. */
 export class Refused extends SaylineError {
-  constructor(message: string, retryAfterMs?: number);
+  constructor(message: string, retryAfterMs?: number, isServerRefusal?: boolean);
   /** If set, a retry after that time may succeed. */
   readonly retryAfterMs: number | undefined;
+  /** Whether the server itself refused the session, because it is full or stops. */
+  readonly isServerRefusal: boolean;
 }
 
 /** The server refused to clone, download or delete a voice. */

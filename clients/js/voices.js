@@ -7,8 +7,8 @@ const PATH = '/v1/voices';
 /**
  * What `context({ voice })` takes is `id` or `name`. `advice`: how a better recording would improve a voice that was
  * cloned now.
- * @typedef {{id: string, name: string, kind: 'built_in' | 'cloned', created?: string, duration_s?: number,
- *   advice?: {code: string, message: string}[]}} Voice
+ * @typedef {{id: string, name: string, kind: 'built_in' | 'cloned', description?: string, created?: string,
+ *   duration_s?: number, advice?: {code: string, message: string}[]}} Voice
  */
 
 /** `session.voices`. Every method throws `Refused` if there is no answer, and `VoiceFailed` if it is an error. */

@@ -74,6 +74,13 @@ class Checkpoint:
             return catalogue.voice_state(self.name, name)
         return str(self.voice_folder / f"{name}.safetensors")
 
+    def voice_description(self, name: str) -> str | None:
+        """One line about a voice, from the text file next to its state; None if there is none."""
+        if self.voice_folder is None:
+            return None
+        file = self.voice_folder / f"{name}.txt"
+        return file.read_text("utf-8").strip() if file.is_file() else None
+
     @property
     def default_voice(self) -> str:
         """The voice used unless a request names one; "" if the model has no voices."""

@@ -30,6 +30,7 @@ VOICE: Schema = {
     "properties": {
         **NAMED["properties"],
         "kind": {"enum": ["built_in", "cloned"]},
+        "description": {"type": "string", "description": "One line about a voice of the model, if there is one."},
         "created": {"type": "string", "format": "date-time"},
         "duration_s": {"type": "number", "description": "Length of the recording."},
         "advice": {"type": "array", "description": "How to improve the recording.", "items": {"type": "object"}},

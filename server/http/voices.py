@@ -77,13 +77,13 @@ class VoiceHandlers:
 
     async def list_all(self, request: web.Request) -> web.StreamResponse:
         caller = request[CALLER]
-        built_in = [_built_in(name) for name in caller.limits.allowed_voices(self._voices.built_in())]
+        built_in = [self._built_in(name) for name in caller.limits.allowed_voices(self._voices.built_in())]
         return _json({"voices": [*built_in, *map(_public_fields, self._store.visible(caller.name))]})
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         name, caller = request.match_info["id"], request[CALLER]
         if name in caller.limits.allowed_voices(self._voices.built_in()):
-            return _json(_built_in(name))
+            return _json(self._built_in(name))
         return _json(_public_fields(self._find(name, caller)))
 
     async def export(self, request: web.Request) -> web.StreamResponse:
@@ -101,6 +101,10 @@ class VoiceHandlers:
             raise NotYours("this voice was created without a key; delete it without one")
         await self._voices.delete(metadata)
         return web.Response(status=HTTPStatus.NO_CONTENT)
+
+    def _built_in(self, name: str) -> dict[str, Any]:
+        description = self._voices.description(name)
+        return {"id": name, "name": name, "kind": "built_in"} | ({"description": description} if description else {})
 
     async def _download(self, url: str) -> bytes:
         if not self._settings.fetches_voice_urls:
@@ -137,10 +141,6 @@ def _json(content: Any, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, s
     return web.Response(
         body=msgspec.json.encode(content), content_type="application/json", status=status, headers=headers
     )
-
-
-def _built_in(name: str) -> dict[str, Any]:
-    return {"id": name, "name": name, "kind": "built_in"}
 
 
 def _public_fields(metadata: VoiceMetadata) -> dict[str, Any]:

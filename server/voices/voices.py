@@ -51,6 +51,10 @@ class Voices:
         """Names of the model's own voices."""
         return self._model.checkpoint.voices()
 
+    def description(self, name: str) -> str | None:
+        """One line about one of the model's own voices."""
+        return self._model.checkpoint.voice_description(name)
+
     def find(self, name: str, owner: str = ANONYMOUS) -> VoiceMetadata | None:
         """The cloned voice of this id or name that `owner` may use. Built-in names take precedence."""
         return self.store.find(name, owner) if self.store and name not in self.built_in() else None

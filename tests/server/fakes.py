@@ -42,6 +42,9 @@ class FakeCheckpoint:
     def voices(self) -> tuple[str, ...]:
         return ("ann", "bob", "eve")
 
+    def voice_description(self, name: str) -> str | None:
+        return "A tone" if name == "bob" else None
+
     def voice_source(self, name: str) -> str:
         if name not in self.voices():
             raise UnknownVoice(f"no voice {name!r} for the model fake; there are: ann, bob, eve")

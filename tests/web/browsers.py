@@ -42,12 +42,19 @@ class Browsers:
 
 
 async def override_constant(page: Any, module: str, name: str, old: float, new: float) -> None:
-    """Change a constant of a module of the page, to save time. Call it before the page is opened."""
+    """Change a constant of a module of the page, to save time. Call it before opening the page, as often as needed."""
+    changes: dict[str, dict[str, str]] = page.__dict__.setdefault("changed_constants", {})
+    if module in changes:
+        changes[module][f"{name} = {old};"] = f"{name} = {new};"
+        return
+    changes[module] = {f"{name} = {old};": f"{name} = {new};"}
 
     async def change(route: Any) -> None:
         response = await route.fetch()
         text = await response.text()
-        assert f"{name} = {old};" in text
-        await route.fulfill(response=response, body=text.replace(f"{name} = {old};", f"{name} = {new};"))
+        for before, after in changes[module].items():
+            assert before in text
+            text = text.replace(before, after)
+        await route.fulfill(response=response, body=text)
 
     await page.route(f"**/{module}", change)

@@ -94,10 +94,6 @@ async def submit(page: Any) -> None:
     await page.get_by_role("button", name="Create the voice").click()
 
 
-async def voice_names(page: Any) -> list[str]:
-    return list(await page.locator("#voice option").all_text_contents())
-
-
 async def wait_for_message(page: Any, text: str, error: bool = False) -> None:
     """Wait until the cloning panel shows this text, as an error or not."""
     message = "#clone-message.error" if error else "#clone-message:not(.error)"

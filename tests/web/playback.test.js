@@ -6,6 +6,7 @@ import { BUCKET_MS, Recording } from '../../web/playback/recording.js';
 import { Replay } from '../../web/playback/replay.js';
 import { SpeechRequest } from '../../web/playback/speech_request.js';
 import { SpeedMeter } from '../../web/playback/speed_meter.js';
+import { labels, Timeline } from '../../web/playback/timeline.js';
 import { TimeSeries } from '../../web/view/graph.js';
 import { bars } from '../../web/view/waveform.js';
 
@@ -67,11 +68,52 @@ test('the speed meter measures only the beginning', () => {
 
 test('a time series drops old points', () => {
   const series = new TimeSeries(100);
-  for (let atMs = 0; atMs <= 300; atMs += 50) series.add(atMs, 300 - atMs, false);
+  for (let atMs = 0; atMs <= 300; atMs += 50) series.add(atMs, 300 - atMs, null);
   assert.deepEqual(series.points.map(({ atMs }) => atMs), [200, 250, 300]);
   assert.equal(series.max, 100);
   series.clear();
   assert.equal(series.max, 0);
+});
+
+// Timeline
+
+test('tokens are timed from the first one and joined to words', () => {
+  const timeline = new Timeline();
+  ['Good', ' morn', 'ing', ','].forEach((token, n) => timeline.addToken(token, 1000 + 50 * n));
+  assert.deepEqual(timeline.tokens.map(({ atMs }) => atMs), [0, 50, 100, 150]);
+  assert.deepEqual(timeline.written, [{ atMs: 0, text: 'Good' }, { atMs: 50, text: ' morning,' }]);
+  assert.equal(timeline.endMs, 150);
+  assert.equal(timeline.overlap, null);
+});
+
+test('sounds become spans, and a pause of the user leaves a gap', () => {
+  const timeline = new Timeline();
+  timeline.addToken('Hi', 0);
+  const heard = [['speech', 10], ['speech', 30], ['pause', 30], [null, 30], [null, 30], ['speech', 30], ['underrun', 50]];
+  heard.forEach(([sound, playedMs], n) => timeline.addSound(sound, playedMs, 100 + 20 * n));
+  assert.deepEqual(
+    timeline.spans.map(({ sound, fromMs, toMs }) => [sound, fromMs, toMs]),
+    [['speech', 100, 140], ['pause', 140, 160], ['speech', 200, 220], ['underrun', 220, 220]],
+  );
+  assert.equal(timeline.spanAt(170), undefined);
+  const span = timeline.spanAt(110);
+  assert.deepEqual([span.sound, Timeline.playedMs(span, 120)], ['speech', 20]);
+  timeline.addToken(' there', 190);
+  assert.deepEqual(timeline.overlap, { fromMs: 100, toMs: 190 });
+});
+
+test('words are noted when they begin', () => {
+  const timeline = new Timeline();
+  timeline.addToken('One two', 0);
+  const words = [{ text: 'One', start_ms: 0 }, { text: 'two', start_ms: 80 }];
+  for (const playedMs of [0, 40, 80, 120]) timeline.addWords(words, playedMs, 500 + playedMs);
+  assert.deepEqual(timeline.words, [{ atMs: 540, text: 'One' }, { atMs: 620, text: 'two' }]);
+});
+
+test('labels that would cover each other are left out', () => {
+  const marks = [[0, 'one'], [10, ' two'], [20, ' '], [50, 'three']].map(([atMs, text]) => ({ atMs, text }));
+  const shown = labels(marks, (atMs) => atMs, (text) => 10 * text.length, 5);
+  assert.deepEqual(shown, [{ at: 0, label: 'one' }, { at: 50, label: 'three' }]);
 });
 
 // ExclusivePlayback
@@ -188,6 +230,27 @@ test('a speech request plays all events and reports words and text', async () =>
   assert.deepEqual(output.played.map(({ type }) => type), ['word', 'word_end', 'frame', 'segment', 'done']);
   assert.deepEqual([words, pieces, context.acks], [[WORD, WORD_END], ['One', ' two'], [1000]]);
   assert.deepEqual([speech.phase, speech.stopwatch.speechMs], ['done', 80]);
+});
+
+test('a stall is a pause of the writer only at the end of a segment, while text is still to come', async () => {
+  const output = new FakeOutput();
+  const speech = new SpeechRequest(new FakeContext([FRAME, { type: 'segment', end_char: 3, end_ms: 80 }]), output, 80);
+  speech.run(['One']);
+  await settled();
+  speech.isTextSent = false; // as if the writer went on
+  const stall = (playedMs, leadMs = 0) => Object.assign(output, { playedMs, leadMs }) && speech.stall;
+  assert.deepEqual([stall(0), stall(40, 40), stall(40), stall(75)], [null, null, 'underrun', 'pause']);
+  speech.isTextSent = true;
+  assert.equal(stall(75), 'underrun');
+});
+
+test('a request keeps the warnings of its end', async () => {
+  const output = new FakeOutput();
+  const speech = new SpeechRequest(new FakeContext([{ type: 'done', warnings: ['no Thai'] }]), output, 80);
+  const running = speech.run([]);
+  output.over();
+  await running;
+  assert.deepEqual(speech.warnings, ['no Thai']);
 });
 
 test('a stopped request is silent at once and returns what was heard', async () => {

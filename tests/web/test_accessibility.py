@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.web.page_controls import open_advanced
 from tests.web.page_status import wait_for_status
 from tests.web.site import Site
 
@@ -30,7 +31,7 @@ async def test_page_has_no_axe_violations_in_any_state(site: Site, page: Any, sc
     await page.get_by_label("Text to speak").fill(TEXT)
     await page.get_by_role("button", name="Speak", exact=True).click()
     await page.locator("#captions .current").wait_for()
-    await page.get_by_role("button", name="Pause").click()
+    await page.get_by_role("button", name="Pause", exact=True).click()
     await wait_for_status(page, "Paused.")
     await check_accessibility(page)
     await page.get_by_role("button", name="Stop", exact=True).click()
@@ -45,7 +46,8 @@ async def test_page_has_no_axe_violations_in_any_state(site: Site, page: Any, sc
 async def test_every_control_is_reachable_by_keyboard(site: Site, page: Any) -> None:
     await page.goto(site.address)
     await wait_for_status(page, "Ready.")
-    usable = "button:enabled, input:enabled, select:enabled, textarea, summary"
+    # The arrow keys reach the other radio buttons of a group.
+    usable = "a, button:enabled, input:enabled:not([type=radio]:not(:checked)), select:enabled, textarea, summary"
     every = await page.locator(usable).evaluate_all("all => all.filter(each => each.checkVisibility()).length")
     reached = set()
     for _ in range(2 * every):
@@ -57,7 +59,8 @@ async def test_every_control_is_reachable_by_keyboard(site: Site, page: Any) -> 
 async def test_focused_controls_show_an_outline(site: Site, page: Any) -> None:
     await page.goto(site.address)
     await wait_for_status(page, "Ready.")
-    for name in ("#text", "#speak", "#volume", "#llm", "#voice", "#speed", "#seed", "#format"):
+    await open_advanced(page)
+    for name in ("#text", "#speak", "#volume", "#llm", "#voice :checked", "#speed", "#seed", "#format"):
         await page.locator(name).focus()
         await page.keyboard.press("Shift+Tab")
         await page.keyboard.press("Tab")

@@ -7,6 +7,7 @@ import pytest
 
 from tests.clients.scripted import VOICES
 from tests.web.browsers import override_constant
+from tests.web.page_controls import open_advanced, select_voice, selected_voice, voice_names
 from tests.web.page_status import record_statuses, wait_for_status
 from tests.web.site import HoldAfter, Site, http_response
 
@@ -29,8 +30,8 @@ def start_message(site: Site) -> dict[str, Any]:
 
 async def test_page_speaks_the_text(site: Site, page: Any) -> None:
     await open_page(page, site)
-    assert await page.get_by_label("Voice", exact=True).input_value() == "clara"
-    await page.get_by_label("Voice", exact=True).select_option("angus")
+    assert await selected_voice(page) == "clara"
+    await select_voice(page, "angus")
     await speak(page)
     await wait_for_status(page, "Done.")
     assert await page.locator("#duration").text_content() == "0:00.6"
@@ -48,6 +49,7 @@ async def test_settings_are_sent_and_unset_ones_omitted(site: Site, page: Any) -
     await wait_for_status(page, "Done.")
     defaults = start_message(site)
     assert {"speed", "temperature", "decode_steps"}.isdisjoint(defaults)
+    await open_advanced(page)
     assert await page.get_by_label("Seed").get_attribute("placeholder") == str(defaults["seed"])
     site.received.clear()
     await page.get_by_label("Speech speed").fill("1.5")
@@ -63,7 +65,9 @@ async def test_settings_are_sent_and_unset_ones_omitted(site: Site, page: Any) -
 
 async def test_invalid_setting_is_not_sent(site: Site, page: Any) -> None:
     await open_page(page, site)
+    await open_advanced(page)
     await page.get_by_label("Decode steps").fill("99")
+    await page.get_by_text("Advanced").click()
     await speak(page)
     assert await page.get_by_label("Decode steps").evaluate("field => field.matches(':focus:invalid')")
     assert site.received == []
@@ -71,7 +75,7 @@ async def test_invalid_setting_is_not_sent(site: Site, page: Any) -> None:
 
 async def test_simulated_llm_sends_one_token_at_a_time(site: Site, page: Any) -> None:
     await open_page(page, site)
-    await page.get_by_role("switch", name="Stream like an LLM").click()
+    await page.get_by_role("switch", name="Write like an LLM").click()
     await page.get_by_label("Tokens per second").fill("60")
     await speak(page)
     await site.until(lambda received: any(message["type"] == "text" for message in received))
@@ -129,13 +133,14 @@ async def test_queue_position_is_shown(site: Site, page: Any) -> None:
     await wait_for_status(page, "Done.")
 
 
-async def test_full_server_is_shown_and_connect_retries(site: Site, page: Any) -> None:
+async def test_full_server_is_shown_and_speak_retries(site: Site, page: Any) -> None:
     site.close_with = (1013, "no more sessions are taken now")
     await page.goto(site.address)
-    await wait_for_status(page, "no more sessions are taken now")
+    await wait_for_status(page, "The server is full: it takes no more sessions now. Press Speak to try again.")
     site.close_with = None
-    await page.get_by_role("button", name="Connect").click()
-    await wait_for_status(page, "Ready.")
+    await speak(page)
+    await wait_for_status(page, "Done.")
+    assert site.texts() == TEXT
 
 
 async def test_stalled_audio_is_shown(site: Site, page: Any) -> None:
@@ -165,20 +170,22 @@ async def test_empty_text_is_not_sent(site: Site, page: Any) -> None:
     assert site.received == []
 
 
-async def test_closed_session_is_shown_and_connect_reopens_it(site: Site, page: Any) -> None:
+async def test_closed_session_is_shown_and_speak_reopens_it(site: Site, page: Any) -> None:
     await open_page(page, site)
     await site.connections[0].close(1012, "the server restarts")
-    await wait_for_status(page, "the server restarts")
-    await page.get_by_role("button", name="Connect").click()
-    await wait_for_status(page, "Ready.")
-    await page.get_by_role("button", name="Speak", exact=True).wait_for()
+    await wait_for_status(page, "The server restarted. Press Speak to start again.")
+    await speak(page)
+    await wait_for_status(page, "Done.")
+    assert site.texts() == TEXT
 
 
 async def test_unreachable_server_is_shown(site: Site, page: Any) -> None:
     site.refuse_with = HTTPStatus.SERVICE_UNAVAILABLE
     site.responders["/healthz"] = lambda _: http_response(b"", "text/plain", HTTPStatus.SERVICE_UNAVAILABLE)
     await page.goto(site.address)
-    await wait_for_status(page, "The server is not running. Start it with “sayline serve”, then connect.")
+    await wait_for_status(
+        page, "The server cannot be reached. Check that “sayline serve” is running, then press Speak."
+    )
     assert len(page.console_errors) == 2  # the browser reports the WebSocket and the HTTP request
     page.console_errors.clear()
 
@@ -265,7 +272,7 @@ async def test_code_sample_is_copied_as_shown(site: Site, page: Any) -> None:
 async def test_preview_interrupts_speech(site: Site, page: Any) -> None:
     site.hold = HoldAfter(words=250)
     await open_page(page, site)
-    assert await page.get_by_label("Voice", exact=True).locator("option").all_text_contents() == VOICES
+    assert await voice_names(page) == VOICES
     await speak(page, "word " * 300)
     await wait_for_status(page, "Speaking…")
     await page.locator("#preview").click()
@@ -278,8 +285,5 @@ async def test_page_speaks_again_after_a_failure(site: Site, page: Any, word: st
     await open_page(page, site)
     await speak(page, f"One two {word} three.")
     await page.locator("#status.error").wait_for()
-    if word == "damage":  # the session is over
-        await page.get_by_role("button", name="Connect").click()
-        await wait_for_status(page, "Ready.")
-    await speak(page)
+    await speak(page)  # which connects again, if the session is over
     await wait_for_status(page, "Done.")

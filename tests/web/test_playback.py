@@ -7,6 +7,7 @@ import pytest
 
 from tests.web.audio_capture import WINDOW_MS, CapturedAudio, capture_audio, flush_captured_audio
 from tests.web.browsers import Browsers
+from tests.web.page_controls import open_advanced
 from tests.web.page_status import wait_for_status
 from tests.web.site import AUTOPLAY, HoldAfter, Site
 
@@ -19,6 +20,7 @@ PRE_SKIP_MS = 6.5  # dropped by the Opus decoder
 async def speak(page: Any, site: Site, text: str = TEXT, format: str = "opus") -> None:
     await capture_audio(page, site)
     await page.goto(site.address)
+    await open_advanced(page)
     await page.get_by_label("Audio format").select_option(format)
     await page.get_by_label("Text to speak").fill(text)
     await page.get_by_role("button", name="Speak", exact=True).click()
@@ -68,7 +70,7 @@ async def test_stop_is_silent_within_100_ms(site: Site, page: Any) -> None:
 async def test_pause_holds_everything_and_resume_continues(site: Site, page: Any) -> None:
     await speak(page, site)
     await page.locator("#captions .current").wait_for()
-    await page.get_by_role("button", name="Pause").click()
+    await page.get_by_role("button", name="Pause", exact=True).click()
     await wait_for_status(page, "Paused.")
     await flush_captured_audio(page, 300)
     played = await page.locator("#played").text_content()

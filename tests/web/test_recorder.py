@@ -12,11 +12,11 @@ from sayline_tts.engine.cloning.cloning import read_recording
 from sayline_tts.server.voices.voices import Voices
 from tests.engine.sounds import speech, wav
 from tests.web.browsers import Browsers, override_constant
+from tests.web.page_controls import voice_names
 from tests.web.page_server import (
     PageServer,
     open_panel,
     page_server,
-    voice_names,
     wait_for_message,
 )
 from tests.web.site import FAKE_DEVICE, FAKE_PERMISSION, INSECURE_HOST
@@ -55,6 +55,11 @@ def uploads(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
     monkeypatch.setattr(Voices, "clone", keep)
     return kept
+
+
+async def allow_short_recordings(page: Any) -> None:
+    """To save time. Call it before the page is opened."""
+    await override_constant(page, "voices/voice_prompt.js", "MIN_S", 3, 0.5)
 
 
 async def record(page: Any, clock: str) -> None:
@@ -118,6 +123,7 @@ async def test_level_meter_moves_while_recording_and_resets_afterwards(server: P
 
 async def test_microphone_is_released_after_recording_and_when_the_panel_closes(server: PageServer, page: Any) -> None:
     await page.add_init_script(RECORD_TRACKS)
+    await allow_short_recordings(page)
     await open_panel(page, server)
     await record(page, "0:01")
     assert await page.evaluate("tracks.map(track => track.readyState)") == ["ended"]
@@ -141,6 +147,7 @@ navigator.mediaDevices.getUserMedia = async (constraints) => {
 
 async def test_recording_stops_at_its_maximum_length(server: PageServer, page: Any, uploads: list[bytes]) -> None:
     await override_constant(page, "voices/voice_prompt.js", "MAX_S", 30, 2)  # half a minute takes half a minute
+    await allow_short_recordings(page)
     await open_panel(page, server)
     await page.get_by_role("button", name="Record").click()
     await wait_for_message(page, "recording.wav, 2.0 s.")
@@ -163,18 +170,21 @@ async def test_quiet_recording_is_reported_before_the_upload(
 ) -> None:
     async with browsers.page("--disable-features=WebRtcApmInAudioService", microphones["quiet"]) as page:
         await override_constant(page, "voices/voice_prompt.js", "RECOMMENDED_S", 5, 1)
+        await allow_short_recordings(page)
         await open_panel(page, server)
         await record(page, "0:01")
         await wait_for_message(page, "It is very quiet: move closer to the microphone, or turn it up.")
 
 
 async def test_short_recording_is_reported_before_the_upload(server: PageServer, page: Any) -> None:
+    await allow_short_recordings(page)
     await open_panel(page, server)
     await record(page, "0:01")
     await wait_for_message(page, "5 s or more make the voice more like the speaker.")
 
 
 async def test_submit_while_recording_only_stops_the_recording(server: PageServer, page: Any) -> None:
+    await allow_short_recordings(page)
     await open_panel(page, server)
     await page.get_by_role("button", name="Record").click()
     await page.locator("#clone-time", has_text="0:01").wait_for()
@@ -213,6 +223,7 @@ async def test_insecure_page_reports_that_it_has_no_microphone(tmp_path: Path, p
 
 async def test_unplugged_microphone_keeps_the_recording(server: PageServer, page: Any) -> None:
     await page.add_init_script(RECORD_TRACKS)
+    await allow_short_recordings(page)
     await open_panel(page, server)
     await page.get_by_role("button", name="Record").click()
     await page.locator("#clone-time", has_text="0:01").wait_for()
@@ -222,6 +233,7 @@ async def test_unplugged_microphone_keeps_the_recording(server: PageServer, page
 
 
 async def test_refused_microphone_keeps_the_previous_recording(server: PageServer, page: Any) -> None:
+    await allow_short_recordings(page)
     await open_panel(page, server)
     await record(page, "0:01")
     refuse = "async () => { throw new DOMException('', 'NotReadableError') }"

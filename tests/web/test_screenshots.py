@@ -1,4 +1,4 @@
-"""The layout of the page on every screen: nothing is cut off and nothing shifts."""
+"""The page in every state on every screen: nothing is cut off or shifts, what matters is in view, axe finds nothing."""
 
 import asyncio
 import os
@@ -9,7 +9,12 @@ import pytest
 
 from tests.web.screenshots import STATES, VIEWS, visit_states
 from tests.web.site import Site
+from tests.web.test_accessibility import check_accessibility
 
+IN_VIEW = """[...document.querySelectorAll('#voice, #script, #status, #speak, #first-audio, .wave')].filter((each) => {
+  const { top, bottom } = each.getBoundingClientRect();
+  return top < 0 || bottom > innerHeight;
+}).map((each) => each.id)"""
 POSITIONS = """Object.fromEntries([...document.querySelectorAll('main [id]')]
   .filter((each) => each.checkVisibility() && !each.closest('#captions, details'))
   .map((each) => [each.id, each.getBoundingClientRect().top + scrollY]))"""
@@ -24,7 +29,9 @@ class Layout:
     async def check(self, page: Any, state: str) -> None:
         screen = f"{state} at {page.viewport_size}"
         assert await page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"], screen
+        await check_accessibility(page)
         if state in ("ready", "speaking", "done"):
+            assert await page.evaluate(IN_VIEW) == [], screen
             positions = await page.evaluate(POSITIONS)
             first = self.positions.setdefault(page, positions)
             assert positions == pytest.approx(first, abs=1), screen  # a pixel is rounding

@@ -8,6 +8,7 @@ import pytest
 from sayline_tts.engine.models.model import Model
 from sayline_tts.server.voices import upload
 from tests.engine.sounds import speech, wav
+from tests.web.page_controls import selected_voice_name, voice_names
 from tests.web.page_server import (
     RECORDING,
     PageServer,
@@ -18,7 +19,6 @@ from tests.web.page_server import (
     open_panel,
     page_server,
     submit,
-    voice_names,
     wait_for_message,
 )
 from tests.web.test_accessibility import check_accessibility
@@ -33,14 +33,33 @@ async def test_cloned_voice_is_selected_and_can_be_previewed(server: PageServer,
     await wait_for_message(panel, "“Zoë S.” was created from 6.0 s of speech and is now selected.")
     assert await focused_name(panel) == "Preview it"
     assert await voice_names(panel) == ["Zoë S.", "ann", "bob", "eve"]
-    assert await panel.get_by_label("Voice", exact=True).locator("option:checked").text_content() == "Zoë S."
+    assert await selected_voice_name(panel) == "Zoë S."
     await panel.keyboard.press("Enter")
     await panel.get_by_role("button", name="Stop the preview").wait_for()
     await panel.get_by_role("button", name="Preview this voice").wait_for()
     assert server.model.spoken == ["Hello, this is how I sound."]
     await panel.get_by_role("button", name="Done").click()
-    assert await panel.evaluate("document.activeElement.id") == "voice"
+    assert await panel.evaluate("document.activeElement.closest('.voice-card').textContent") == (
+        "Zoë S.Cloned from 6.0 s of speech"
+    )
     assert not await panel.get_by_label("Name (optional)").is_visible()
+
+
+async def test_voice_takes_the_name_of_its_file(panel: Any) -> None:
+    for name in ("me at home", "me at home 2"):
+        await choose_file(panel, name="me_at-home.wav")
+        await wait_for_message(panel, "me_at-home.wav, 6.0 s.")
+        assert await panel.get_by_label("Name (optional)").input_value() == name
+        await give_consent(panel)
+        await submit(panel)
+        await wait_for_message(panel, f"“{name}” was created from 6.0 s")
+        await panel.get_by_role("button", name="Done").click()
+        await panel.get_by_text("Clone a voice").click()
+    await choose_file(panel)
+    assert await panel.get_by_label("Name (optional)").input_value() == "me"
+    await panel.get_by_label("Name (optional)").fill("Zoë")
+    await choose_file(panel, name="other.wav")
+    assert await panel.get_by_label("Name (optional)").input_value() == "Zoë"
 
 
 async def test_panel_is_reset_for_the_next_voice(panel: Any) -> None:
@@ -89,19 +108,19 @@ async def test_missing_consent_prevents_the_upload(server: PageServer, panel: An
 
 
 async def test_advice_is_shown_and_the_voice_can_be_recreated(panel: Any) -> None:
-    await choose_file(panel, wav(speech(2)))
-    await wait_for_message(panel, "me.wav, 2.0 s. 5 s or more make the voice more like the speaker.")
+    await choose_file(panel, wav(speech(4)))
+    await wait_for_message(panel, "me.wav, 4.0 s. 5 s or more make the voice more like the speaker.")
     await panel.get_by_label("Name (optional)").fill("Zoë")
     await give_consent(panel)
     await submit(panel)
-    await wait_for_message(panel, "“Zoë” was created from 2.0 s of speech and is now selected. What could be better:")
+    await wait_for_message(panel, "“Zoë” was created from 4.0 s of speech and is now selected. What could be better:")
     advice = await panel.locator("#clone-status li").all_text_contents()
-    assert advice == ["The recording has only 2.0 s of speech; 5 to 30 s make the clone more similar."]
+    assert advice == ["The recording has only 4.0 s of speech; 5 to 30 s make the clone more similar."]
     await panel.get_by_role("button", name="Delete and try again").click()
     await panel.get_by_role("button", name="Record").wait_for()
     assert await focused_name(panel) == "Record"
     assert await panel.locator("#clone-status").inner_text() == ""
-    await panel.locator("#voice option").nth(3).wait_for(state="detached")
+    await panel.locator(".voice-card").nth(3).wait_for(state="detached")
     assert await voice_names(panel) == ["ann", "bob", "eve"]
     await choose_file(panel)
     await submit(panel)  # the name is free again, and the consent is still label
@@ -141,7 +160,7 @@ async def test_slow_upload_can_be_cancelled(server: PageServer, panel: Any) -> N
 
 async def test_cloning_works_by_keyboard_alone(server: PageServer, page: Any) -> None:
     await open_page(page, server.address)
-    await page.get_by_label("Voice", exact=True).focus()
+    await page.locator("#voice input:checked").focus()
     visited: list[str] = []
     while not visited or visited[-1] != "Clone a voice":
         await page.keyboard.press("Tab")
@@ -182,7 +201,7 @@ async def test_status_and_level_have_accessible_roles(panel: Any) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_panel_has_no_axe_violations_in_any_state(server: PageServer, panel: Any, scheme: str) -> None:
     await panel.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-    await choose_file(panel, wav(speech(2)))
+    await choose_file(panel, wav(speech(4)))
     await submit(panel)
     await wait_for_message(panel, "Tick the box first", error=True)
     await check_accessibility(panel)

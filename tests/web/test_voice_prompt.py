@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.engine.sounds import encode, speech, wav
+from tests.engine.sounds import encode, speech, tone, wav
 from tests.server.voice_server import some_voice
 from tests.web.page_server import PageServer, choose_file, focused_name, give_consent, submit, wait_for_message
 
@@ -15,8 +15,8 @@ LONG = wav(speech(40))
 async def test_recording_can_be_played_before_the_upload(panel: Any) -> None:
     play_button = panel.get_by_role("button", name="Play it")
     assert await play_button.is_disabled()
-    await choose_file(panel, wav(speech(0.6)))
-    await wait_for_message(panel, "me.wav, 0.6 s")
+    await choose_file(panel, wav(speech(3.2)))
+    await wait_for_message(panel, "me.wav, 3.2 s")
     await play_button.click()
     await panel.locator("#clone-listen.playing").wait_for()
     await play_button.wait_for()  # playback has ended
@@ -31,8 +31,10 @@ async def test_recording_can_be_played_before_the_upload(panel: Any) -> None:
     ("data", "message"),
     [
         (b"", "The file is empty."),
-        (wav(speech(0.2)), "The recording is too short to clone a voice from."),
-        (wav(0 * speech(6)), "The recording is silent. Is the microphone muted?"),
+        (wav(speech(2.9)), "Only 2.9 s: a voice needs at least 3 s of speech, better 5."),
+        (wav(0 * speech(6)), "The file is silent. Choose a recording of one person speaking."),
+        (wav(tone(6)), "This does not sound like speech"),
+        (wav(tone(6) + 0.1 * np.random.default_rng(1).normal(size=6 * 24_000)), "This does not sound like speech"),
     ],
 )
 async def test_unusable_recording_is_rejected_before_the_upload(

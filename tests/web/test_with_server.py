@@ -16,6 +16,7 @@ from sayline_tts.engine.models.model import Model
 from sayline_tts.server.app import make_app
 from sayline_tts.server.settings import Settings
 from tests.server.stream_client import serving
+from tests.web.page_controls import open_advanced
 from tests.web.page_status import wait_for_status
 
 TEXT = "Hello there. How are you?"
@@ -49,6 +50,7 @@ async def test_downloaded_wav_equals_the_played_audio(address: str, page: Any) -
     received = collect_audio(page)
     await page.goto(address)
     await wait_for_status(page, "Ready.")
+    await open_advanced(page)
     await page.get_by_label("Audio format").select_option("pcm")
     await page.get_by_label("Temperature").fill("0.8")
     await page.get_by_label("Text to speak").fill(TEXT)

@@ -4,13 +4,19 @@ import { test } from 'node:test';
 import { simulateLlm, tokenize } from '../../web/playback/llm_simulator.js';
 import { webVtt } from '../../web/playback/subtitles.js';
 import { WordTimes } from '../../web/playback/word_times.js';
-import { errorText, formatClock, queueText, speechStatus, stoppedText, wordTimesText } from '../../web/status_text.js';
+import {
+  doneText, errorText, formatClock, queueText, saveErrorText, speechStatus, stoppedText, wordTimesText,
+} from '../../web/status_text.js';
 import { textOffsets } from '../../web/view/captions.js';
 import { curl, javascript, openai, python } from '../../web/view/code_samples.js';
 import { fileName } from '../../web/view/downloads.js';
+import { startsText } from '../../web/view/multi_voice_demo.js';
+import { factsText, loadText } from '../../web/view/server_facts.js';
+import { overlapText } from '../../web/view/timeline_view.js';
+import { describe } from '../../web/voices/voice_cards.js';
 
 const REQUEST = { url: 'http://127.0.0.1:8000', text: 'Hi.', voice: 'clara', options: { seed: 7 }, needsKey: false };
-const SPEECH = { phase: 'speaking', queuePosition: null, isStalled: false, isTextSent: true, underruns: { count: 0, ms: 0 } };
+const SPEECH = { phase: 'speaking', queuePosition: null, stall: null, underruns: { count: 0, ms: 0 } };
 
 test('joined tokens are the text, and no character is split', () => {
   for (const text of ['', ' ', 'a', ' Hello,\n  wonderful world! ', '🙂🙂🙂🙂🙂🙂🙂🙂 ünglaublich', 'x '.repeat(50)]) {
@@ -51,15 +57,61 @@ test('an error message is a sentence with the retry time', () => {
   assert.equal(errorText({ message: 'busy; retry in 5 s', retryAfterMs: 5000 }), 'Busy; retry in 5 s.');
 });
 
+test('a lost server, a restart and a full server are told in plain words', () => {
+  const text = (name, more = {}) => errorText({ name, message: 'for programmers', ...more });
+  assert.equal(text('ConnectionLost', { closeCode: 1012 }), 'The server restarted. Press Speak to start again.');
+  assert.match(text('ConnectionLost'), /^The connection to the server was lost\. Press Speak/);
+  assert.match(text('NotRecovered'), /^The server restarted, and this speech was lost\./);
+  assert.equal(text('Full', { retryAfterMs: 1200 }), 'All voices are busy. Try again in 2 s.');
+  assert.equal(errorText({ name: 'Full', message: '', retryAfterMs: 1200 }, false), 'All voices are busy.');
+});
+
+test('a speech that is done tells which text was skipped', () => {
+  assert.equal(doneText([]), 'Done. Click a word or the waveform to play it again.');
+  assert.equal(doneText(['no Thai', 'no Greek']), 'Done, but not all of it was spoken: No Thai. No Greek.');
+});
+
+test('a text that is too long to save is told with its limit', () => {
+  const message = 'text too long (25000 characters, limit 20000 per request); split it';
+  assert.match(saveErrorText({ message, code: 'text_limit' }), /at most 20000 characters\. Save it in parts$/);
+  assert.equal(saveErrorText({ message: 'all are speaking', code: 'full' }), 'all are speaking');
+});
+
+test('the header tells model, version and load', () => {
+  assert.equal(factsText('embedded', 'sayline/0.1.0'), 'Model embedded · version 0.1.0');
+  assert.equal(loadText({ speaking: 3, capacity: 98 }), '3 of 98 speaking');
+  assert.equal(loadText({}), '');
+});
+
+test('times to first audio are summed up by median and 95th percentile', () => {
+  assert.equal(startsText([]), '');
+  assert.equal(startsText([20]), 'First audio of 1 voice: median 20 ms, p95 20 ms.');
+  const times = Array.from({ length: 40 }, (_, n) => 40 - n);
+  assert.equal(startsText(times), 'First audio of 40 voices: median 20 ms, p95 38 ms.');
+});
+
+test('every voice has a line of description', () => {
+  const voice = { id: 'a', name: 'a', kind: 'built_in' };
+  assert.equal(describe({ ...voice, description: 'A low voice' }), 'A low voice');
+  assert.equal(describe(voice), 'Comes with the model');
+  assert.equal(describe({ ...voice, kind: 'cloned', duration_s: 6 }), 'Cloned from 6.0 s of speech');
+  assert.equal(describe({ ...voice, kind: 'cloned' }), 'Cloned');
+});
+
+test('the overlap of text and speech is told in seconds', () => {
+  assert.equal(overlapText({ overlap: null }), '');
+  assert.match(overlapText({ overlap: { fromMs: 500, toMs: 2500 } }), /2\.0 s/);
+});
+
 test('the status of a speech shows problems first', () => {
   const status = (change, notice = null) => speechStatus({ ...SPEECH, ...change }, notice).message;
-  assert.match(status({ isStalled: true }, 'lost'), /Connection lost/);
+  assert.match(status({ stall: 'underrun' }, 'lost'), /Connection lost/);
   assert.match(status({}, 'back'), /Connected again/);
-  assert.match(status({ phase: 'paused', isStalled: true }), /Paused/);
+  assert.match(status({ phase: 'paused', stall: 'underrun' }), /Paused/);
   assert.match(status({ phase: 'waiting', queuePosition: 2 }), /2nd in line/);
   assert.match(status({ phase: 'waiting' }), /first audio/);
-  assert.match(status({ isStalled: true, isTextSent: false }), /more text/);
-  assert.match(status({ isStalled: true }), /network or the server is slow/);
+  assert.match(status({ stall: 'pause' }), /more text/);
+  assert.match(status({ stall: 'underrun' }), /network or the server is slow/);
   assert.match(status({ underruns: { count: 1, ms: 400 } }), /once, for 0.4 s/);
   assert.equal(status({}), 'Speaking…');
 });

@@ -1,12 +1,10 @@
 /** Controls everything the page plays, one thing at a time, and updates the status line and the view meanwhile. */
 
-import { errorText, speechStatus, stoppedText } from '../status_text.js';
+import { doneText, speechStatus, stoppedText } from '../status_text.js';
 import { SharedAudioOutput } from './audio_output.js';
 import { ExclusivePlayback } from './exclusive_playback.js';
 import { Replay } from './replay.js';
 import { SpeechRequest } from './speech_request.js';
-
-const DONE = 'Done. Click a word or the waveform to play it again.';
 
 /** @typedef {import('./exclusive_playback.js').Playable} Playable */
 /** @typedef {(output: any, session: any) => {playable: Playable, finished: Promise<void>}} Begin */
@@ -20,7 +18,7 @@ export class PlaybackController {
   #view;
   #options;
   #multiVoice;
-  #showStatus;
+  #status;
   /** The speech whose words and waveform the view shows. @type {SpeechRequest | null} */
   #shown = null;
 
@@ -29,14 +27,14 @@ export class PlaybackController {
    * @param {import('../view/playback_view.js').PlaybackView} view
    * @param {import('../view/options.js').Options} options
    * @param {import('../view/multi_voice_demo.js').MultiVoiceDemo} multiVoice
-   * @param {(message: string, isError?: boolean) => void} showStatus
+   * @param {import('../view/status_line.js').StatusLine} status
    */
-  constructor(connection, view, options, multiVoice, showStatus) {
+  constructor(connection, view, options, multiVoice, status) {
     this.#connection = connection;
     this.#view = view;
     this.#options = options;
     this.#multiVoice = multiVoice;
-    this.#showStatus = showStatus;
+    this.#status = status;
     this.#playback.onChange = () => this.onChange();
   }
 
@@ -46,6 +44,11 @@ export class PlaybackController {
 
   get isMultiVoice() {
     return this.current === this.#multiVoice;
+  }
+
+  /** Whether the speech that the view shows is being spoken, or spoken again. */
+  get isShownSpeaking() {
+    return this.current !== null && (this.current === this.#shown || this.current instanceof Replay);
   }
 
   /** Whether a replay could start now, provided that there is a recording. */
@@ -65,7 +68,7 @@ export class PlaybackController {
       this.#animate(playable, draw, () => speechStatus(playable, this.#connection.notice));
       return { playable, finished: playable.run(text) };
     });
-    if (speech?.phase === 'done') this.#showStatus(DONE);
+    if (speech?.phase === 'done') this.#status.show(doneText(/** @type {any} */ (speech).warnings));
   }
 
   /** Play the latest speech again from the recording. @param {number} fromMs */
@@ -78,7 +81,7 @@ export class PlaybackController {
       this.#animate(playable, () => this.#view.drawPosition(playable.playedMs), status);
       return { playable, finished: playable.run() };
     });
-    if (replay?.phase === 'done') this.#showStatus(DONE);
+    if (replay?.phase === 'done') this.#status.show(doneText([]));
   }
 
   /** Speak the texts of the multi-voice demo at the same time. */
@@ -90,32 +93,32 @@ export class PlaybackController {
       return { playable: demo, finished: demo.speak(session, output, this.#options.format(output.format)) };
     });
     this.output.voiceCount = 1;
-    if (played?.phase === 'done') this.#showStatus('Done.');
+    if (played?.phase === 'done') this.#status.show('Done.');
   }
 
   /** Play a sample of a voice. Rejects with an error that can be shown. @param {string} voice @param {string} text */
   async preview(voice, text) {
     const { session } = this.#connection;
-    if (!session) throw new Error('Connect first.');
+    if (!session) throw new Error('There is no connection to the server.');
     const sample = await this.#playback.start(this.output.open(), (output) => {
       const context = session.context({ voice, format: this.#options.format(output.format) });
       const playable = new SpeechRequest(context, output, session.ready.frame_ms);
       this.#animate(playable, () => {}, () => ({ message: 'Playing a sample of the voice…' }));
       return { playable, finished: playable.run([text]) };
     });
-    if (sample?.phase === 'done') this.#showStatus('Done.');
+    if (sample?.phase === 'done') this.#status.show('Done.');
   }
 
   async stop() {
     const stopped = this.current;
     if (!stopped) return;
     const stopping = this.#playback.stop();
-    this.#showStatus('Stopped.');
+    this.#status.show('Stopped.');
     const result = await stopping.catch(() => null); // rejects if the server is gone; audio has stopped anyway
     if (!result || stopped !== this.#shown) return;
     if (!this.current) this.#view.drawPosition(result.playedMs);
-    this.#view.markHeard(result.cancelled.heard_chars);
-    if (!this.current) this.#showStatus(stoppedText(result.playedMs, result.cancelled));
+    this.#view.markHeard(result.cancelled);
+    if (!this.current) this.#status.show(stoppedText(result.playedMs, result.cancelled));
   }
 
   togglePause() {
@@ -132,7 +135,7 @@ export class PlaybackController {
       const opening = this.output.open(); // not awaited first: must run inside the click handler
       return await this.#playback.start(opening, (output) => begin(output, session));
     } catch (error) {
-      this.#showStatus(errorText(/** @type {Error} */ (error)), true);
+      this.#status.showError(/** @type {Error} */ (error));
       return null;
     } finally {
       this.#view.clearHighlight();
@@ -152,7 +155,7 @@ export class PlaybackController {
       if (playable.phase !== 'stopped') draw(); // `stop` draws the final position itself
       if (playable.isOver) return this.#view.clearHighlight();
       const { message, isError } = status();
-      this.#showStatus(message, isError);
+      this.#status.show(message, isError);
       if (phase !== playable.phase) this.onChange();
       phase = playable.phase;
       requestAnimationFrame(step);

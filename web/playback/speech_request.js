@@ -5,6 +5,8 @@ import { SpeedMeter } from './speed_meter.js';
 
 /** @typedef {'waiting' | 'speaking' | 'paused' | 'done' | 'stopped' | 'failed'} Phase */
 
+const SAME_MS = 20; // the last 6.5 ms of an Opus frame are decoded with the next one
+
 /** @type {Record<Phase, Phase[]>} */
 const MOVES = {
   waiting: ['speaking', 'done', 'stopped', 'failed'],
@@ -35,6 +37,9 @@ export class SpeechRequest {
   #player;
   #frameMs;
   #listener;
+  #segmentEndMs = Infinity; // of the latest segment that was spoken to its end
+  /** @type {string[]} */
+  #warnings = [];
   #halt = () => {};
   #halted = new Promise((halt) => (this.#halt = () => halt(undefined)));
 
@@ -76,9 +81,21 @@ export class SpeechRequest {
     return MOVES[this.phase].length === 0;
   }
 
-  /** Whether playback has run out of audio although the speech is not over. */
-  get isStalled() {
-    return this.phase === 'speaking' && this.playedMs > 0 && this.leadMs < 1 && !this.#context.over;
+  /**
+   * Why playback has run out of audio although the speech is not over, or null: all text so far was spoken and the
+   * writer has to go on, or audio is late.
+   * @returns {'pause' | 'underrun' | null}
+   */
+  get stall() {
+    const isStalled = this.phase === 'speaking' && this.playedMs > 0 && this.leadMs < 1 && !this.#context.over;
+    if (!isStalled) return null;
+    const isAtSegmentEnd = Math.abs(this.playedMs - this.#segmentEndMs) < SAME_MS;
+    return !this.isTextSent && isAtSegmentEnd ? 'pause' : 'underrun';
+  }
+
+  /** What the server said about the text when the speech was done, such as that it cannot speak a script. */
+  get warnings() {
+    return this.#warnings;
   }
 
   /**
@@ -136,6 +153,9 @@ export class SpeechRequest {
       this.#listener.onWordEnd?.(event);
     } else if (event.type === 'segment') {
       this.stopwatch.segment(event.end_char);
+      this.#segmentEndMs = event.end_ms;
+    } else if (event.type === 'done') {
+      this.#warnings = event.warnings ?? [];
     }
   }
 

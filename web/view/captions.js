@@ -93,12 +93,20 @@ export class Captions {
     this.#elements[this.#current]?.classList.remove('current');
   }
 
-  /** Mark the words within the first `chars` characters as played, and no others. @param {number} chars */
+  /**
+   * Mark the words within the first `chars` characters as played, and strike all other text through.
+   * @param {number} chars
+   */
   markHeard(chars) {
     this.clearHighlight();
     this.#current = -1;
     this.#playedCount = this.words.filter(({ end_char }) => end_char <= chars).length;
     this.#elements.forEach((element, n) => element.classList.toggle('played', n < this.#playedCount));
+    const nodes = [...this.#box.childNodes];
+    const heard = this.#elements[this.#playedCount - 1];
+    const unheard = document.createElement('s');
+    unheard.append(...nodes.slice(heard ? nodes.indexOf(heard) + 1 : 0));
+    this.#box.append(unheard);
   }
 
   /** Highlight an element and scroll it into view. @param {HTMLElement | undefined} element */

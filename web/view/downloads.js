@@ -1,7 +1,7 @@
 /** The download buttons: audio is generated again with the same seed, which gives the same audio; and subtitles. */
 
 import { webVtt } from '../playback/subtitles.js';
-import { errorText } from '../status_text.js';
+import { errorText, saveErrorText } from '../status_text.js';
 import { requestBody } from './code_samples.js';
 
 const MAX_NAME_CHARS = 40;
@@ -45,7 +45,7 @@ export class Downloads {
       save(await generate(request, format, this.#headers()), name);
       this.#showNote(`Saved as ${name}.`);
     } catch (error) {
-      this.#showNote(errorText(/** @type {Error} */ (error)), true);
+      this.#showNote(errorText({ message: saveErrorText(/** @type {any} */ (error)) }), true);
     }
     button.disabled = false;
   }
@@ -76,19 +76,21 @@ export function fileName(text, format) {
 
 /**
  * Have the server generate a file. Throws an error with the server's message.
- * @param {Parameters<typeof requestBody>[0]} request
+ * @param {Parameters<typeof requestBody>[0]} description
  * @param {string} format
  * @param {Record<string, string>} headers
  */
-async function generate(request, format, headers) {
-  const response = await fetch('/generate', {
+async function generate(description, format, headers) {
+  const request = {
     method: 'POST',
     headers: { 'Content-Type': 'application/json', ...headers },
-    body: JSON.stringify(requestBody(request, format)),
-  });
+    body: JSON.stringify(requestBody(description, format)),
+  };
+  const response = await fetch('/generate', request).catch(() => null);
+  if (!response) throw new Error('the server cannot be reached: check that it is running, then save again');
   if (response.ok) return response.blob();
-  const body = await response.json().catch(() => null);
-  throw new Error(body?.error?.message ?? `the server responded with status ${response.status}`);
+  const { message, code } = (await response.json().catch(() => null))?.error ?? {};
+  throw Object.assign(new Error(message ?? `the server responded with status ${response.status}`), { code });
 }
 
 /** @param {Blob} blob @param {string} name */

@@ -1,4 +1,4 @@
-/** A graph of the lead over the last seconds, with a mark at each underrun. */
+/** A graph of the lead over the last seconds: grey while the writer pauses, red at each underrun. */
 
 import { Canvas } from './canvas.js';
 
@@ -20,9 +20,9 @@ export class Graph {
     this.draw();
   }
 
-  /** @param {number} leadMs @param {boolean} isStalled marks the point as an underrun */
-  add(leadMs, isStalled, nowMs = performance.now()) {
-    this.#series.add(nowMs, leadMs, isStalled);
+  /** @param {number} leadMs @param {'pause' | 'underrun' | null} stall why nothing is played now */
+  add(leadMs, stall, nowMs = performance.now()) {
+    this.#series.add(nowMs, leadMs, stall);
     this.draw();
   }
 
@@ -46,14 +46,18 @@ export class Graph {
     pen.globalAlpha = 0.15;
     pen.fill();
     pen.globalAlpha = 1;
-    pen.fillStyle = this.#canvas.colour('--error');
-    for (const { atMs, isMarked } of points) if (isMarked) pen.fillRect(x(atMs), bottomPx, 2, 3);
+    const colours = { pause: this.#canvas.colour('--edge'), underrun: this.#canvas.colour('--error') };
+    for (const { atMs, stall } of points) {
+      if (!stall) continue;
+      pen.fillStyle = colours[stall];
+      pen.fillRect(x(atMs), bottomPx - 2, 2, MARGIN_PX);
+    }
   }
 }
 
 /** The values of the last `keptMs` milliseconds. */
 export class TimeSeries {
-  /** @type {{atMs: number, value: number, isMarked: boolean}[]} */
+  /** @type {{atMs: number, value: number, stall: 'pause' | 'underrun' | null}[]} */
   points = [];
   #keptMs;
 
@@ -62,9 +66,9 @@ export class TimeSeries {
     this.#keptMs = keptMs;
   }
 
-  /** @param {number} atMs @param {number} value @param {boolean} isMarked */
-  add(atMs, value, isMarked) {
-    this.points.push({ atMs, value, isMarked });
+  /** @param {number} atMs @param {number} value @param {'pause' | 'underrun' | null} stall */
+  add(atMs, value, stall) {
+    this.points.push({ atMs, value, stall });
     const firstKept = this.points.findIndex((point) => point.atMs >= atMs - this.#keptMs);
     this.points.splice(0, firstKept);
   }

@@ -1,7 +1,10 @@
 /** Several contexts over one connection, spoken at the same time: each in a lane with its own text and voice. */
 
+import { percentile } from '../playback/percentile.js';
+import { Recording } from '../playback/recording.js';
 import { SpeechRequest } from '../playback/speech_request.js';
 import { Captions } from './captions.js';
+import { LiveWave } from './live_wave.js';
 
 const TEXTS = [
   'Good morning. The first train leaves from platform two, and there is still time for a cup of tea.',
@@ -18,6 +21,7 @@ class Lane {
   element = document.createElement('li');
   #voiceName = document.createElement('b');
   #box = document.createElement('p');
+  #wave = new LiveWave();
   #note = document.createElement('span');
   #captions = new Captions(this.#box);
   /** @type {SpeechRequest | null} */
@@ -29,7 +33,7 @@ class Lane {
     this.#text = text;
     this.element.className = 'lane';
     this.#note.className = 'note';
-    this.element.append(this.#voiceName, this.#box, this.#note);
+    this.element.append(this.#voiceName, this.#wave.element, this.#note, this.#box);
     this.#captions.appendText(text);
   }
 
@@ -38,12 +42,20 @@ class Lane {
     this.#voiceName.textContent = voice;
   }
 
+  /** Null until audio was received. */
+  get firstAudioMs() {
+    return this.#speech?.stopwatch.firstAudioMs ?? null;
+  }
+
   /** @param {import('../../clients/js/context.js').Context} context @param {any} output @param {number} frameMs */
   async speak(context, output, frameMs) {
     this.#captions.clear();
     this.#captions.appendText(this.#text);
     this.#note.textContent = '';
+    const recording = new Recording(output.sampleRateHz);
+    this.#wave.show(recording);
     this.#speech = new SpeechRequest(context, output, frameMs, {
+      onSamples: (samples, startMs) => recording.add(samples, startMs),
       onWord: (word) => this.#captions.addWord(word),
       onWordEnd: (end) => this.#captions.setWordEnd(end),
     });
@@ -62,9 +74,10 @@ class Lane {
   }
 
   draw() {
-    if (!this.#speech || this.#speech.isOver) return;
+    if (!this.#speech || this.#speech.phase === 'stopped') return;
     const { queuePosition, playedMs, stopwatch } = this.#speech;
-    this.#captions.highlight(playedMs);
+    this.#wave.draw(playedMs);
+    if (!this.#speech.isOver) this.#captions.highlight(playedMs);
     if (queuePosition !== null) this.#note.textContent = `in line: ${queuePosition}`;
     else if (stopwatch.firstAudioMs !== null) this.#note.textContent = `${Math.round(stopwatch.firstAudioMs)} ms`;
   }
@@ -74,14 +87,16 @@ export class MultiVoiceDemo {
   /** @type {'speaking' | 'done' | 'stopped'} */
   phase = 'done';
   #list;
+  #note;
   /** @type {string[]} */
   #voices = [];
   /** @type {Lane[]} */
   #lanes = [];
 
-  /** @param {HTMLElement} list */
-  constructor(list) {
+  /** @param {HTMLElement} list @param {HTMLElement} note where the times to first audio are summed up */
+  constructor(list, note) {
     this.#list = list;
+    this.#note = note;
   }
 
   /** Create this many lanes; the voices take turns. @param {string} size @param {string[]} voices */
@@ -124,9 +139,19 @@ export class MultiVoiceDemo {
 
   draw() {
     for (const lane of this.#lanes) lane.draw();
+    const text = startsText(this.#lanes.flatMap(({ firstAudioMs }) => firstAudioMs ?? []));
+    if (text && this.#note.textContent !== text) this.#note.textContent = text;
   }
 
   #voice(n) {
     return this.#voices[n % this.#voices.length];
   }
+}
+
+/** Sums up times to first audio. @param {number[]} timesMs */
+export function startsText(timesMs) {
+  if (!timesMs.length) return '';
+  const [median, p95] = [0.5, 0.95].map((fraction) => Math.round(percentile(timesMs, fraction)));
+  const voices = timesMs.length === 1 ? '1 voice' : `${timesMs.length} voices`;
+  return `First audio of ${voices}: median ${median} ms, p95 ${p95} ms.`;
 }

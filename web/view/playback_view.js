@@ -1,9 +1,12 @@
-/** Displays playback: waveform, captions, times, live numbers and the lead graph. */
+/** Displays playback: waveform, words, times, live numbers, the timeline and the lead graph. */
 
 import { Recording } from '../playback/recording.js';
+import { Timeline } from '../playback/timeline.js';
 import { formatClock } from '../status_text.js';
 import { Captions } from './captions.js';
 import { Graph } from './graph.js';
+import { ScriptView } from './script_view.js';
+import { TimelineView } from './timeline_view.js';
 import { Waveform } from './waveform.js';
 
 /** @typedef {import('../playback/speech_request.js').SpeechRequest} SpeechRequest */
@@ -16,6 +19,10 @@ export class PlaybackView {
   #captions = new Captions(element('captions'));
   #waveform = new Waveform(element('wave'), element('seek'));
   #graph = new Graph(element('graph'));
+  #script = new ScriptView();
+  #timelineView = new TimelineView(element('timeline'), element('overlap'));
+  #timeline = new Timeline();
+  #replay = element('replay');
   #played = element('played');
   #duration = element('duration');
   #numbers = {
@@ -28,6 +35,7 @@ export class PlaybackView {
   /** @param {(ms: number) => void} seek called with the position where the user wants to replay from */
   set onSeek(seek) {
     this.#captions.onSeek = this.#waveform.onSeek = seek;
+    this.#replay.addEventListener('click', () => seek(0));
   }
 
   /** Whether the user can seek, provided that there is a recording. @param {boolean} seekable */
@@ -35,6 +43,13 @@ export class PlaybackView {
     const canSeek = seekable && this.recording !== null && this.recording.durationMs > 0;
     this.#captions.setSeekable(canSeek);
     this.#waveform.setSeekable(canSeek);
+    this.#replay.disabled = !canSeek;
+  }
+
+  /** Whether the latest speech is being spoken, or spoken again: its words stay in the place of the text. */
+  set isSpeaking(/** @type {boolean} */ isSpeaking) {
+    this.#script.isSpeaking = isSpeaking;
+    if (isSpeaking) this.#script.showWords();
   }
 
   /** The words of the latest speech received so far. */
@@ -52,8 +67,12 @@ export class PlaybackView {
     this.#captions.clear();
     this.#waveform.show(recording);
     this.#graph.clear();
+    this.#timeline = this.#timelineView.start(recording);
     return {
-      onText: (piece) => this.#captions.appendText(piece),
+      onText: (piece) => {
+        this.#captions.appendText(piece);
+        this.#timeline.addToken(piece);
+      },
       onWord: (word) => this.#captions.addWord(word),
       onWordEnd: (end) => this.#captions.setWordEnd(end),
       onSamples: (samples, startMs) => recording.add(samples, startMs),
@@ -77,15 +96,26 @@ export class PlaybackView {
     this.#numbers.lead.textContent = (Math.max(0, speech.leadMs) / 1000).toFixed(1);
     this.#numbers.underruns.textContent = String(speech.underruns.count);
     this.#numbers.realTimeFactor.textContent = realTimeFactor === null ? '–' : realTimeFactor.toFixed(1);
-    if (speech.phase !== 'waiting') this.#graph.add(Math.max(0, speech.leadMs), speech.isStalled);
+    this.#drawTime(speech);
+  }
+
+  /** @param {SpeechRequest} speech */
+  #drawTime({ phase, leadMs, playedMs, stall }) {
+    const aheadMs = Math.max(0, leadMs);
+    if (phase !== 'waiting') this.#graph.add(aheadMs, stall);
+    if (playedMs > 0) this.#timeline.addSound(phase === 'speaking' ? (stall ?? 'speech') : null, playedMs);
+    this.#timeline.addWords(this.words, playedMs);
+    this.#timelineView.update(phase === 'speaking' ? aheadMs : 0);
   }
 
   clearHighlight() {
     this.#captions.clearHighlight();
   }
 
-  /** Mark the words within the first `chars` characters as heard, after a stop. @param {number} chars */
-  markHeard(chars) {
-    this.#captions.markHeard(chars);
+  /** After a stop: mark what was heard, and offer it. @param {{heard_chars: number, heard_text: string}} cancelled */
+  markHeard({ heard_chars, heard_text }) {
+    this.#captions.markHeard(heard_chars);
+    this.#script.showMemory(heard_text);
+    this.#timelineView.update(0);
   }
 }

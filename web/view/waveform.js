@@ -7,6 +7,7 @@ const MIN_SPAN_MS = 4000; // the shortest time span that fills the width
 const EASE = 0.2; // fraction of the way to the new scale per drawn frame
 const MIN_BAR_PX = 4;
 const GAP_PX = 1.5;
+const MARGIN_PX = 8; // above and below together
 const MIN_FULL_SCALE = 0.25; // quieter speech does not fill the height
 const LOUDNESS_EXPONENT = 0.7; // below 1, so that quiet speech stays visible
 
@@ -48,21 +49,7 @@ export class Waveform {
     this.#playedMs = playedMs;
     if (!this.#recording || !this.#canvas.widthPx) return;
     this.#scaleTo(Math.max(MIN_SPAN_MS, this.#recording.durationMs));
-    const { widthPx, heightPx } = this.#canvas;
-    const { stepMs, loudness } = bars(this.#recording.peaks, this.#spanMs, widthPx);
-    const pen = this.#canvas.clear();
-    const stepPx = (stepMs * widthPx) / this.#spanMs;
-    const loudest = loudness.reduce((most, loud) => Math.max(most, loud), MIN_FULL_SCALE);
-    const [playedColour, aheadColour] = [this.#canvas.colour('--accent'), this.#canvas.colour('--edge')];
-    loudness.forEach((loud, n) => {
-      const height = Math.max(2, (loud / loudest) ** LOUDNESS_EXPONENT * (heightPx - 16));
-      pen.fillStyle = n * stepMs < playedMs ? playedColour : aheadColour;
-      pen.globalAlpha = n * stepMs < playedMs ? 1 : 0.55;
-      pen.beginPath();
-      pen.roundRect(n * stepPx + GAP_PX / 2, (heightPx - height) / 2, stepPx - GAP_PX, height, 1.5);
-      pen.fill();
-    });
-    pen.globalAlpha = 1;
+    drawBars(this.#canvas, this.#recording.peaks, this.#spanMs, playedMs);
     this.#slider.value = String(playedMs);
   }
 
@@ -72,6 +59,31 @@ export class Waveform {
     this.#slider.max = String(spanMs);
     this.#slider.setAttribute('aria-valuetext', `${(this.#playedMs / 1000).toFixed(1)} s`);
   }
+}
+
+/**
+ * Draw peaks as bars, those that were played in another colour.
+ * @param {Canvas} canvas
+ * @param {number[]} peaks one for each bucket of 20 ms
+ * @param {number} spanMs the time that the whole width shows
+ * @param {number} playedMs
+ */
+export function drawBars(canvas, peaks, spanMs, playedMs) {
+  const { widthPx, heightPx } = canvas;
+  const { stepMs, loudness } = bars(peaks, spanMs, widthPx);
+  const pen = canvas.clear();
+  const stepPx = (stepMs * widthPx) / spanMs;
+  const loudest = loudness.reduce((most, loud) => Math.max(most, loud), MIN_FULL_SCALE);
+  const [playedColour, aheadColour] = [canvas.colour('--accent'), canvas.colour('--edge')];
+  loudness.forEach((loud, n) => {
+    const height = Math.max(2, (loud / loudest) ** LOUDNESS_EXPONENT * (heightPx - MARGIN_PX));
+    pen.fillStyle = n * stepMs < playedMs ? playedColour : aheadColour;
+    pen.globalAlpha = n * stepMs < playedMs ? 1 : 0.55;
+    pen.beginPath();
+    pen.roundRect(n * stepPx + GAP_PX / 2, (heightPx - height) / 2, stepPx - GAP_PX, height, 1.5);
+    pen.fill();
+  });
+  pen.globalAlpha = 1;
 }
 
 /**

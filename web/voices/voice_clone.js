@@ -27,11 +27,13 @@ export class ClonePanel {
   /** @type {Prompt | null} */ #prompt = null;
   /** The latest voice; null before the first State.CREATED. @type {any} */ #created = null;
   #upload = new AbortController();
+  #suggested = '';
 
   /**
    * @param {HTMLElement} root
    * @param {VoicesApi} api
-   * @param {{created: (voice: ClonedVoice) => void, discarded: () => void, preview: () => void, done: () => void}} on
+   * @param {{created: (voice: ClonedVoice) => void, discarded: () => void, preview: () => void, done: () => void,
+   *   isTaken: (name: string) => boolean}} on
    */
   constructor(root, api, on) {
     this.#api = api;
@@ -80,8 +82,18 @@ export class ClonePanel {
       return;
     }
     this.#prompt = prompt;
+    this.#suggestName(prompt.suggestedName);
     this.#move(State.READY);
     this.#view.showMessage(prompt.summary);
+  }
+
+  /** Fill in the name of a file, unless the user has entered a name. @param {string} stem */
+  #suggestName(stem) {
+    const { name } = this.#view.ui;
+    if (name.value && name.value !== this.#suggested) return;
+    this.#suggested = stem;
+    for (let number = 2; this.#on.isTaken(this.#suggested); number++) this.#suggested = `${stem} ${number}`;
+    name.value = this.#suggested;
   }
 
   #clear() {

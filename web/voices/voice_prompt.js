@@ -7,26 +7,39 @@ import { wav } from './recorder_wav.js';
 
 export const MAX_S = 30; // the server uses no more
 const RECOMMENDED_S = 5;
-const MIN_S = 0.5;
+const MIN_S = 3;
 const QUIET_DB = -40;
 const SILENT_PEAK = 0.001; // -60 dB
-const SILENT = 'The recording is silent. Is the microphone muted?';
+const SILENT_RECORDING = 'The recording is silent. Is the microphone muted?';
+const SILENT_FILE = 'The file is silent. Choose a recording of one person speaking.';
+const NO_SPEECH = 'This does not sound like speech: it has no pauses between syllables. Choose one person speaking.';
+const MIN_RANGE_DB = 6; // from the quiet to the loud moments; speech has 20 and more, a tone or noise hardly any
+const QUIET_QUANTILE = 0.1;
 const BLOCKS_PER_S = 50;
+const MAX_NAME_CHARS = 60; // the server takes 64; a number may follow
 const LOUD_QUANTILE = 0.9;
 const MAX_DECODED_BYTES = 16 * 1024 * 1024; // an hour of MP3 would decode to a gigabyte
 
 export class Prompt {
   /** @param {File} file @param {AudioBuffer | null} buffer null if this browser cannot decode the file */
-  constructor(file, buffer) {
+  constructor(file, buffer, isRecorded = false) {
     this.file = file;
     this.buffer = buffer;
+    this.isRecorded = isRecorded;
+  }
+
+  /** A name for the voice: that of the file without what the server does not allow in names; '' for a recording. */
+  get suggestedName() {
+    if (this.isRecorded) return '';
+    const stem = this.file.name.replace(/\.[^.]*$/u, '');
+    return stem.replace(/[^\p{L}\p{N}]+/gu, ' ').trim().slice(0, MAX_NAME_CHARS).trim();
   }
 
   /** @param {Float32Array<ArrayBuffer>} samples @param {number} rateHz */
   static recorded(samples, rateHz) {
     const buffer = new AudioBuffer({ length: Math.max(1, samples.length), numberOfChannels: 1, sampleRate: rateHz });
     buffer.copyToChannel(samples, 0);
-    return new Prompt(new File([wav(samples, rateHz)], 'recording.wav', { type: 'audio/wav' }), buffer);
+    return new Prompt(new File([wav(samples, rateHz)], 'recording.wav', { type: 'audio/wav' }), buffer, true);
   }
 
   /** @param {File} file */
@@ -45,9 +58,12 @@ export class Prompt {
     const { file, buffer } = this;
     if (!file.size) return 'The file is empty.';
     if (!buffer) return '';
-    if (buffer.duration < MIN_S) return 'The recording is too short to clone a voice from.';
-    if (Math.max(...channels(buffer).map(peak)) < SILENT_PEAK) return SILENT;
-    return '';
+    if (buffer.duration < MIN_S) {
+      return `Only ${buffer.duration.toFixed(1)} s: a voice needs at least ${MIN_S} s of speech, better ${RECOMMENDED_S}.`;
+    }
+    if (Math.max(...channels(buffer).map(peak)) < SILENT_PEAK) return this.isRecorded ? SILENT_RECORDING : SILENT_FILE;
+    const rangesDb = channels(buffer).map((samples) => rangeDb(samples, buffer.sampleRate));
+    return Math.max(...rangesDb) < MIN_RANGE_DB ? NO_SPEECH : '';
   }
 
   /** How the recording could be improved, or ''. */
@@ -119,8 +135,24 @@ function channels(buffer) {
  * @param {number} rateHz
  */
 function loudnessDb(samples, rateHz) {
+  return quantile(blockLevelsDb(samples, rateHz), LOUD_QUANTILE);
+}
+
+/** How far the loud moments are above the quiet ones. @param {Float32Array} samples @param {number} rateHz */
+function rangeDb(samples, rateHz) {
+  const levels = blockLevelsDb(samples, rateHz);
+  return quantile(levels, LOUD_QUANTILE) - quantile(levels, QUIET_QUANTILE);
+}
+
+/** The level of each 20 ms, in ascending order. @param {Float32Array} samples @param {number} rateHz */
+function blockLevelsDb(samples, rateHz) {
   const block = Math.round(rateHz / BLOCKS_PER_S);
   const count = Math.floor(samples.length / block);
   const levels = Array.from({ length: count }, (_, n) => levelDb(samples.subarray(n * block, (n + 1) * block)));
-  return levels.sort((a, b) => a - b)[Math.floor(LOUD_QUANTILE * count)];
+  return levels.sort((a, b) => a - b);
+}
+
+/** @param {number[]} ascending @param {number} fraction */
+function quantile(ascending, fraction) {
+  return ascending[Math.floor(fraction * ascending.length)];
 }

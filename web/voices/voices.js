@@ -1,6 +1,7 @@
 /** The voices section of the page: select, preview, clone and delete voices. */
 
 import { errorText } from '../status_text.js';
+import { VoiceCards } from './voice_cards.js';
 import { ClonePanel } from './voice_clone.js';
 import { VoicesApi } from './voices_api.js';
 
@@ -11,6 +12,7 @@ import { VoicesApi } from './voices_api.js';
  * @property {() => Record<string, string>} headers for HTTP requests
  * @property {(voice: string, text: string) => Promise<void>} speak resolves when it has been played or was stopped
  * @property {() => void} stop
+ * @property {() => boolean} isBusy whether something is playing
  * @property {(message: string, isError?: boolean) => void} showStatus
  */
 
@@ -26,33 +28,37 @@ const SAMPLE_TEXTS = {
 const ENGLISH = 'Hello, this is how I sound.';
 
 /**
- * @param {{root: HTMLElement, server: Server}} page `root` dispatches `change` when another voice is selected
+ * `root` dispatches `change` when another voice is selected; `wanted` is the id of the first one, if it exists.
+ * @param {{root: HTMLElement, server: Server, wanted?: string}} page
  */
-export function installVoices({ root, server }) {
-  return new Voices(root, server);
+export function installVoices({ root, server, wanted }) {
+  return new Voices(root, server, wanted);
 }
 
 class Voices {
   #root;
   #server;
   #api;
-  #select;
+  #cards;
   #preview;
   #remove;
   #confirm;
   /** @type {Voice[]} */ #voices = [];
+  #wanted;
   #defaultVoice = '';
   #sampleText = ENGLISH;
   #isConnected = false;
-  #isPreviewing = false;
+  /** The voice whose sample is playing. @type {string | null} */
+  #previewed = null;
 
-  /** @param {HTMLElement} root @param {Server} server */
-  constructor(root, server) {
+  /** @param {HTMLElement} root @param {Server} server @param {string} [wanted] */
+  constructor(root, server, wanted) {
     const element = (/** @type {string} */ id) => /** @type {any} */ (root.querySelector(`#${id}`));
     this.#root = root;
     this.#server = server;
     this.#api = new VoicesApi(() => server.headers());
-    this.#select = element('voice');
+    this.#wanted = wanted;
+    this.#cards = new VoiceCards(element('voice'), element('voice-cards'));
     this.#preview = element('preview');
     this.#remove = element('voice-delete');
     this.#confirm = element('voice-delete-confirm');
@@ -61,13 +67,18 @@ class Voices {
       created: (voice) => this.#show([...this.#voices, voice], voice.id),
       discarded: () => this.#refresh(),
       preview: () => this.#playSample(),
-      done: () => this.#select.focus(),
+      isTaken: (name) => this.#voices.some((voice) => voice.name === name),
+      done: () => this.#cards.focus(),
     });
   }
 
   /** The id of the selected voice; undefined before the voices are known. @returns {string | undefined} */
   get voice() {
-    return this.#voices.length ? this.#select.value : undefined;
+    return this.#voices.length ? this.#cards.value : undefined;
+  }
+
+  get isEnglish() {
+    return this.#sampleText === ENGLISH;
   }
 
   /**
@@ -79,8 +90,9 @@ class Voices {
     this.#sampleText = SAMPLE_TEXTS[model.split('_')[0]] ?? ENGLISH;
     this.#isConnected = true;
     const cloned = this.#voices.filter(({ kind }) => kind === 'cloned');
-    this.#show([...voices.map(builtIn), ...cloned]);
-    await this.#refresh();
+    this.#show([...voices.map((name) => this.#builtIn(name)), ...cloned], this.voice ?? this.#wanted);
+    await this.#refresh(this.#wanted);
+    this.#wanted = undefined;
   }
 
   /** Disable the controls, because the session has ended. */
@@ -90,32 +102,40 @@ class Voices {
   }
 
   #addListeners() {
-    this.#select.addEventListener('change', () => {
-      if (this.#isPreviewing) this.#server.stop();
+    this.#cards.onSelect = () => {
+      if (this.#previewed) this.#server.stop();
       this.#updateControls();
-    });
-    this.#preview.addEventListener('click', () => (this.#isPreviewing ? this.#server.stop() : this.#playSample()));
+    };
+    this.#cards.onRest = (id) => this.#onRest(id);
+    this.#cards.onLeave = () => this.#previewed && this.#server.stop();
+    this.#preview.addEventListener('click', () => (this.#previewed ? this.#server.stop() : this.#playSample()));
     this.#remove.addEventListener('click', () => this.#askToDelete());
     this.#confirm.addEventListener('close', () => this.#confirm.returnValue === 'delete' && this.#delete());
   }
 
-  async #playSample() {
+  /** Play a sample, unless something else plays or the browser would block it. @param {string} id */
+  #onRest(id) {
+    if (this.#isConnected && !this.#server.isBusy() && navigator.userActivation?.hasBeenActive) this.#playSample(id);
+  }
+
+  async #playSample(id = this.#cards.value) {
     if (!this.#isConnected) {
       this.#server.showStatus('Connect to the server first, then preview the voice.', true);
       return;
     }
-    this.#showPreviewing(true);
+    this.#showPreviewed(id);
     try {
-      await this.#server.speak(this.#select.value, this.#sampleText);
+      await this.#server.speak(id, this.#sampleText);
     } catch (/** @type {any} */ error) {
       this.#server.showStatus(errorText(error), true);
     }
-    this.#showPreviewing(false);
+    this.#showPreviewed(null);
   }
 
-  async #refresh() {
+  /** @param {string} [wanted] */
+  async #refresh(wanted) {
     try {
-      this.#show(await this.#api.list());
+      this.#show(await this.#api.list(), wanted ?? this.voice);
     } catch (/** @type {any} */ error) {
       this.#server.showStatus(error.message, true);
     }
@@ -133,7 +153,7 @@ class Voices {
       await this.#api.remove(id);
       this.#show(this.#voices.filter((voice) => voice.id !== id));
       this.#server.showStatus(`The voice “${name}” was deleted.`);
-      this.#select.focus();
+      this.#cards.focus();
     } catch (/** @type {any} */ error) {
       this.#server.showStatus(error.message, true);
       await this.#refresh();
@@ -142,50 +162,39 @@ class Voices {
 
   /** Undefined before the voices are known. @returns {any} */
   get #selected() {
-    return this.#voices.find(({ id }) => id === this.#select.value);
+    return this.#voices.find(({ id }) => id === this.#cards.value);
   }
 
   /** @param {Voice[]} voices @param {string} [wanted] by default the selected one, if it still exists */
   #show(voices, wanted = this.voice) {
     const before = this.voice;
     this.#voices = voices;
-    const cloned = voices.filter(({ kind }) => kind === 'cloned').map(option);
-    const builtIns = voices.filter(({ kind }) => kind !== 'cloned').map(option);
-    this.#select.replaceChildren(...(cloned.length ? [group('Yours', cloned), group('Built in', builtIns)] : builtIns));
+    const cloned = voices.filter(({ kind }) => kind === 'cloned');
+    const builtIns = { label: 'Built in', voices: voices.filter(({ kind }) => kind !== 'cloned') };
+    this.#cards.show([...(cloned.length ? [{ label: 'Yours', voices: cloned }] : []), builtIns]);
     const candidates = [wanted, this.#defaultVoice, voices[0]?.id];
     const selected = candidates.find((id) => voices.some((voice) => voice.id === id));
-    if (selected !== undefined) this.#select.value = selected;
+    if (selected !== undefined) this.#cards.value = selected;
     this.#updateControls();
     if (this.voice !== before) this.#root.dispatchEvent(new Event('change', { bubbles: true }));
   }
 
   #updateControls() {
     const isUsable = this.#isConnected && this.#voices.length > 0;
-    this.#select.disabled = this.#preview.disabled = !isUsable;
+    this.#cards.disabled = this.#preview.disabled = !isUsable;
     this.#remove.disabled = !isUsable || this.#selected?.kind !== 'cloned';
   }
 
-  /** @param {boolean} isPreviewing */
-  #showPreviewing(isPreviewing) {
-    this.#isPreviewing = isPreviewing;
-    this.#preview.classList.toggle('playing', isPreviewing);
-    this.#preview.setAttribute('aria-label', isPreviewing ? 'Stop the preview' : 'Preview this voice');
+  /** @param {string | null} id */
+  #showPreviewed(id) {
+    this.#previewed = id;
+    this.#cards.showPlaying(id);
+    this.#preview.classList.toggle('playing', id !== null);
+    this.#preview.setAttribute('aria-label', id === null ? 'Preview this voice' : 'Stop the preview');
   }
-}
 
-/** @param {string} name @returns {Voice} */
-function builtIn(name) {
-  return { id: name, name, kind: 'built_in' };
-}
-
-/** @param {Voice} voice */
-function option({ id, name }) {
-  return new Option(name, id);
-}
-
-/** @param {string} label @param {HTMLOptionElement[]} options */
-function group(label, options) {
-  const element = Object.assign(document.createElement('optgroup'), { label });
-  element.append(...options);
-  return element;
+  /** A voice of a new session, before its description is known. @param {string} name @returns {Voice} */
+  #builtIn(name) {
+    return this.#voices.find(({ id }) => id === name) ?? { id: name, name, kind: 'built_in' };
+  }
 }

@@ -2,7 +2,9 @@
 
 import { errorText } from '../status_text.js';
 
-/** @typedef {{id: string, name: string, kind: 'built_in' | 'cloned'}} Voice */
+/**
+ * @typedef {{id: string, name: string, kind: 'built_in' | 'cloned', description?: string, duration_s?: number}} Voice
+ */
 /** @typedef {Voice & {duration_s: number, advice: {code: string, message: string}[]}} ClonedVoice */
 
 export const ABORTED = 'aborted'; // the code of a cancelled upload

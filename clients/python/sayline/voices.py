@@ -33,6 +33,7 @@ class Voice:
     created: str | None = None
     duration_s: float | None = None  # of the recording
     advice: tuple[str, ...] = ()
+    description: str | None = None  # of a voice of the model
 
 
 class Voices:
@@ -91,7 +92,8 @@ class Voices:
 
 def _voice(fields: dict[str, Any]) -> Voice:
     advice = tuple(str(each["message"]) for each in fields.get("advice", ()))
-    return Voice(fields["id"], fields["name"], fields["kind"], fields.get("created"), fields.get("duration_s"), advice)
+    created, duration_s, description = (fields.get(name) for name in ("created", "duration_s", "description"))
+    return Voice(fields["id"], fields["name"], fields["kind"], created, duration_s, advice, description)
 
 
 def _form(fields: dict[str, str], file: bytes) -> tuple[str, bytes]:

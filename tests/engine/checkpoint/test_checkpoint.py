@@ -216,6 +216,9 @@ def test_embedded_checkpoint_is_complete() -> None:
         "transformer.layers.0.self_attn/cache" in read_tensors(Path(found.voice_source(voice)))
         for voice in found.voices()
     )
+    assert str(found.voice_description("clara")).startswith("A woman")
+    assert found.voice_description("nobody") is None
+    assert replace(found, voice_folder=None).voice_description("alba") is None
     assert "comes with Sayline, as requested; `--variant english` selects" in found.reason
 
 

@@ -219,7 +219,8 @@ async def test_voice_is_shown_by_id_and_name(server: VoiceServer) -> None:
     made = (await server.create(file=AUDIO, name="Ann S.")).json
     assert (await server.request("GET", f"/{made['id']}")).json == made
     assert (await server.request("GET", "/Ann%20S.")).json == made
-    assert (await server.request("GET", "/bob")).json == {"id": "bob", "name": "bob", "kind": "built_in"}
+    described = {"id": "bob", "name": "bob", "kind": "built_in", "description": "A tone"}
+    assert (await server.request("GET", "/bob")).json == described
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,101 @@
+/** The voices as cards, of which one is selected. Resting on a card, by pointer or focus, asks for its preview. */
+
+/** @typedef {import('./voices_api.js').Voice} Voice */
+
+const DWELL_MS = 500; // passing over a card plays nothing
+
+export class VoiceCards {
+  /** Called when the user selects another voice. */
+  onSelect = () => {};
+  /** Called when the pointer or the focus rests on a card. */
+  onRest = (/** @type {string} */ _id) => {};
+  /** Called when it leaves the card again. */
+  onLeave = () => {};
+  #fieldset;
+  #list;
+  #timer = 0;
+  #isResting = false;
+
+  /** @param {HTMLFieldSetElement} fieldset @param {HTMLElement} list in it */
+  constructor(fieldset, list) {
+    this.#fieldset = fieldset;
+    this.#list = list;
+    list.addEventListener('change', () => this.onSelect());
+  }
+
+  /** @param {boolean} disabled */
+  set disabled(disabled) {
+    this.#fieldset.disabled = disabled;
+  }
+
+  /** The id of the selected voice, or ''. */
+  get value() {
+    return /** @type {HTMLInputElement | null} */ (this.#list.querySelector('input:checked'))?.value ?? '';
+  }
+
+  set value(id) {
+    for (const input of this.#inputs) input.checked = input.value === id;
+  }
+
+  focus() {
+    this.#inputs.find(({ checked }) => checked)?.focus();
+  }
+
+  /** Mark the voice that is being heard. @param {string | null} id */
+  showPlaying(id) {
+    for (const input of this.#inputs) input.parentElement?.classList.toggle('playing', input.value === id);
+  }
+
+  /** @param {{label: string, voices: Voice[]}[]} groups a single one needs no label */
+  show(groups) {
+    const value = this.value;
+    this.#list.replaceChildren(
+      ...groups.flatMap(({ label, voices }) => {
+        const heading = Object.assign(document.createElement('p'), { className: 'voice-group', textContent: label });
+        return [...(groups.length > 1 ? [heading] : []), ...voices.map((voice) => this.#card(voice))];
+      }),
+    );
+    this.value = value;
+  }
+
+  get #inputs() {
+    return [...this.#list.querySelectorAll('input')];
+  }
+
+  /** @param {Voice} voice */
+  #card(voice) {
+    const card = Object.assign(document.createElement('label'), { className: 'voice-card' });
+    const input = Object.assign(document.createElement('input'), { type: 'radio', name: 'voice', value: voice.id });
+    const name = Object.assign(document.createElement('b'), { textContent: voice.name });
+    const line = Object.assign(document.createElement('small'), { textContent: describe(voice) });
+    card.append(input, name, line);
+    card.addEventListener('pointerenter', ({ pointerType }) => pointerType === 'mouse' && this.#rest(voice.id));
+    card.addEventListener('pointerleave', () => this.#leave());
+    card.addEventListener('click', () => this.#leave()); // selecting is not resting
+    input.addEventListener('focus', () => input.matches(':focus-visible') && this.#rest(voice.id));
+    input.addEventListener('blur', () => this.#leave());
+    return card;
+  }
+
+  /** @param {string} id */
+  #rest(id) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#isResting = true;
+      this.onRest(id);
+    }, DWELL_MS);
+  }
+
+  #leave() {
+    clearTimeout(this.#timer);
+    if (this.#isResting) this.onLeave();
+    this.#isResting = false;
+  }
+}
+
+/** One line about a voice. @param {Voice} voice */
+export function describe({ kind, description, duration_s }) {
+  if (description) return description;
+  if (kind !== 'cloned') return 'Comes with the model';
+  return duration_s === undefined ? 'Cloned' : `Cloned from ${duration_s.toFixed(1)} s of speech`;
+}
