@@ -134,6 +134,7 @@ ui.form.addEventListener('submit', (/** @type {Event} */ event) => {
   event.preventDefault();
   toggleSpeech();
 });
+for (const event of ['click', 'keydown']) ui.form.addEventListener(event, () => controller.output.preload(), true);
 // A field in a closed fold cannot be focused, and the browser would refuse to submit without a word.
 ui.advanced.addEventListener('invalid', () => (ui.advanced.open = true), true);
 ui.pause.addEventListener('click', () => controller.togglePause());

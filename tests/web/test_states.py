@@ -1,6 +1,7 @@
 """What the page tells its user in each state, and what it keeps, in real Chromium with a scripted server."""
 
 import json
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -141,6 +142,36 @@ async def test_full_server_counts_down(site: Site, page: Any) -> None:
     server.answer = None
     await speak(page, "One.")
     await wait_for_status(page, "Done.")
+
+
+async def test_worklet_is_loaded_before_it_is_needed(site: Site, page: Any) -> None:
+    await open_page(page, site)
+    # The worklet's requests are not shown to Playwright: the audio context is asked.
+    await page.evaluate(
+        '''() => {
+            const addModule = AudioWorklet.prototype.addModule;
+            AudioWorklet.prototype.addModule = async function (url) {
+                await addModule.call(this, url);
+                document.body.classList.add('loaded');
+            };
+        }'''
+    )
+    await page.get_by_label("Text to speak").click()
+    await page.locator("body.loaded").wait_for()
+    site.responders["/clients/js/ring_worklet.js"] = lambda _: http_response(b"", "text/plain", HTTPStatus.NOT_FOUND)
+    await speak(page, "One.")
+    await wait_for_status(page, "Done.")
+
+
+async def test_worklet_that_cannot_be_loaded_is_told_in_plain_words(site: Site, page: Any) -> None:
+    site.responders["/clients/js/ring_worklet.js"] = lambda _: http_response(b"", "text/plain", HTTPStatus.NOT_FOUND)
+    await open_page(page, site)
+    await speak(page, "One.")
+    await wait_for_status(page, "The audio player could not be loaded, because the server cannot be reached.")
+    del site.responders["/clients/js/ring_worklet.js"]
+    await speak(page, "One.")
+    await wait_for_status(page, "Done.")
+    page.console_errors.clear()  # reported by the browser
 
 
 async def test_skipped_text_is_told_when_the_speech_is_done(site: Site, page: Any) -> None:

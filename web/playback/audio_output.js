@@ -2,6 +2,8 @@
 
 import { AudioOutput } from '../../clients/js/sayline.js';
 
+const NOT_LOADED = 'The audio player could not be loaded, because the server cannot be reached. Press Speak to try again.';
+
 export class SharedAudioOutput {
   #volume = 1;
   #voiceGain = 1;
@@ -15,12 +17,17 @@ export class SharedAudioOutput {
     this.#opening ??= AudioOutput.open();
     try {
       this.#output = await this.#opening;
-    } catch (error) {
+    } catch (/** @type {any} */ error) {
       this.#opening = null; // the next click tries again
-      throw error;
+      throw error.name === 'AbortError' ? new Error(NOT_LOADED) : error; // the worklet's script did not arrive
     }
     this.#apply();
     return this.#output;
+  }
+
+  /** Open it before it is needed, so that a server that is lost later does not matter. Call it like `open`. */
+  preload() {
+    if (!this.#opening && navigator.userActivation?.isActive) this.open().catch(() => {}); // the next click reports it
   }
 
   /** @param {number} volume 0 to 1 */

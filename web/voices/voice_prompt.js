@@ -58,10 +58,10 @@ export class Prompt {
     const { file, buffer } = this;
     if (!file.size) return 'The file is empty.';
     if (!buffer) return '';
+    if (Math.max(...channels(buffer).map(peak)) < SILENT_PEAK) return this.isRecorded ? SILENT_RECORDING : SILENT_FILE;
     if (buffer.duration < MIN_S) {
       return `Only ${buffer.duration.toFixed(1)} s: a voice needs at least ${MIN_S} s of speech, better ${RECOMMENDED_S}.`;
     }
-    if (Math.max(...channels(buffer).map(peak)) < SILENT_PEAK) return this.isRecorded ? SILENT_RECORDING : SILENT_FILE;
     const rangesDb = channels(buffer).map((samples) => rangeDb(samples, buffer.sampleRate));
     return Math.max(...rangesDb) < MIN_RANGE_DB ? NO_SPEECH : '';
   }
