@@ -197,7 +197,7 @@ def webp(png: bytes) -> bytes:
     import av
 
     with av.open(io.BytesIO(png)) as picture:
-        frame = next(picture.decode(video=0))
+        frame = next(picture.decode(video=0))  # type: ignore[union-attr]
     file = io.BytesIO()
     with av.open(file, "w", format="webp") as output:
         stream: Any = output.add_stream("libwebp", options={"quality": str(QUALITY)})

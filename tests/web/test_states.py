@@ -148,13 +148,13 @@ async def test_worklet_is_loaded_before_it_is_needed(site: Site, page: Any) -> N
     await open_page(page, site)
     # The worklet's requests are not shown to Playwright: the audio context is asked.
     await page.evaluate(
-        '''() => {
+        """() => {
             const addModule = AudioWorklet.prototype.addModule;
             AudioWorklet.prototype.addModule = async function (url) {
                 await addModule.call(this, url);
                 document.body.classList.add('loaded');
             };
-        }'''
+        }"""
     )
     await page.get_by_label("Text to speak").click()
     await page.locator("body.loaded").wait_for()
