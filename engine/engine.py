@@ -44,6 +44,7 @@ class FrameSpoken:
     utterance: Utterance
     audio: Future[np.ndarray]
     words: TimestampFn = no_words  # words that begin or end in it, if their timestamps were requested
+    made: MadeFrame | None = None  # None: silence
 
     @property
     def pcm(self) -> np.ndarray:
@@ -60,6 +61,7 @@ class SegmentSpoken:
     start_ms: float
     end_ms: float
     words: TimestampFn = no_words  # words that no frame has reported
+    made: MadeFrame | None = None  # what the last step made, if no frame of it is heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,11 @@ class Engine:
         """Raise `Full` if an utterance that may not queue would be rejected now."""
         self._scheduler.admission.check_room()
 
+    @property
+    def retry_after_ms(self) -> float:
+        """Estimate of when there is room for one utterance more."""
+        return self._scheduler.admission.retry_after_ms()
+
     def queue_position(self, utterance: Utterance) -> int | None:
         """Return the position in the queue, 1 for the next; None if not queued.
 
@@ -271,37 +278,40 @@ class Engine:
     def _step(self, row: Row, utterance: Utterance, output: BatchOutput, index: int) -> list[Event]:
         """Account for the step of one row, whose results are at `index`. A frame that is held back is no event yet."""
         is_eos, attention = output.is_eos[index], output.attention[index]
-        kept, _ = utterance.step(is_eos, attention, row.held)
+        kept, _ = utterance.step(is_eos, attention, row.held, given=row.given is not None)
         progress = utterance.progress
         assert progress is not None, "a step without a segment"
         if progress.stopped:
             return []
+        made = MadeFrame(output.latents[index], is_eos, kept, attention)
         if utterance.guarded and attention is not None:
-            self._guard(utterance).take(MadeFrame(output.latents[index], is_eos, kept, attention), row.held)
-        return [] if row.held else self._spoken(utterance, output.audio[index] if kept else None, kept, attention)
+            self._guard(utterance).take(made, row.held)
+        if row.held or row.given is not None:  # a given frame has been heard already, and more follow
+            return []
+        return self._spoken(utterance, output.audio[index] if kept else None, made)
 
     def _spoken(
         self,
         utterance: Utterance,
         audio: Future[np.ndarray] | None,
-        kept: bool,
-        attention: np.ndarray | None,
+        made: MadeFrame,
         more_held: bool = False,
     ) -> list[Event]:
         """Return the events of a step whose frame is final. `more_held`: later frames of the segment are held back."""
         progress = utterance.progress
         assert progress is not None, "a step without a segment"
-        words = self._words.step(utterance, progress, attention, more_held)
-        if progress.segment.open and attention is None:
+        words = self._words.step(utterance, progress, made.attention, more_held)
+        if progress.segment.open and made.attention is None:
             progress.word = self._words.estimated_word(utterance, progress)
         events: list[Event] = []
-        if kept:
+        unheard: MadeFrame | None = made
+        if made.is_heard:
             assert audio is not None, "runner and utterance disagree about a frame"
-            events.append(FrameSpoken(utterance, audio, words))
-            words = no_words
+            events.append(FrameSpoken(utterance, audio, words, made))
+            words, unheard = no_words, None
         if progress.over and not more_held:
             end_ms = utterance.produced_ms
-            events.append(SegmentSpoken(utterance, progress.segment, progress.start_ms, end_ms, words))
+            events.append(SegmentSpoken(utterance, progress.segment, progress.start_ms, end_ms, words, unheard))
         return events
 
     def _guard(self, utterance: Utterance) -> GuardedSegment:
@@ -320,7 +330,7 @@ class Engine:
                 if frame.is_heard:
                     due_s = self._now_s() + (utterance.lead_ms - utterance.frame_ms) / 1000
                     audio = self._runner.decode(FrameJob(slot, False, due_s), frame.latent)
-                events += self._spoken(utterance, audio, frame.is_heard, frame.attention, more_held=not is_last)
+                events += self._spoken(utterance, audio, frame, more_held=not is_last)
         return events
 
     def _make_silence(self, slot: int, utterance: Utterance) -> list[Event]:

@@ -2,17 +2,21 @@
 
 from collections.abc import Callable
 from importlib import metadata
+from typing import cast
 
 from aiohttp import web
 
 from sayline_tts.engine.engine import Engine
 from sayline_tts.engine.models.model import Model
+from sayline_tts.engine.models.model_description import ModelDescription
 from sayline_tts.server.access import middleware
+from sayline_tts.server.access.tls import make_client_context
 from sayline_tts.server.accounting.ledger import Ledger, UsageFile
 from sayline_tts.server.app_state import AppState
 from sayline_tts.server.audio.opus import OpusEncoder
 from sayline_tts.server.compat import vendors
 from sayline_tts.server.compat.services import SERVICES, Services
+from sayline_tts.server.fleet.fleet import Fleet, FleetOptions
 from sayline_tts.server.http import api, docs, errors, lexicons, monitoring, page, tokens, usage, voices
 from sayline_tts.server.http.monitoring import Health
 from sayline_tts.server.http.openapi import document
@@ -24,6 +28,7 @@ from sayline_tts.server.network.http_connection import HANDLER_ARGS
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.synthesis.engine_loop import EngineLoop
 from sayline_tts.server.synthesis.repeat_cache import RepeatCache
+from sayline_tts.server.synthesis.speech_engine import SpeechEngine
 from sayline_tts.server.tracing import Tracing
 from sayline_tts.server.voices.store import VoiceStore
 from sayline_tts.server.websocket import asyncapi, messages, protocol
@@ -32,26 +37,20 @@ from sayline_tts.server.websocket.protocol import CloseCode
 from sayline_tts.server.websocket.sessions import STOPPING, Sessions
 
 SETTINGS = web.AppKey("settings", Settings)
-ENGINE_LOOP = web.AppKey("engine_loop", EngineLoop)
+ENGINE_LOOP = web.AppKey[SpeechEngine]("engine_loop")
 READY = web.AppKey("ready", messages.Ready)
 SESSIONS = web.AppKey("sessions", Sessions)
 LEDGER = web.AppKey("ledger", Ledger)
 TRACING = web.AppKey("tracing", Tracing)
 
 
-async def make_app(settings: Settings, model: Model, engine: Engine | None = None) -> web.Application:
+async def make_app(settings: Settings, model: ModelDescription, engine: Engine | None = None) -> web.Application:
     """Build the application. Raises `SettingsError` if exposed without a key, `KeyFileError` for a bad key file."""
     app = web.Application(middlewares=[errors.error_middleware], handler_args=dict(HANDLER_ARGS))
     metrics = Metrics()
     middleware.install(app, settings, metrics.on_reject)
     app[SETTINGS] = settings
-    engine_loop = app[ENGINE_LOOP] = EngineLoop(
-        engine or _engine(settings, model),
-        metrics,
-        VoiceStore(settings.voices_path),
-        RepeatCache(round(settings.cache_mb * 1024 * 1024)),
-        settings.loudness_lufs,
-    )
+    engine_loop = app[ENGINE_LOOP] = _speech_engine(settings, model, metrics, engine)
     app[READY] = _ready(model)
     ledger = app[LEDGER] = Ledger(UsageFile(settings.usage_path))
     tracing = app[TRACING] = Tracing.to_endpoint(settings.otlp_endpoint, _version())
@@ -72,6 +71,8 @@ async def make_app(settings: Settings, model: Model, engine: Engine | None = Non
         lambda: engine_loop.alive, lambda: sessions.accepting, lambda: _report(app), lambda: sessions.obstacle
     )
     health.obstacles.append(_out_of_descriptors)
+    if isinstance(engine_loop, Fleet):
+        health.obstacles.append(lambda: engine_loop.obstacle)
     monitoring.add_routes(app, health, metrics, _gauge_sources(engine_loop, sessions))
     asyncapi.add_routes(app, _version())
     page.add_routes(app)
@@ -82,11 +83,26 @@ async def make_app(settings: Settings, model: Model, engine: Engine | None = Non
     return app
 
 
-def _engine(settings: Settings, model: Model) -> Engine:
-    return Engine(model, settings.slots, settings.max_waiting, settings.capacity or None, decode_in_processes=True)
+def _speech_engine(
+    settings: Settings, model: ModelDescription, metrics: Metrics, engine: Engine | None
+) -> SpeechEngine:
+    store, repeats = VoiceStore(settings.voices_path), RepeatCache(round(settings.cache_mb * 1024 * 1024))
+    if settings.engines:
+        tls = make_client_context(settings.engine_ca) if settings.engine_ca else None
+        silence_s = settings.engine_silence_ms / 1000
+        options = FleetOptions(settings.engines, settings.secret, tls, settings.max_waiting, silence_s)
+        return Fleet(model, options, metrics, store, repeats)
+    return EngineLoop(engine or make_engine(settings, model), metrics, store, repeats, settings.loudness_lufs)
 
 
-def _ready(model: Model) -> messages.Ready:
+def make_engine(settings: Settings, model: ModelDescription) -> Engine:
+    """`model`: with its weights."""
+    return Engine(
+        cast(Model, model), settings.slots, settings.max_waiting, settings.capacity or None, decode_in_processes=True
+    )
+
+
+def _ready(model: ModelDescription) -> messages.Ready:
     checkpoint = model.checkpoint
     return messages.Ready(
         protocol=protocol.VERSION,
@@ -152,7 +168,7 @@ def _report(app: web.Application) -> dict[str, object]:
     }
 
 
-def _gauge_sources(engine_loop: EngineLoop, sessions: Sessions) -> dict[str, Callable[[], float]]:
+def _gauge_sources(engine_loop: SpeechEngine, sessions: Sessions) -> dict[str, Callable[[], float]]:
     return {
         "slots": lambda: engine_loop.slots,
         "slots_used": lambda: engine_loop.slots_used,

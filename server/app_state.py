@@ -7,13 +7,13 @@ from sayline_tts.server.accounting.ledger import Ledger
 from sayline_tts.server.lexicons.store import LexiconStore
 from sayline_tts.server.metrics import Metrics
 from sayline_tts.server.settings import Settings
-from sayline_tts.server.synthesis.engine_loop import EngineLoop
+from sayline_tts.server.synthesis.speech_engine import SpeechEngine
 from sayline_tts.server.tracing import Tracing
 
 
 @dataclass(frozen=True)
 class AppState:
-    engine_loop: EngineLoop
+    engine_loop: SpeechEngine
     settings: Settings
     quotas: Quotas
     metrics: Metrics

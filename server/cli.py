@@ -6,6 +6,7 @@ from sayline_tts.server.commands import (
     calibrate,
     data,
     doctor,
+    engine,
     export_voice,
     generate,
     keys,
@@ -21,6 +22,7 @@ def register(app: typer.Typer) -> None:
     app.command("calibrate", epilog=calibrate.EXAMPLES)(report_errors(calibrate.calibrate))
     app.add_typer(data.make_app(), name="data")
     app.command("doctor", context_settings=serve.ALL_ARGUMENTS)(report_errors(doctor.doctor))
+    app.command("engine", context_settings=serve.ALL_ARGUMENTS)(report_errors(engine.engine))
     app.command("generate", epilog=generate.EXAMPLES)(report_errors(generate.generate))
     app.command("export-voice", epilog=export_voice.EXAMPLES)(report_errors(export_voice.export_voice))
     app.add_typer(keys.make_app(), name="keys")

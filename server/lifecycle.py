@@ -20,6 +20,7 @@ from aiohttp import web
 from sayline_tts.engine.checkpoint.checkpoint import find_checkpoint
 from sayline_tts.engine.errors import InputError
 from sayline_tts.engine.models.model import Model
+from sayline_tts.engine.models.model_description import ModelDescription
 from sayline_tts.server import logs
 from sayline_tts.server.access.middleware import AUTHENTICATOR
 from sayline_tts.server.access.tls import make_context
@@ -65,6 +66,7 @@ def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises `InputError` for errors that the user can fix."""
     logs.configure(settings.log_format, settings.log_level)
     settings.check_exposure()
+    settings.check_fleet()
     DataFolder(settings.data_path).check_version()
     descriptors.raise_limit()  # before processes are forked that inherit it
     context = make_context(settings)
@@ -76,8 +78,12 @@ def serve(settings: Settings) -> None:
         torch.set_num_threads(settings.threads)
         sys.setswitchinterval(GIL_SWITCH_INTERVAL_S)
         checkpoint = find_checkpoint(settings.variant, settings.config)
-        print(f"Loading the model {checkpoint.name} ...", flush=True)
-        model = Model.load(checkpoint, settings.device, settings.precision)
+        model: ModelDescription
+        if settings.engines:
+            model = ModelDescription.read(checkpoint)
+        else:
+            print(f"Loading the model {checkpoint.name} ...", flush=True)
+            model = Model.load(checkpoint, settings.device, settings.precision)
         gc.freeze()  # a collection over the loaded model stops all threads for 0.1 s, here and in the codec's processes
         gc.enable()
         asyncio.run(_serve(settings, model, Listeners(listener, wyoming, agent), context))
@@ -85,29 +91,30 @@ def serve(settings: Settings) -> None:
 
 def bind(settings: Settings) -> socket.socket:
     """Open the listening socket. Raises `PortInUse`, or `InputError` for an unusable address."""
-    return _bind(settings.host, settings.port)
+    return bind_socket(settings.host, settings.port)
 
 
 def bind_wyoming(settings: Settings) -> AbstractContextManager[socket.socket | None]:
     """Open the socket of the Wyoming protocol, if it is wanted. Raises as `bind`."""
     if not settings.wyoming_port or "wyoming" not in settings.protocols:
         return nullcontext()
-    return _bind(settings.wyoming_host, settings.wyoming_port, "wyoming-")
+    return bind_socket(settings.wyoming_host, settings.wyoming_port, "wyoming-")
 
 
 def bind_agent(settings: Settings) -> AbstractContextManager[socket.socket | None]:
     """Open the socket for agent checks, if it is wanted. Raises as `bind`."""
-    return _bind(settings.host, settings.agent_port, "agent-") if settings.agent_port else nullcontext()
+    return bind_socket(settings.host, settings.agent_port, "agent-") if settings.agent_port else nullcontext()
 
 
-def _bind(host: str, port: int, prefix: str = "") -> socket.socket:
-    """`prefix`: of the names of the options."""
+def bind_socket(host: str, port: int, prefix: str = "", host_prefix: str | None = None) -> socket.socket:
+    """`prefix`: of the names of the options; `host_prefix`: of that of the host, if it is another."""
+    host_prefix = prefix if host_prefix is None else host_prefix
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         listener = socket.socket(found[0][0], socket.SOCK_STREAM)
     except OSError as error:
         raise InputError(
-            f"cannot listen on --{prefix}host {host} ({error.strerror}); try --{prefix}host 127.0.0.1"
+            f"cannot listen on --{host_prefix}host {host} ({error.strerror}); try --{host_prefix}host 127.0.0.1"
         ) from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -120,13 +127,13 @@ def _bind(host: str, port: int, prefix: str = "") -> socket.socket:
                 f"for example --{prefix}port {port + 1 if port < 65535 else port - 1}"
             ) from None
         message = f"cannot listen on {host} port {port} ({error.strerror}); try another --{prefix}port"
-        raise InputError(f"{message}, or --{prefix}host 127.0.0.1") from None
+        raise InputError(f"{message}, or --{host_prefix}host 127.0.0.1") from None
     return listener
 
 
 async def _serve(
     settings: Settings,
-    model: Model,
+    model: ModelDescription,
     listeners: Listeners,
     context: ssl.SSLContext | None,
 ) -> None:
@@ -218,6 +225,10 @@ def exit_failed() -> NoReturn:
     os._exit(os.EX_SOFTWARE)
 
 
+def _place(model: ModelDescription) -> str:
+    return f"in {model.precision.value}" if isinstance(model, Model) else "on engines of their own"
+
+
 def _banner(settings: Settings, app: web.Application, port: int) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     secure = "s" if settings.tls_cert else ""
@@ -230,7 +241,7 @@ def _banner(settings: Settings, app: web.Application, port: int) -> str:
     lines = [
         f"Sayline is ready at {url} (programs connect to {stream}/v1/stream).",
         f"  page      {url}/" if page.ROOT in app else "  page      not installed",
-        f"  weights   {checkpoint.name}: {checkpoint.reason}; in {model.precision.value}",
+        f"  weights   {checkpoint.name}: {checkpoint.reason}; {_place(model)}",
         f"  voices    {', '.join(checkpoint.voices())}",
         f"  capacity  about {capacity} {'listener' if capacity == 1 else 'listeners'} at once (estimated)",
         f"  try       printf 'Hello there. ' | {key}sayline pipe{url_option} -o hello.wav",

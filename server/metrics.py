@@ -56,6 +56,9 @@ class Metrics:
         def counter(name: str, meaning: str, *labels: str) -> Counter:
             return Counter(f"sayline_{name}", meaning, labels, registry=registry)
 
+        def gauge(name: str, meaning: str) -> Gauge:
+            return Gauge(f"sayline_{name}", meaning, ("engine",), registry=registry)
+
         meaning = "Time from the first speakable text to its first audio"
         self._first_audio = histogram("first_audio_seconds", meaning, FIRST_AUDIO_S)
         self._lead = histogram("lead_seconds", "Buffered audio of a listener when a frame was sent", LEAD_S)
@@ -78,6 +81,10 @@ class Metrics:
         self._repeats = counter("repeats", "Texts looked up in the repeat cache, by result", "result")
         self._retries = counter("retried_frames", "Frames that were made again because they showed a fault of speech")
         self._missed = counter("missed_words", "Words that the model left out, as far as attention tells")
+        self._engine_speaking = gauge("engine_speaking", "Contexts that have text to speak, by engine of the fleet")
+        self._engine_capacity = gauge("engine_capacity", "Contexts that may speak at the same time, by engine")
+        self._engine_losses = counter("engine_losses", "Connections to engines that have ended", "engine")
+        self._moves = counter("moves", "Contexts that went on on another engine, by reason", "reason")
         self._ended = counter("contexts_over", "Contexts that ended, by result", "outcome")
         self._gauges = {name: Gauge(f"sayline_{name}", meaning, registry=registry) for name, meaning in GAUGES.items()}
         self._label_values: dict[str, set[str]] = {}
@@ -131,6 +138,23 @@ class Metrics:
     def on_audio_generated(self, ms: float, key: str = ANONYMOUS) -> None:
         """Add generated audio; call it once per context, at its end."""
         self._spoken.labels(self._bounded("key", key)).inc(ms / 1000)
+
+    def on_engine_load(self, engine: str, speaking: int, capacity: int) -> None:
+        """What an engine of a fleet reports. `engine`: its address."""
+        engine = self._bounded("engine", engine)
+        self._engine_speaking.labels(engine).set(speaking)
+        self._engine_capacity.labels(engine).set(capacity)
+
+    def on_engine_lost(self, engine: str) -> None:
+        """The connection to an engine has ended."""
+        engine = self._bounded("engine", engine)
+        self._engine_losses.labels(engine).inc()
+        self._engine_speaking.labels(engine).set(0)
+        self._engine_capacity.labels(engine).set(0)
+
+    def on_move(self, reason: str) -> None:
+        """An utterance that had begun goes on on another engine. `reason`: death, drain."""
+        self._moves.labels(reason).inc()
 
     def on_faults(self, retries: int, missed_words: int) -> None:
         """Add the faults of an utterance; call it once per utterance, at its end."""

@@ -52,8 +52,16 @@ def _alias(value: str) -> tuple[str, str]:
     return name.strip(), voice.strip()
 
 
+def _engine(value: str) -> tuple[str, int]:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"{value} is not an engine; write its host, a colon and its port, such as 10.0.0.21:8200")
+    return host.strip("[]"), int(port)
+
+
 Item = TypeVar("Item")
 _Listed = Annotated[tuple[Item, ...], NoDecode, BeforeValidator(_split)]
+_Engine = Annotated[tuple[str, int], BeforeValidator(_engine)]
 _Origin = Annotated[str, AfterValidator(_origin)]
 _HostName = Annotated[str, AfterValidator(_host_name)]
 _Alias = Annotated[tuple[str, str], BeforeValidator(_alias)]
@@ -238,6 +246,21 @@ class Settings(BaseSettings):
     agent_port: int = Field(
         default=0, ge=0, le=65535, description="port that tells HAProxy's agent checks the free capacity; 0: none"
     )
+    engines: _Listed[_Engine] = Field(
+        default=(),
+        description="speak on these engines (`sayline engine`) instead of in this process: HOST:PORT each; a name may "
+        "have several addresses",
+    )
+    engine_port: int = Field(default=8200, ge=0, le=65535, description="port on which `sayline engine` serves fronts")
+    engine_secret: SecretStr | None = Field(default=None, description="what fronts and engines must share")
+    engine_ca: str | None = Field(
+        default=None,
+        description="PEM file of the authority that the certificates (--tls-cert) of --engines are checked with; "
+        "without it, connections to engines are not encrypted",
+    )
+    engine_silence_ms: float = Field(
+        default=200, gt=0, description="an engine that owes audio and says nothing for this long is left for another"
+    )
     wyoming_port: int = Field(
         default=0, ge=0, le=65535, description="port for Home Assistant's protocol Wyoming, usually 10200; 0: none"
     )
@@ -320,6 +343,26 @@ class Settings(BaseSettings):
     @property
     def fetches_voice_urls(self) -> bool:
         return not self.exposed if self.voice_urls is None else self.voice_urls
+
+    def check_fleet(self) -> None:
+        """Raise `SettingsError` for what a front without weights cannot do."""
+        if self.engines and self.loudness_lufs is not None:
+            raise SettingsError(
+                "--loudness-lufs needs the weights, which a front with --engines does not have; leave one of them out"
+            )
+
+    def check_engine_exposure(self) -> None:
+        """Raise `SettingsError` if other machines reach the engine without a secret, unless `--insecure` is twice."""
+        if not self.on_loopback and not self.secret and self.insecure < 2:
+            raise SettingsError(
+                f"{self.host} is reachable from other machines and no secret is set; set SAYLINE_ENGINE_SECRET to a "
+                "long random string, here and on the fronts, or give --insecure twice to allow everyone"
+            )
+
+    @property
+    def secret(self) -> str:
+        """What fronts and engines share; "" if nothing."""
+        return self.engine_secret.get_secret_value() if self.engine_secret else ""
 
     def check_exposure(self) -> None:
         """Raise `SettingsError` if the server is exposed without a key, unless `--insecure` was given twice."""

@@ -50,10 +50,12 @@ SERVER = {
     "voices": {"access"},
     "lexicons": {"access"},
     "synthesis": {"access", "voices"},
+    "fleet": {"access", "voices", "synthesis"},
     "http": {"access", "accounting", "audio", "voices", "lexicons", "synthesis"},
     "websocket": {"access", "accounting", "audio", "voices", "lexicons", "synthesis"},
     "compat": {"access", "accounting", "audio", "voices", "lexicons", "synthesis", "http", "websocket"},
 }
+MODULES = "app", "cli", "commands", "engine_lifecycle", "lifecycle"  # above all rooms
 
 
 def imported(path: Path) -> set[str]:
@@ -130,7 +132,7 @@ def test_engine_import_order_has_no_cycle() -> None:
 
 @pytest.mark.parametrize("folder", SERVER)
 def test_server_rooms_import_only_rooms_below_them(folder: str) -> None:
-    others = {f"{PACKAGE}.server.{each}" for each in (*SERVER, "app", "cli", "commands", "lifecycle")}
+    others = {f"{PACKAGE}.server.{each}" for each in (*SERVER, *MODULES)}
     known = {f"{PACKAGE}.server.{each}" for each in SERVER[folder] | {folder}}
     wrong = {
         path.name: bad

@@ -10,7 +10,7 @@ from sayline_tts.engine.audio.recording import MAX_SECONDS, MIN_SECONDS, check_a
 from sayline_tts.engine.cloning.conditioning import high_pass, level_speech
 from sayline_tts.engine.cloning.recording_quality import QualityIssue, Recording, find_issues, find_speech
 from sayline_tts.engine.errors import VoiceError
-from sayline_tts.engine.models.model import Model
+from sayline_tts.engine.models.model_description import ModelDescription
 from sayline_tts.engine.models.voice import Voice, load_voice_file
 
 EXTRA_POSITIONS = 8  # besides those of 30 s of audio: tokens that a model puts before a voice
@@ -23,7 +23,7 @@ class ClonedVoice:
     issues: tuple[QualityIssue, ...]
 
 
-def clone_voice(model: Model, data: bytes, name: str) -> ClonedVoice:
+def clone_voice(model: ModelDescription, data: bytes, name: str) -> ClonedVoice:
     """Make a voice, which takes seconds. Raises `VoiceError`, whose message calls the data `name`."""
     if is_voice_file(data):
         return _from_voice_file(model, data, name)
@@ -62,7 +62,7 @@ def read_recording(data: bytes, name: str, max_prompt_s: float | None = None) ->
     )
 
 
-def _from_voice_file(model: Model, data: bytes, name: str) -> ClonedVoice:
+def _from_voice_file(model: ModelDescription, data: bytes, name: str) -> ClonedVoice:
     frame_rate = 1000 / model.frame_ms
     max_positions = int(MAX_SECONDS * frame_rate) + EXTRA_POSITIONS
     with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:

@@ -58,6 +58,12 @@ class StaticFlow:
             return Voice.from_cache(prefix.keys, prefix.values)
 
     @torch.inference_mode()
+    def give(self, slot: int, latent: torch.Tensor) -> None:
+        """As `FlowLMState.give`."""
+        with self._graphs.step():
+            self.latents[slot] = latent.to(self._device)
+
+    @torch.inference_mode()
     def step(
         self,
         slots: list[int],

@@ -18,21 +18,21 @@ class StaticMimiState(MimiState):
 
     def __init__(self, mimi: Mimi, device: torch.device, slots: int) -> None:
         super().__init__(mimi, device, slots + 1)
-        self._pending_resets: list[int] = []
+        self._pending_resets: list[tuple[int, int]] = []
 
     def _new_cache(self, mimi: Mimi, device: torch.device, slots: int, shared: bool) -> StaticRings:
         transformer = mimi.decoder_transformer
         shape = transformer.cache_shape(mimi.cache_dtype, device)
         return StaticRings(shape, slots - 1, transformer.shape.context, mimi.stride)
 
-    def reset(self, slot: int) -> None:
+    def reset(self, slot: int, frames: int = 0) -> None:
         """Reset the slot before the next frames are decoded, on the decoder's own stream."""
-        self._pending_resets.append(slot)
+        self._pending_resets.append((slot, frames))
 
     def apply_resets(self) -> None:
         """Apply the pending resets."""
-        for slot in self._pending_resets:
-            super().reset(slot)
+        for slot, frames in self._pending_resets:
+            super().reset(slot, frames)
         self._pending_resets.clear()
 
 

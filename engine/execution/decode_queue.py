@@ -150,7 +150,7 @@ class DecodeQueue:
             return self._queues.take(sorted(job.slot for job in group))  # the state of adjacent slots lies together
 
     def _decode(self, group: list[Frame], decoder: Decoder) -> None:
-        fresh = [frame.slot for frame in group if frame.job and frame.job.fresh]
+        fresh = {frame.slot: frame.job.position for frame in group if frame.job and frame.job.fresh}
         try:
             latents = torch.stack([frame.latent for frame in group if frame.latent is not None])  # [rows, dim]
             pcm, cost_ms = decoder.decode(fresh, [frame.slot for frame in group], latents)  # [rows, samples]

@@ -40,11 +40,11 @@ STANDARD_STREAMS = 3  # descriptors 0 to 2
 class Decoder(Protocol):
     """Used by one thread at a time."""
 
-    def decode(self, fresh: list[int], slots: list[int], latents: Tensor) -> tuple[np.ndarray, float]:
+    def decode(self, fresh: dict[int, int], slots: list[int], latents: Tensor) -> tuple[np.ndarray, float]:
         """Decode one frame of each slot: latents `[rows, dim]` to PCM `[rows, samples]`.
 
-        The state of the slots in `fresh` is reset first. Also returns the cost in ms: CPU time, or on an accelerator
-        wall time.
+        The state of the slots in `fresh` is reset first, to so many frames. Also returns the cost in ms: CPU time, or
+        on an accelerator wall time.
         """
 
     @property
@@ -76,10 +76,10 @@ class LocalDecoder:
             self.state = MimiState(mimi, device, slots, shared)
 
     @torch.inference_mode()
-    def decode(self, fresh: list[int], slots: list[int], latents: Tensor) -> tuple[np.ndarray, float]:
+    def decode(self, fresh: dict[int, int], slots: list[int], latents: Tensor) -> tuple[np.ndarray, float]:
         start_ns = self._clock_ns()
-        for slot in fresh:
-            self.state.reset(slot)
+        for slot, frames in fresh.items():
+            self.state.reset(slot, frames)
         pcm = self._mimi.decode(latents, self.state, torch.tensor(slots)).cpu().numpy()  # [rows, samples]
         return pcm, (self._clock_ns() - start_ns) / 1e6
 
@@ -108,7 +108,7 @@ class ProcessDecoder:
         return self._worker is not None and self._worker.process.is_alive()
 
     @torch.inference_mode()
-    def decode(self, fresh: list[int], slots: list[int], latents: Tensor) -> tuple[np.ndarray, float]:
+    def decode(self, fresh: dict[int, int], slots: list[int], latents: Tensor) -> tuple[np.ndarray, float]:
         rows = torch.tensor(slots)
         before = self._local.state.snapshot(rows)
         for _ in range(MAX_TRIES):
@@ -172,7 +172,7 @@ class _Worker:
         # Without `close`, multiprocessing would send SIGTERM at exit, which the worker ignores, and wait for it.
         atexit.register(self.process.kill)
 
-    def request(self, work: tuple[list[int], list[int], np.ndarray]) -> float | Exception:
+    def request(self, work: tuple[dict[int, int], list[int], np.ndarray]) -> float | Exception:
         """Decode: see `_serve`. Raises `EOFError` or `OSError` if the process dies."""
         self._pipe.send(work)
         answer: float | Exception = self._pipe.recv()

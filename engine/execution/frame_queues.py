@@ -19,6 +19,7 @@ class FrameJob:
     slot: int
     fresh: bool  # first frame of its utterance: reset the codec's state of the slot before it
     due_s: float  # when the listener will have played everything before it, on the queue's clock
+    position: int = 0  # of a fresh one: frames that the codec's state counts before it
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from sayline_tts.engine.execution.frame_queues import FrameJob
 from sayline_tts.engine.models.flow_lm_state import FlowLMState, Prompt, SamplingInputs, StepOutput
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.voice import Voice
+from sayline_tts.engine.scheduling.resumption import NoisePosition
 from sayline_tts.engine.scheduling.scheduler import Batch, Prefill, Row
 from sayline_tts.engine.segment import Sampling
 
@@ -77,6 +78,8 @@ class ModelRunner:
             self._sampling_inputs(batch.rows),
             [row.attention_tokens for row in batch.rows],
         )
+        self._give(batch.rows, step)
+        self._rebuild_codec(batch.rows)
         audio = self._decode(batch.rows, step)
         return BatchOutput(step.latents, step.is_eos, audio, step.attention, (self._clock_ns() - start_ns) / 1e6)
 
@@ -99,13 +102,28 @@ class ModelRunner:
         for i, row in enumerate(rows):
             if _exceeds_limit(row, step.attention[i]):
                 self._drop_last(row.slot)
-            elif not (row.held or row.discard or (row.discard_on_eos and step.is_eos[i])):
+            elif not (row.held or row.given or row.discard or (row.discard_on_eos and step.is_eos[i])):
                 kept.append(i)
-        jobs = [FrameJob(rows[i].slot, rows[i].fresh, rows[i].due_s) for i in kept]
+        jobs = [FrameJob(rows[i].slot, rows[i].resets_codec, rows[i].due_s) for i in kept]
         audio: list[Future[np.ndarray] | None] = [None] * len(rows)
         for i, future in zip(kept, self.decode_queue.put(jobs, step.cues[kept]), strict=True):
             audio[i] = future
         return audio
+
+    def _give(self, rows: tuple[Row, ...], step: StepOutput) -> None:
+        """Replace what was made by what another engine has made."""
+        for i, row in enumerate(rows):
+            if row.given is not None:
+                step.latents[i], step.is_eos[i] = row.given.latent, row.given.is_eos
+                self._flow.give(row.slot, row.given.latent)
+
+    def _rebuild_codec(self, rows: tuple[Row, ...]) -> None:
+        """Have the last frames of resumed utterances decoded again, for the codec's state. Nobody waits for them."""
+        for row in rows:
+            if row.resumption is not None and len(history := row.resumption.history):
+                first = row.resumption.decoded_frames - len(history)
+                jobs = [FrameJob(row.slot, place == 0, row.due_s, first) for place in range(len(history))]
+                self.decode_queue.put(jobs, self._denormalize(history))
 
     def _rewind(self, rows: tuple[Row, ...]) -> None:
         for row in rows:
@@ -123,11 +141,18 @@ class ModelRunner:
         for row in rows:
             if row.fresh:
                 self._noise[row.slot] = torch.Generator().manual_seed(row.sampling.seed)
+            if row.resumption is not None:
+                self._set_noise(row, row.resumption.noise)
         return SamplingInputs(
             torch.stack([self._draw_noise(row.slot, row.sampling) for row in rows]),
             [row.sampling.eos_threshold for row in rows],
             [row.sampling.decode_steps for row in rows],
         )
+
+    def _set_noise(self, row: Row, position: NoisePosition) -> None:
+        self._noise[row.slot] = torch.Generator().manual_seed(position.seed)
+        for _ in range(position.draws):
+            self._draw_noise(row.slot, row.sampling)
 
     def _draw_noise(self, slot: int, sampling: Sampling) -> Tensor:
         """Draw the noise of one frame `[dim]` from the utterance's own generator, independent of other rows."""

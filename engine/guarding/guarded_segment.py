@@ -27,7 +27,7 @@ class MadeFrame:
     latent: Tensor  # [dim], on FlowLM's scale
     is_eos: bool
     is_heard: bool
-    attention: np.ndarray  # [tokens]
+    attention: np.ndarray | None  # [tokens], if it was captured: always, of a guarded segment
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +60,7 @@ class GuardedSegment:
         else:
             self._before = frame.latent
         has_ended = self.progress.speech_ended or self.progress.over
+        assert frame.attention is not None, "a guard without attention"
         if not self._guard.ended and (fault := self._guard.step(frame.attention, has_ended)) is not None:
             self._mend(fault)
 
@@ -100,6 +101,7 @@ class GuardedSegment:
             for frame in best.frames:
                 self._utterance.step(frame.is_eos, frame.attention, held=True)
                 self._held.append(frame)
+                assert frame.attention is not None, "held without attention"
                 self._guard.step(frame.attention, self.progress.speech_ended)
         self._settle()
 

@@ -104,6 +104,12 @@ class FlowLMState:
         """Forget the last latent of a slot whose text is open. The slot's next step has to extend its text."""
         self._kept_latents[slot].pop()
 
+    def give(self, slot: int, latent: Tensor) -> None:
+        """Put `latent` `[dim]` in the place of the one that the slot's last step has made."""
+        self.latents[slot] = latent
+        if slot in self._kept_latents:
+            self._kept_latents[slot][-1] = latent
+
     def rewind(self, slot: int, frames: int, latents: Tensor) -> None:
         """Forget the last frames of a slot whose text is whole, so that its next step goes on behind `latents`.
 

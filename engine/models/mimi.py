@@ -19,6 +19,7 @@ from sayline_tts.engine.models.convolutions import CausalConv1d, DepthwiseUpsamp
 from sayline_tts.engine.models.layers import Linear, Packable, SupportsAttention, Transformer
 from sayline_tts.engine.models.seanet import SEANet
 
+CONVOLUTION_FRAMES = 4  # at most, that the decoder's convolutions remember
 ENCODER_BLOCK_FRAMES = 8  # of a voice prompt, encoded at once: the activations of a pass fit the caches
 
 
@@ -148,6 +149,15 @@ class Mimi(Packable):
         return torch.cat(latents).float()
 
 
+def codec_history_frames(config: MimiConfig) -> int:
+    """How many frames before it the PCM of a frame depends on.
+
+    Each layer of the transformer looks back on its context, and the convolutions around it on a frame or two.
+    """
+    shape, hop = config.decoder_attention, math.prod(config.seanet.ratios)
+    return -(-shape.num_layers * shape.context * hop // config.frame_samples) + CONVOLUTION_FRAMES
+
+
 class MimiState:
     """The decoder's state for `slots` slots: KV cache of its transformer, state of its convolutions.
 
@@ -156,6 +166,7 @@ class MimiState:
 
     def __init__(self, mimi: Mimi, device: torch.device, slots: int, shared: bool = False) -> None:
         self.cache = self._new_cache(mimi, device, slots, shared)
+        self._stride = mimi.stride
         self._layout: dict[StreamingConv, tuple[slice, int]] = {}  # each layer's part of a slot's row, and its channels
         end = 0
         for layer in (*mimi.upsample.modules(), *mimi.decoder.modules()):
@@ -167,9 +178,13 @@ class MimiState:
     def _new_cache(self, mimi: Mimi, device: torch.device, slots: int, shared: bool) -> KVCache | StaticRings:
         return mimi.decoder_transformer.new_cache(slots, mimi.stride, mimi.cache_dtype, device, shared)
 
-    def reset(self, slot: int) -> None:
-        """Start a new stream in this slot, at silence."""
+    def reset(self, slot: int, frames: int = 0) -> None:
+        """Start a new stream in this slot, at silence. `frames`: count it as if so many had been decoded; what follows
+        is right once `codec_history_frames` have been.
+        """
         self.cache.reset(slot)
+        if frames:
+            self.cache.positions[slot] = frames * self._stride
         self._states[slot] = 0.0
 
     def gather(self, slots: Tensor) -> "BatchConvState":

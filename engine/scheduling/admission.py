@@ -82,6 +82,9 @@ class Admission:
 
         Raises `Full` if the queue is full too, or if the utterance may not queue.
         """
+        if utterance.resumption is not None and len(self._admitted) < self._slots:  # was admitted on another engine
+            self._enter(utterance)
+            return True
         must_wait = self.waiting or not self.has_room or not self.may_start
         if utterance.may_queue and len(self.waiting) < self._max_waiting and must_wait:
             self.waiting.append(utterance)

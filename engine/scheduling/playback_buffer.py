@@ -42,7 +42,7 @@ class PlaybackBuffer:
         self.frame_ms, self.max_lead_ms = frame_ms, max_lead_ms
         self.produced_frames = 0
         self.held_frames = 0  # made, and held back before the codec
-        self._clock = clock
+        self.clock = clock
         self._starting = True  # was idle when text came, and has not reached the startup lead since
         self.settled = False  # has reached the low-water mark since then
 
@@ -52,7 +52,7 @@ class PlaybackBuffer:
 
     @property
     def lead_ms(self) -> float:
-        return self.produced_ms - self._clock.played_ms
+        return self.produced_ms - self.clock.played_ms
 
     @property
     def full(self) -> bool:
@@ -91,7 +91,7 @@ class PlaybackBuffer:
     def due_in_ms(self, lead_ms: float) -> float | None:
         """Return the time until playback alone brings the lead down to `lead_ms`; None if more must be sent first."""
         over_ms = self.lead_ms - lead_ms
-        return over_ms if over_ms <= self._clock.sent_ms - self._clock.played_ms else None
+        return over_ms if over_ms <= self.clock.sent_ms - self.clock.played_ms else None
 
     def restart(self) -> None:
         """Text comes after the utterance was idle: it awaits first audio if the lead is small."""

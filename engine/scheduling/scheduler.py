@@ -112,6 +112,7 @@ from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.admission import Admission
 from sayline_tts.engine.scheduling.cost_model import MAX_DECODE_GROUP, CostModel
 from sayline_tts.engine.scheduling.playback_buffer import STARTUP_LEAD_MS
+from sayline_tts.engine.scheduling.resumption import GivenFrame, Resumption
 from sayline_tts.engine.scheduling.segment_progress import Rewind
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.scheduling.word_position import WordLimit
@@ -152,10 +153,17 @@ class Row:
     word_limit: WordLimit | None = None  # a frame beyond it is dropped, and the next step extends the text
     held: bool = False  # its frame is not given to the codec yet
     rewind: Rewind | None = None  # go back first
+    given: GivenFrame | None = None  # what it makes, because another engine has made it; it is not decoded
+    resumption: Resumption | None = None  # of a fresh row: take up the state that another engine left
 
     @property
     def fresh(self) -> bool:
         return self.prefill is not None and self.prefill.fresh
+
+    @property
+    def resets_codec(self) -> bool:
+        """Whether its frame is the first that the codec decodes of the utterance."""
+        return self.fresh and (self.resumption is None or not len(self.resumption.history))
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,19 +360,21 @@ class Scheduler:
         return [each for each in rows if each.awaiting_first_audio]
 
     def _row(self, chosen: _Candidate, now_s: float) -> Row:
-        utterance, progress, prefill = chosen.utterance, chosen.utterance.progress, None
+        utterance, progress, prefill, resumption = chosen.utterance, chosen.utterance.progress, None, None
         if progress is None or progress.over:
             fresh = progress is None
+            resumption = utterance.resumption if fresh else None
             progress = utterance.begin_segment()
             voice = utterance.voice if fresh or not utterance.continues else None
             prefill = Prefill(progress.segment.tokens, voice, fresh, progress.segment.open)
         elif chosen.extends or progress.must_extend:
             frames = utterance.extend_segment()
             prefill = Prefill(progress.segment.tokens, utterance.voice, False, progress.segment.open, frames)
-        due_s, sampling = now_s + chosen.lead_ms / 1000, utterance.sampling
+        due_s, sampling, given = now_s + chosen.lead_ms / 1000, utterance.sampling, utterance.take_given()
         if progress.retries:
             sampling = replace(sampling, temperature=max(sampling.temperature, RETRY_TEMPERATURE))
         return Row(
             chosen.slot, sampling, prefill, progress.discard, progress.discard_on_eos, due_s,
-            progress.attention_tokens, progress.word_limit, utterance.holds, progress.take_rewind(),
+            progress.attention_tokens, None if given else progress.word_limit, utterance.holds and given is None,
+            progress.take_rewind(), given, resumption,
         )  # fmt: skip

@@ -63,6 +63,12 @@ class SegmentProgress:
         self._max_frames, self._extended_at = max(self.segment.max_frames, self._steps + 1), self._steps
         return self._steps
 
+    def follow(self, segment: Segment) -> None:
+        """Note which version of the text the engine has given to its model, whose steps this progress only follows."""
+        newest = self.newest
+        self.segment, self._grown = segment, None if segment is newest else newest
+        self._max_frames = max(segment.max_frames, self._steps + 1)
+
     @property
     def frames(self) -> int:
         """Steps made so far."""
@@ -147,15 +153,15 @@ class SegmentProgress:
         """Whether the next frame is dropped if it turns out to end speech."""
         return self._eos_counts and self.segment.frames_after_eos == 0
 
-    def step(self, is_eos: bool, attention: np.ndarray | None = None) -> bool:
-        """Account for one step. Returns whether its frame is kept."""
+    def step(self, is_eos: bool, attention: np.ndarray | None = None, given: bool = False) -> bool:
+        """Account for one step. Returns whether its frame is kept. `given`: it is, wherever in the text it is."""
         assert not self.over, "a step after the last one"
         if attention is not None and (limit := self.word_limit) is not None:
             reached = limit.reached(attention)
-            if reached > limit.last:
+            if reached > limit.last and not given:
                 self._refused_word = reached
                 return False
-            self.word = reached
+            self.word = min(reached, limit.last)
         if is_eos and self._eos_counts:
             self._eos_step = self._steps
         kept = not self.discard

@@ -8,6 +8,7 @@ import numpy as np
 
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.playback_buffer import PlaybackBuffer, PlaybackClock, PlaybackPosition
+from sayline_tts.engine.scheduling.resumption import GivenFrame, NoisePosition, Resumption
 from sayline_tts.engine.scheduling.segment_progress import Rewind, SegmentProgress
 from sayline_tts.engine.segment import Sampling, Segment, Silence
 
@@ -59,12 +60,20 @@ class Utterance:
         self.progress: SegmentProgress | None = None  # of the current or last segment; None: the slot is not set up
         self.input_ended = False
         self.retries = 0  # frames that had to be made again
+        self.noise = self.segment_noise = NoisePosition(sampling.seed)  # now; at the begin of the current segment
+        self.resumption: Resumption | None = None  # where another engine left it
+        self._given: deque[GivenFrame] = deque()  # of the first segment
         self._guarded = guarded
         self._status = Status.WAITING
         self._queued: deque[Segment | Silence] = deque()
         self._allowed_frames = 0  # `max_frames` of all segments begun
         self._silent_frames = 0  # made of the silence that is first in the queue
         self._all_silent_frames = 0
+
+    def resume(self, resumption: Resumption) -> None:
+        """Go on where another engine left it. Before anything is added."""
+        self.resumption, self.noise, self._given = resumption, resumption.noise, deque(resumption.given)
+        self.buffer.produced_frames = self._all_silent_frames = resumption.frames  # none of them spoken here
 
     # Input
 
@@ -158,6 +167,17 @@ class Utterance:
         return self._next if isinstance(self._next, Segment) else None
 
     @property
+    def parts(self) -> tuple[Segment | Silence, ...]:
+        """What is being spoken, in its newest version, and what is queued."""
+        current = (self.progress.newest,) if self.segment is not None and self.progress is not None else ()
+        return (*current, *self._queued)
+
+    @property
+    def silent_frames(self) -> int:
+        """Frames made of the silence that is first in the queue."""
+        return self._silent_frames
+
+    @property
     def queued_parts(self) -> int:
         """Segments and pauses that have not been begun; a pause counts until it is over."""
         return len(self._queued)
@@ -197,8 +217,13 @@ class Utterance:
         segment = self._queued.popleft()
         assert isinstance(segment, Segment), "silence takes no step"
         self._allowed_frames += segment.max_frames
+        self.segment_noise = self.noise
         self.progress = SegmentProgress(segment, self.produced_ms, self.continues)
         return self.progress
+
+    def take_given(self) -> GivenFrame | None:
+        """Return what the next step has to make, once; None: it makes a new frame."""
+        return self._given.popleft() if self._given else None
 
     def extend_segment(self) -> int:
         """Continue the segment with its newest text. Returns its frames so far, which the next step prefills too."""
@@ -215,19 +240,26 @@ class Utterance:
         return bool(segment.word_ids) and not segment.open
 
     @property
+    def guards(self) -> bool:
+        """Whether faults of speech are looked for where they can be found."""
+        return self._guarded
+
+    @property
     def holds(self) -> bool:
         """Whether the next frame is to be held back before the codec."""
         return self.guarded and self.buffer.may_hold
 
     def step(
-        self, is_eos: bool, attention: np.ndarray | None = None, held: bool = False
+        self, is_eos: bool, attention: np.ndarray | None = None, held: bool = False, given: bool = False
     ) -> tuple[bool, Segment | None]:
-        """Account for one step, with attention `[tokens]` if it was captured. `held`: its frame is held back.
+        """Account for one step, with attention `[tokens]` if it was captured. `held`: its frame is held back. `given`:
+        another engine has made it.
 
         Returns whether its frame is kept, and the segment if that was its last step.
         """
         assert self.progress is not None, "a step without a segment"
-        kept = self.progress.step(is_eos, attention)
+        self.noise = self.noise.next()
+        kept = self.progress.step(is_eos, attention, given)
         if held:
             self.buffer.hold(kept)
         else:
@@ -239,6 +271,8 @@ class Utterance:
         assert self.progress is not None, "no segment to go back in"
         self.progress.rewind(rewind)
         self.buffer.hold(-held)
+        if rewind.seed is not None:
+            self.noise = NoisePosition(rewind.seed)
         self.retries += rewind.frames
 
     def step_silence(self) -> Silence | None:

@@ -24,6 +24,16 @@ def make_context(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
+def make_client_context(authority: str) -> ssl.SSLContext:
+    """The context for connections to engines, whose certificates this authority has signed. Raises `SettingsError`."""
+    path = Path(authority).expanduser()
+    _check_pem("--engine-ca", path, "CERTIFICATE")
+    try:
+        return ssl.create_default_context(cafile=path)
+    except ssl.SSLError as error:
+        raise SettingsError(f"cannot use --engine-ca {path} ({error.reason}); create it again") from None
+
+
 class _Renewal:
     """Loads certificate and key again when their files have changed.
 

@@ -20,9 +20,9 @@ from sayline_tts.server.access.limits import Caller
 from sayline_tts.server.accounting.usage import Usage
 from sayline_tts.server.audio.formats import Encoder
 from sayline_tts.server.settings import Settings
-from sayline_tts.server.synthesis.engine_loop import EngineLoop
 from sayline_tts.server.synthesis.playback import Playback
 from sayline_tts.server.synthesis.repeat_cache import RepeatKey, repeat_key
+from sayline_tts.server.synthesis.speech_engine import SpeechEngine
 from sayline_tts.server.synthesis.text_feeder import TextFeeder, TextOptions
 
 # Of the audio already read, this much counts as not yet played: more than the lead of live listeners, who go first.
@@ -61,7 +61,7 @@ class SpeechStream:
     """
 
     def __init__(
-        self, engine_loop: EngineLoop, settings: Settings, text: str, options: SpeechOptions, encoder: Encoder
+        self, engine_loop: SpeechEngine, settings: Settings, text: str, options: SpeechOptions, encoder: Encoder
     ) -> None:
         self.frames = 0  # generated
         self.text_tokens = 0  # of the segments spoken so far

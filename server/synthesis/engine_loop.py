@@ -111,6 +111,11 @@ class EngineLoop:
         return len(self._queued)
 
     @property
+    def retry_after_ms(self) -> float:
+        """Estimate of when there is room for one utterance more."""
+        return self._engine.retry_after_ms
+
+    @property
     def listeners(self) -> int:
         """Utterances that have not ended."""
         return len(self._streams)
@@ -172,21 +177,27 @@ class EngineLoop:
             recording = self.repeats.get(key)
             self._metrics.on_repeat(recording is not None)
             if recording is not None:
-                replay = ReplayStream(utterance, listener, self._remove, recording)
+                replay = ReplayStream(utterance, listener, self.remove, recording)
                 self._streams[utterance] = self._replays[utterance] = replay
                 return replay.timeline
             recorder = Recorder(self.repeats, key)
-        self._engine.add(utterance)
         gain = self.voices.loudness.gain(utterance.voice)
-        stream = self._streams[utterance] = OutputStream(utterance, listener, self._remove, recorder, gain)
+        stream = OutputStream(utterance, listener, self.remove, recorder, gain)
         stream.on_reclaim = on_reclaim
+        self.add_stream(stream)
+        return stream.timeline
+
+    def add_stream(self, stream: OutputStream) -> None:
+        """Hand the utterance of a stream to the engine. Raises `Full`."""
+        utterance = stream.utterance
+        self._engine.add(utterance)
+        self._streams[utterance] = stream
         if utterance.status is Status.WAITING:
             stream.set_queue_position(self._engine.queue_position(utterance))
             self._queued.append(stream)
         else:
             stream.timeline.admitted_s = stream.timeline.submitted_s
         self.wake()
-        return stream.timeline
 
     def check_room(self) -> None:
         """Raise `Full` if an utterance that may not queue would be rejected now."""
@@ -296,7 +307,8 @@ class EngineLoop:
             if isinstance(stream, OutputStream):
                 stream.on_reclaim()
 
-    def _remove(self, stream: OutputStream | ReplayStream) -> None:
+    def remove(self, stream: OutputStream | ReplayStream) -> None:
+        """Forget an utterance whose stream has closed."""
         del self._streams[stream.utterance]
         self._replays.pop(stream.utterance, None)
         self._idle.set()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from sayline_tts.engine.errors import TextError
-from sayline_tts.engine.models.model import Model
+from sayline_tts.engine.models.model_description import ModelDescription
 from sayline_tts.engine.scheduling.utterance import Utterance
 from sayline_tts.engine.segment import Segment, Silence
 from sayline_tts.engine.text.chunk import Pause, TextChunk, longer
@@ -71,7 +71,7 @@ class TextFeeder:
 
     def __init__(
         self,
-        model: Model,
+        model: ModelDescription,
         settings: Settings,
         on_change: Callable[[], None],
         on_empty: Callable[[str], None],

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from sayline_tts.server.synthesis.engine_loop import EngineLoop
+from sayline_tts.server.synthesis.speech_engine import SpeechEngine
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ CHECKS_PER_LIMIT = 4
 
 
 class Watchdog:
-    def __init__(self, engine_loop: EngineLoop, limit_s: float, on_stuck: Callable[[str], None]) -> None:
+    def __init__(self, engine_loop: SpeechEngine, limit_s: float, on_stuck: Callable[[str], None]) -> None:
         self._engine_loop, self._limit_s, self._on_stuck = engine_loop, limit_s, on_stuck
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None

@@ -2,10 +2,12 @@
 
 import logging
 import math
+from typing import cast
 from weakref import WeakKeyDictionary
 
 from sayline_tts.engine.audio.loudness import integrated_loudness
 from sayline_tts.engine.models.model import Model
+from sayline_tts.engine.models.model_description import ModelDescription
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.text.normalization.normalizer import language_code
 from sayline_tts.engine.tts_model import TTSModel, VoiceState
@@ -36,7 +38,7 @@ TEXTS = {
 class VoiceLoudness:
     """Measures a voice once, by a text that it speaks. Without a target every gain is 1 and nothing is measured."""
 
-    def __init__(self, model: Model, target_lufs: float | None = None) -> None:
+    def __init__(self, model: ModelDescription, target_lufs: float | None = None) -> None:
         self._model, self._target_lufs = model, target_lufs
         self._gains: WeakKeyDictionary[Voice, float] = WeakKeyDictionary()
 
@@ -45,7 +47,13 @@ class VoiceLoudness:
         if self._target_lufs is None or voice in self._gains:
             return
         config, language = self._model.config, language_code(self._model.checkpoint.name.partition("_")[0])
-        speaker = TTSModel(self._model, config.default_temperature, 1, None, config.default_eos_threshold)
+        speaker = TTSModel(
+            cast(Model, self._model),  # settings refuse a target without weights
+            config.default_temperature,
+            1,
+            None,
+            config.default_eos_threshold,
+        )
         sound = speaker.generate_audio(VoiceState(voice), TEXTS.get(language, TEXTS["en"]), seed=SEED)
         loudness = integrated_loudness(sound.numpy(), self._model.sample_rate_hz)
         if not math.isfinite(loudness):

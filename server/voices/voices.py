@@ -14,7 +14,7 @@ from typing import TypeVar
 from sayline_tts.engine.cloning.cloning import ClonedVoice, clone_voice
 from sayline_tts.engine.device import set_niceness
 from sayline_tts.engine.errors import HubError, InputError, VoiceError
-from sayline_tts.engine.models.model import Model
+from sayline_tts.engine.models.model_description import ModelDescription
 from sayline_tts.engine.models.voice import Voice
 from sayline_tts.server.access.limits import ANONYMOUS
 from sayline_tts.server.voices.loudness import VoiceLoudness
@@ -34,7 +34,7 @@ class Voices:
 
     def __init__(
         self,
-        model: Model,
+        model: ModelDescription,
         store: VoiceStore | None = None,
         cache_bytes: int = CACHE_BYTES,
         loudness_lufs: float | None = None,

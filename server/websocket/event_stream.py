@@ -14,8 +14,8 @@ from sayline_tts.engine.scheduling.utterance import Status
 from sayline_tts.engine.segment import Segment, Silence
 from sayline_tts.engine.timing.word_time_estimator import WordTime
 from sayline_tts.server.audio.framer import Framer
-from sayline_tts.server.synthesis.engine_loop import EngineLoop
 from sayline_tts.server.synthesis.playback import EnginePlayback, Playback
+from sayline_tts.server.synthesis.speech_engine import SpeechEngine
 from sayline_tts.server.synthesis.text_feeder import TextFeeder
 from sayline_tts.server.websocket import messages
 from sayline_tts.server.websocket.context_metrics import ContextMetrics
@@ -31,7 +31,7 @@ class EventStream:
     def __init__(
         self,
         start: Start,
-        engine_loop: EngineLoop,
+        engine_loop: SpeechEngine,
         outbox: Outbox,
         replay_buffer: ReplayBuffer,
         feeder: TextFeeder,

@@ -55,7 +55,18 @@ class FakeModel:
     """Generates two frames per word. Punctuation alone raises `TextError`, and the voice `eve` cannot be loaded."""
 
     sample_rate_hz, frame_samples, frame_ms = 24_000, FRAME_SAMPLES, 80.0
-    config = SimpleNamespace(default_temperature=0.3, default_eos_threshold=-4.0)
+    config = SimpleNamespace(
+        default_temperature=0.3,
+        default_eos_threshold=-4.0,
+        flow_lm=SimpleNamespace(transformer=SimpleNamespace(num_layers=1, kv_heads=1, head_dim=1)),
+        mimi=SimpleNamespace(
+            decoder_attention=SimpleNamespace(num_layers=2, context=10),
+            seanet=SimpleNamespace(ratios=(6, 5, 4)),
+            frame_samples=FRAME_SAMPLES,
+            quantizer=SimpleNamespace(dimension=1),
+        ),
+    )
+    isa = "fake"
     tokenizer = SimpleNamespace(encode=str.split, has_token=str.isascii)
     device = torch.device("cpu")
     precision = Precision.FLOAT32
@@ -192,8 +203,10 @@ class FakeRunner:
                 sounds.append(None)
                 continue
             number = 0 if row.fresh else self._frames[row.slot] + 1
+            if row.resumption is not None:
+                number = row.resumption.decoded_frames - len(row.resumption.given)
             self._frames[row.slot], self._seeds[row.slot] = number, row.sampling.seed
-            if row.held:
+            if row.held or row.given is not None:
                 sounds.append(None)
                 continue
             sounds.append(self.decode_queue.put(row.slot, self.next_codec_error or frame(row.sampling.seed, number)))

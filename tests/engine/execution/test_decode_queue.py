@@ -38,7 +38,7 @@ class BlockingDecoder:
         self.error: Exception | None = None
         self.alive, self.restarts, self.revived = True, 0, 0
 
-    def decode(self, fresh: list[int], slots: list[int], latents: Tensor) -> tuple[np.ndarray, float]:
+    def decode(self, fresh: dict[int, int], slots: list[int], latents: Tensor) -> tuple[np.ndarray, float]:
         self.groups.append(slots)
         self.begun.release()
         if not self.free:

@@ -61,7 +61,7 @@ class DyingDecoder(LocalDecoder):
         self._parent, self._left = os.getpid(), mapped_zeros((1,), torch.long, CPU, shared=True)
         self._left[0] = deaths
 
-    def decode(self, fresh: list[int], slots: list[int], latents: Tensor) -> tuple[np.ndarray, float]:
+    def decode(self, fresh: dict[int, int], slots: list[int], latents: Tensor) -> tuple[np.ndarray, float]:
         made = super().decode(fresh, slots, latents)
         if os.getpid() != self._parent and self._left[0] > 0:
             self._left[0] -= 1
@@ -73,7 +73,7 @@ def test_alternating_processes_equal_one_local_decoder(model: Model, workers: li
     """They share their state: one process continues what another began."""
     local, slots = LocalDecoder(model.mimi, CPU, SLOTS), [0, 3, 39]
     for turn in range(6):
-        fresh = [3] if turn == 3 else slots if turn == 0 else []
+        fresh = {3: 0} if turn == 3 else dict.fromkeys(slots, 0) if turn == 0 else {}
         expected, _ = local.decode(fresh, slots, latents(3, turn))
         pcm, cost_ms = workers[turn % 2].decode(fresh, slots, latents(3, turn))
         np.testing.assert_allclose(pcm, expected, atol=1e-6)
@@ -83,8 +83,8 @@ def test_alternating_processes_equal_one_local_decoder(model: Model, workers: li
 
 def test_failed_pass_raises_and_the_process_continues(workers: list[Decoder], caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(RuntimeError, match="codec failed"):
-        workers[0].decode([], [0], torch.zeros(1, 7))
-    pcm, _ = workers[0].decode([0], [0], latents(1, 0))
+        workers[0].decode({}, [0], torch.zeros(1, 7))
+    pcm, _ = workers[0].decode({0: 0}, [0], latents(1, 0))
     assert np.abs(pcm).max() > 0
 
 
@@ -95,8 +95,8 @@ def test_killed_idle_process_is_replaced_and_decodes_the_same(
     for turn in range(3):
         if turn == 1:
             os.kill(killed, signal.SIGKILL)
-        expected, _ = local.decode([5] if turn == 0 else [], [5], latents(1, turn))
-        pcm, _ = workers[0].decode([5] if turn == 0 else [], [5], latents(1, turn))
+        expected, _ = local.decode({5: 0} if turn == 0 else {}, [5], latents(1, turn))
+        pcm, _ = workers[0].decode({5: 0} if turn == 0 else {}, [5], latents(1, turn))
         np.testing.assert_allclose(pcm, expected, atol=1e-6)
     assert "exit code -9" in caplog.text
     assert killed not in process_ids(workers)
@@ -110,7 +110,7 @@ def test_pass_that_was_killed_after_it_changed_the_state_is_made_again_to_the_bi
     decoder = ProcessDecoder(dying, SLOTS, model.frame_samples, 0)
     for turn in range(6):
         dying._left[0] = deaths if turn in (0, 3, 4) else 0
-        fresh = slots if turn == 0 else [3] if turn == 4 else []
+        fresh = dict.fromkeys(slots, 0) if turn == 0 else {3: 0} if turn == 4 else {}
         expected, _ = local.decode(fresh, slots, latents(3, turn))
         assert np.array_equal(decoder.decode(fresh, slots, latents(3, turn))[0], expected), turn
     assert decoder.restarts == 3 * deaths
@@ -121,9 +121,9 @@ def test_frames_that_kill_every_process_fail_and_the_next_ones_do_not(model: Mod
     dying = DyingDecoder(model, MAX_TRIES)
     decoder = ProcessDecoder(dying, SLOTS, model.frame_samples, 0)
     with pytest.raises(RuntimeError, match="died while they decoded the same frames"):
-        decoder.decode([0], [0], latents(1, 0))
-    expected, _ = LocalDecoder(model.mimi, CPU, SLOTS).decode([1], [1], latents(1, 1))
-    assert np.array_equal(decoder.decode([1], [1], latents(1, 1))[0], expected)
+        decoder.decode({0: 0}, [0], latents(1, 0))
+    expected, _ = LocalDecoder(model.mimi, CPU, SLOTS).decode({1: 0}, [1], latents(1, 1))
+    assert np.array_equal(decoder.decode({1: 0}, [1], latents(1, 1))[0], expected)
     decoder.close()
 
 
@@ -139,15 +139,15 @@ def test_without_a_process_the_main_process_decodes_until_one_can_be_forked(
     with monkeypatch.context() as patch:
         patch.setattr(multiprocessing.context.ForkProcess, "start", refuse)
         for turn in range(2):
-            expected, _ = local.decode([4][turn:], [4], latents(1, turn))
-            assert np.array_equal(decoder.decode([4][turn:], [4], latents(1, turn))[0], expected)
+            expected, _ = local.decode({} if turn else {4: 0}, [4], latents(1, turn))
+            assert np.array_equal(decoder.decode({} if turn else {4: 0}, [4], latents(1, turn))[0], expected)
         decoder.revive()
     assert "no more processes" in caplog.text
     assert not decoder.alive
     decoder.revive()
     assert decoder.alive
-    expected, _ = local.decode([], [4], latents(1, 9))
-    assert np.array_equal(decoder.decode([], [4], latents(1, 9))[0], expected)
+    expected, _ = local.decode({}, [4], latents(1, 9))
+    assert np.array_equal(decoder.decode({}, [4], latents(1, 9))[0], expected)
     decoder.close()
 
 
@@ -155,7 +155,7 @@ def test_worker_that_was_forked_later_holds_no_socket_of_the_server(workers: lis
     """Else a client whose connection the server closes would stay connected."""
     ours, theirs = socket.socketpair()
     os.kill(process_ids(workers)[0], signal.SIGKILL)
-    workers[0].decode([0], [0], latents(1, 0))
+    workers[0].decode({0: 0}, [0], latents(1, 0))
     ours.close()
     theirs.settimeout(10)
     assert theirs.recv(1) == b""

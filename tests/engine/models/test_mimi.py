@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sayline_tts.engine.models import mimi
-from sayline_tts.engine.models.mimi import MimiState
+from sayline_tts.engine.models.mimi import MimiState, codec_history_frames
 from sayline_tts.engine.models.model import Model
 
 CPU = torch.device("cpu")
@@ -44,6 +44,19 @@ def test_reset_slot_equals_a_fresh_one_and_leaves_others_alone(model: Model) -> 
     fresh = MimiState(model.mimi, CPU, 1)
     whole = decode(model, fresh, 0, latents(2, 4))
     torch.testing.assert_close(torch.cat([before, after]), whole, atol=1e-5, rtol=0)
+
+
+@torch.inference_mode()
+def test_state_is_rebuilt_from_the_last_frames_to_the_bit(model: Model) -> None:
+    """Whatever the slot held before, and wherever the stream stood."""
+    history, at = codec_history_frames(model.config.mimi), 50
+    assert 30 < history < at
+    whole = decode(model, MimiState(model.mimi, CPU, 1), 0, latents(at + 2))[-2 * 1920 :]
+    state = MimiState(model.mimi, CPU, 2)
+    decode(model, state, 1, latents(3, 9))
+    state.reset(1, at - history)
+    rebuilt = decode(model, state, 1, latents(at + 2)[at - history :])[-2 * 1920 :]
+    assert torch.equal(rebuilt, whole)
 
 
 def test_threads_may_decode_disjoint_slots_at_once(model: Model) -> None:

@@ -1,0 +1,1 @@
+"""Fronts and engines in processes of their own: the protocol between them, placement, death and drain."""

@@ -1,0 +1,459 @@
+"""The engines of a front: `SpeechEngine` for speech that is made on other machines.
+
+An utterance waits here, in one queue, until an engine has room for it. If its engine dies, is silent while it owes
+frames, or drains, another one goes on at the next frame. It fails only if that happens again and again before any frame
+is made, because then the utterance itself may be what engines die of, or if no engine comes back for `ORPHAN_S`.
+"""
+
+import asyncio
+import logging
+import random
+import socket
+import ssl
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sayline_tts.engine.errors import Full
+from sayline_tts.engine.models.mimi import codec_history_frames
+from sayline_tts.engine.models.model_description import ModelDescription
+from sayline_tts.engine.models.voice import Voice
+from sayline_tts.engine.scheduling.utterance import Status, Utterance
+from sayline_tts.engine.timing.word_timestamps import WordTimestamps
+from sayline_tts.server.access.limits import ANONYMOUS
+from sayline_tts.server.fleet import wire
+from sayline_tts.server.fleet.engine_link import Address, EngineLink, LinkOptions
+from sayline_tts.server.fleet.placement import choose
+from sayline_tts.server.fleet.remote_utterance import RemoteUtterance
+from sayline_tts.server.fleet.voice_bytes import VoiceHashes
+from sayline_tts.server.metrics import Metrics
+from sayline_tts.server.synthesis.output_stream import Listener, OutputStream
+from sayline_tts.server.synthesis.repeat_cache import Recorder, RepeatCache, RepeatKey
+from sayline_tts.server.synthesis.replay_stream import ReplayStream
+from sayline_tts.server.synthesis.timeline import Timeline
+from sayline_tts.server.voices.store import VoiceStore
+from sayline_tts.server.voices.voices import Voices
+
+log = logging.getLogger(__name__)
+
+CHECK_S = 0.05  # between two looks at the engines
+ALIVE_S = 0.5  # between two signs of life to each engine
+IDLE_SILENCE_S = 3.0  # of an engine without utterances of this front
+WAKE_DELAY_S = 0.02
+RESOLVE_S = 5.0  # between two look-ups of the engines' names
+ORPHAN_S = 30.0  # that an utterance waits for an engine that can go on with it
+MAX_DEATHS = 3  # of engines, one after the other, with the same utterance and no frame in between
+RETRY_MS = 1_000.0  # told when no engine is there
+ENCODER_THREADS = 2  # each utterance uses one of them, so its frames stay in order
+
+
+@dataclass(frozen=True)
+class FleetOptions:
+    """`engines`: `HOST:PORT` each; a name may have several addresses. `silence_s`: an engine that owes frames and is
+    silent for this long is left.
+    """
+
+    engines: Sequence[tuple[str, int]]
+    secret: str = ""
+    tls: ssl.SSLContext | None = None
+    max_waiting: int = 64
+    silence_s: float = 0.2
+
+
+class Fleet:
+    """See `SpeechEngine`. Call it on the event loop that `start` was called on.
+
+    It has more than 20 methods because most of them are properties that report its state to metrics and health checks.
+    """
+
+    codec_restarts = 0
+
+    def __init__(
+        self,
+        model: ModelDescription,
+        options: FleetOptions,
+        metrics: Metrics | None = None,
+        store: VoiceStore | None = None,
+        repeats: RepeatCache | None = None,
+    ) -> None:
+        self.model, self._options, self._metrics = model, options, metrics or Metrics()
+        self.repeats, self.voices = repeats or RepeatCache(0), Voices(model, store)
+        self.on_failed: Callable[[], None] = lambda: None  # never called: engines fail, a fleet does not
+        self._hashes = VoiceHashes()
+        self._links: dict[Address, EngineLink] = {}
+        self._streams: dict[Utterance, OutputStream | ReplayStream] = {}
+        self._replays: dict[Utterance, ReplayStream] = {}
+        self._remotes: dict[Utterance, RemoteUtterance] = {}
+        self._where: dict[RemoteUtterance, EngineLink] = {}
+        self._queue: deque[RemoteUtterance] = deque()  # that have not begun
+        self._orphans: dict[RemoteUtterance, float] = {}  # that have, and have lost their engine: loop time
+        self._deaths: dict[RemoteUtterance, int] = {}  # since their last frame
+        self._draw = random.Random()
+        self._words = WordTimestamps(model.heads.lead_ms / model.frame_ms if model.heads else 0.0)
+        self._silence = np.zeros(model.frame_samples, np.float32)
+        self._silence.setflags(write=False)
+        self._history_frames = codec_history_frames(model.config.mimi)
+        self._encoders = [ThreadPoolExecutor(1, f"encoder-{number}") for number in range(ENCODER_THREADS)]
+        self._next_encoder = 0
+        self._idle, self._first_engine = asyncio.Event(), asyncio.Event()
+        self._flushing: asyncio.Handle | None = None
+        self._delayed: asyncio.TimerHandle | None = None
+        self._stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._loop: asyncio.AbstractEventLoop
+
+    # State
+
+    @property
+    def engines(self) -> list[EngineLink]:
+        """Those that are connected."""
+        return [link for link in self._links.values() if link.connected]
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why nothing can be spoken; None if it can."""
+        return None if any(not link.draining for link in self.engines) else "no engine is connected"
+
+    @property
+    def can_extend(self) -> bool:
+        """Whether text may grow while it is spoken: if all engines can."""
+        return all(link.can_extend for link in self._links.values())
+
+    @property
+    def capacity(self) -> int:
+        return self._sum(lambda load: load.capacity)
+
+    @property
+    def slots(self) -> int:
+        return self._sum(lambda load: load.slots)
+
+    @property
+    def slots_used(self) -> int:
+        return self._sum(lambda load: load.slots_used)
+
+    @property
+    def codec_backlog(self) -> int:
+        return self._sum(lambda load: load.codec_backlog)
+
+    @property
+    def codec_workers(self) -> int:
+        return self._sum(lambda load: load.codec_workers)
+
+    @property
+    def speaking(self) -> int:
+        """Of all fronts."""
+        return self._sum(lambda load: load.speaking)
+
+    @property
+    def waiting(self) -> int:
+        """Of this front."""
+        return len(self._queue) + len(self._orphans)
+
+    @property
+    def listeners(self) -> int:
+        return len(self._streams)
+
+    @property
+    def alive(self) -> bool:
+        return bool(self._tasks) and not any(task.done() for task in self._tasks)
+
+    @property
+    def stuck_s(self) -> float:
+        """Never: an engine that is stuck is left."""
+        return 0.0
+
+    def _sum(self, value: Callable[[wire.Load], int]) -> int:
+        return sum(value(link.load) for link in self._links.values() if link.load is not None)
+
+    # Life
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._tasks = [
+            asyncio.create_task(self._resolve_names(), name="engine names"),
+            asyncio.create_task(self._check_engines(), name="engine checks"),
+        ]
+
+    async def warm_up(self) -> None:
+        """Wait for the first engine, and have the default voice at hand."""
+        if name := self.model.checkpoint.default_voice:
+            await self.voice(name)
+        if not self.engines:
+            log.info("waiting for an engine")
+        await self._first_engine.wait()
+
+    async def wait_until_idle(self) -> None:
+        while self._streams:
+            self._idle.clear()
+            await self._idle.wait()
+
+    async def stop(self) -> None:
+        self._stopping = True
+        self.voices.cancel()
+        for stream in list(self._streams.values()):
+            stream.finish(Status.CANCELLED)
+        self._flush()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(link.close() for link in self._links.values()))
+        await asyncio.to_thread(self._close_threads)
+
+    def _close_threads(self) -> None:
+        for pool in self._encoders:
+            pool.shutdown(wait=True)
+        self.voices.close()
+
+    async def voice(self, name: str, owner: str = ANONYMOUS) -> Voice:
+        voice = await self.voices.get(name, owner)
+        await asyncio.to_thread(self._hashes.of, voice)
+        return voice
+
+    # Utterances
+
+    def submit(
+        self,
+        utterance: Utterance,
+        listener: Listener[Any],
+        on_reclaim: Callable[[], None] = lambda: None,
+        key: RepeatKey | None = None,
+    ) -> Timeline:
+        if not self.alive or self._stopping:
+            raise RuntimeError("the fleet has stopped")
+        recorder = None
+        if key is not None and self.repeats.max_bytes:
+            recording = self.repeats.get(key)
+            self._metrics.on_repeat(recording is not None)
+            if recording is not None:
+                replay = ReplayStream(utterance, listener, self._remove, recording)
+                self._streams[utterance] = self._replays[utterance] = replay
+                return replay.timeline
+            recorder = Recorder(self.repeats, key)
+        if not utterance.may_queue or len(self._queue) >= self._options.max_waiting:
+            self.check_room()
+        stream = OutputStream(utterance, listener, self._remove, recorder)
+        stream.on_reclaim = on_reclaim
+        remote = RemoteUtterance(
+            utterance, self._words, stream.add, self._next_resolver(), self._silence, self._history_frames
+        )
+        self._streams[utterance], self._remotes[utterance] = stream, remote
+        self._queue.append(remote)
+        self._place_waiting()
+        self.wake()
+        return stream.timeline
+
+    def check_room(self) -> None:
+        if not self._queue and not self._orphans and any(link.candidate.free > 0 for link in self.engines):
+            return
+        loads = [link.load.retry_after_ms for link in self.engines if link.load is not None and not link.draining]
+        after_ms = min(loads, default=RETRY_MS)
+        if not loads:
+            raise Full(f"no engine is there; try again in {after_ms / 1000:.1f} s", after_ms)
+        queued = f" and {len(self._queue)} queued" if self._queue else ""
+        load = f"{self.speaking} utterances are being spoken{queued}"
+        raise Full(f"server full: {load}; try again in {after_ms / 1000:.1f} s", after_ms)
+
+    def cancel(self, utterance: Utterance) -> None:
+        if stream := self._streams.get(utterance):
+            stream.close()
+
+    def wake(self) -> None:
+        if self._flushing is None:
+            self._flushing = self._loop.call_soon(self._flush)
+        for replay in self._replays.values():
+            replay.wake()
+
+    def wake_soon(self) -> None:
+        if self._delayed is None:
+            self._delayed = self._loop.call_later(WAKE_DELAY_S, self._on_delayed_wake)
+
+    def _on_delayed_wake(self) -> None:
+        self._delayed = None
+        self.wake()
+
+    def _flush(self) -> None:
+        self._flushing = None
+        for link in self._links.values():
+            link.flush()
+
+    def _next_resolver(self) -> Callable[["Future[np.ndarray]", np.ndarray], object]:
+        """Completes futures on a thread, where they are encoded, and which is the same for all of an utterance."""
+        pool = self._encoders[self._next_encoder]
+        self._next_encoder = (self._next_encoder + 1) % ENCODER_THREADS
+        return lambda audio, pcm: pool.submit(audio.set_result, pcm)
+
+    def _remove(self, stream: OutputStream | ReplayStream) -> None:
+        utterance = stream.utterance
+        del self._streams[utterance]
+        self._replays.pop(utterance, None)
+        if (remote := self._remotes.pop(utterance, None)) is not None:
+            self._leave(remote)
+            remote.cancel()
+        self._idle.set()
+        self.wake()
+
+    def _leave(self, remote: RemoteUtterance) -> None:
+        """Take it away from wherever it is."""
+        if (link := self._where.pop(remote, None)) is not None and remote.id in link.utterances:
+            link.remove(remote)
+        if remote in self._queue:
+            self._queue.remove(remote)
+        self._orphans.pop(remote, None)
+        self._deaths.pop(remote, None)
+
+    # Placement
+
+    def _place_waiting(self) -> None:
+        """Find an engine for all that wait, in order; those go first that have begun."""
+        for remote in list(self._orphans):
+            if not self._place(remote, resumes=True):
+                break
+            del self._orphans[remote]
+        while self._queue and not self._orphans and self._place(self._queue[0], resumes=False):
+            remote = self._queue.popleft()
+            self._stream(remote).set_queue_position(None)
+        for position, remote in enumerate(self._queue, 1):
+            if remote.utterance.may_queue:
+                self._stream(remote).set_queue_position(position)
+
+    def _place(self, remote: RemoteUtterance, resumes: bool) -> bool:
+        kind = remote.kind if resumes else None
+        engines = [link for link in self.engines if link is not self._where.get(remote)]
+        link = choose(engines, lambda each: each.candidate, self._draw, kind)
+        if link is None:
+            return False
+        self._where[remote] = link
+        link.place(remote)
+        return True
+
+    def _stream(self, remote: RemoteUtterance) -> OutputStream:
+        stream = self._streams[remote.utterance]
+        assert isinstance(stream, OutputStream), "a replay is on no engine"
+        return stream
+
+    def _move_away(self, link: EngineLink) -> None:
+        """Move what is between two parts of its text away from an engine that drains, if there is room elsewhere."""
+        for remote in [each for each in link.utterances.values() if each.between_parts and each.kind is not None]:
+            number = remote.id
+            if not self._place(remote, resumes=True):
+                return
+            link.utterances.pop(number)
+            link.forget(number)
+            self._metrics.on_move("drain")
+
+    # Engines
+
+    async def _resolve_names(self) -> None:
+        """Keep a link to each address of each name."""
+        while True:
+            found: set[Address] = set()
+            for host, port in self._options.engines:
+                try:
+                    infos = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                except OSError as error:
+                    log.warning("engine %s: no address (%s)", host, error)
+                    found |= {address for address in self._links if (address.host, address.port) == (host, port)}
+                else:
+                    found |= {Address(host, str(info[4][0]), port) for info in infos}
+            for address in found - self._links.keys():
+                self._links[address] = self._new_link(address)
+            for address in [each for each, link in self._links.items() if each not in found and not link.connected]:
+                await self._links.pop(address).close()
+            await asyncio.sleep(RESOLVE_S)
+
+    def _new_link(self, address: Address) -> EngineLink:
+        checkpoint, options = self.model.checkpoint, self._options
+        link_options = LinkOptions(
+            checkpoint.name, checkpoint.weights_sha256, options.secret, options.tls, self._hashes.of
+        )
+        return EngineLink(address, link_options, self._on_tick, self._on_lost)
+
+    async def _check_engines(self) -> None:
+        """Leave engines that are silent, and show them that this front is alive."""
+        told_s = -ALIVE_S
+        due_s = self._loop.time() + CHECK_S
+        while True:
+            await asyncio.sleep(max(0.0, due_s - self._loop.time()))
+            now_s = self._loop.time()
+            late_s, due_s = now_s - due_s, now_s + CHECK_S
+            if late_s < CHECK_S:  # else this front was busy and may not have read what engines have said
+                for link in self.engines:
+                    limit_s = self._options.silence_s if link.utterances else IDLE_SILENCE_S
+                    if now_s - link.heard_s > limit_s:
+                        link.drop(f"silent for {now_s - link.heard_s:.1f} s")
+            self._end_orphans(now_s)
+            if now_s - told_s >= ALIVE_S:
+                told_s = now_s
+                for link in self.engines:
+                    link.flush(alive=True)
+
+    def _on_tick(self, link: EngineLink, tick: wire.EngineTick) -> None:
+        if not self._first_engine.is_set():
+            self._first_engine.set()
+        for event in tick.events:
+            if (remote := link.utterances.get(event.id)) is not None:
+                self._on_event(link, remote, event)
+        self._metrics.on_engine_load(str(link.address), tick.load.speaking, tick.load.capacity)
+        if link.draining:
+            self._move_away(link)
+        if self._queue or self._orphans:
+            self._place_waiting()
+            self.wake()
+
+    def _on_event(self, link: EngineLink, remote: RemoteUtterance, event: wire.Event) -> None:
+        match event:
+            case wire.Frame():
+                self._deaths.pop(remote, None)
+                remote.on_frame(event)
+            case wire.SegmentEnd():
+                remote.on_segment_end(event)
+            case wire.SilentFrame():
+                remote.on_silent_frame()
+            case wire.Reclaim():
+                self._stream(remote).on_reclaim()
+            case wire.Admitted():
+                self._stream(remote).timeline.admitted_s = self._loop.time()
+            case wire.Ended(rejected=True):
+                self._take_back(link, remote)
+            case wire.Ended(finished=finished):
+                self._where.pop(remote)
+                link.utterances.pop(event.id)
+                remote.on_ended(Status.FINISHED if finished else Status.FAILED)
+
+    def _take_back(self, link: EngineLink, remote: RemoteUtterance) -> None:
+        """Other fronts were faster: it waits here for another engine."""
+        link.utterances.pop(remote.id)
+        self._where.pop(remote)
+        if remote.begun:
+            self._orphans.setdefault(remote, self._loop.time())
+        else:
+            self._queue.appendleft(remote)
+
+    def _on_lost(self, link: EngineLink, reason: str) -> None:
+        remotes = link.take_all()
+        log.warning("engine %s is lost: %s; %d utterances go on elsewhere", link.address, reason, len(remotes))
+        self._metrics.on_engine_lost(str(link.address))
+        now_s = self._loop.time()
+        for remote in remotes:
+            self._where.pop(remote)
+            deaths = self._deaths[remote] = self._deaths.get(remote, 0) + 1
+            if deaths >= MAX_DEATHS:
+                log.error("%d engines were lost one after the other with the same utterance; it ends", deaths)
+                remote.on_ended(Status.FAILED)
+            elif remote.begun:
+                self._orphans[remote] = now_s
+                self._metrics.on_move("death")
+            else:
+                self._queue.appendleft(remote)
+        self._place_waiting()
+        self.wake()
+
+    def _end_orphans(self, now_s: float) -> None:
+        for remote in [each for each, since_s in self._orphans.items() if now_s - since_s > ORPHAN_S]:
+            log.error("no engine for an utterance that has begun, for %g s; it ends", ORPHAN_S)
+            del self._orphans[remote]
+            remote.on_ended(Status.FAILED)
