@@ -52,7 +52,8 @@ class EngineProcess:
 
 def start_engine(port: int = 0, *options: str) -> EngineProcess:
     command = [
-        sys.executable, "-c", "from sayline.cli import main; main()", "engine", "--variant", "embedded", "--precision", "int8",
+        sys.executable, "-c", "from sayline.cli import main; main()",
+        "engine", "--variant", "embedded", "--precision", "int8",
         "--engine-port", str(port), "--capacity", "32", *options,
     ]  # fmt: skip
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
