@@ -75,6 +75,7 @@ def _option(setting: "Setting") -> Any:
         metavar=None if takes_no_value else setting.placeholder,
         count=setting.is_counted,
         show_default=setting.default or "none",
+        rich_help_panel=setting.group,
     )
     # Values stay strings: the settings validate them, with the same messages for flags and variables.
     kind: Any = bool if setting.is_switch else int if setting.is_counted else list[str] if setting.is_list else str

@@ -1,7 +1,9 @@
 """The generated table of settings."""
 
+from dataclasses import replace
+
 from sayline_tts.server.settings import Settings
-from sayline_tts.server.settings_table import COMMAND, DOCUMENT, document, settings
+from sayline_tts.server.settings_table import COMMAND, DOCUMENT, GROUP_OF, REST, document, settings
 
 
 def test_documented_table_is_up_to_date() -> None:
@@ -9,7 +11,7 @@ def test_documented_table_is_up_to_date() -> None:
 
 
 def test_every_setting_has_flag_variable_and_meaning() -> None:
-    assert [setting.name for setting in settings()] == list(Settings.model_fields)
+    assert sorted(setting.name for setting in settings()) == sorted(Settings.model_fields)
     for setting in settings():
         assert setting.flag == "--" + setting.name.replace("_", "-")
         assert f"SAYLINE_{setting.name.upper()}" in setting.variables
@@ -17,7 +19,25 @@ def test_every_setting_has_flag_variable_and_meaning() -> None:
 
 
 def test_aliases_are_listed() -> None:
-    assert settings()[list(Settings.model_fields).index("port")].variables == ("SAYLINE_PORT", "PORT")
+    [port] = [setting for setting in settings() if setting.name == "port"]
+    assert port.variables == ("SAYLINE_PORT", "PORT")
+
+
+def test_settings_are_grouped_by_purpose() -> None:
+    assert GROUP_OF.keys() <= Settings.model_fields.keys()
+    groups = [setting.group for setting in settings()]
+    assert [group for n, group in enumerate(groups) if group not in groups[:n]] == [
+        line[3:] for line in document().splitlines() if line.startswith("## ")
+    ]
+    assert groups.index("Model") < groups.index("Network")
+    assert replace(settings()[0], name="newer").group == REST
+
+
+def test_placeholders_say_what_a_value_is() -> None:
+    names = ("port", "lead_ms", "tls_cert", "origins", "log_format", "variant", "loudness_lufs")
+    placeholders = {setting.name: setting.placeholder for setting in settings()}
+    shown = ["NUMBER", "MS", "FILE", "A,B,...", "pretty|json", "NAME", "LUFS"]
+    assert [placeholders[name] for name in names] == shown
 
 
 def test_bounds_and_defaults_are_listed() -> None:

@@ -26,6 +26,11 @@ SPOKEN_IN_LLM_TEMPO = (
     "Thanks for calling, this is the front desk. I found your table for two on Friday at half past seven. "
     "Would you like to sit by the window, or outside on the terrace?"
 )
+MORE = (
+    " The terrace is heated, and there is live music from nine o'clock on. If you come by car, please use the entrance "
+    "behind the theatre, because the street in front of the house is closed on Fridays. Your table is kept for twenty "
+    "minutes. Should you be late, just call this number again, and I will tell the kitchen to wait for you."
+)
 FULL = {"type": "error", "code": "full", "message": "server full", "final": True, "retry_after_ms": 5000}
 README_CAPACITY = 98
 QUALITY = 80
@@ -80,7 +85,7 @@ async def speaking_states(page: Any) -> AsyncIterator[str]:
     yield "speaking"
     await wait_for_status(page, "Done.")
     yield "done"
-    await page.get_by_label("Text to speak").fill(SPOKEN_IN_LLM_TEMPO)
+    await page.get_by_label("Text to speak").fill(SPOKEN_IN_LLM_TEMPO + MORE)
     await page.locator("#llm").check()
     await speak.click()
     await page.locator("#captions .played").nth(11).wait_for()
@@ -92,7 +97,8 @@ async def speaking_states(page: Any) -> AsyncIterator[str]:
     await page.get_by_role("button", name="Speak together").click()
     await page.locator(".lane .played").nth(11).wait_for()
     yield "together"
-    await page.get_by_role("button", name="Stop", exact=True).first.click()
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="Speak together").wait_for()
     await page.evaluate("scrollTo(0, 0)")
 
 
