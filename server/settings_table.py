@@ -50,8 +50,8 @@ GROUPS = {
         "api_key", "keys_file", "insecure", "origins", "anonymous_contexts", "anonymous_chars_per_minute",
     ),
     "Limits of clients": (
-        "max_text_chars", "max_request_chars", "max_sessions", "max_sessions_per_address", "max_connections_per_address",
-        "messages_per_second", "account_messages_per_second",
+        "max_text_chars", "max_request_chars", "max_sessions", "max_sessions_per_address",
+        "max_connections_per_address", "messages_per_second", "account_messages_per_second",
     ),
     "Connections that stall or break": (
         "heartbeat_s", "resume_s", "resume_mb", "slow_consumer_s", "http_stall_s", "context_idle_s", "session_idle_s",

@@ -35,6 +35,15 @@ export class VoiceCards {
 
   set value(id) {
     for (const input of this.#inputs) input.checked = input.value === id;
+    this.#reveal();
+  }
+
+  /** Scroll the list, and nothing else, so that the selected card is in its middle. */
+  #reveal() {
+    const card = this.#list.querySelector('input:checked')?.parentElement;
+    if (!card) return;
+    this.#list.scrollLeft = card.offsetLeft - (this.#list.clientWidth - card.offsetWidth) / 2;
+    this.#list.scrollTop = card.offsetTop - (this.#list.clientHeight - card.offsetHeight) / 2;
   }
 
   focus() {
