@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from sayline_tts.bench.engine_times import EngineTimes
 from sayline_tts.bench.load import single_stream
@@ -22,6 +23,7 @@ from sayline_tts.bench.load.process import CpuMeter, pid_of_server
 from sayline_tts.bench.load.sayline_stream import Server
 from sayline_tts.bench.load.stream import Connect
 from sayline_tts.bench.load.texts import Texts, measure_texts
+from sayline_tts.bench.load.vendor_stream import connect_by
 from sayline_tts.bench.report.config import BenchConfig
 from sayline_tts.bench.report.report import Report
 from sayline_tts.bench.report.system_info import SystemInfo
@@ -31,6 +33,15 @@ SETTINGS = {f"SAYLINE_{name}" for name in ("DEVICE", "THREADS", "PRECISION", "SL
 LEAST_SLOTS = 256  # the default of --slots
 WORDS_AHEAD = (0, 2)  # of the writer's scenario; 0: whole clauses
 SHARE = 0.8  # load of the Poisson scenario, relative to the maximum
+
+
+class Running(NamedTuple):
+    """A server. `native`: connections of the native protocol, whatever is measured; `connect`: of the one that is."""
+
+    connect: Connect
+    native: Connect
+    meter: CpuMeter
+    started_s: float = 0.0
 
 
 class Bench:
@@ -59,8 +70,8 @@ class Bench:
                 await self._one_listener()
             if self._wants("memory") or self._wants("ramp"):
                 async with self._server(unbounded(self._size.most_listeners)) as running:
-                    await self._memory(*running)
-                    await self._ramp(*running)
+                    await self._memory(running)
+                    await self._ramp(running)
             await self._poisson()
         return self.report
 
@@ -83,16 +94,17 @@ class Bench:
         timed = self._wants("start") and self._config.url is None
         runs = self._size.runs if timed else 1
         for run in range(runs):
-            async with self._server() as (connect, _, started_s):
+            async with self._server() as running:
                 if timed:
-                    self.report.start_s.append(await single_stream.start_s(connect, started_s))
+                    self.report.start_s.append(await single_stream.start_s(running.connect, running.started_s))
                     self._report_progress(f"Start to first audio: {self.report.start_s[-1]:.2f} s")
                 if run == runs - 1:
-                    await self._alone(connect)
+                    await self._alone(running)
 
-    async def _alone(self, connect: Connect) -> None:
+    async def _alone(self, running: Running) -> None:
+        connect = running.connect
         self._report_progress("Measuring text durations ...")
-        self.report.texts = await measure_texts(connect, self._size.least_s, self._size.most_s)
+        self.report.texts = await measure_texts(running.native, self._size.least_s, self._size.most_s)
         for _ in range(self._size.runs if self._wants("writer") else 0):
             for words in WORDS_AHEAD:
                 waits = await single_stream.writer_first_audio_ms(connect, words, self._size.written_texts)
@@ -101,18 +113,19 @@ class Bench:
         for run in range(self._size.runs if self._wants("alone") else 0):
             idle = await single_stream.first_audio_ms(connect, self.report.texts, self._size.idle_texts, run)
             self.report.idle_ttfa_ms.append(idle)
-            self.report.alone_x.append(await single_stream.speed_x(connect, self.report.texts, run))
+            self.report.alone_x.append(await single_stream.speed_x(running.native, self.report.texts, run))
             self._report_progress(f"One listener alone: first audio {idle.p50:.0f} ms, {self.report.alone_x[-1]:.1f} x")
 
-    async def _memory(self, connect: Connect, meter: CpuMeter, _: float) -> None:
+    async def _memory(self, running: Running) -> None:
         if self._wants("memory") and self._config.url is None:  # needs a server that has not generated anything yet
             self._report_progress("Measuring memory for each further listener ...")
-            self.report.memory = await measure_memory(connect, self._texts, meter, self._size.memory_listeners)
+            listeners = self._size.memory_listeners
+            self.report.memory = await measure_memory(running.connect, self._texts, running.meter, listeners)
 
-    async def _ramp(self, connect: Connect, meter: CpuMeter, _: float) -> None:
+    async def _ramp(self, running: Running) -> None:
         if not self._wants("ramp"):
             return
-        search = CapacitySearch(self._config, connect, meter, self._texts, self._report_progress)
+        search = CapacitySearch(self._config, running.connect, running.meter, self._texts, self._report_progress)
         guess = await search.estimate(self._estimate) if self._config.listeners is None else 0
         for _run in range(self._size.runs):
             if self._config.listeners is not None:
@@ -130,12 +143,12 @@ class Bench:
         if not listeners:
             return
         present = SHARE * listeners
-        async with self._server() as (connect, meter, _):
+        async with self._server() as running:
             for run in range(self._size.runs):
-                async with LoadGenerator(connect, self._texts, run) as generator:
+                async with LoadGenerator(running.connect, self._texts, run) as generator:
                     generator.start_arrivals(present / self._mean_text_s)
                     await asyncio.sleep(self._texts.most_s)  # until departures balance arrivals
-                    seen = await generator.measure(self._size.seconds, meter, present)
+                    seen = await generator.measure(self._size.seconds, running.meter, present)
                 self.report.poisson.append(seen)
                 self._report_progress(f"Poisson arrivals, {present:g} listeners on average: {seen.summary()}")
 
@@ -151,17 +164,17 @@ class Bench:
         return self.report.texts
 
     @asynccontextmanager
-    async def _server(
-        self, environment: Mapping[str, str] | None = None
-    ) -> AsyncIterator[tuple[Connect, CpuMeter, float]]:
+    async def _server(self, environment: Mapping[str, str] | None = None) -> AsyncIterator[Running]:
         bench_config = self._config
         if bench_config.url is not None:
             meter = CpuMeter(await asyncio.to_thread(pid_of_server, bench_config.url))
-            yield Server(bench_config.url, bench_config.api_key, bench_config.voice).connect, meter, 0.0
+            server = Server(bench_config.url, bench_config.api_key, bench_config.voice)
+            yield Running(connect_by(bench_config.protocol, server), server.connect, meter)
             return
-        async with own_server([*SAYLINE, *self._staged.flags], environment) as server:
-            connect = Server(server.url, bench_config.api_key, bench_config.voice or self._staged.voice).connect
-            yield connect, CpuMeter(server.pid), server.started_s
+        async with own_server([*SAYLINE, *self._staged.flags], environment) as own:
+            server = Server(own.url, bench_config.api_key, bench_config.voice or self._staged.voice)
+            connect = connect_by(bench_config.protocol, server)
+            yield Running(connect, server.connect, CpuMeter(own.pid), own.started_s)
 
 
 def unbounded(most_listeners: int) -> dict[str, str]:

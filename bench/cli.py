@@ -16,7 +16,9 @@ sayline bench --quick
 
 sayline bench --variant english --seconds 60 --runs 3
 
-sayline bench --url ws://127.0.0.1:8000 --listeners 20"""
+sayline bench --url ws://127.0.0.1:8000 --listeners 20
+
+sayline bench --protocol elevenlabs --listeners 20 --only alone --only ramp"""
 
 Url = Annotated[
     str | None,
@@ -44,6 +46,9 @@ Only = Annotated[
         metavar="PHASE", help="Run only this phase: engine, start, alone, writer, memory, ramp or poisson. Repeatable."
     ),
 ]
+Protocol = Annotated[
+    str, typer.Option(metavar="NAME", help="Protocol of the listeners: native, openai (PCM over HTTP) or elevenlabs.")
+]
 Quick = Annotated[bool, typer.Option("--quick", help="Smoke test of some seconds; its numbers mean nothing.")]
 Output = Annotated[str, typer.Option("--output", "-o", metavar="FOLDER", help="Folder for bench.json and steps.svg.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the results.")]
@@ -65,6 +70,7 @@ def bench(  # more than eight parameters: Typer makes an option of each
     ttfa_ms: FirstAudioMs = 100.0,
     most: MostListeners = 256,
     only: Only = None,
+    protocol: Protocol = "native",
     quick: Quick = False,
     output: Output = "build/bench",
     quiet: Quiet = False,
@@ -88,15 +94,21 @@ def bench(  # more than eight parameters: Typer makes an option of each
 
     from sayline_tts.bench.bench_runner import Bench
     from sayline_tts.bench.load.stream import ConnectionLost
-    from sayline_tts.bench.report.config import PHASES, QUICK, BenchConfig, Size
+    from sayline_tts.bench.load.vendor_stream import PROTOCOLS
+    from sayline_tts.bench.report.config import NATIVE_PHASES, PHASES, QUICK, BenchConfig, Size
     from sayline_tts.engine.errors import InputError
 
     if unknown := set(only or ()) - set(PHASES):
         raise InputError(f"unknown phase {', '.join(sorted(unknown))}: --only takes {', '.join(PHASES)}")
+    if protocol not in PROTOCOLS:
+        raise InputError(f"unknown protocol {protocol}: --protocol takes {', '.join(PROTOCOLS)}")
+    possible = PHASES if protocol == "native" else tuple(phase for phase in PHASES if phase not in NATIVE_PHASES)
+    if impossible := set(only or ()) - set(possible):
+        raise InputError(f"--only {', '.join(impossible)} is measured with --protocol native only")
     size = QUICK if quick else Size(seconds=seconds, runs=runs, most_listeners=most)
-    phases = tuple(only or PHASES)
+    phases = tuple(only or possible)
     plan = Bench(
-        BenchConfig(url, api_key, voice, variant, config, listeners, ttfa_ms, phases, size),
+        BenchConfig(url, api_key, voice, variant, config, listeners, ttfa_ms, phases, size, protocol),
         Terminal(quiet).print_status,
     )
     interrupted = contextlib.suppress(KeyboardInterrupt)  # keep what was measured so far

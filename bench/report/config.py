@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 PHASES = ("engine", "start", "alone", "writer", "memory", "ramp", "poisson")
+NATIVE_PHASES = ("writer",)  # need options that only the native protocol has
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +47,4 @@ class BenchConfig:
     ttfa_target_ms: float = 100.0
     phases: tuple[str, ...] = PHASES
     size: Size = field(default_factory=Size)
+    protocol: str = "native"  # of the listeners

@@ -42,6 +42,18 @@ def test_unknown_phase_is_an_error_that_lists_the_phases() -> None:
     assert "--only takes engine, start, alone" in done.output
 
 
+def test_unknown_protocol_is_an_error_that_lists_them() -> None:
+    done = CliRunner().invoke(app(), ["bench", "--protocol", "morse"])
+    assert done.exit_code == 2
+    assert "--protocol takes native, openai, elevenlabs" in done.output
+
+
+def test_phases_of_the_native_protocol_are_measured_with_it_only() -> None:
+    done = CliRunner().invoke(app(), ["bench", "--protocol", "openai", "--only", "writer"])
+    assert done.exit_code == 2
+    assert "writer is measured with --protocol native only" in done.output
+
+
 def test_help_contains_examples() -> None:
     assert "sayline bench" in CliRunner().invoke(app(), ["bench", "--help"]).output.partition("Examples:")[2]
 
