@@ -139,6 +139,7 @@ async def test_full_server_counts_down(site: Site, page: Any) -> None:
     for seconds in (5, 1):
         await page.get_by_text(f"Try again in {seconds} s").wait_for()
     await wait_for_status(page, "All voices are busy. Press Speak to try again.")
+    assert await is_editing(page)
     server.answer = None
     await speak(page, "One.")
     await wait_for_status(page, "Done.")

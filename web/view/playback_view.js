@@ -50,6 +50,7 @@ export class PlaybackView {
   set isSpeaking(/** @type {boolean} */ isSpeaking) {
     this.#script.isSpeaking = isSpeaking;
     if (isSpeaking) this.#script.showWords();
+    else if (!this.words.length) this.#script.showText(); // nothing came of it
   }
 
   /** The words of the latest speech received so far. */
