@@ -20,11 +20,11 @@ fetch() {
 }
 
 run() {
-    local out=$1 wheels=${2:-} packages
+    local out=$1 wheels=${2:-}
     mkdir -p "$out"
     export PYTHONPATH="$PWD/src:$PWD/clients/python"
     if [ -n "$wheels" ]; then
-        packages=$(mktemp -d)
+        packages=$(mktemp -d) # not local: the trap runs outside the function
         trap 'rm -rf "$packages"' EXIT
         "$python" -m pip install --quiet --no-index --no-deps --target "$packages" "$wheels"/*.whl
         PYTHONPATH="$PYTHONPATH:$packages"
