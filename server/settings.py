@@ -65,14 +65,18 @@ _Engine = Annotated[tuple[str, int], BeforeValidator(_engine)]
 _Origin = Annotated[str, AfterValidator(_origin)]
 _HostName = Annotated[str, AfterValidator(_host_name)]
 _Alias = Annotated[tuple[str, str], BeforeValidator(_alias)]
-_ProtocolName = Literal["cartesia", "deepgram", "elevenlabs", "kokoro", "livekit", "openai-realtime", "wyoming"]
+_ProtocolName = Literal[
+    "cartesia", "deepgram", "elevenlabs", "jambonz", "kokoro", "livekit", "openai-realtime", "vapi", "wyoming"
+]
 PROTOCOLS: tuple[_ProtocolName, ...] = (
     "cartesia",
     "deepgram",
     "elevenlabs",
+    "jambonz",
     "kokoro",
     "livekit",
     "openai-realtime",
+    "vapi",
     "wyoming",
 )  # besides the native one and OpenAI's
 

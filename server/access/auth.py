@@ -23,7 +23,7 @@ from sayline_tts.server.settings import Settings
 KEY_SUBPROTOCOL = "sayline.key."  # browsers cannot set headers, but they can name subprotocols
 KEY_HEADER = "X-API-Key"
 # Where clients of other vendors put their key.
-OTHER_KEY_HEADERS = ("xi-api-key", "kyutai-api-key")
+OTHER_KEY_HEADERS = ("xi-api-key", "kyutai-api-key", "x-vapi-secret")
 SCHEMES = ("bearer", "token")  # of the header Authorization; as a subprotocol, the next one is the key (Deepgram)
 OTHER_KEY_SUBPROTOCOL = "openai-insecure-api-key."
 MAX_JWT_CHARS = 4_096

@@ -8,10 +8,12 @@ from aiohttp import web
 from sayline_tts.server.compat.cartesia import routes as cartesia
 from sayline_tts.server.compat.deepgram import routes as deepgram
 from sayline_tts.server.compat.elevenlabs import routes as elevenlabs
+from sayline_tts.server.compat.jambonz import routes as jambonz
 from sayline_tts.server.compat.kokoro import routes as kokoro
 from sayline_tts.server.compat.livekit import routes as livekit
 from sayline_tts.server.compat.openai_realtime import routes as openai_realtime
 from sayline_tts.server.compat.services import Services
+from sayline_tts.server.compat.vapi import routes as vapi
 from sayline_tts.server.http.errors import ERROR_BODIES, ErrorBody, error_body
 from sayline_tts.server.http.page import CLIENTS
 
@@ -41,9 +43,11 @@ VENDORS = (
     Vendor("elevenlabs", "ElevenLabs", elevenlabs.routes, elevenlabs.error_body, "xi-api-key", elevenlabs.answers),
     Vendor("cartesia", "Cartesia", cartesia.routes, cartesia.error_body, "Cartesia-Version", cartesia.answers),
     Vendor("deepgram", "Deepgram", deepgram.routes, deepgram.error_body, set_headers=deepgram.set_headers),
+    Vendor("jambonz", "jambonz", jambonz.routes, base="/jambonz/speech"),
     Vendor("kokoro", "Kokoro-FastAPI", kokoro.routes, kokoro.error_body),
     Vendor("livekit", "LiveKit Inference", livekit.routes, base="/v1"),
     Vendor("openai-realtime", "OpenAI Realtime", openai_realtime.routes, base="/v1"),
+    Vendor("vapi", "Vapi", vapi.routes, base="/vapi/speech"),
     Vendor("wyoming", "Wyoming"),  # `sayline_tts.server.compat.wyoming.server`
 )
 

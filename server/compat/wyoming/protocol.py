@@ -3,8 +3,6 @@
 One request at a time. A streamed one (`synthesize-start`, `-chunk`, `-stop`) is answered from its first words on.
 """
 
-import html
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -14,6 +12,7 @@ from msgspec import Meta
 
 from sayline_tts.engine.audio.recording import SAMPLE_RATE_HZ
 from sayline_tts.server.compat.adapter import Action, Open, Output, SpeechEvent, language_code, parse_json
+from sayline_tts.server.compat.ssml import without_tags
 from sayline_tts.server.websocket.messages import Audio, Cancelled, Done, End, Error, Start, Text
 from sayline_tts.server.websocket.outbox import Frame
 from sayline_tts.server.websocket.protocol import ProtocolError
@@ -23,7 +22,6 @@ MAX_HEADER_BYTES = 64 * 1024
 MAX_DATA_BYTES = 2 * 1024 * 1024  # also of a payload, which no event for speech has
 AUDIO = {"rate": SAMPLE_RATE_HZ, "width": 2, "channels": 1}
 MAX_TAG_CHARS = 1_000  # a longer one is no tag
-_TAG = re.compile(r"<(?!break\b)[^<>]*>")
 
 _Length = Annotated[int, Meta(ge=0, le=MAX_DATA_BYTES)]
 
@@ -153,7 +151,7 @@ class WyomingAdapter:
     def _speak(self, request: _Request, text: str) -> Iterator[Action]:
         if request.is_markup:
             text, request.pending = _split_open_tag(request.pending + text)
-            text = html.unescape(_TAG.sub("", text))
+            text = without_tags(text)
         if not request.opened:
             if not text.strip():
                 return

@@ -36,6 +36,7 @@ async def test_each_way_of_sending_a_key_works(file: KeyFile) -> None:
             assert await one.caller_name(Authorization=f"bearer  {key} ") == name
             assert await one.caller_name(X_API_Key=key) == name
             assert await one.caller_name(x_api_key=f" {key} ") == name
+            assert await one.caller_name(X_Vapi_Secret=key) == name
             assert await one.caller_name(Sec_WebSocket_Protocol=f"sayline.v1.json, sayline.key.{key}") == name
             assert await one.caller_name(Sec_WebSocket_Protocol=f"token, {key}") == name
             assert await one.caller_name(Sec_WebSocket_Protocol=f"realtime, openai-insecure-api-key.{key}") == name

@@ -17,6 +17,7 @@ from sayline_tts.server.compat.cartesia import protocol as cartesia
 from sayline_tts.server.compat.deepgram import flux_protocol as flux
 from sayline_tts.server.compat.deepgram import protocol as deepgram
 from sayline_tts.server.compat.elevenlabs import protocol as elevenlabs
+from sayline_tts.server.compat.jambonz import protocol as jambonz
 from sayline_tts.server.compat.livekit import protocol as livekit
 from sayline_tts.server.compat.openai_realtime import protocol as realtime
 from sayline_tts.server.compat.wyoming import protocol as wyoming
@@ -44,6 +45,7 @@ ADAPTERS: dict[str, Make] = {
     "cartesia": lambda options: cartesia.CartesiaAdapter(),
     "deepgram/speak": lambda options: deepgram.SpeakAdapter(deepgram.Options("ann", **options)),
     "deepgram/flux": lambda options: flux.FluxAdapter(deepgram.Options("ann", **options)),
+    "jambonz": lambda options: jambonz.JambonzAdapter(jambonz.Options("ann")),
     "livekit": lambda options: livekit.InferenceAdapter("s"),
     "openai-realtime": lambda options: realtime.RealtimeAdapter("gpt-realtime", "sess_1"),
     "wyoming": lambda options: wyoming.WyomingAdapter(lambda: {"tts": [{"name": "sayline"}]}),

@@ -14,7 +14,15 @@ from sayline_tts.server.websocket.protocol import ProtocolError
 from tests.fuzz import FUZZ, fuzz
 from tests.server.compat.golden import ADAPTERS, load, replay
 
-GOLDEN = ["cartesia.json", "deepgram.json", "elevenlabs.json", "livekit.json", "openai_realtime.json", "wyoming.json"]
+GOLDEN = [
+    "cartesia.json",
+    "deepgram.json",
+    "elevenlabs.json",
+    "jambonz.json",
+    "livekit.json",
+    "openai_realtime.json",
+    "wyoming.json",
+]
 CASES = [case for name in GOLDEN for case in load(name)]
 
 

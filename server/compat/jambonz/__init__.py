@@ -1,0 +1,1 @@
+"""jambonz's custom text-to-speech: its socket, and one text over HTTP."""

@@ -1,0 +1,1 @@
+"""Vapi's custom voice, over HTTP."""
