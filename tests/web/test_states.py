@@ -249,6 +249,9 @@ async def test_text_and_speech_share_a_clock(site: Site, page: Any) -> None:
     await speak(page, "One. Two three four five six seven eight nine ten eleven twelve.")
     await wait_for_status(page, "Done.")
     await page.get_by_text("Heard while the text was still being written (shaded):").wait_for()
+    await page.get_by_role("switch", name="Write like an LLM").uncheck()
+    await speak(page, "One.")
+    await page.get_by_text("Above, the text as it is written").wait_for()
 
 
 async def test_several_voices_sum_up_their_times_to_first_audio(site: Site, page: Any) -> None:

@@ -23,6 +23,7 @@ const LOUDEST = 0.3; // a peak that fills the lane
 export class TimelineView {
   #canvas;
   #caption;
+  #explanation; // what the caption says before there is an overlap
   #reducedMotion = matchMedia('(prefers-reduced-motion: reduce)');
   #timeline = new Timeline();
   /** @type {Recording | null} */
@@ -34,6 +35,7 @@ export class TimelineView {
   constructor(element, caption) {
     this.#canvas = new Canvas(element, () => this.draw());
     this.#caption = caption;
+    this.#explanation = caption.textContent;
   }
 
   /** Start over. @param {Recording} recording of the speech that is going to be heard @returns {Timeline} */
@@ -48,8 +50,8 @@ export class TimelineView {
   /** @param {number} aheadMs audio that has arrived and will be heard next */
   update(aheadMs) {
     this.#aheadMs = aheadMs;
-    const text = overlapText(this.#timeline);
-    if (text && this.#caption.textContent !== text) this.#caption.textContent = text;
+    const text = overlapText(this.#timeline) || this.#explanation;
+    if (this.#caption.textContent !== text) this.#caption.textContent = text;
     this.draw();
   }
 

@@ -26,6 +26,7 @@ export class VoiceCards {
   /** @param {boolean} disabled */
   set disabled(disabled) {
     this.#fieldset.disabled = disabled;
+    this.#list.tabIndex = disabled ? 0 : -1; // so that the keyboard can scroll it in any case
   }
 
   /** The id of the selected voice, or ''. */
