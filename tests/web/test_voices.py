@@ -154,5 +154,6 @@ async def test_key_lists_only_its_own_voices(tmp_path: Path, page: Any) -> None:
 async def test_selection_is_disabled_without_a_server(tmp_path: Path, page: Any) -> None:
     async with page_server(tmp_path) as server:
         await open_page(page, server.address)
-    await page.locator("#voice:disabled").wait_for()
+    await page.locator("#voice[aria-disabled=true]").wait_for()
+    assert await page.locator("#voice input:enabled").count() == 0
     assert await page.get_by_role("button", name="Preview this voice").is_disabled()

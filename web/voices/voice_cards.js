@@ -11,21 +11,22 @@ export class VoiceCards {
   onRest = (/** @type {string} */ _id) => {};
   /** Called when it leaves the card again. */
   onLeave = () => {};
-  #fieldset;
+  #group;
   #list;
   #timer = 0;
   #isResting = false;
 
-  /** @param {HTMLFieldSetElement} fieldset @param {HTMLElement} list in it */
-  constructor(fieldset, list) {
-    this.#fieldset = fieldset;
+  /** @param {HTMLElement} group a radio group @param {HTMLElement} list in it */
+  constructor(group, list) {
+    this.#group = group;
     this.#list = list;
     list.addEventListener('change', () => this.onSelect());
   }
 
   /** @param {boolean} disabled */
   set disabled(disabled) {
-    this.#fieldset.disabled = disabled;
+    this.#group.ariaDisabled = String(disabled);
+    for (const input of this.#inputs) input.disabled = disabled;
     this.#list.tabIndex = disabled ? 0 : -1; // so that the keyboard can scroll it in any case
   }
 
