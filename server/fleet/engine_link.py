@@ -47,14 +47,14 @@ class Address:
 
 
 class EngineLink:
-    """`on_event` gets each tick's events. `on_lost` is called when a connection that was up has ended."""
+    """`on_lost` is called when a connection that was up has ended: why, and whether the engine has ended it."""
 
     def __init__(
         self,
         address: Address,
         options: LinkOptions,
         on_tick: Callable[["EngineLink", wire.EngineTick], None],
-        on_lost: Callable[["EngineLink", str], None],
+        on_lost: Callable[["EngineLink", str, bool], None],
     ) -> None:
         self.address, self._options = address, options
         self._on_tick, self._on_lost = on_tick, on_lost
@@ -150,7 +150,7 @@ class EngineLink:
             self._writer.transport.abort()
         if self.connected:
             self._disconnect()
-            self._on_lost(self, reason)
+            self._on_lost(self, reason, False)
 
     async def close(self) -> None:
         self._task.cancel()
@@ -167,7 +167,7 @@ class EngineLink:
                 if self.connected:
                     wait_s = RETRY_S[0]
                     self._disconnect()
-                    self._on_lost(self, reason)
+                    self._on_lost(self, reason, True)
                 else:
                     log.debug("engine %s: %s", self.address, reason)
                 await asyncio.sleep(wait_s)

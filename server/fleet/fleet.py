@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 CHECK_S = 0.05  # between two looks at the engines
 ALIVE_S = 0.5  # between two signs of life to each engine
 IDLE_SILENCE_S = 3.0  # of an engine without utterances of this front
+PATIENCE = 5  # times longer may an engine be silent whose listeners all have enough
 WAKE_DELAY_S = 0.02
 RESOLVE_S = 5.0  # between two look-ups of the engines' names
 ORPHAN_S = 30.0  # that an utterance waits for an engine that can go on with it
@@ -382,7 +383,7 @@ class Fleet:
             late_s, due_s = now_s - due_s, now_s + CHECK_S
             if late_s < CHECK_S:  # else this front was busy and may not have read what engines have said
                 for link in self.engines:
-                    limit_s = self._options.silence_s if link.utterances else IDLE_SILENCE_S
+                    limit_s = self._silence_s(link)
                     if now_s - link.heard_s > limit_s:
                         link.drop(f"silent for {now_s - link.heard_s:.1f} s")
             self._end_orphans(now_s)
@@ -390,6 +391,13 @@ class Fleet:
                 told_s = now_s
                 for link in self.engines:
                     link.flush(alive=True)
+
+    def _silence_s(self, link: EngineLink) -> float:
+        """How long an engine may be silent."""
+        if not link.utterances:
+            return IDLE_SILENCE_S
+        owes = any(remote.is_owed for remote in link.utterances.values())
+        return self._options.silence_s * (1 if owes else PATIENCE)
 
     def _on_tick(self, link: EngineLink, tick: wire.EngineTick) -> None:
         if not self._first_engine.is_set():
@@ -433,14 +441,14 @@ class Fleet:
         else:
             self._queue.appendleft(remote)
 
-    def _on_lost(self, link: EngineLink, reason: str) -> None:
+    def _on_lost(self, link: EngineLink, reason: str, died: bool) -> None:
         remotes = link.take_all()
         log.warning("engine %s is lost: %s; %d utterances go on elsewhere", link.address, reason, len(remotes))
         self._metrics.on_engine_lost(str(link.address))
         now_s = self._loop.time()
         for remote in remotes:
             self._where.pop(remote)
-            deaths = self._deaths[remote] = self._deaths.get(remote, 0) + 1
+            deaths = self._deaths[remote] = self._deaths.get(remote, 0) + died
             if deaths >= MAX_DEATHS:
                 log.error("%d engines were lost one after the other with the same utterance; it ends", deaths)
                 remote.on_ended(Status.FAILED)

@@ -19,6 +19,7 @@ from sayline_tts.engine.timing.word_timestamps import TimestampFn, WordTimestamp
 from sayline_tts.server.fleet import wire
 from sayline_tts.server.fleet.wire import WireError
 
+LATE_FRAMES = 2  # of an engine that owes some; one is under way
 MAX_POSITION_ERROR_MS = 20.0  # by which the engine may misjudge what has been played, before it is told
 
 
@@ -67,6 +68,12 @@ class RemoteUtterance:
     def begun(self) -> bool:
         """Whether any of it has been made."""
         return self.utterance.buffer.produced_frames > 0
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether the engine should have made more by now: the lead is frames below the mark at which it makes them."""
+        utterance, buffer = self.utterance, self.utterance.buffer
+        return not utterance.idle and buffer.lead_ms < buffer.low_water_ms - LATE_FRAMES * buffer.frame_ms
 
     @property
     def between_parts(self) -> bool:

@@ -151,6 +151,20 @@ async def test_text_that_grows_goes_on_on_another_engine() -> None:
     assert [part.text for part in ear.parts if hasattr(part, "text")] == [texts[2]]
 
 
+async def test_engine_may_be_silent_for_longer_while_listeners_have_enough() -> None:
+    async with fleet_of(*fake_engines(1), silence_s=1.0) as fleet:
+        (link,) = fleet.engines
+        assert fleet._silence_s(link) == fleet_module.IDLE_SILENCE_S
+        clock = PlaybackPosition(0.0, 0.0)
+        utterance = await make(fleet, "word " * 20, playback=clock, max_lead_ms=800.0)
+        fleet.submit(utterance, Ear())
+        assert fleet._silence_s(link) == 1.0
+        await until(lambda: utterance.lead_ms > 400.0)  # the mark at which it makes more
+        assert fleet._silence_s(link) == fleet_module.PATIENCE
+        clock.played_ms = utterance.produced_ms - 200.0
+        assert fleet._silence_s(link) == 1.0
+
+
 async def test_silent_engine_is_left_and_used_again_when_it_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
     expected, ear, engines, metrics = await undisturbed(*TEXTS), Ear(), fake_engines(2), Metrics()
     async with fleet_of(*engines, metrics=metrics, silence_s=0.3) as fleet:
