@@ -50,3 +50,32 @@ def test_elevenlabs_sdk(server: EmbeddedServer) -> None:
     names = run("import ElevenLabs", server)
     assert names["audio"][:1] == b"\xff"
     names["client"]._client_wrapper.httpx_client.httpx_client.close()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the SDK's own imports
+def test_deepgram_sdk(server: EmbeddedServer) -> None:
+    client = run("import DeepgramClient", server)["client"]
+    assert b"".join(client.speak.v1.audio.generate(text="Hello there."))[:1] == b"\xff"  # MP3
+    client._client_wrapper.httpx_client.httpx_client.close()
+
+
+async def test_openai_realtime(server: EmbeddedServer) -> None:
+    client = run("import AsyncOpenAI", server)["client"]
+    async with client.realtime.connect(model="gpt-realtime") as connection:
+        assert (await connection.recv()).type == "session.created"
+    await client.close()
+
+
+def test_lines_of_livekit_and_pipecat(server: EmbeddedServer) -> None:
+    """The lines for Deepgram and LiveKit Inference make what they say; the clients' own tests speak with it."""
+    inference = pytest.importorskip("livekit.agents").inference
+    deepgram = pytest.importorskip("livekit.plugins.deepgram")
+    flux = pytest.importorskip("pipecat.services.deepgram.flux.tts")
+    services = pytest.importorskip("pipecat.services.deepgram.tts")
+    names = {
+        "deepgram": deepgram,
+        "DeepgramTTSService": services.DeepgramTTSService,
+        "DeepgramFluxTTSService": flux.DeepgramFluxTTSService,
+    }
+    assert isinstance(run("= deepgram.TTS(", server, **names)["tts"], flux.DeepgramFluxTTSService)
+    assert run("inference.TTS(", server, inference=inference)["tts"].model == "cartesia/sonic-3"

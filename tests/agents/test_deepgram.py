@@ -1,13 +1,15 @@
 """Deepgram's SDK, LiveKit's plugin and Pipecat's services, unmodified, on a real server with the embedded voice."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import pytest
 
 pytest.importorskip("deepgram", reason="clients are in an environment of their own: tests/agents/constraints.txt")
 
 import aiohttp
+import httpx
 from deepgram import DeepgramClient, DeepgramClientEnvironment
 from deepgram.core.api_error import ApiError
 from deepgram.core.events import EventType
@@ -37,28 +39,34 @@ def seconds(audio: bytes) -> float:
     return len(audio) / 48_000
 
 
-def sdk(server: EmbeddedServer, key: str = KEY) -> DeepgramClient:
+@contextmanager
+def sdk(server: EmbeddedServer, key: str = KEY) -> Iterator[DeepgramClient]:
     environment = DeepgramClientEnvironment(
         base=server.http, production=server.ws, agent=server.ws, agent_rest=server.http
     )
-    return DeepgramClient(api_key=key, environment=environment)
+    with httpx.Client(timeout=WAIT_S) as connections:
+        yield DeepgramClient(api_key=key, environment=environment, httpx_client=connections)
 
 
 def test_sdk_speaks_over_http(server: EmbeddedServer) -> None:
-    audio = b"".join(
-        sdk(server).speak.v1.audio.generate(
-            text=TEXT, model="aura-2-thalia-en", encoding="linear16", container="none", sample_rate=24_000
+    with sdk(server) as client:
+        audio = b"".join(
+            client.speak.v1.audio.generate(
+                text=TEXT, model="aura-2-thalia-en", encoding="linear16", container="none", sample_rate=24_000
+            )
         )
-    )
     assert 0.8 < seconds(audio) < 6
-    with pytest.raises(ApiError) as refused:
-        list(sdk(server, "wrong").speak.v1.audio.generate(text=TEXT))
+    with sdk(server, "wrong") as stranger, pytest.raises(ApiError) as refused:
+        list(stranger.speak.v1.audio.generate(text=TEXT))
     assert refused.value.status_code == 401
     assert "API key" in (refused.value.headers or {})["dg-error"]
 
 
 def test_sdk_flushes_and_clears(server: EmbeddedServer) -> None:
-    with sdk(server).speak.v1.connect(model="aura-2-thalia-en", encoding="linear16", sample_rate=24_000) as connection:
+    with (
+        sdk(server) as client,
+        client.speak.v1.connect(model="aura-2-thalia-en", encoding="linear16", sample_rate=24_000) as connection,
+    ):
         connection.send_text(SpeakV1Text(text=LONG))
         connection.send_clear()
         kinds = [getattr(connection.recv(), "type", "audio")]
@@ -81,7 +89,10 @@ def test_sdk_flushes_and_clears(server: EmbeddedServer) -> None:
 
 def test_sdk_is_told_which_text_was_spoken(server: EmbeddedServer) -> None:
     text = "One two three four five six seven eight nine ten. " * 3
-    with sdk(server).speak.v2.connect(model="flux-alexis-en", encoding="linear16", sample_rate=24_000) as connection:
+    with (
+        sdk(server) as client,
+        client.speak.v2.connect(model="flux-alexis-en", encoding="linear16", sample_rate=24_000) as connection,
+    ):
         assert getattr(connection.recv(), "type", None) == "Connected"
         connection.send_configure(SpeakV2Configure(speed=1.1))
         assert getattr(connection.recv(), "type", None) == "ConfigureSuccess"
