@@ -15,7 +15,6 @@ from sayline_tts.server.access.keys import KeyFile
 from sayline_tts.server.access.limits import Caller, Limits
 from sayline_tts.server.app import ENGINE_LOOP, make_app
 from sayline_tts.server.settings import Settings
-from sayline_tts.server.synthesis.engine_loop import EngineLoop
 from sayline_tts.server.synthesis.repeat_cache import (
     MAX_CHARS,
     Recorder,
@@ -298,6 +297,5 @@ async def test_stopping_ends_a_replay(engine: FakeEngine) -> None:
         await spoken(client)
         await client.speak(TEXT, format="pcm", seed=5, cache=True, max_lead_ms=80)
         await client.receive_until("audio")
-        loop: EngineLoop = app[ENGINE_LOOP]
-        await loop.stop()
+        await app[ENGINE_LOOP].stop()
         assert (await client.receive_until("error"))["code"] == "shutting_down"
