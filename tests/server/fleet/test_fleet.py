@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
+import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +20,7 @@ from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.scheduling.playback_buffer import PlaybackPosition
 from sayline_tts.engine.scheduling.utterance import Status
 from sayline_tts.engine.text.chunk import Word
+from sayline_tts.server.access.tls import make_client_context
 from sayline_tts.server.fleet import fleet as fleet_module
 from sayline_tts.server.fleet import wire
 from sayline_tts.server.fleet.fleet import Fleet, FleetOptions
@@ -330,6 +334,34 @@ async def test_wrong_secret_or_model_is_refused_on_both_sides(caplog: pytest.Log
         await until(lambda: "are not those of this front" in caplog.text)
         await other.stop()
         assert len(fleet.engines) == 1
+
+
+async def test_connections_over_tls(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An engine whose certificate the authority has signed for this address is used, another one is not."""
+    caplog.set_level(logging.DEBUG)
+    authority, stranger = trustme.CA(), trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    tls = make_client_context(str(tmp_path / "ca.pem"))
+    trusted, *others = fake_engines(3)
+    for engine, certificate in (
+        (trusted, authority.issue_cert(HOST)),
+        (others[0], stranger.issue_cert(HOST)),
+        (others[1], authority.issue_cert("elsewhere.example")),
+    ):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        certificate.configure_cert(context)
+        await engine.start(context)
+    fleet = Fleet(trusted.engine.model, FleetOptions([(HOST, each.port) for each in (trusted, *others)], tls=tls))
+    fleet.start()
+    await until(lambda: len(fleet.engines) == 1 and caplog.text.count("certificate verify failed") >= 2)
+    ear = Ear()
+    fleet.submit(await make(fleet, *TEXTS, seed=4), ear)
+    await ear.ended()
+    assert_same(ear, await undisturbed(*TEXTS, seed=4))
+    assert [link.address.port for link in fleet.engines] == [trusted.port]
+    await fleet.stop()
+    for engine in (trusted, *others):
+        await engine.stop()
 
 
 async def test_front_that_breaks_the_protocol_is_refused_and_the_engine_goes_on(
