@@ -245,7 +245,7 @@ class Machine(Engine):
         audio: list[Future[np.ndarray] | None] = [
             self.decode_queue.put(FrameJob(row.slot, row.fresh, row.due_s)) for row in batch.rows
         ]
-        output = BatchOutput(torch.zeros(0), [False] * len(audio), audio, [None] * len(audio), cost_ms)
+        output = BatchOutput(torch.zeros(len(audio), 0), [False] * len(audio), audio, [None] * len(audio), cost_ms)
         self._handle(self.commit(batch, output))
 
     def _handle(self, events: list[Event]) -> bool:

@@ -34,7 +34,7 @@ class Browsers:
             yield page
         finally:
             await context.close()
-        assert page.console_errors == []
+        assert not page.console_errors, page.console_errors
 
     async def close(self) -> None:
         for browser in self._running.values():
