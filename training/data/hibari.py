@@ -28,6 +28,7 @@ MIN_VOICED_HZ = 40.0  # a predicted pitch below this marks an unvoiced frame
 DURATIONS = "/Clip_output_0"  # inner tensor: duration of each symbol
 FRAMES_PER_DURATION = 2
 STRESS_MARKS = frozenset("ˈˌː")
+LEAD_FRAMES = 6  # of the audio over the durations, by forced alignment: a phone is heard 75 ms before they say
 MIN_PAUSE_FRAMES = 6  # shorter blanks and punctuation marks belong to the phone before them
 PAUSE_LEVEL = 3.5  # below the loudest frame, in natural logarithms of amplitude
 
@@ -51,7 +52,9 @@ class VocoderParameters:
     residual: NDArray[np.float32]
     residual_phase: NDArray[np.float32]
     pitch_hz: NDArray[np.float32]  # [frames]; below `MIN_VOICED_HZ` where unvoiced
-    phones: list[Phone]
+    symbols: list[str]
+    words: list[int]  # of each symbol
+    durations: NDArray[np.int_]  # of each symbol, in frames
 
     def synthesize(self, seed: int) -> NDArray[np.float32]:
         rng = np.random.default_rng(seed)
@@ -59,6 +62,15 @@ class VocoderParameters:
             self.harmonics, self.harmonic_phase, self.noise, self.residual, self.residual_phase, self.pitch_hz, rng
         )
         return audio
+
+    def phones(self, audio: NDArray[np.floating[Any]]) -> list[Phone]:
+        """The phones of the synthesized audio, whose level tells pauses."""
+        frames = self.durations.copy()
+        lead = min(LEAD_FRAMES, int(frames[0]))
+        frames[0] -= lead
+        frames[-1] += lead
+        power = np.square(audio[: len(self.pitch_hz) * FRAME_SAMPLES]).reshape(-1, FRAME_SAMPLES).mean(1)
+        return phones_of(self.symbols, self.words, frames, np.log(power + 1e-12) / 2)
 
     def pitch_marks(self) -> PitchMarks:
         return PitchMarks.from_track(self.pitch_hz, self.pitch_hz > MIN_VOICED_HZ, FRAME_SAMPLES, SAMPLE_RATE_HZ)
@@ -78,9 +90,10 @@ class Hibari:
         *spectra, pitch_hz, durations = self._network.run(None, {"ids": ids, "speed": np.ones(1, np.float32)})
         frames = np.rint(durations.ravel()).astype(int) * FRAMES_PER_DURATION
         harmonics, harmonic_phase, noise, residual, residual_phase = (spectrum[0] for spectrum in spectra)
-        level = np.logaddexp(harmonics, noise).max(0)
-        phones = phones_of([" ", *symbols, " "], [-1, *words, -1], frames, level)
-        return VocoderParameters(harmonics, harmonic_phase, noise, residual, residual_phase, pitch_hz[0], phones)
+        symbols, words = [" ", *symbols, " "], [-1, *words, -1]
+        return VocoderParameters(
+            harmonics, harmonic_phase, noise, residual, residual_phase, pitch_hz[0], symbols, words, frames
+        )
 
     def symbols(self, text: str) -> tuple[list[str], list[int]]:
         """Phonemes, stress marks and punctuation for the network, and the index of the written word of each.

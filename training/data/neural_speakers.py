@@ -105,7 +105,7 @@ def find_speaker(name: str) -> AnySpeaker:
 def _hibari_speech(text: str) -> BaseSpeech:
     parameters = _hibari().parameters(text)
     audio = parameters.synthesize(seed=len(text)).astype(np.float64)
-    return BaseSpeech(audio, parameters.phones, parameters.pitch_marks())
+    return BaseSpeech(audio, parameters.phones(audio), parameters.pitch_marks())
 
 
 def _joe_speech(text: str) -> BaseSpeech:

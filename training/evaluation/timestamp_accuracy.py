@@ -10,6 +10,7 @@ times are known, which also gives the error of the forced alignment.
 import argparse
 import json
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sayline_tts.engine.checkpoint.checkpoint import EMBEDDED
-from training.data.speakers import SPEAKERS, find_speaker
+from training.data.neural_speakers import AnySpeaker
+from training.data.speakers import WordMismatchError
 from training.evaluation.docs_tables import replace_table
-from training.evaluation.evaluate import CLASSIFIER_SENTENCES, SENTENCES
+from training.evaluation.evaluate import CLASSIFIER_SENTENCES, SENTENCES, teachers_of
 from training.evaluation.forced_alignment import ForcedAligner, Interval, synthesizer_intervals
+from training.evaluation.judges import TEACHERS, voices_of_checkpoint
 from training.evaluation.timestamp_accuracy_report import table, write_pictures
 from training.evaluation.timestamped_synthesis import TimestampedSpeech, TimestampedSynthesizer
 
@@ -55,11 +58,12 @@ def _side(errors_ms: NDArray[np.float64]) -> dict[str, float]:
 class TimestampEvaluator:
     def __init__(self, config: Path) -> None:
         self._synthesizer, self._aligner = TimestampedSynthesizer(config), ForcedAligner()
+        self._teachers = TEACHERS[teachers_of(voices_of_checkpoint(config))]
         self.rate_hz = self._synthesizer.rate_hz
 
     def spoken(self, texts: Sequence[str]) -> list[tuple[TimestampedSpeech, list[Interval] | None]]:
         """Synthesize texts, with the voices in turn; the reference times are None if alignment fails."""
-        speech = [self._synthesizer.synthesize(voice, text) for voice, text in _with_voices(texts)]
+        speech = [self._synthesizer.synthesize(teacher.name, text) for teacher, text in self._with_teachers(texts)]
         return [(each, self._aligner.times(each.audio, self.rate_hz, each.spoken)) for each in speech]
 
     def out_of_vocabulary(self, speech: Sequence[TimestampedSpeech]) -> list[str]:
@@ -69,15 +73,22 @@ class TimestampEvaluator:
     def teacher_forced(self, texts: Sequence[str]) -> tuple[list[Errors], list[Errors]]:
         """Errors against the synthesizer's times: of the teacher-forced model, and of the forced alignment."""
         model_errors, recognizer_errors = [], []
-        for voice, text in _with_voices(texts):
-            clip = find_speaker(voice).synthesize(text)
-            speech = self._synthesizer.teacher_force(voice, text, clip.audio)
+        for teacher, text in self._with_teachers(texts):
+            try:
+                clip = teacher.synthesize(text)
+            except WordMismatchError:  # it has no times for these words
+                continue
+            speech = self._synthesizer.teacher_force(teacher.name, text, clip.audio)
             reference = synthesizer_intervals(clip, len(speech.words))
             aligned = self._aligner.times(clip.audio, self.rate_hz, speech.spoken)
             if reference and aligned:
                 model_errors.append(errors(speech.reported, reference))
                 recognizer_errors.append(errors(aligned, reference))
         return model_errors, recognizer_errors
+
+    def _with_teachers(self, texts: Sequence[str]) -> list[tuple[AnySpeaker, str]]:
+        """Each text with the teacher of the voice that reads it, in turn."""
+        return list(zip(cycle(self._teachers), texts, strict=False))
 
     def lead(self, texts: Sequence[str]) -> dict[str, float]:
         """The best `lead_ms` on separate sentences, and the mean errors with it and with the present one."""
@@ -89,11 +100,6 @@ class TimestampEvaluator:
         best_ms = min(LEADS_MS, key=mean_ms)
         now_ms = self._synthesizer.lead_ms
         return {"now_ms": now_ms, "error_ms": mean_ms(now_ms), "best_ms": best_ms, "best_error_ms": mean_ms(best_ms)}
-
-
-def _with_voices(texts: Sequence[str]) -> list[tuple[str, str]]:
-    """Each text with the voice that reads it, in turn."""
-    return [(SPEAKERS[index % len(SPEAKERS)].name, text) for index, text in enumerate(texts)]
 
 
 def measure(

@@ -42,10 +42,26 @@ def synthesizer() -> Hibari:
 
 def test_phones_cover_the_audio(synthesizer: Hibari) -> None:
     parameters = synthesizer.parameters("Twenty-two yellow boats, isn't it?")
-    assert parameters.phones[-1].end_s == pytest.approx(len(parameters.pitch_hz) * FRAME_S)
-    assert {phone.name for phone in parameters.phones} <= set(PHONES)
-    assert {phone.word for phone in parameters.phones} == {-1, 0, 1, 2, 3, 4}
-    assert len(parameters.synthesize(seed=0)) == len(parameters.pitch_hz) * FRAME_SAMPLES
+    audio = parameters.synthesize(seed=0)
+    phones = parameters.phones(audio)
+    assert phones[-1].end_s == pytest.approx(len(parameters.pitch_hz) * FRAME_S)
+    assert {phone.name for phone in phones} <= set(PHONES)
+    assert {phone.word for phone in phones} == {-1, 0, 1, 2, 3, 4}
+    assert len(audio) == len(parameters.pitch_hz) * FRAME_SAMPLES
+
+
+def test_phones_are_where_they_are_heard(synthesizer: Hibari) -> None:
+    """Plosives are quiet before they burst, and a text ends with its last sound."""
+    parameters = synthesizer.parameters("Keep the cat out of it.")
+    audio = parameters.synthesize(seed=0)
+    level = np.abs(audio).reshape(-1, FRAME_SAMPLES).max(1)
+    ends = [round(phone.end_s / FRAME_S) for phone in parameters.phones(audio)]
+    names = [phone.name for phone in parameters.phones(audio)]
+    first_vowel = slice(ends[1], ends[2])
+    assert names[:4] == ["pau", "k", "iy", "p"]
+    assert level[first_vowel].mean() > 3 * level[ends[2] : ends[3]].min()
+    assert level[ends[-2] :].max() < 0.1 * level.max(), "sound after the last phone"
+    assert ends[-2] - ends[-3] < 0.2 / FRAME_S, "the last phone contains the silence after it"
 
 
 def test_text_with_a_word_without_phonemes_is_rejected(synthesizer: Hibari) -> None:
