@@ -37,7 +37,7 @@ async def test_cloned_voice_is_selected_and_can_be_previewed(server: PageServer,
     await panel.keyboard.press("Enter")
     await panel.get_by_role("button", name="Stop the preview").wait_for()
     await panel.get_by_role("button", name="Preview this voice").wait_for()
-    assert server.model.spoken == ["Hello, this is how I sound."]
+    assert server.model.spoken == ["Hello, this is how I sound."], await panel.locator("#status").text_content()
     await panel.get_by_role("button", name="Done").click()
     assert await panel.evaluate("document.activeElement.closest('.voice-card').textContent") == (
         "Zoë S.Cloned from 6.0 s of speech"

@@ -50,6 +50,7 @@ class Voices {
   #isConnected = false;
   /** The voice whose sample is playing. @type {string | null} */
   #previewed = null;
+  #sample = { isResting: false }; // the last one
 
   /** @param {HTMLElement} root @param {Server} server @param {string} [wanted] */
   constructor(root, server, wanted) {
@@ -107,7 +108,7 @@ class Voices {
       this.#updateControls();
     };
     this.#cards.onRest = (id) => this.#onRest(id);
-    this.#cards.onLeave = () => this.#previewed && this.#server.stop();
+    this.#cards.onLeave = () => this.#previewed && this.#sample.isResting && this.#server.stop();
     this.#preview.addEventListener('click', () => (this.#previewed ? this.#server.stop() : this.#playSample()));
     this.#remove.addEventListener('click', () => this.#askToDelete());
     this.#confirm.addEventListener('close', () => this.#confirm.returnValue === 'delete' && this.#delete());
@@ -115,21 +116,23 @@ class Voices {
 
   /** Play a sample, unless something else plays or the browser would block it. @param {string} id */
   #onRest(id) {
-    if (this.#isConnected && !this.#server.isBusy() && navigator.userActivation?.hasBeenActive) this.#playSample(id);
+    if (this.#isConnected && !this.#server.isBusy() && navigator.userActivation?.hasBeenActive) this.#playSample(id, true);
   }
 
-  async #playSample(id = this.#cards.value) {
+  /** @param {string} [id] @param {boolean} [isResting] it ends when the pointer or the focus leaves the card */
+  async #playSample(id = this.#cards.value, isResting = false) {
     if (!this.#isConnected) {
       this.#server.showStatus('Connect to the server first, then preview the voice.', true);
       return;
     }
+    const sample = (this.#sample = { isResting });
     this.#showPreviewed(id);
     try {
       await this.#server.speak(id, this.#sampleText);
     } catch (/** @type {any} */ error) {
-      this.#server.showStatus(errorText(error), true);
+      if (sample === this.#sample) this.#server.showStatus(errorText(error), true);
     }
-    this.#showPreviewed(null);
+    if (sample === this.#sample) this.#showPreviewed(null); // else another one plays now
   }
 
   /** @param {string} [wanted] */
