@@ -150,6 +150,11 @@ def parse_json(data: str | bytes, decoder: msgspec.json.Decoder[Message]) -> Mes
         raise ProtocolError("bad_message", f"the message cannot be read: {str(error)[:200]}") from None
 
 
+def json_frame(message: object) -> Frame:
+    """A text frame. `message`: a struct or what JSON can hold; bytes become base64."""
+    return Frame(msgspec.json.encode(message).decode())
+
+
 def language_code(name: str | None) -> str | None:
     """The language of a tag such as `en-US`; None if none is named, or `auto`."""
     code = (name or "").partition("-")[0].lower()[:35]

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 from sayline_tts.engine.audio.recording import SAMPLE_RATE_HZ
@@ -102,6 +102,17 @@ class TurnAdapter(ABC):
         turn.ended = turn.cancelled = True
         turn.held = ""
         yield Cancel(turn.own_id, played_ms)
+
+    def _drop_turns(self) -> Generator[Action, None, bool]:
+        """Drop all turns and stop the first. Returns whether its last event is still to come."""
+        first = self._turns[0] if self._turns else None
+        self._turns.clear()
+        if first is None or first.own_id is None:
+            return False
+        self._turns.append(first)
+        if not first.cancelled:
+            yield from self._cancel(first)
+        return True
 
     @property
     def _held_chars(self) -> int:

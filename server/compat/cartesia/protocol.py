@@ -21,6 +21,7 @@ from sayline_tts.server.compat.adapter import (
     Output,
     SpeechEvent,
     clamp_speed,
+    json_frame,
     language_code,
     parse_json,
 )
@@ -189,15 +190,15 @@ class CartesiaAdapter:
         match event:
             case Word(text=text, start_ms=start_ms, end_ms=end_ms) if turn.timestamps:
                 times = WordTimestamps([text], [start_ms / 1000], [end_ms / 1000])
-                yield frame(Timestamps(turn.client_id, word_timestamps=times, flush_id=turn.flush_id))
+                yield json_frame(Timestamps(turn.client_id, word_timestamps=times, flush_id=turn.flush_id))
             case Audio(data=data) if data:
-                yield frame(Chunk(turn.client_id, data=data, flush_id=turn.flush_id))
+                yield json_frame(Chunk(turn.client_id, data=data, flush_id=turn.flush_id))
             case Flushed(id=str(flush_id)):
                 turn.flush_id = int(flush_id) + 1
-                yield frame(FlushDone(turn.client_id, flush_id=int(flush_id)))
+                yield json_frame(FlushDone(turn.client_id, flush_id=int(flush_id)))
             case Done():
                 self._turns.remove(own_id)
-                yield frame(DoneMessage(turn.client_id))
+                yield json_frame(DoneMessage(turn.client_id))
             case Error():
                 self._turns.remove(own_id)
                 yield error_frame(turn.client_id, event.code, event.message)
@@ -234,7 +235,7 @@ class CartesiaAdapter:
             if turn.opened:
                 yield Flush(own_id, str(turn.flushes))
             else:
-                yield frame(FlushDone(turn.client_id, flush_id=turn.flushes))
+                yield json_frame(FlushDone(turn.client_id, flush_id=turn.flushes))
         if not message.continues:
             yield from self._end(own_id, turn)
 
@@ -244,7 +245,7 @@ class CartesiaAdapter:
             yield End(own_id)
         else:
             self._turns.remove(own_id)
-            yield frame(DoneMessage(turn.client_id))
+            yield json_frame(DoneMessage(turn.client_id))
 
     def _open(self, own_id: str, message: ClientMessage) -> Open:
         delay_ms = message.max_buffer_delay_ms
@@ -265,8 +266,4 @@ class CartesiaAdapter:
 
 def error_frame(context_id: str, code: str, message: str) -> Frame:
     status = STATUS.get(code, OTHER_STATUS)
-    return frame(ErrorMessage(context_id, status, False, code, message, code, message))
-
-
-def frame(message: ServerMessage) -> Frame:
-    return Frame(msgspec.json.encode(message).decode())
+    return json_frame(ErrorMessage(context_id, status, False, code, message, code, message))

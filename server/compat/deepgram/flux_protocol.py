@@ -6,14 +6,13 @@ from dataclasses import replace
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from sayline_tts.server.compat.adapter import Action, Output, clamp_speed
+from sayline_tts.server.compat.adapter import Action, Output, clamp_speed, json_frame
 from sayline_tts.server.compat.deepgram.protocol import (
     FAILED,
     ClientMessage,
     DeepgramAdapter,
     Options,
     close,
-    frame,
     warning_frame,
 )
 from sayline_tts.server.compat.turns import Turn
@@ -122,10 +121,10 @@ class FluxAdapter(DeepgramAdapter):
 
     def greet(self) -> Iterable[Output]:
         options = self._options
-        yield frame(Connected(options.request_id, options.model, "sayline", (options.request_id,)))
+        yield json_frame(Connected(options.request_id, options.model, "sayline", (options.request_id,)))
 
     def _flush(self) -> Iterator[Action]:
-        yield frame(FlushedMessage(_speech_id(self._newest_turn())))
+        yield json_frame(FlushedMessage(_speech_id(self._newest_turn())))
         yield from super()._flush()
 
     def _control(self, message: ClientMessage) -> Iterator[Action]:
@@ -142,13 +141,13 @@ class FluxAdapter(DeepgramAdapter):
     def _configure(self, speed: float | None) -> Frame:
         """Set the speed of turns that have not begun."""
         if speed is None:
-            return frame(ConfigureSuccess(Applied(self._options.speed)))
+            return json_frame(ConfigureSuccess(Applied(self._options.speed)))
         try:
             check_speed(speed)
         except SpeedError as error:
-            return frame(ConfigureFailure(error.code, "speed", speed, str(error)))
+            return json_frame(ConfigureFailure(error.code, "speed", speed, str(error)))
         self._options = replace(self._options, speed=clamp_speed(speed))
-        return frame(ConfigureSuccess(Applied(speed)))
+        return json_frame(ConfigureSuccess(Applied(speed)))
 
     def _interrupt(self, offset_ms: float | None) -> Iterator[Action]:
         turn = self._turns[0] if self._turns else None
@@ -176,14 +175,14 @@ class FluxAdapter(DeepgramAdapter):
             yield from self._end_session()
 
     def _end_session(self) -> Iterator[Output]:
-        yield frame(SessionMetadata(round(self._played_ms), self._chars, self._chars))
+        yield json_frame(SessionMetadata(round(self._played_ms), self._chars, self._chars))
         yield CloseConnection(CloseCode.NORMAL, "")
 
     def _speech(self, turn: Turn, event: Audio | Word | Segment | Flushed) -> Iterable[Action]:
         if isinstance(event, Audio) and event.data:
             if self._started < turn.number:
                 self._started = turn.number
-                yield frame(SpeechStarted(_speech_id(turn)))
+                yield json_frame(SpeechStarted(_speech_id(turn)))
             yield Frame(event.data)
 
     def _finish(self, turn: Turn, event: Done | Cancelled | Error | None) -> Iterable[Action]:
@@ -199,7 +198,7 @@ class FluxAdapter(DeepgramAdapter):
             yield self._interrupted(turn, event, duration_ms)
         else:
             self._played_ms += duration_ms
-            yield frame(SpeechMetadata(*_metadata(turn, duration_ms)))
+            yield json_frame(SpeechMetadata(*_metadata(turn, duration_ms)))
             if turn.cancelled:  # its last audio had been sent before the interruption came
                 yield warning_frame("NO_ACTIVE_SPEECH", "the turn had ended")
         if self._closing and not self._turns:
@@ -216,7 +215,7 @@ class FluxAdapter(DeepgramAdapter):
             self._played_ms = self._offset_ms
             answer = SpeechInterrupted(round(self._offset_ms), metadata, event.heard_text, event.unheard_text)
         self._interrupted_at_ms = self._played_ms
-        return frame(answer)
+        return json_frame(answer)
 
 
 def _metadata(turn: Turn, duration_ms: float) -> tuple[str, int, int, int]:

@@ -3,12 +3,12 @@
 import json
 import re
 from abc import abstractmethod
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
 
-from sayline_tts.server.compat.adapter import MODEL_PCM, Action, AudioFormat, Open, Output, parse_json
+from sayline_tts.server.compat.adapter import MODEL_PCM, Action, AudioFormat, Open, Output, json_frame, parse_json
 from sayline_tts.server.compat.turns import Turn, TurnAdapter
 from sayline_tts.server.websocket.messages import Audio, Cancelled, Done, Error, Flushed, Segment, Start, Word
 from sayline_tts.server.websocket.outbox import CloseConnection, Frame
@@ -182,7 +182,7 @@ class SpeakAdapter(DeepgramAdapter):
 
     def greet(self) -> Iterable[Output]:
         options = self._options
-        yield frame(Metadata(options.request_id, options.model, "sayline", options.request_id))
+        yield json_frame(Metadata(options.request_id, options.model, "sayline", options.request_id))
 
     def forget(self) -> None:
         super().forget()
@@ -200,17 +200,6 @@ class SpeakAdapter(DeepgramAdapter):
         yield from self._drop_turns()
         yield CloseConnection(CloseCode.NORMAL, "")
 
-    def _drop_turns(self) -> Generator[Action, None, bool]:
-        """Returns whether the first turn's last event is still to come."""
-        first = self._turns[0] if self._turns else None
-        self._turns.clear()
-        if first is None or first.own_id is None:
-            return False
-        self._turns.append(first)
-        if not first.cancelled:
-            yield from self._cancel(first)
-        return True
-
     def _speech(self, turn: Turn, event: Audio | Word | Segment | Flushed) -> Iterable[Action]:
         if isinstance(event, Audio) and event.data:
             yield Frame(event.data)
@@ -222,12 +211,12 @@ class SpeakAdapter(DeepgramAdapter):
         if isinstance(event, Error):
             yield warning_frame(event.code, event.message)
         if turn.ended:
-            yield frame(FlushedMessage(self._next_id()))
+            yield json_frame(FlushedMessage(self._next_id()))
 
     def _answer_clears(self) -> Iterator[Action]:
         while self._clears:
             self._clears -= 1
-            yield frame(Cleared(self._next_id()))
+            yield json_frame(Cleared(self._next_id()))
 
     def _next_id(self) -> int:
         self._sequence_id += 1
@@ -236,13 +225,9 @@ class SpeakAdapter(DeepgramAdapter):
 
 def close(code: int, name: str, description: str) -> Iterator[Output]:
     """Clients read either the message or the reason, which begins with the vendor's code."""
-    yield frame(ErrorMessage(description, name))
+    yield json_frame(ErrorMessage(description, name))
     yield CloseConnection(code, f"{name}: {description}".encode()[:MAX_REASON_BYTES].decode(errors="ignore"))
 
 
 def warning_frame(code: str, description: str) -> Frame:
-    return frame(WarningMessage(description, code, description, code))
-
-
-def frame(message: msgspec.Struct) -> Frame:
-    return Frame(msgspec.json.encode(message).decode())
+    return json_frame(WarningMessage(description, code, description, code))

@@ -25,6 +25,7 @@ from sayline_tts.server.compat.adapter import (
     Output,
     SpeechEvent,
     clamp_speed,
+    json_frame,
     parse_json,
 )
 from sayline_tts.server.compat.character_times import CharacterTimes
@@ -148,7 +149,7 @@ class _Adapter(ABC):
         self._turns: Contexts[Turn] = Contexts()
 
     def refuse(self, error: ProtocolError) -> Iterable[Output]:
-        yield _frame(ErrorMessage(error.message, error.code))
+        yield json_frame(ErrorMessage(error.message, error.code))
         yield CloseConnection(POLICY_VIOLATION, error.code)
 
     def send(self, event: SpeechEvent) -> Iterable[Output]:
@@ -195,7 +196,7 @@ class _Adapter(ABC):
     def _audio(self, turn: Turn, event: Audio) -> Frame:
         end_ms = event.start_sample * 1000 // SAMPLE_RATE_HZ + FRAME_MS
         alignment = self._alignment(turn, end_ms)
-        return _frame(AudioMessage(event.data, None, alignment, alignment, self._context_id(turn)))
+        return json_frame(AudioMessage(event.data, None, alignment, alignment, self._context_id(turn)))
 
     def _alignment(self, turn: Turn, end_ms: int) -> Alignment | None:
         """The characters that have been timed. `end_ms`: of the message's audio.
@@ -255,11 +256,11 @@ class SingleStream(_Adapter):
     def _finish(self, turn: Turn, event: Done | Cancelled | Error) -> Iterable[Output]:
         turn.last = Last.CLOSE
         if isinstance(event, Error):
-            yield _frame(_error(event, UNSET))
+            yield json_frame(_error(event, UNSET))
             code = CloseCode.RESTART if event.code == "shutting_down" else POLICY_VIOLATION
             yield CloseConnection(code, event.code)
             return
-        yield _frame(FinalMessage())
+        yield json_frame(FinalMessage())
         yield CloseConnection(CloseCode.NORMAL, "")
 
 
@@ -341,8 +342,8 @@ class MultiStream(_Adapter):
     def _finish(self, turn: Turn, event: Done | Cancelled | Error) -> Iterable[Output]:
         context_id = self._context_id(turn)
         if isinstance(event, Error) and event.code != "expired":
-            yield _frame(_error(event, context_id))
-        yield _frame(FinalMessage(context_id=context_id))
+            yield json_frame(_error(event, context_id))
+        yield json_frame(FinalMessage(context_id=context_id))
         if isinstance(event, Error) and event.code in CLOSING:
             yield CloseConnection(POLICY_VIOLATION, event.code)
         elif self._closing and not self._turns:
@@ -356,7 +357,3 @@ def _speed(message: ClientMessage, default: float) -> float:
 
 def _error(event: Error, context_id: str | UnsetType) -> ErrorMessage:
     return ErrorMessage(event.message, STATUS.get(event.code, event.code), context_id=context_id)
-
-
-def _frame(message: msgspec.Struct) -> Frame:
-    return Frame(msgspec.json.encode(message).decode())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from sayline_tts.server.audio.formats import Format
-from sayline_tts.server.compat.adapter import Action, AudioFormat, Open, Output, parse_json
+from sayline_tts.server.compat.adapter import Action, AudioFormat, Open, Output, json_frame, parse_json
 from sayline_tts.server.compat.turns import Turn, TurnAdapter
 from sayline_tts.server.websocket.messages import Audio, Cancelled, Done, Error, Flushed, Segment, Start, Word
 from sayline_tts.server.websocket.outbox import Frame
@@ -53,13 +53,13 @@ class JambonzAdapter(TurnAdapter):
         self._options = options
 
     def greet(self) -> Iterable[Output]:
-        yield _frame(Connect(ConnectData(self._options.format.sample_rate_hz)))
+        yield json_frame(Connect(ConnectData(self._options.format.sample_rate_hz)))
 
     def receive(self, data: str | bytes) -> Iterable[Action]:
         return self._receive(parse_json(data, _decoder))
 
     def refuse(self, error: ProtocolError) -> Iterable[Output]:
-        yield _frame(ErrorMessage(error.message, error.code))
+        yield json_frame(ErrorMessage(error.message, error.code))
 
     def _receive(self, message: ClientMessage) -> Iterator[Action]:
         match message.type:
@@ -68,17 +68,9 @@ class JambonzAdapter(TurnAdapter):
             case "flush":
                 yield from self._end()
             case kind if kind in STOPS:
-                yield from self._stop()
+                yield from self._drop_turns()
             case kind:
                 raise ProtocolError("bad_message", f"unknown type {kind[:30]!r}; send stream, flush or stop")
-
-    def _stop(self) -> Iterator[Action]:
-        first = self._turns[0] if self._turns else None
-        self._turns.clear()
-        if first is not None and first.own_id is not None:
-            self._turns.append(first)  # until its last event
-            if not first.cancelled:
-                yield from self._cancel(first)
 
     def _start(self, own_id: str) -> Open:
         options = self._options
@@ -90,8 +82,4 @@ class JambonzAdapter(TurnAdapter):
 
     def _finish(self, turn: Turn, event: Done | Cancelled | Error | None) -> Iterable[Action]:
         if isinstance(event, Error):
-            yield _frame(ErrorMessage(event.message, event.code))
-
-
-def _frame(message: msgspec.Struct) -> Frame:
-    return Frame(msgspec.json.encode(message).decode())
+            yield json_frame(ErrorMessage(event.message, event.code))

@@ -14,6 +14,7 @@ from sayline_tts.server.compat.adapter import (
     Open,
     Output,
     clamp_speed,
+    json_frame,
     language_code,
     parse_json,
 )
@@ -128,7 +129,7 @@ class InferenceAdapter(TurnAdapter):
             raise ProtocolError(error.code, str(error)) from None
         self._adds_spaces = (message.model or "").partition("/")[0] != SPACING
         self._configure(GenerationConfig(message.voice, message.language), message.extra)
-        yield self._frame(SessionCreated(self._session_id))
+        yield json_frame(SessionCreated(self._session_id))
 
     def _configure(self, config: GenerationConfig | None, extra: Extra | None) -> None:
         """Take what is given, for turns that have not begun."""
@@ -146,22 +147,19 @@ class InferenceAdapter(TurnAdapter):
     def _speech(self, turn: Turn, event: Audio | Word | Segment | Flushed) -> Iterable[Action]:
         match event:
             case Audio(data=data) if data:
-                yield self._frame(OutputAudio(self._session_id, data))
+                yield json_frame(OutputAudio(self._session_id, data))
             case Word():
                 space = " " if self._adds_spaces and 0 < self._end_char < event.start_char else ""
                 self._end_char = event.end_char
                 start_s, end_s = ((turn.expired_ms + ms) / 1000 for ms in (event.start_ms, event.end_ms))
                 word = TimedWord(f"{space}{event.text}", start_s, end_s)
-                yield self._frame(OutputAlignment(self._session_id, (word,)))
+                yield json_frame(OutputAlignment(self._session_id, (word,)))
 
     def _finish(self, turn: Turn, event: Done | Cancelled | Error | None) -> Iterable[Action]:
         if isinstance(event, Error):
             yield self._error(event.code, event.message)
         else:
-            yield self._frame(DoneMessage(self._session_id))
+            yield json_frame(DoneMessage(self._session_id))
 
     def _error(self, code: str, message: str) -> Frame:
-        return self._frame(ErrorMessage(self._session_id, message, code))
-
-    def _frame(self, message: ServerMessage) -> Frame:
-        return Frame(msgspec.json.encode(message).decode())
+        return json_frame(ErrorMessage(self._session_id, message, code))

@@ -18,6 +18,7 @@ from sayline_tts.server.compat.adapter import (
     Output,
     SpeechEvent,
     clamp_speed,
+    json_frame,
     parse_json,
 )
 from sayline_tts.server.websocket.messages import Audio, Cancel, Cancelled, Done, End, Error, Start, Text, Word
@@ -254,4 +255,4 @@ class RealtimeAdapter:
 
     def _event(self, kind: str, **fields: object) -> Frame:
         self._events += 1
-        return Frame(msgspec.json.encode({"type": kind, "event_id": f"event_{self._events}", **fields}).decode())
+        return json_frame({"type": kind, "event_id": f"event_{self._events}", **fields})
