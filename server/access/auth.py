@@ -53,7 +53,7 @@ def _named_key(offered: Sequence[str], prefix: str) -> str:
 
 
 def _issuer_of_jwt(token: str) -> str:
-    """Who has signed a JSON web token; empty if it is none.
+    """The issuer of a JSON Web Token; empty if it is none.
 
     LiveKit's clients sign tokens with their secret and name their API key as the issuer, which is the key here.
     """

@@ -1,4 +1,4 @@
-"""Real processes with the embedded voice: engines are killed, stopped, cut off and restarted, and nobody hears it."""
+"""Real processes with the embedded voice: engines are killed, stopped and restarted, and the audio does not change."""
 
 import asyncio
 import contextlib
