@@ -27,7 +27,7 @@ from sayline_tts.engine.checkpoint.checkpoint import find_checkpoint
 from sayline_tts.engine.engine import Engine
 from sayline_tts.engine.models.model import Model
 from sayline_tts.server.settings import Settings
-from sayline_tts.server.synthesis.text_feeder import TextOptions
+from sayline_tts.server.synthesis.text_options import TextOptions
 
 TEXTS = Path(__file__).resolve().parents[2] / "training" / "evaluation" / "held_out.txt"
 

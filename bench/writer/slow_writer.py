@@ -19,7 +19,8 @@ from sayline_tts.engine.scheduling.utterance import Utterance
 from sayline_tts.engine.segment import Sampling
 from sayline_tts.engine.timing.word_time_estimator import WordTime
 from sayline_tts.server.settings import Settings
-from sayline_tts.server.synthesis.text_feeder import TextFeeder, TextOptions
+from sayline_tts.server.synthesis.text_feeder import TextFeeder
+from sayline_tts.server.synthesis.text_options import TextOptions
 
 STEP_MS, PREFILL_POSITION_MS = 10.0, 0.2  # virtual cost of a step, and of each position of a prefill in it
 

@@ -30,7 +30,7 @@ from sayline_tts.server.http.requests import (
 )
 from sayline_tts.server.http.speech import ShuttingDown, SpeechOptions, SpeechStream
 from sayline_tts.server.http.voices import DOWNLOAD_S, RECEIVE_S, VoiceUrlsOff, voice_creation_busy
-from sayline_tts.server.synthesis.text_feeder import TextOptions
+from sayline_tts.server.synthesis.text_options import TextOptions
 from sayline_tts.server.tracing import Trace
 from sayline_tts.server.voices.aliases import VoiceAliases
 from sayline_tts.server.voices.upload import read_form

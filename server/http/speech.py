@@ -23,7 +23,8 @@ from sayline_tts.server.settings import Settings
 from sayline_tts.server.synthesis.playback import Playback
 from sayline_tts.server.synthesis.repeat_cache import RepeatKey, repeat_key
 from sayline_tts.server.synthesis.speech_engine import SpeechEngine
-from sayline_tts.server.synthesis.text_feeder import TextFeeder, TextOptions
+from sayline_tts.server.synthesis.text_feeder import TextFeeder
+from sayline_tts.server.synthesis.text_options import TextOptions
 
 # Of the audio already read, this much counts as not yet played: more than the lead of live listeners, who go first.
 READ_LEAD_MS = 4_000.0

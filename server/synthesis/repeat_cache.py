@@ -15,7 +15,7 @@ import numpy as np
 from sayline_tts.engine.segment import Sampling, Segment, Silence
 from sayline_tts.engine.timing.word_time_estimator import WordTime
 from sayline_tts.server.access.limits import Caller
-from sayline_tts.server.synthesis.text_feeder import TextOptions
+from sayline_tts.server.synthesis.text_options import TextOptions
 
 MAX_CHARS = 2_000  # of a text that is kept: greetings and prompts, not documents
 PART_BYTES = 1_024  # estimate for a part without its frames

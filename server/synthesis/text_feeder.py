@@ -10,45 +10,28 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from sayline_tts.engine.errors import TextError
 from sayline_tts.engine.models.model_description import ModelDescription
 from sayline_tts.engine.scheduling.utterance import Utterance
 from sayline_tts.engine.segment import Segment, Silence
-from sayline_tts.engine.text.chunk import Pause, TextChunk, longer
+from sayline_tts.engine.text.chunk import Pause, TextChunk
 from sayline_tts.engine.text.lexicon import Lexicon
 from sayline_tts.engine.text.lexicon_matcher import LexiconMatcher
 from sayline_tts.engine.text.normalization.normalizer import LANGUAGE_CODES, language_code
 from sayline_tts.engine.text.reader import Reader
 from sayline_tts.server.settings import Settings
+from sayline_tts.server.synthesis.part_queue import Flush, PartQueue
 from sayline_tts.server.synthesis.pause_timer import PauseTimer
+from sayline_tts.server.synthesis.text_options import TextOptions
 
 PARTS_AHEAD = 3  # segments and pauses handed to the engine, including the one that is being spoken
 CHUNK_CHARS = 128  # read at a time: about 1 ms, 4 ms at worst
 WORD_MS = 370.0  # typical duration of a word
-
-
-@dataclass(frozen=True)
-class TextOptions:
-    """How text becomes speech. None leaves the choice to the server or the model."""
-
-    verbatim: bool = False  # each push is one phrase
-    clean_up: bool = True
-    language: str | None = None
-    max_delay_ms: float | None = None
-    lookahead_words: int = 0  # speak a sentence while it is written, so many words behind; 0: whole clauses
-    speed: float = 1.0  # of playback; pauses are lengthened by it, so that they last as long as the text asks for
-    lexicons: tuple[Lexicon, ...] = ()  # the more important ones first
-    voice: str = ""  # the name that entries of lexicons may have
+DEFAULT_TEXT_OPTIONS = TextOptions()
 
 
 @dataclass(frozen=True)
 class _Phrase:
     text: str
-
-
-@dataclass(frozen=True)
-class Flush:
-    id: str | None
 
 
 class _Marker(Enum):
@@ -64,9 +47,6 @@ class TextFeeder:
     `on_change`: the utterance has a new part or has ended. `on_empty`: the text has ended without a word to
     speak; gets what to tell the client.
     `on_flushed`: everything before this flush has been spoken.
-
-    It has more than 20 methods, because complete segments and one that is still being written share the text, the
-    queue of parts and the pause timer.
     """
 
     def __init__(
@@ -76,20 +56,17 @@ class TextFeeder:
         on_change: Callable[[], None],
         on_empty: Callable[[str], None],
         on_flushed: Callable[[Flush], None] = lambda flush: None,
-        text_options: TextOptions = TextOptions(),
+        text_options: TextOptions = DEFAULT_TEXT_OPTIONS,
     ) -> None:
         max_delay_ms = settings.max_delay_ms if text_options.max_delay_ms is None else text_options.max_delay_ms
         self._model, self._options = model, text_options
         self._pause_timer = PauseTimer(settings.pause_ms, max_delay_ms, self._on_pause)
         self._on_change, self._on_empty, self._on_flushed = on_change, on_empty, on_flushed
+        self._in_engine = PartQueue(model, text_options, self._on_part, self._on_flush)
         self._loop = asyncio.get_running_loop()
         self._items: deque[_Item] = deque()
         self._reader = self._new_reader()
         self._utterance: Utterance | None = None
-        self._in_engine: deque[tuple[Segment | Silence, int] | Flush] = deque()  # each part with its last character
-        self._open: Segment | None = None  # the last part, if its sentence is still being written
-        self._shown_words = 0  # of that sentence
-        self._has_parts = False
         self._pushed_chars = self._read_chars = 0
         self.settled_chars = 0  # spoken, or without anything to speak
         self._last_push_s = 0.0  # loop time
@@ -112,9 +89,8 @@ class TextFeeder:
     @property
     def begun_chars(self) -> int:
         """Characters up to the end of the last part that the engine has begun."""
-        ends = [entry[1] for entry in self._in_engine if isinstance(entry, tuple)]
-        begun = ends[: len(ends) - self._utterance.queued_parts] if self._utterance else []
-        return begun[-1] if begun else self.settled_chars
+        begun = self._in_engine.begun_chars(self._utterance) if self._utterance else None
+        return self.settled_chars if begun is None else begun
 
     @property
     def idle(self) -> bool:
@@ -161,12 +137,9 @@ class TextFeeder:
 
     def on_spoken(self, part: Segment | Silence) -> None:
         """The engine has finished `part`. Parts finish in the order in which they were added."""
-        entry = self._in_engine.popleft()
-        assert isinstance(entry, tuple), "a flush precedes the spoken part"
-        assert entry[0] is part, "parts finished out of order"
-        self.settled_chars = entry[1]
+        self.settled_chars = self._in_engine.on_spoken(part)
         self._settle()
-        self._answer_flushes()
+        self._in_engine.answer_flushes()
         self._fill()
 
     def close(self) -> None:
@@ -188,7 +161,7 @@ class TextFeeder:
     @property
     def _needs_input(self) -> bool:
         """Is there text left to read, and does the engine hold less than `PARTS_AHEAD` parts?"""
-        return bool(self._items) and sum(isinstance(entry, tuple) for entry in self._in_engine) < PARTS_AHEAD
+        return bool(self._items) and self._in_engine.parts < PARTS_AHEAD
 
     def _fill(self) -> None:
         """Read one chunk now and the next one in a later turn of the loop, so that long text never blocks it."""
@@ -217,69 +190,44 @@ class TextFeeder:
                 self._add(utterance, self._reader.push_phrase(text))
             case Flush():
                 self._add(utterance, self._reader.flush())
-                self._in_engine.append(item)
-                self._answer_flushes()
+                self._in_engine.add_flush(item)
             case _Marker.END:
                 self._add(utterance, self._reader.flush())
                 utterance.end()
                 self._on_change()
-                if not self._has_parts:
+                if not self._in_engine.any_added:
                     self._on_empty(self._empty_reason)
 
     def _add(self, utterance: Utterance, chunks: Iterable[TextChunk | Pause]) -> None:
         any_chunk = False
         for chunk in chunks:
             any_chunk = True
-            if self._open is not None and isinstance(chunk, TextChunk):
-                self._extend(utterance, chunk, lookahead_words=0)
-            elif (part := self._make_part(chunk)) is not None:
-                self._hand_over(utterance, part, chunk.offset if isinstance(chunk, Pause) else chunk.end)
+            self._in_engine.add(utterance, chunk)
         if not self._reader.pending:
             self._pending_since_s = None
         elif any_chunk or self._pending_since_s is None:
             self._pending_since_s = self._loop.time()
         self._settle()
 
-    def _hand_over(self, utterance: Utterance, part: Segment | Silence, end: int) -> None:
-        """Add a part to the utterance. `end`: its last character."""
-        utterance.add(part)
-        self._has_parts = True
+    def _on_part(self) -> None:
         if self.first_speakable_s is None:
             self.first_speakable_s = self._last_push_s
-        self._in_engine.append((part, end))
         self._on_change()
+
+    def _on_flush(self, flush: Flush) -> None:
+        self.pending_flushes -= 1
+        self._on_flushed(flush)
 
     def _speak_open_sentence(self, utterance: Utterance) -> None:
         """Hand over what is known of the sentence that is being written, once there are enough words."""
-        lookahead_words = self._options.lookahead_words
-        if not lookahead_words or self._items or self._reader.final_words <= max(self._shown_words, lookahead_words):
+        lookahead_words, final_words = self._options.lookahead_words, self._reader.final_words
+        if not lookahead_words or self._items or final_words <= max(self._in_engine.open_words, lookahead_words):
             return
         chunk = self._reader.open_chunk()
         if chunk is None:
             return
-        self._shown_words = self._reader.final_words
-        if self._open is not None:
-            self._extend(utterance, chunk, lookahead_words)
-        elif len(chunk.words) > lookahead_words:
-            self._open = self._model.segment(chunk.spoken, words=chunk.words, lookahead_words=lookahead_words)
-            self._hand_over(utterance, self._open, chunk.end)
+        self._in_engine.add_open(utterance, chunk, final_words)
         self._pending_since_s = self._loop.time()
-
-    def _extend(self, utterance: Utterance, chunk: TextChunk, lookahead_words: int) -> None:
-        """Replace the open segment by `chunk`, which begins with the same words. `lookahead_words` 0: close it."""
-        assert self._open is not None, "no segment is open"
-        # The voice may have reached these: they stay as they were said to be spoken.
-        begun = len(self._open.words) - self._options.lookahead_words
-        continues = chunk.continues
-        chunk = TextChunk.from_words(longer(self._open.words, chunk.words, begun))
-        segment = self._model.segment(
-            chunk.spoken, words=chunk.words, lookahead_words=lookahead_words, continues=continues
-        )
-        self._in_engine[-1] = segment, chunk.end
-        self._open = segment if segment.open else None
-        self._shown_words = self._shown_words if segment.open else 0
-        utterance.grow(segment)
-        self._on_change()
 
     @property
     def warnings(self) -> list[str]:
@@ -297,25 +245,9 @@ class TextFeeder:
         if not self._in_engine and not self._reader.pending:
             self.settled_chars = self._read_chars
 
-    def _make_part(self, chunk: TextChunk | Pause) -> Segment | Silence | None:
-        if isinstance(chunk, Pause):
-            frames = round(chunk.duration_ms * self._options.speed / self._model.frame_ms)
-            return Silence(frames) if frames else None
-        try:
-            return self._model.segment(chunk.spoken, words=chunk.words, continues=chunk.continues)
-        except TextError:  # this chunk has nothing to speak; `on_empty` reports a whole text without anything
-            return None
-
-    def _answer_flushes(self) -> None:
-        while self._in_engine and isinstance(self._in_engine[0], Flush):
-            flush = self._in_engine.popleft()
-            assert isinstance(flush, Flush)
-            self.pending_flushes -= 1
-            self._on_flushed(flush)
-
     def _update_pause_timer(self, utterance: Utterance) -> None:
         """Let the timer run while the reader holds an unfinished sentence and nothing else is left to speak."""
-        speaks_open = self._open is not None and len(self._in_engine) == 1
+        speaks_open = self._in_engine.speaks_open
         if self._pending_since_s is None or self._items or not (utterance.idle or speaks_open):
             self._pause_timer.cancel()
             return
@@ -326,7 +258,7 @@ class TextFeeder:
     def _on_pause(self) -> None:
         utterance = self._utterance
         assert utterance is not None, "the timer runs although the feeder is closed"
-        clause = self._reader.flush_clause() if self._open is None else []
+        clause = [] if self._in_engine.open else self._reader.flush_clause()
         self._add(utterance, clause or self._reader.flush_words())
         if utterance.idle:  # only the beginning of a word is left; it waits for the rest
             self._pending_since_s = None

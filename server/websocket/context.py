@@ -20,8 +20,10 @@ from sayline_tts.server.access.limits import Caller
 from sayline_tts.server.accounting.usage import Usage
 from sayline_tts.server.app_state import AppState
 from sayline_tts.server.audio.framer import bytes_per_ms
+from sayline_tts.server.synthesis.part_queue import Flush
 from sayline_tts.server.synthesis.repeat_cache import RepeatKey, RepeatText, repeat_key
-from sayline_tts.server.synthesis.text_feeder import Flush, TextFeeder, TextOptions
+from sayline_tts.server.synthesis.text_feeder import TextFeeder
+from sayline_tts.server.synthesis.text_options import TextOptions
 from sayline_tts.server.synthesis.timeline import Timeline
 from sayline_tts.server.tracing import Trace
 from sayline_tts.server.websocket import messages, protocol

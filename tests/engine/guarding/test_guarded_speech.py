@@ -16,7 +16,7 @@ from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Sampling
 from sayline_tts.engine.text.chunk import Word
 from sayline_tts.server.settings import Settings
-from sayline_tts.server.synthesis.text_feeder import TextOptions
+from sayline_tts.server.synthesis.text_options import TextOptions
 from tests.engine.guarding.scripted import Mistake, SlippingEngine, words_in_order
 
 VOICE, SAMPLING = Voice(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)), Sampling(0, None, 0, 1, 0)

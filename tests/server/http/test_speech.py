@@ -23,7 +23,7 @@ from sayline_tts.server.http.speech import (
 from sayline_tts.server.metrics import Metrics
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.synthesis.engine_loop import EngineLoop
-from sayline_tts.server.synthesis.text_feeder import TextOptions
+from sayline_tts.server.synthesis.text_options import TextOptions
 from tests.server.fakes import FakeEngine, frame
 
 LONG = "word " * 500

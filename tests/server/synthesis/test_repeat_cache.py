@@ -23,7 +23,7 @@ from sayline_tts.server.synthesis.repeat_cache import (
     RepeatText,
     repeat_key,
 )
-from sayline_tts.server.synthesis.text_feeder import TextOptions
+from sayline_tts.server.synthesis.text_options import TextOptions
 from tests.server.api_server import api_server
 from tests.server.fakes import FakeEngine
 from tests.server.stream_client import Message, StreamClient, connected_client, serving

@@ -12,7 +12,9 @@ from sayline_tts.engine.segment import Sampling, Segment
 from sayline_tts.engine.text.chunk import TextChunk, Word
 from sayline_tts.engine.text.reader import Reader
 from sayline_tts.server.settings import Settings
-from sayline_tts.server.synthesis.text_feeder import CHUNK_CHARS, PARTS_AHEAD, Flush, TextFeeder, TextOptions
+from sayline_tts.server.synthesis.part_queue import Flush
+from sayline_tts.server.synthesis.text_feeder import CHUNK_CHARS, PARTS_AHEAD, TextFeeder
+from sayline_tts.server.synthesis.text_options import TextOptions
 from tests.server.fakes import FakeModel
 
 ENDLESS_MS = 1e9
