@@ -159,7 +159,7 @@ def _report(app: web.Application) -> dict[str, object]:
     return {
         "model": app[READY].model,
         "sessions": len(app[SESSIONS]),
-        "contexts": engine_loop.listeners,
+        "contexts": len(engine_loop.streams),
         "speaking": engine_loop.speaking,
         "waiting": engine_loop.waiting,
         "capacity": engine_loop.capacity,
@@ -175,10 +175,10 @@ def _gauge_sources(engine_loop: SpeechEngine, sessions: Sessions) -> dict[str, C
         "capacity": lambda: engine_loop.capacity,
         "speaking": lambda: engine_loop.speaking,
         "waiting": lambda: engine_loop.waiting,
-        "contexts": lambda: engine_loop.listeners,
+        "contexts": lambda: len(engine_loop.streams),
         "sessions": lambda: len(sessions),
         "codec_backlog_frames": lambda: engine_loop.codec_backlog,
         "codec_workers": lambda: engine_loop.codec_workers,
         "codec_restarts": lambda: engine_loop.codec_restarts,
-        "repeat_cache_bytes": lambda: engine_loop.repeats.used_bytes,
+        "repeat_cache_bytes": lambda: engine_loop.streams.repeats.used_bytes,
     }

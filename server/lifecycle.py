@@ -208,7 +208,7 @@ async def drain(app: web.Application, shutdown: Shutdown) -> None:
     if not shutdown.forced:
         log.info("shutdown requested; open contexts have %g s to finish", app[SETTINGS].drain_s)
         await shutdown.wait_unless_forced(
-            sessions.drain(), app[ENGINE_LOOP].wait_until_idle(), timeout_s=app[SETTINGS].drain_s
+            sessions.drain(), app[ENGINE_LOOP].streams.wait_until_idle(), timeout_s=app[SETTINGS].drain_s
         )
     if shutdown.failed:
         await sessions.end_all("internal", "internal error; connect again", CloseCode.INTERNAL, "internal error")

@@ -267,5 +267,5 @@ class FrontConnection:
         assert isinstance(stream, StepStream)
         self.streams.pop(stream.number, None)
         self._playbacks.pop(stream.number, None)
-        self._server.engine_loop.remove(stream)
+        self._server.engine_loop.streams.remove(stream)
         self._server.on_utterance_ended()

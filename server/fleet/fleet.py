@@ -32,8 +32,8 @@ from sayline_tts.server.fleet.remote_utterance import RemoteUtterance
 from sayline_tts.server.fleet.voice_bytes import VoiceHashes
 from sayline_tts.server.metrics import Metrics
 from sayline_tts.server.synthesis.output_stream import Listener, OutputStream
-from sayline_tts.server.synthesis.repeat_cache import Recorder, RepeatCache, RepeatKey
-from sayline_tts.server.synthesis.replay_stream import ReplayStream
+from sayline_tts.server.synthesis.repeat_cache import RepeatCache, RepeatKey
+from sayline_tts.server.synthesis.streams import Streams
 from sayline_tts.server.synthesis.timeline import Timeline
 from sayline_tts.server.voices.store import VoiceStore
 from sayline_tts.server.voices.voices import Voices
@@ -44,7 +44,6 @@ CHECK_S = 0.05  # between two looks at the engines
 ALIVE_S = 0.5  # between two signs of life to each engine
 IDLE_SILENCE_S = 3.0  # of an engine without utterances of this front
 PATIENCE = 5  # times longer may an engine be silent whose listeners all have enough
-WAKE_DELAY_S = 0.02
 RESOLVE_S = 5.0  # between two look-ups of the engines' names
 ORPHAN_S = 30.0  # that an utterance waits for an engine that can go on with it
 MAX_DEATHS = 3  # of engines, one after the other, with the same utterance and no frame in between
@@ -82,12 +81,11 @@ class Fleet:
         repeats: RepeatCache | None = None,
     ) -> None:
         self.model, self._options, self._metrics = model, options, metrics or Metrics()
-        self.repeats, self.voices = repeats or RepeatCache(0), Voices(model, store)
+        self.voices = Voices(model, store)
+        self.streams = Streams(repeats, self._metrics, self._begin, self.wake, self._on_removed)
         self.on_failed: Callable[[], None] = lambda: None  # never called: engines fail, a fleet does not
         self._hashes = VoiceHashes()
         self._links: dict[Address, EngineLink] = {}
-        self._streams: dict[Utterance, OutputStream | ReplayStream] = {}
-        self._replays: dict[Utterance, ReplayStream] = {}
         self._remotes: dict[Utterance, RemoteUtterance] = {}
         self._where: dict[RemoteUtterance, EngineLink] = {}
         self._queue: deque[RemoteUtterance] = deque()  # that have not begun
@@ -100,9 +98,8 @@ class Fleet:
         self._history_frames = codec_history_frames(model.config.mimi)
         self._encoders = [ThreadPoolExecutor(1, f"encoder-{number}") for number in range(ENCODER_THREADS)]
         self._next_encoder = 0
-        self._idle, self._first_engine = asyncio.Event(), asyncio.Event()
+        self._first_engine = asyncio.Event()
         self._flushing: asyncio.Handle | None = None
-        self._delayed: asyncio.TimerHandle | None = None
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
         self._loop: asyncio.AbstractEventLoop
@@ -155,10 +152,6 @@ class Fleet:
         return len(self._queue) + len(self._orphans)
 
     @property
-    def listeners(self) -> int:
-        return len(self._streams)
-
-    @property
     def alive(self) -> bool:
         return bool(self._tasks) and not any(task.done() for task in self._tasks)
 
@@ -187,16 +180,10 @@ class Fleet:
             log.info("waiting for an engine")
         await self._first_engine.wait()
 
-    async def wait_until_idle(self) -> None:
-        while self._streams:
-            self._idle.clear()
-            await self._idle.wait()
-
     async def stop(self) -> None:
         self._stopping = True
         self.voices.cancel()
-        for stream in list(self._streams.values()):
-            stream.finish(Status.CANCELLED)
+        self.streams.finish(Status.CANCELLED)
         self._flush()
         for task in self._tasks:
             task.cancel()
@@ -225,27 +212,21 @@ class Fleet:
     ) -> Timeline:
         if not self.alive or self._stopping:
             raise RuntimeError("the fleet has stopped")
-        recorder = None
-        if key is not None and self.repeats.max_bytes:
-            recording = self.repeats.get(key)
-            self._metrics.on_repeat(recording is not None)
-            if recording is not None:
-                replay = ReplayStream(utterance, listener, self._remove, recording)
-                self._streams[utterance] = self._replays[utterance] = replay
-                return replay.timeline
-            recorder = Recorder(self.repeats, key)
+        return self.streams.submit(utterance, listener, on_reclaim, key)
+
+    def _begin(self, stream: OutputStream) -> None:
+        """Find an engine for the utterance of a new stream, or queue it. Raises `Full`."""
+        utterance = stream.utterance
         if not utterance.may_queue or len(self._queue) >= self._options.max_waiting:
             self.check_room()
-        stream = OutputStream(utterance, listener, self._remove, recorder)
-        stream.on_reclaim = on_reclaim
         remote = RemoteUtterance(
             utterance, self._words, stream.add, self._next_resolver(), self._silence, self._history_frames
         )
-        self._streams[utterance], self._remotes[utterance] = stream, remote
+        self.streams.add(stream)
+        self._remotes[utterance] = remote
         self._queue.append(remote)
         self._place_waiting()
         self.wake()
-        return stream.timeline
 
     def check_room(self) -> None:
         if not self._queue and not self._orphans and any(link.candidate.free > 0 for link in self.engines):
@@ -258,23 +239,10 @@ class Fleet:
         load = f"{self.speaking} utterances are being spoken{queued}"
         raise Full(f"server full: {load}; try again in {after_ms / 1000:.1f} s", after_ms)
 
-    def cancel(self, utterance: Utterance) -> None:
-        if stream := self._streams.get(utterance):
-            stream.close()
-
     def wake(self) -> None:
         if self._flushing is None:
             self._flushing = self._loop.call_soon(self._flush)
-        for replay in self._replays.values():
-            replay.wake()
-
-    def wake_soon(self) -> None:
-        if self._delayed is None:
-            self._delayed = self._loop.call_later(WAKE_DELAY_S, self._on_delayed_wake)
-
-    def _on_delayed_wake(self) -> None:
-        self._delayed = None
-        self.wake()
+        self.streams.wake_replays()
 
     def _flush(self) -> None:
         self._flushing = None
@@ -287,15 +255,10 @@ class Fleet:
         self._next_encoder = (self._next_encoder + 1) % ENCODER_THREADS
         return lambda audio, pcm: pool.submit(audio.set_result, pcm)
 
-    def _remove(self, stream: OutputStream | ReplayStream) -> None:
-        utterance = stream.utterance
-        del self._streams[utterance]
-        self._replays.pop(utterance, None)
+    def _on_removed(self, utterance: Utterance) -> None:
         if (remote := self._remotes.pop(utterance, None)) is not None:
             self._leave(remote)
             remote.cancel()
-        self._idle.set()
-        self.wake()
 
     def _leave(self, remote: RemoteUtterance) -> None:
         """Take it away from wherever it is."""
@@ -332,8 +295,8 @@ class Fleet:
         return True
 
     def _stream(self, remote: RemoteUtterance) -> OutputStream:
-        stream = self._streams[remote.utterance]
-        assert isinstance(stream, OutputStream), "a replay is on no engine"
+        stream = self.streams.get(remote.utterance)
+        assert stream is not None, "it is on no engine once its stream has closed"
         return stream
 
     def _move_away(self, link: EngineLink) -> None:

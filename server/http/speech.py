@@ -217,7 +217,7 @@ class SpeechStream:
             self.status = status
             self._begun_chars = self._feeder.begun_chars
             self._feeder.close()
-            self._engine_loop.cancel(self._utterance)
+            self._engine_loop.streams.cancel(self._utterance)
 
     def _on_empty_text(self, message: str) -> None:
         self._events.put_nowait(TextError(message))
@@ -227,7 +227,7 @@ class SpeechStream:
             self._unacknowledged = False
             self.first_sent_s = self.first_sent_s or self._clock_s()
             self._playback.on_sent(self._engine_loop.model.frame_ms)
-            self._engine_loop.wake_soon()
+            self._engine_loop.streams.wake_soon()
 
     def _repeat_key(self, text: str, options: SpeechOptions) -> RepeatKey | None:
         if options.caller is None or options.voice_name is None:

@@ -22,15 +22,14 @@ from sayline_tts.server.access.limits import ANONYMOUS
 from sayline_tts.server.metrics import Metrics
 from sayline_tts.server.synthesis.load_monitor import LoadMonitor
 from sayline_tts.server.synthesis.output_stream import Listener, OutputStream
-from sayline_tts.server.synthesis.repeat_cache import Recorder, RepeatCache, RepeatKey
-from sayline_tts.server.synthesis.replay_stream import ReplayStream
+from sayline_tts.server.synthesis.repeat_cache import RepeatCache, RepeatKey
+from sayline_tts.server.synthesis.streams import Streams
 from sayline_tts.server.synthesis.timeline import Timeline
 from sayline_tts.server.voices.store import VoiceStore
 from sayline_tts.server.voices.voices import Voices
 
 log = logging.getLogger(__name__)
 
-WAKE_DELAY_S = 0.02
 WARM_UP_FRAMES = 3  # the first one prefills, the next ones decode; more frames would repeat the same work
 
 
@@ -50,13 +49,10 @@ class EngineLoop:
     ) -> None:
         """`loudness_lufs`: the loudness that all voices get; None: their own."""
         self._engine, self._metrics = engine, metrics or Metrics()
-        self.repeats = repeats or RepeatCache(0)
-        self._streams: dict[Utterance, OutputStream | ReplayStream] = {}
-        self._replays: dict[Utterance, ReplayStream] = {}
+        self.streams = Streams(repeats, self._metrics, self.add_stream, self.wake, self._on_removed)
         self._queued: list[OutputStream] = []  # the streams that wait for admission
         self.voices = Voices(engine.model, store, loudness_lufs=loudness_lufs)
-        self._wake, self._idle = asyncio.Event(), asyncio.Event()
-        self._delayed_wake: asyncio.TimerHandle | None = None
+        self._wake = asyncio.Event()
         self._stopping = False
         self._step_started_s: float | None = None  # loop time
         self._monitor = LoadMonitor(engine, self._reclaim_slots)
@@ -116,19 +112,13 @@ class EngineLoop:
         return self._engine.retry_after_ms
 
     @property
-    def listeners(self) -> int:
-        """Utterances that have not ended."""
-        return len(self._streams)
-
-    @property
     def alive(self) -> bool:
         return self._task is not None and not self._task.done()
 
     @property
     def stuck_s(self) -> float:
         """Age of the oldest step or frame that is still in progress."""
-        started = [stream.waiting_since for stream in self._streams.values() if stream.waiting_since is not None]
-        started += [] if self._step_started_s is None else [self._step_started_s]
+        started = self.streams.waiting_since + ([] if self._step_started_s is None else [self._step_started_s])
         return self._loop.time() - min(started) if started else 0.0
 
     def start(self) -> None:
@@ -136,12 +126,6 @@ class EngineLoop:
         self._engine.on_progress = self._on_progress
         self._task = asyncio.create_task(self._run(), name="engine loop")
         self._monitor.start()
-
-    async def wait_until_idle(self) -> None:
-        """Wait until every utterance has ended."""
-        while self._streams:
-            self._idle.clear()
-            await self._idle.wait()
 
     async def stop(self) -> None:
         """Wait for the running step, end every utterance as cancelled and join the threads."""
@@ -151,7 +135,7 @@ class EngineLoop:
         if self._task is not None:
             await self._task
         self.voices.cancel()
-        self._finish_all(Status.CANCELLED)
+        self.streams.finish(Status.CANCELLED)
         await asyncio.to_thread(self._close_threads)
 
     async def voice(self, name: str, owner: str = ANONYMOUS) -> Voice:
@@ -172,26 +156,13 @@ class EngineLoop:
         """
         if not self.alive or self._stopping:
             raise RuntimeError("the engine loop has stopped")
-        recorder = None
-        if key is not None and self.repeats.max_bytes:
-            recording = self.repeats.get(key)
-            self._metrics.on_repeat(recording is not None)
-            if recording is not None:
-                replay = ReplayStream(utterance, listener, self.remove, recording)
-                self._streams[utterance] = self._replays[utterance] = replay
-                return replay.timeline
-            recorder = Recorder(self.repeats, key)
-        gain = self.voices.loudness.gain(utterance.voice)
-        stream = OutputStream(utterance, listener, self.remove, recorder, gain)
-        stream.on_reclaim = on_reclaim
-        self.add_stream(stream)
-        return stream.timeline
+        return self.streams.submit(utterance, listener, on_reclaim, key, self.voices.loudness.gain(utterance.voice))
 
     def add_stream(self, stream: OutputStream) -> None:
         """Hand the utterance of a stream to the engine. Raises `Full`."""
         utterance = stream.utterance
         self._engine.add(utterance)
-        self._streams[utterance] = stream
+        self.streams.add(stream)
         if utterance.status is Status.WAITING:
             stream.set_queue_position(self._engine.queue_position(utterance))
             self._queued.append(stream)
@@ -203,21 +174,10 @@ class EngineLoop:
         """Raise `Full` if an utterance that may not queue would be rejected now."""
         self._engine.check_room()
 
-    def cancel(self, utterance: Utterance) -> None:
-        """End an utterance without another call to its listener. Idempotent."""
-        if stream := self._streams.get(utterance):
-            stream.close()
-
     def wake(self) -> None:
         """Schedule again now: something has changed that may let a row run."""
         self._wake.set()
-        for replay in self._replays.values():
-            replay.wake()
-
-    def wake_soon(self) -> None:
-        """Schedule again within `WAKE_DELAY_S`; further calls until then are merged into one."""
-        if self._delayed_wake is None:
-            self._delayed_wake = self._loop.call_later(WAKE_DELAY_S, self._on_delayed_wake)
+        self.streams.wake_replays()
 
     async def warm_up(self) -> None:
         """Do all one-time work before the first listener arrives, so that it does not pay for it.
@@ -244,10 +204,6 @@ class EngineLoop:
         """Called on a decoder thread."""
         self._loop.call_soon_threadsafe(self.wake)
 
-    def _on_delayed_wake(self) -> None:
-        self._delayed_wake = None
-        self.wake()
-
     async def _run(self) -> None:
         try:
             while not self._stopping:
@@ -260,7 +216,7 @@ class EngineLoop:
                     await self._wait()
         except Exception:
             log.exception("the engine's bookkeeping failed; every utterance ends and no new one is accepted")
-            self._finish_all(Status.FAILED)
+            self.streams.finish(Status.FAILED)
             self.on_failed()
 
     async def _step(self, batch: Batch) -> list[Event]:
@@ -291,8 +247,7 @@ class EngineLoop:
     def _dispatch(self, events: list[Event]) -> None:
         self._monitor.frames += sum(isinstance(event, FrameSpoken) for event in events)
         for event in events:
-            stream = self._streams.get(event.utterance)  # absent after `cancel`
-            if isinstance(stream, OutputStream):
+            if (stream := self.streams.get(event.utterance)) is not None:  # absent after `cancel`
                 stream.add(event)
 
     def _update_queue_positions(self) -> None:
@@ -303,21 +258,11 @@ class EngineLoop:
 
     def _reclaim_slots(self) -> None:
         for utterance in self._engine.reclaimable():
-            stream = self._streams.get(utterance)
-            if isinstance(stream, OutputStream):
+            if (stream := self.streams.get(utterance)) is not None:
                 stream.on_reclaim()
 
-    def remove(self, stream: OutputStream | ReplayStream) -> None:
-        """Forget an utterance whose stream has closed."""
-        del self._streams[stream.utterance]
-        self._replays.pop(stream.utterance, None)
-        self._idle.set()
-        self._engine.cancel(stream.utterance)  # has no effect on an utterance that has ended
-        self.wake()
-
-    def _finish_all(self, status: Status) -> None:
-        for stream in list(self._streams.values()):
-            stream.finish(status)
+    def _on_removed(self, utterance: Utterance) -> None:
+        self._engine.cancel(utterance)  # has no effect on an utterance that has ended
 
     def _close_threads(self) -> None:
         self._engine_thread.shutdown(wait=True)

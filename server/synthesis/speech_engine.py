@@ -8,7 +8,8 @@ from sayline_tts.engine.models.voice import Voice
 from sayline_tts.engine.scheduling.utterance import Utterance
 from sayline_tts.server.access.limits import ANONYMOUS
 from sayline_tts.server.synthesis.output_stream import Listener
-from sayline_tts.server.synthesis.repeat_cache import RepeatCache, RepeatKey
+from sayline_tts.server.synthesis.repeat_cache import RepeatKey
+from sayline_tts.server.synthesis.streams import Streams
 from sayline_tts.server.synthesis.timeline import Timeline
 from sayline_tts.server.voices.voices import Voices
 
@@ -20,7 +21,7 @@ class SpeechEngine(Protocol):
     """
 
     voices: Voices
-    repeats: RepeatCache
+    streams: Streams  # of all utterances that have not ended
     on_failed: Callable[[], None]
 
     @property
@@ -59,10 +60,6 @@ class SpeechEngine(Protocol):
         """How many utterances wait for admission."""
 
     @property
-    def listeners(self) -> int:
-        """Utterances that have not ended."""
-
-    @property
     def alive(self) -> bool: ...
 
     @property
@@ -73,9 +70,6 @@ class SpeechEngine(Protocol):
 
     async def warm_up(self) -> None:
         """Do all one-time work before the first listener arrives."""
-
-    async def wait_until_idle(self) -> None:
-        """Wait until every utterance has ended."""
 
     async def stop(self) -> None:
         """End every utterance as cancelled, and all threads and connections."""
@@ -99,11 +93,5 @@ class SpeechEngine(Protocol):
     def check_room(self) -> None:
         """Raise `Full` if an utterance that may not queue would be rejected now."""
 
-    def cancel(self, utterance: Utterance) -> None:
-        """End an utterance without another call to its listener. Idempotent."""
-
     def wake(self) -> None:
         """An utterance has a new part, or has ended."""
-
-    def wake_soon(self) -> None:
-        """Playback has gone on; further calls in the next moment are merged into one."""

@@ -180,7 +180,7 @@ class Context:
     def ack(self, played_ms: float) -> None:
         """Take the client's report of what it has played."""
         self.events.on_ack(played_ms)
-        self._engine_loop.wake_soon()
+        self._engine_loop.streams.wake_soon()
 
     def cancel(self, played_ms: float | None = None) -> None:
         """Stop at once and withdraw audio that was generated and not sent."""
@@ -368,4 +368,4 @@ class Context:
         self.events.transcript = Transcript()  # frees the text
         self._expiry.cancel()
         if self._utterance is not None:
-            self._engine_loop.cancel(self._utterance)
+            self._engine_loop.streams.cancel(self._utterance)

@@ -47,7 +47,7 @@ class EventStream:
         self.engine_frame_ms = model.frame_ms / start.speed  # how long a frame of the engine is for this listener
         self.transcript, self.playback = Transcript(), Playback(lambda: metrics.now_s() * 1000)
         self._id, self._outbox, self._replay_buffer = start.context_id, outbox, replay_buffer
-        self._feeder, self._metrics, self._wake_engine = feeder, metrics, engine_loop.wake_soon
+        self._feeder, self._metrics, self._wake_engine = feeder, metrics, engine_loop.streams.wake_soon
         self._frame_ms, self._frame_samples = model.frame_ms, model.frame_samples
         self._engine_frames = 0  # received from the engine
         self.engine_playback = EnginePlayback(self.playback)

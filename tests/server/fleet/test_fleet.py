@@ -61,7 +61,7 @@ class Player:
         if (act := self._at.pop(len(self._ear.pcm), None)) is not None:
             act()
         self.clock.sent_ms = self.clock.played_ms = 80.0 * len(self._ear.pcm)
-        self._fleet.wake_soon()
+        self._fleet.streams.wake_soon()
 
 
 def cut(engines: list[TestEngine]) -> None:
@@ -80,7 +80,7 @@ async def test_speech_of_an_engine_is_that_of_one_process() -> None:
         assert utterance.status is Status.FINISHED
         assert utterance.produced_ms == 80 * FRAMES
         assert timeline.admitted_s is not None
-        assert fleet.listeners == fleet.waiting == fleet.stuck_s == fleet.codec_restarts == 0
+        assert len(fleet.streams) == fleet.waiting == fleet.stuck_s == fleet.codec_restarts == 0
         assert fleet.alive
         assert fleet.obstacle is None
         assert fleet.can_extend
@@ -216,7 +216,7 @@ async def test_utterance_without_an_engine_fails_in_the_end(monkeypatch: pytest.
         player = Player(fleet, ear, {5: engine.kill})
         fleet.submit(await make(fleet, *TEXTS, playback=player.clock, max_lead_ms=LEAD_MS), ear)
         assert await ear.ended() is Status.FAILED
-        assert fleet.waiting == fleet.listeners == 0
+        assert fleet.waiting == len(fleet.streams) == 0
 
 
 async def test_utterance_that_engines_die_of_does_not_end_them_all(
@@ -248,14 +248,14 @@ async def test_full_fleet_queues_and_rejects_as_one_machine_does() -> None:
             fleet.submit(await make(fleet, "Hello."), Ear())
         with pytest.raises(Full, match="server full"):
             fleet.submit(await make(fleet, "Hello.", may_queue=False), Ear())
-        fleet.cancel(endless[0])
-        fleet.cancel(endless[0])
+        fleet.streams.cancel(endless[0])
+        fleet.streams.cancel(endless[0])
         for _, ear in waiting:
             assert await ear.ended() is Status.FINISHED
         assert waiting[1][1].positions == [2, 1, None]
         assert endless[0].status is Status.CANCELLED
-        fleet.cancel(endless[1])
-        await fleet.wait_until_idle()
+        fleet.streams.cancel(endless[1])
+        await fleet.streams.wait_until_idle()
 
 
 async def test_engine_that_other_fronts_have_filled_gives_an_utterance_back() -> None:

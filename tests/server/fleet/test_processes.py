@@ -104,7 +104,7 @@ class LiveEar(Ear):
 async def listen(engine: Any, seed: int) -> LiveEar:
     ear = LiveEar()
     utterance = await make(engine, *TEXTS, seed=seed, playback=ear.playback, max_lead_ms=LEAD_MS)
-    ear.on_heard = engine.wake_soon
+    ear.on_heard = engine.streams.wake_soon
     engine.submit(utterance, ear)
     return ear
 

@@ -61,7 +61,7 @@ async def test_generate_has_true_sizes_in_the_header_and_stream_does_not(server:
 
 async def test_repeated_speech_has_true_sizes_in_the_header_of_a_stream(engine: FakeEngine, tmp_path: Path) -> None:
     async with api_server(engine, tmp_path) as server:
-        server.shared.engine_loop.repeats = RepeatCache(10**7)
+        server.shared.engine_loop.streams.repeats = RepeatCache(10**7)
         text: dict[str, Any] = {"text": "Hello. [pause:0.8] Bye.", "voice": "ann", "seed": 7, "cache": True}
         sizes = list[list[int]]()
         for fields in ({}, {}, {"sample_rate_hz": 8000}, {"speed": 1.5}):

@@ -85,7 +85,7 @@ async def test_engine_output_reaches_the_listener(engine_loop: EngineLoop) -> No
     assert (np.array(listener.frames) == np.array([frame(5, number) for number in range(4)])).all()
     assert listener.segments == ["Hello there."]
     assert listener.status is Status.FINISHED
-    assert engine_loop.listeners == 0
+    assert len(engine_loop.streams) == 0
 
 
 async def test_idle_engine_takes_no_steps(engine_loop: EngineLoop, engine: FakeEngine) -> None:
@@ -143,11 +143,11 @@ async def test_queued_utterance_gets_its_position(engine: FakeEngine) -> None:
     ):
         engine_loop.submit(utterance, listener)
     assert engine_loop.waiting == 2
-    engine_loop.cancel(endless)
+    engine_loop.streams.cancel(endless)
     for listener in listeners[1:]:
         await listener.ended.wait()
     assert [listener.positions for listener in listeners] == [[], [1, None], [2, 1, None]]
-    assert (engine_loop.waiting, engine_loop.listeners) == (0, 0)
+    assert (engine_loop.waiting, len(engine_loop.streams)) == (0, 0)
     await engine_loop.stop()
 
 
@@ -156,8 +156,8 @@ async def test_cancelled_utterance_calls_its_listener_no_more(engine_loop: Engin
     engine.runner.may_step.clear()
     engine_loop.submit(utterance := await make(engine_loop, "Hello there."), listener)
     await asyncio.sleep(0)
-    engine_loop.cancel(utterance)  # while its step runs
-    engine_loop.cancel(utterance)
+    engine_loop.streams.cancel(utterance)  # while its step runs
+    engine_loop.streams.cancel(utterance)
     engine.runner.may_step.set()
     engine_loop.submit(await make(engine_loop, "Next."), next_listener)
     await next_listener.ended.wait()
@@ -289,4 +289,4 @@ async def test_warm_up_profiles_and_leaves_no_utterance(engine_loop: EngineLoop,
     await engine_loop.warm_up()
     assert engine.profile_runs == 1
     assert engine.runner.steps == WARM_UP_FRAMES  # rather than the ten of its five words
-    assert engine_loop.listeners == 0
+    assert len(engine_loop.streams) == 0

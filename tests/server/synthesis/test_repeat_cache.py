@@ -258,7 +258,7 @@ async def test_failed_replay_ends_its_context_alone(
 
 async def test_speech_over_http_is_repeated(engine: FakeEngine, tmp_path: Path) -> None:
     async with api_server(engine, tmp_path) as server:
-        server.shared.engine_loop.repeats = RepeatCache(2**20)
+        server.shared.engine_loop.streams.repeats = RepeatCache(2**20)
         bodies = []
         for path, format in (("/generate", "wav"), ("/generate", "wav"), ("/stream", "mp3"), ("/stream", "mp3")):
             async with server.post(path, text=TEXT, seed=5, format=format, cache=True) as response:
@@ -275,10 +275,10 @@ async def test_speech_over_http_is_repeated(engine: FakeEngine, tmp_path: Path) 
 
 async def test_recordings_without_a_name_are_not_kept(engine: FakeEngine, tmp_path: Path) -> None:
     async with api_server(engine, tmp_path) as server:
-        server.shared.engine_loop.repeats = RepeatCache(2**20)
+        server.shared.engine_loop.streams.repeats = RepeatCache(2**20)
         async with server.client.post(server.url + "/tts", data={"text": TEXT}) as response:
             await response.read()
-        assert server.shared.engine_loop.repeats.used_bytes == 0
+        assert server.shared.engine_loop.streams.repeats.used_bytes == 0
 
 
 async def test_key_that_forbids_it_is_obeyed(engine: FakeEngine, tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ async def test_key_that_forbids_it_is_obeyed(engine: FakeEngine, tmp_path: Path)
     headers = {"Authorization": f"Bearer {key}"}
     async with serving(app) as address, connected_client(address, additional_headers=headers) as client:
         await spoken(client)
-    assert app[ENGINE_LOOP].repeats.used_bytes == 0
+    assert app[ENGINE_LOOP].streams.repeats.used_bytes == 0
 
 
 async def test_stopping_ends_a_replay(engine: FakeEngine) -> None:

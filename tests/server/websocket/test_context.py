@@ -204,7 +204,7 @@ async def test_voice_may_load_or_fail_after_the_cancel(harness: Harness, engine:
     engine.fake_model.may_load.set()
     await opening
     assert harness.ended == [context]
-    assert harness.engine_loop.listeners == 0
+    assert len(harness.engine_loop.streams) == 0
 
 
 async def test_stopped_engine_loop_is_an_internal_error(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
@@ -608,9 +608,9 @@ async def test_context_without_text_holds_no_slot(harness: Harness) -> None:
     silent = harness.make(Start("silent"))
     await silent.open()
     silent.push("")
-    assert harness.engine_loop.listeners == harness.engine.slots_used == 0
+    assert len(harness.engine_loop.streams) == harness.engine.slots_used == 0
     silent.push("Hello ")
-    assert harness.engine_loop.listeners == harness.engine.slots_used == 1
+    assert len(harness.engine_loop.streams) == harness.engine.slots_used == 1
     silent.cancel()
 
 

@@ -1,0 +1,116 @@
+"""The streams of an engine's utterances, whether it speaks in this process or elsewhere.
+
+What is in the repeat cache is replayed from it and never reaches the engine; what belongs there is recorded.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from sayline_tts.engine.scheduling.utterance import Status, Utterance
+from sayline_tts.server.metrics import Metrics
+from sayline_tts.server.synthesis.output_stream import Listener, OutputStream
+from sayline_tts.server.synthesis.repeat_cache import Recorder, RepeatCache, RepeatKey
+from sayline_tts.server.synthesis.replay_stream import ReplayStream
+from sayline_tts.server.synthesis.timeline import Timeline
+
+WAKE_DELAY_S = 0.02
+
+
+class Streams:
+    """All streams that have not closed.
+
+    `begin` hands the utterance of a new stream to the engine and adds the stream here, or raises `Full`. `wake` has the
+    engine look at its utterances again. `on_removed` is called once for each stream that has closed.
+    """
+
+    def __init__(
+        self,
+        repeats: RepeatCache | None,
+        metrics: Metrics,
+        begin: Callable[[OutputStream], None],
+        wake: Callable[[], None],
+        on_removed: Callable[[Utterance], None],
+    ) -> None:
+        self.repeats = repeats or RepeatCache(0)
+        self._metrics, self._begin, self._wake, self._on_removed = metrics, begin, wake, on_removed
+        self._streams: dict[Utterance, OutputStream | ReplayStream] = {}
+        self._replays: dict[Utterance, ReplayStream] = {}
+        self._idle = asyncio.Event()
+        self._delayed_wake: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    @property
+    def waiting_since(self) -> list[float]:
+        """For each stream with a frame that is generated and not delivered: since when, in loop time."""
+        return [stream.waiting_since for stream in self._streams.values() if stream.waiting_since is not None]
+
+    def submit(
+        self,
+        utterance: Utterance,
+        listener: Listener[Any],
+        on_reclaim: Callable[[], None],
+        key: RepeatKey | None,
+        gain: float = 1.0,
+    ) -> Timeline:
+        """See `SpeechEngine.submit`. `gain`: a factor for all samples that the engine makes."""
+        recorder = None
+        if key is not None and self.repeats.max_bytes:
+            recording = self.repeats.get(key)
+            self._metrics.on_repeat(recording is not None)
+            if recording is not None:
+                replay = ReplayStream(utterance, listener, self.remove, recording)
+                self._streams[utterance] = self._replays[utterance] = replay
+                return replay.timeline
+            recorder = Recorder(self.repeats, key)
+        stream = OutputStream(utterance, listener, self.remove, recorder, gain)
+        stream.on_reclaim = on_reclaim
+        self._begin(stream)
+        return stream.timeline
+
+    def add(self, stream: OutputStream) -> None:
+        self._streams[stream.utterance] = stream
+
+    def get(self, utterance: Utterance) -> OutputStream | None:
+        """The stream of what the engine speaks; None for a replay, and once it has closed."""
+        stream = self._streams.get(utterance)
+        return stream if isinstance(stream, OutputStream) else None
+
+    def cancel(self, utterance: Utterance) -> None:
+        """End an utterance without another call to its listener. Idempotent."""
+        if stream := self._streams.get(utterance):
+            stream.close()
+
+    def finish(self, status: Status) -> None:
+        """End every utterance."""
+        for stream in list(self._streams.values()):
+            stream.finish(status)
+
+    def remove(self, stream: OutputStream | ReplayStream) -> None:
+        """Forget an utterance whose stream has closed."""
+        del self._streams[stream.utterance]
+        self._replays.pop(stream.utterance, None)
+        self._idle.set()
+        self._on_removed(stream.utterance)
+        self._wake()
+
+    def wake_replays(self) -> None:
+        for replay in self._replays.values():
+            replay.wake()
+
+    def wake_soon(self) -> None:
+        """Playback has gone on: look again within `WAKE_DELAY_S`; further calls until then are merged into one."""
+        if self._delayed_wake is None:
+            self._delayed_wake = asyncio.get_running_loop().call_later(WAKE_DELAY_S, self._on_delayed_wake)
+
+    async def wait_until_idle(self) -> None:
+        """Wait until every utterance has ended."""
+        while self._streams:
+            self._idle.clear()
+            await self._idle.wait()
+
+    def _on_delayed_wake(self) -> None:
+        self._delayed_wake = None
+        self._wake()
