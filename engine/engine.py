@@ -10,7 +10,7 @@ A pause between segments takes no step: `commit` makes its frames, as many as th
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -114,6 +114,17 @@ class Engine:
         self._scheduler = Scheduler(slots, max_waiting, capacity, self._costs, model.frame_ms, now_s)
         self._words = WordTimestamps(model.heads.lead_ms / model.frame_ms if model.heads else 0.0)
         self._guarded: dict[Utterance, GuardedSegment] = {}
+
+    def read_heads_again(self) -> bool:
+        """Time the words of texts to come by alignment heads that have been found meanwhile.
+
+        False: none were found, or this device needs a new start for them.
+        """
+        model = replace(self.model, checkpoint=replace(self.model.checkpoint))
+        if model.heads is None or not self._runner.set_heads(model.heads):
+            return False
+        self.model = model
+        return True
 
     def profile(self) -> None:
         """Learn what steps cost here, from the cache or from seconds of real steps. Blocks; call no other method."""

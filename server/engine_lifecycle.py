@@ -9,13 +9,12 @@ import sys
 
 import torch
 
-from sayline_tts.engine.checkpoint.checkpoint import find_checkpoint
 from sayline_tts.engine.models.model import Model
 from sayline_tts.server import logs
 from sayline_tts.server.access.tls import make_context
 from sayline_tts.server.app import make_engine
 from sayline_tts.server.fleet.engine_server import EngineServer
-from sayline_tts.server.lifecycle import GIL_SWITCH_INTERVAL_S, bind_socket, exit_failed
+from sayline_tts.server.lifecycle import GIL_SWITCH_INTERVAL_S, bind_socket, exit_failed, find_served_checkpoint
 from sayline_tts.server.network import descriptors
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.shutdown import Shutdown
@@ -34,7 +33,7 @@ def serve_engine(settings: Settings) -> None:
     with bind_socket(settings.host, settings.engine_port, "engine-", "") as listener:
         torch.set_num_threads(settings.threads)
         sys.setswitchinterval(GIL_SWITCH_INTERVAL_S)
-        checkpoint = find_checkpoint(settings.variant, settings.config)
+        checkpoint = find_served_checkpoint(settings)
         print(f"Loading the model {checkpoint.name} ...", flush=True)
         model = Model.load(checkpoint, settings.device, settings.precision)
         gc.freeze()  # as in `lifecycle.serve`

@@ -11,13 +11,13 @@ import socket
 import ssl
 import sys
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 import torch
 from aiohttp import web
 
-from sayline_tts.engine.checkpoint.checkpoint import find_checkpoint
+from sayline_tts.engine.checkpoint.checkpoint import Checkpoint, find_checkpoint
 from sayline_tts.engine.errors import InputError
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.model_description import ModelDescription
@@ -36,6 +36,7 @@ from sayline_tts.server.network.agent import Agent, agent_line
 from sayline_tts.server.reload import Reload
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.shutdown import Shutdown
+from sayline_tts.server.synthesis.calibration import BackgroundCalibration
 from sayline_tts.server.synthesis.watchdog import Watchdog
 from sayline_tts.server.systemd import Notifier
 from sayline_tts.server.websocket.protocol import CloseCode
@@ -77,7 +78,7 @@ def serve(settings: Settings) -> None:
     ):  # before loading the model, so that a port in use is reported at once
         torch.set_num_threads(settings.threads)
         sys.setswitchinterval(GIL_SWITCH_INTERVAL_S)
-        checkpoint = find_checkpoint(settings.variant, settings.config)
+        checkpoint = find_served_checkpoint(settings)
         model: ModelDescription
         if settings.engines:
             model = ModelDescription.read(checkpoint)
@@ -87,6 +88,11 @@ def serve(settings: Settings) -> None:
         gc.freeze()  # a collection over the loaded model stops all threads for 0.1 s, here and in the codec's processes
         gc.enable()
         asyncio.run(_serve(settings, model, Listeners(listener, wyoming, agent), context))
+
+
+def find_served_checkpoint(settings: Settings) -> Checkpoint:
+    """The checkpoint of the settings, with what `sayline calibrate` has found for it. Raises as `find_checkpoint`."""
+    return replace(find_checkpoint(settings.variant, settings.config), calibrations=settings.calibrations_path)
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -163,7 +169,10 @@ async def _serve(
         print(_banner(settings, app, port), flush=True)
         notifier.ready(f"listening on port {port}")
         notifier.send_signs_of_life(lambda: app[ENGINE_LOOP].alive)
+        calibration = BackgroundCalibration(settings, app[ENGINE_LOOP])
+        calibration.start()
         await shutdown.wait_requested()
+        await calibration.stop()
         notifier.stopping()
         await drain(app, shutdown)
         watchdog.stop()

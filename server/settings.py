@@ -100,6 +100,11 @@ class Settings(BaseSettings):
     precision: str = Field(
         default="auto", description="float32, bfloat16, int8, or auto: the fastest on this machine without audible loss"
     )
+    calibrate: bool = Field(
+        default=True,
+        description="find the alignment heads of a model without known ones, for word times, in the background of its "
+        "first start; for some seconds that takes memory for the weights in float32",
+    )
     threads: int = Field(default=1, ge=1, description="threads for one forward pass of a network")
     slots: int = Field(default=256, ge=1, le=4096, description="contexts that can be in memory at once")
     capacity: int = Field(default=0, ge=0, description="contexts that may speak at once; 0: as measured at startup")
@@ -335,6 +340,10 @@ class Settings(BaseSettings):
     @property
     def lexicons_path(self) -> Path:
         return self.data_path / "lexicons"
+
+    @property
+    def calibrations_path(self) -> Path:
+        return self.data_path / "calibrations"
 
     @property
     def usage_path(self) -> Path:

@@ -40,7 +40,7 @@ TABLE_HEAD = """\
 REST = "Further settings"
 # By purpose, in the order in which they are read. A setting in no group is among the further ones.
 GROUPS = {
-    "Model": ("variant", "config", "device", "precision", "threads"),
+    "Model": ("variant", "config", "device", "precision", "calibrate", "threads"),
     "Capacity": ("slots", "capacity", "max_waiting", "max_contexts", "cache_mb"),
     "Latency and speech": (
         "lead_ms", "max_lead_ms", "pause_ms", "max_delay_ms", "lookahead_words", "guard", "loudness_lufs",

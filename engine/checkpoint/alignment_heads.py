@@ -2,7 +2,8 @@
 
 They are a property of the weights, so each checkpoint has its own. In each frame such a head attends to the word of
 that frame or, in a pause, to the next word. `catalogue.yaml` lists them for most published models;
-`sayline calibrate` finds them for any other model and writes them next to its weights.
+`sayline calibrate` finds them for any other model and keeps them in the data folder. A file `alignment.yaml` next to
+the weights belongs to the checkpoint.
 """
 
 from collections import defaultdict
@@ -19,7 +20,7 @@ from sayline_tts.engine.checkpoint.config import FlowLMTransformerConfig, Strict
 from sayline_tts.engine.errors import CheckpointError
 
 ALIGNMENT_FILE = "alignment.yaml"
-FILE_HEADER = "# Written by `sayline calibrate`: alignment heads (layer.head, from 0) of the weights in this folder.\n"
+FILE_HEADER = "# Written by `sayline calibrate`: alignment heads (layer.head, from 0) of the weights {weights}.\n"
 
 
 @dataclass(frozen=True)
@@ -58,28 +59,25 @@ class _AlignmentFile(StrictModel):
     score: float | None = None  # of these heads; informational
 
 
-def read_heads(weights: Path, shape: FlowLMTransformerConfig) -> AlignmentHeads | None:
-    """Read the alignment file next to the weights. None: there is no file, or it names no heads.
+def read_heads(path: Path, shape: FlowLMTransformerConfig) -> AlignmentHeads | None:
+    """Read an alignment file. None: it names no heads, because none follows the words.
 
     Raises `CheckpointError` if the file is malformed or names a head that the model does not have.
     """
-    path = weights.with_name(ALIGNMENT_FILE)
     try:
         found = _AlignmentFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
         heads = AlignmentHeads.parse(found.heads, found.lead_ms) if found.heads else None
         for layer, head in heads.heads if heads else ():
             if not (0 <= layer < shape.num_layers and 0 <= head < shape.num_heads):
                 raise ValueError(f"the model has no head {layer}.{head}")
-    except FileNotFoundError:
-        return None
     except (OSError, ValueError, ValidationError, yaml.YAMLError) as error:
         raise CheckpointError(f"{path}: {error}; remove it, or run `sayline calibrate` again") from None
     return heads
 
 
-def write_heads(weights: Path, heads: AlignmentHeads | None, score: float) -> Path:
-    """Write the alignment file next to the weights; returns its path. Raises `OSError`."""
-    path = weights.with_name(ALIGNMENT_FILE)
+def write_heads(path: Path, weights: Path, heads: AlignmentHeads | None, score: float) -> None:
+    """Write an alignment file for these weights. Raises `OSError`."""
     found = _AlignmentFile(heads=str(heads or ""), lead_ms=heads.lead_ms if heads else 0.0, score=round(score, 3))
-    atomic_write(path, (FILE_HEADER + yaml.safe_dump(found.model_dump(), sort_keys=False)).encode())
-    return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = FILE_HEADER.format(weights=weights.resolve())
+    atomic_write(path, (header + yaml.safe_dump(found.model_dump(), sort_keys=False)).encode())

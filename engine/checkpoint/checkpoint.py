@@ -13,7 +13,7 @@ from pathlib import Path
 from huggingface_hub import constants
 
 from sayline_tts.engine.checkpoint import catalogue
-from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads, read_heads
+from sayline_tts.engine.checkpoint.alignment_heads import ALIGNMENT_FILE, AlignmentHeads, read_heads
 from sayline_tts.engine.checkpoint.config import Config, load_config
 from sayline_tts.engine.checkpoint.prompt_limit import read_max_prompt_s
 from sayline_tts.engine.checkpoint.resource import cached_copy, fetch, is_remote, resolve_relative
@@ -30,7 +30,10 @@ DEFAULT_VARIANT_HINT = f"`--variant {DEFAULT_VARIANT}` selects Kyutai's English 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model's local files, and why this model was chosen (`reason`, a message for the user)."""
+    """A model's local files, and why this model was chosen (`reason`, a message for the user).
+
+    `calibrations`: folder of the alignment heads that `sayline calibrate` has found on this machine.
+    """
 
     name: str
     config: Config
@@ -40,11 +43,30 @@ class Checkpoint:
     reason: str
     voice_folder: Path | None = None  # None: the published voices on the hub
     known_heads: AlignmentHeads | None = None  # from the catalogue
+    calibrations: Path | None = None
 
     @cached_property
     def heads(self) -> AlignmentHeads | None:
-        """The alignment heads. Raises `CheckpointError` if the alignment file cannot be used."""
-        return read_heads(self.weights, self.config.flow_lm.transformer) or self.known_heads
+        """The alignment heads. Raises `CheckpointError` if an alignment file cannot be used."""
+        file = self._alignment_file
+        return (read_heads(file, self.config.flow_lm.transformer) if file else None) or self.known_heads
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether alignment heads are known, or were looked for."""
+        return self.known_heads is not None or self._alignment_file is not None
+
+    @property
+    def calibration_file(self) -> Path:
+        """Where `sayline calibrate` keeps the heads of these weights."""
+        assert self.calibrations is not None
+        return self.calibrations / f"{self.weights_sha256[:16]}.yaml"
+
+    @property
+    def _alignment_file(self) -> Path | None:
+        beside = self.weights.with_name(ALIGNMENT_FILE)
+        own = self.calibration_file if self.calibrations and self.calibrations.is_dir() else beside
+        return next((file for file in (own, beside) if file.is_file()), None)
 
     @cached_property
     def max_prompt_s(self) -> float | None:

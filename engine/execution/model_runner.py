@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sayline_tts.engine.checkpoint.alignment_heads import AlignmentHeads
 from sayline_tts.engine.cuda.static_flow import StaticFlow
 from sayline_tts.engine.device import step_clock_ns, usable_cores, uses_static_shapes
 from sayline_tts.engine.execution.decode_queue import DecodeQueue
@@ -92,6 +93,13 @@ class ModelRunner:
     def snapshot(self, slot: int) -> Voice:
         """Return FlowLM's state of a slot as a voice to continue from."""
         return self._flow.snapshot(slot)
+
+    def set_heads(self, heads: AlignmentHeads | None) -> bool:
+        """Return the attention of these alignment heads from the next step on. False: static shapes are captured."""
+        if not isinstance(self._flow, FlowLMState):
+            return False
+        self._flow.heads = heads
+        return True
 
     def close(self) -> None:
         self.decode_queue.close()

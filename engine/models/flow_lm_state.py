@@ -81,7 +81,7 @@ class FlowLMState:
         """`heads`: the alignment heads, whose attention over the text a step can return; None: never. `each_head`:
         return the weights of each head instead of their mean.
         """
-        self._flow_lm, self._heads, self._each_head = flow_lm, heads, each_head
+        self._flow_lm, self.heads, self._each_head = flow_lm, heads, each_head
         self.cache = KVCache(flow_lm.cache_shape, slots)
         self.latents = torch.zeros(slots, len(flow_lm.bos_emb))  # the last of each slot
         self._kept_latents: dict[int, list[Tensor]] = {}  # of slots whose text is open: all since its beginning
@@ -131,8 +131,8 @@ class FlowLMState:
         """
         rows = torch.tensor(slots)
         request = None
-        if self._heads is not None and any(text_lengths):
-            request = AttentionRequest(self._heads, text_lengths, self._each_head)
+        if self.heads is not None and any(text_lengths):
+            request = AttentionRequest(self.heads, text_lengths, self._each_head)
         z = self.forward(rows, *self._embed_inputs(slots, prompts), request)
         output = self._sample(rows, z, sampling, request.weights() if request else [None] * len(slots))
         for slot, latent in zip(slots, output.latents, strict=True):

@@ -65,6 +65,10 @@ class EngineLoop:
     def model(self) -> Model:
         return self._engine.model
 
+    def read_heads_again(self) -> bool:
+        """Take up alignment heads that were found since the start, as `Engine.read_heads_again`."""
+        return self._engine.read_heads_again()
+
     @property
     def capacity(self) -> int:
         """How many utterances can speak at the same time."""

@@ -3,12 +3,14 @@
 import threading
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from sayline_tts.engine.checkpoint.alignment_heads import write_heads
 from sayline_tts.engine.checkpoint.checkpoint import find_checkpoint
 from sayline_tts.engine.engine import Engine, Event, FrameSpoken, SegmentSpoken, SilenceSpoken, UtteranceEnded
 from sayline_tts.engine.errors import Full
@@ -503,3 +505,33 @@ def record(times: list[WordTime], time: WordTime) -> None:
     if times and times[-1].word is time.word:
         times.pop()
     times.append(time)
+
+
+def test_heads_found_while_it_runs_time_the_words_of_later_texts(model: Model, tmp_path: Path) -> None:
+    weights = tmp_path / "model.safetensors"  # without an alignment file beside it
+    weights.symlink_to(model.checkpoint.weights)
+    checkpoint = replace(model.checkpoint, weights=weights, calibrations=tmp_path / "calibrations")
+    assert not checkpoint.calibrated
+    engine = Engine(replace(model, checkpoint=checkpoint), 1)
+    assert not engine.read_heads_again()
+    sampling = Sampling(temperature=0.0, noise_clamp=None, eos_threshold=-1.0, decode_steps=1, seed=0)
+    spoken = Utterance(model.load_voice("clara"), sampling)
+    text, words = "It is late.", (Word("It", 0, 2, "It"), Word("is", 3, 5, "is"), Word("late.", 6, 11, "late."))
+    engine.add(spoken)
+    spoken.add(engine.model.segment(text, words=words))
+    events = step(engine)
+    write_heads(checkpoint.calibration_file, weights, model.heads, 0.9)
+    assert engine.read_heads_again()
+    spoken.add(engine.model.segment(text, words=words))
+    spoken.end()
+    while spoken.status is not Status.FINISHED:
+        events += step(engine)
+    times: list[WordTime] = []
+    for event in events:
+        if isinstance(event, FrameSpoken):
+            times += event.words(event.pcm)
+        elif isinstance(event, SegmentSpoken):
+            times += event.words(None)
+    assert all(time.estimated for time in times[: len(words)])  # of the text that had begun
+    assert not any(time.estimated for time in times[len(words) :])
+    assert len(times) > 2 * len(words)

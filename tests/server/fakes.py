@@ -38,6 +38,7 @@ class FakeCheckpoint:
     weights_sha256 = "ab" * 32
     default_voice = "ann"
     max_prompt_s: float | None = None
+    calibrated = True
 
     def voices(self) -> tuple[str, ...]:
         return ("ann", "bob", "eve")

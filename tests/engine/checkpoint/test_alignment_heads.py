@@ -1,4 +1,4 @@
-"""Alignment heads: parsing, the file next to the weights, and the catalogue."""
+"""Alignment heads: parsing, files next to the weights and in the data folder, and the catalogue."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -28,19 +28,46 @@ def test_malformed_heads_are_rejected(text: str) -> None:
 
 @pytest.fixture
 def checkpoint(model: Model, tmp_path: Path) -> Checkpoint:
-    return replace(model.checkpoint, weights=tmp_path / "model.safetensors", known_heads=None)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"weights")
+    return replace(model.checkpoint, weights=weights, known_heads=None, calibrations=tmp_path / "calibrations")
+
+
+def write(checkpoint: Checkpoint, heads: AlignmentHeads | None, score: float) -> Path:
+    write_heads(checkpoint.calibration_file, checkpoint.weights, heads, score)
+    return checkpoint.calibration_file
 
 
 def test_written_heads_are_read_back(checkpoint: Checkpoint) -> None:
+    assert not checkpoint.calibrated
     assert checkpoint.heads is None
     heads = AlignmentHeads(((3, 1), (0, 0)), 7.0)
-    write_heads(checkpoint.weights, heads, 0.91)
-    assert read_heads(checkpoint.weights, checkpoint.config.flow_lm.transformer) == heads
-    assert "score: 0.91" in checkpoint.weights.with_name(ALIGNMENT_FILE).read_text()
+    path = write(checkpoint, heads, 0.91)
+    assert read_heads(path, checkpoint.config.flow_lm.transformer) == heads
+    assert "score: 0.91" in path.read_text()
+    assert replace(checkpoint).heads == heads
+    assert checkpoint.calibrated
+
+
+def test_calibration_belongs_to_its_weights(checkpoint: Checkpoint) -> None:
+    write(checkpoint, HEADS, 0.9)
+    checkpoint.weights.write_bytes(b"other weights")
+    other = replace(checkpoint)
+    assert other.heads is None
+    assert not other.calibrated
+
+
+def test_calibration_goes_before_the_file_of_the_checkpoint(checkpoint: Checkpoint) -> None:
+    shipped, found = AlignmentHeads(((0, 0),)), AlignmentHeads(((3, 1),))
+    write_heads(checkpoint.weights.with_name(ALIGNMENT_FILE), checkpoint.weights, shipped, 0.7)
+    assert replace(checkpoint).heads == shipped
+    write(checkpoint, found, 0.9)
+    assert replace(checkpoint).heads == found
+    assert replace(checkpoint, calibrations=None).heads == shipped
 
 
 def test_file_without_heads_falls_back_to_the_catalogue(checkpoint: Checkpoint) -> None:
-    write_heads(checkpoint.weights, None, 0.2)
+    write(checkpoint, None, 0.2)
     assert replace(checkpoint, known_heads=HEADS).heads == HEADS  # those of the catalogue
     assert checkpoint.heads is None
 

@@ -36,3 +36,11 @@ def test_codec_gets_the_cores_that_flow_lm_leaves(monkeypatch: pytest.MonkeyPatc
         assert decode_threads(cpu) == expected
     assert decode_threads(torch.device("cuda")) == 1
     assert usable_cores() >= 1
+
+
+def test_heads_of_captured_graphs_cannot_change(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = ModelRunner(model, 1, CostModel().codec)
+    assert runner.set_heads(None)
+    monkeypatch.setattr(runner, "_flow", object())
+    assert not runner.set_heads(model.heads)
+    runner.close()
