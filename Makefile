@@ -13,7 +13,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 TYPESCRIPT := $(if $(shell command -v npm),clients/js/node_modules/.package-lock.json)
 TSC := clients/js/node_modules/.bin/tsc
 
-.PHONY: run test test-slow dist bench bench-peer evaluate soak fuzz screenshots picture format clean
+.PHONY: run test check-types test-agents test-slow dist bench bench-peer evaluate soak fuzz screenshots picture format clean
 
 run: .venv/ready
 	$(BIN)/sayline serve $(ARGS)
@@ -26,11 +26,17 @@ ASYNCIO := tests/clients tests/server/synthesis tests/server/websocket
 test: .venv/ready-for-tests .venv-agents/ready $(TYPESCRIPT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(MAKE) --no-print-directory --jobs 2 check-types test-agents
+	$(PYTEST) $(if $(ARGS),$(ARGS),-m "not slow" --cov --cov-report term)
+
+# Side by side: type checks take one core, and the tests with other vendors' clients mostly wait for audio.
+check-types:
 	$(BIN)/mypy
 	.venv-agents/bin/mypy --cache-dir .mypy_cache/agents --follow-imports silent clients/python/sayline/agents tests/agents/*.py
 	$(if $(TYPESCRIPT),$(TSC) -p clients/js && $(TSC) -p tests/web,@echo "npm is not installed: JavaScript is not type-checked")
+
+test-agents:
 	.venv-agents/bin/python -m pytest --confcutdir=tests/agents tests/agents tests/examples/test_llm_speaks.py
-	$(PYTEST) $(if $(ARGS),$(ARGS),-m "not slow" --cov --cov-report term)
 
 test-slow: .venv/ready-for-tests
 	$(PYTEST) -m slow $(ARGS)
