@@ -1,6 +1,6 @@
 """The parts of an utterance, text segments and silences, and how their latents are sampled."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sayline_tts.engine.text.chunk import Word
 
@@ -18,7 +18,8 @@ class Segment:
     max_frames: int
     frames_after_eos: int
     words: tuple[Word, ...] = ()  # whose timestamps were requested
-    word_ids: tuple[int, ...] = ()  # for each token the index of its word; empty: unknown
+    # For each token the index of its word; empty: unknown, as without alignment heads. Follows from the rest.
+    word_ids: tuple[int, ...] = field(default=(), compare=False)
     lookahead_words: int = 0  # of an open segment: how many words must lie ahead of the voice
 
     @property

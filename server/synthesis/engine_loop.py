@@ -67,7 +67,10 @@ class EngineLoop:
 
     def read_heads_again(self) -> bool:
         """Take up alignment heads that were found since the start, as `Engine.read_heads_again`."""
-        return self._engine.read_heads_again()
+        found = self._engine.read_heads_again()
+        if found:
+            self.streams.forget_repeats()  # their words have estimated times
+        return found
 
     @property
     def capacity(self) -> int:

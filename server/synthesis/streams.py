@@ -70,6 +70,10 @@ class Streams:
         self._begin(stream)
         return stream.timeline
 
+    def forget_repeats(self) -> None:
+        """Begin with an empty repeat cache. What is being recorded now is not kept."""
+        self.repeats = RepeatCache(self.repeats.max_bytes)
+
     def add(self, stream: OutputStream) -> None:
         self._streams[stream.utterance] = stream
 

@@ -20,6 +20,7 @@ from sayline_tts.server.settings import Settings
 from sayline_tts.server.synthesis import calibration
 from sayline_tts.server.synthesis.calibration import BackgroundCalibration
 from sayline_tts.server.synthesis.engine_loop import EngineLoop
+from sayline_tts.server.synthesis.repeat_cache import RepeatCache
 from tests.server.fakes import FakeCheckpoint, FakeEngine
 from tests.server.stream_client import serving
 
@@ -114,10 +115,12 @@ async def test_words_are_timed_by_attention_once_heads_are_found(
     started = BackgroundCalibration(settings, app[ENGINE_LOOP])
     async with serving(app) as address:
         assert all(word.estimated for word in await spoken_words(address))
+        recorded_before = app[ENGINE_LOOP].streams.repeats
         started.start()
         assert started._task is not None
         await started._task
         assert not any(word.estimated for word in await spoken_words(address))
+        assert recorded_before is not app[ENGINE_LOOP].streams.repeats
     assert find_served_checkpoint(settings).heads == app[ENGINE_LOOP].model.heads
     assert not (folder / ALIGNMENT_FILE).exists()
 
@@ -127,3 +130,15 @@ async def spoken_words(address: str) -> list[sayline.Word]:
         await speech.push("Nothing is known of this model yet.")
         await speech.end()
         return [event async for event in speech if isinstance(event, sayline.Word)]
+
+
+@pytest.mark.parametrize("found", [True, False])
+async def test_recorded_speech_is_forgotten_with_its_estimates(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, found: bool
+) -> None:
+    monkeypatch.setattr(engine, "read_heads_again", lambda: found)
+    engine_loop = EngineLoop(engine, repeats=RepeatCache(1_000))
+    recorded = engine_loop.streams.repeats
+    assert engine_loop.read_heads_again() is found
+    assert (engine_loop.streams.repeats is not recorded) is found
+    assert engine_loop.streams.repeats.max_bytes == 1_000
