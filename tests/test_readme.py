@@ -48,7 +48,7 @@ async def test_conversation_of_the_protocol_s_page(tmp_path: Path, monkeypatch: 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 async def test_http_and_shell_commands_speak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAYLINE_DATA", str(tmp_path))
-    [over_http] = [block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "curl" in block]
+    [over_http] = [block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "/stream" in block]
     [in_the_shell] = re.findall(r"^\$ (printf .*)$", README, re.MULTILINE)
     (tmp_path / "sayline").write_text(f"""exec {sys.executable} -c 'from sayline.cli import main; main()' "$@"\n""")
     (tmp_path / "sayline").chmod(0o700)
