@@ -196,6 +196,21 @@ async def test_text_that_is_too_long_to_save_is_told(site: Site, page: Any) -> N
     await page.get_by_role("button", name="WAV").click()
     await page.locator("#save-note.error", has_text="at most 20000 characters").wait_for()
     page.console_errors.clear()  # reported by the browser
+    await page.get_by_label("Text to speak").fill("A shorter text.")
+    await page.locator("#save-note:not(.error)", has_text="The same text").wait_for()
+
+
+async def test_voices_that_are_stopped_wait_in_no_line(site: Site, page: Any) -> None:
+    server = ServerSimulation()
+    await page.route_web_socket("**/v1/stream", server.accept)
+    await open_page(page, site)
+    server.answer = [{"type": "queued", "seq": 0, "place": 1}]
+    await page.get_by_role("button", name="Speak together").click()
+    notes = page.locator(".lane .note")
+    await notes.filter(has_text="in line: 1").nth(3).wait_for()
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="Speak together").wait_for()
+    assert await notes.all_inner_texts() == [""] * 4
 
 
 async def test_resting_on_a_voice_plays_it_and_leaving_stops_it(site: Site, page: Any) -> None:

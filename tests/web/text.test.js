@@ -80,6 +80,7 @@ test('a text that is too long to save is told with its limit', () => {
 test('the header tells model, version and load', () => {
   assert.equal(factsText('embedded', 'sayline/0.1.0'), 'Model embedded · version 0.1.0');
   assert.equal(loadText({ speaking: 3, capacity: 98 }), '3 of 98 speaking');
+  assert.equal(loadText({ speaking: 2, capacity: 1 }), '2 of 2 speaking');
   assert.equal(loadText({}), '');
 });
 

@@ -24,6 +24,8 @@ export class Downloads {
     this.#headers = headers;
     this.#words = words;
     for (const button of this.#buttons) button.addEventListener('click', () => this.#download(button));
+    const usual = this.#note.textContent ?? '';
+    document.getElementById('text')?.addEventListener('input', () => this.#showNote(usual)); // it is about another text
   }
 
   /** Enable the buttons that can be used. @param {boolean} isConnected */

@@ -70,7 +70,9 @@ class Lane {
   }
 
   async stop() {
-    if (this.#speech && !this.#speech.isOver) await this.#speech.stop();
+    if (!this.#speech || this.#speech.isOver) return;
+    if (this.firstAudioMs === null) this.#note.textContent = ''; // it is in no line any more
+    await this.#speech.stop();
   }
 
   draw() {

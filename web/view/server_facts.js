@@ -44,7 +44,10 @@ export function factsText(model, server) {
   return `Model ${model} · version ${server.split('/').pop()}`;
 }
 
-/** @param {{speaking?: number, capacity?: number}} health the answer of `/healthz` */
-export function loadText({ speaking, capacity }) {
-  return capacity === undefined ? '' : `${speaking} of ${capacity} speaking`;
+/**
+ * The capacity of a machine that became slower may be less than what it carries already.
+ * @param {{speaking?: number, capacity?: number}} health the answer of `/healthz`
+ */
+export function loadText({ speaking = 0, capacity }) {
+  return capacity === undefined ? '' : `${speaking} of ${Math.max(speaking, capacity)} speaking`;
 }
