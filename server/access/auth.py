@@ -7,8 +7,9 @@ given twice.
 import base64
 import hmac
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -28,6 +29,35 @@ SCHEMES = ("bearer", "token")  # of the header Authorization; as a subprotocol, 
 OTHER_KEY_SUBPROTOCOL = "openai-insecure-api-key."
 MAX_JWT_CHARS = 4_096
 
+AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class KeyPlaces:
+    """Where else clients of one handler, a WebSocket, may put their key, because browsers cannot set its headers.
+
+    `query`: names of parameters. `first_message`: the handler reads it from the first message, with
+    `AccessMiddleware.admit`, if the handshake has none.
+    """
+
+    query: tuple[str, ...] = ()
+    first_message: bool = False
+
+
+def accepts_keys(places: KeyPlaces) -> Callable[[AnyCallable], AnyCallable]:
+    """Decorator for handlers whose clients have such places."""
+
+    def mark(handler: AnyCallable) -> AnyCallable:
+        handler.key_places = places  # type: ignore[attr-defined]
+        return handler
+
+    return mark
+
+
+def key_places(request: web.Request) -> KeyPlaces:
+    places: KeyPlaces = getattr(request.match_info.handler, "key_places", KeyPlaces())
+    return places
+
 
 def offered_subprotocols(request: web.Request) -> list[str]:
     return [name.strip() for name in ",".join(request.headers.getall("Sec-WebSocket-Protocol", [])).split(",")]
@@ -37,6 +67,7 @@ def presented_keys(request: web.Request) -> list[str]:
     """Keys found in the request: at most one per way of sending it."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     bearer = token.strip() if scheme.lower() in SCHEMES else ""
+    query = request.query if (names := key_places(request).query) else {}
     offered = offered_subprotocols(request)
     keys = (
         bearer,
@@ -44,8 +75,15 @@ def presented_keys(request: web.Request) -> list[str]:
         *(request.headers.get(name, "").strip() for name in (KEY_HEADER, *OTHER_KEY_HEADERS)),
         *(_named_key(offered, prefix) for prefix in (KEY_SUBPROTOCOL, OTHER_KEY_SUBPROTOCOL)),
         offered[1] if offered[0].lower() in SCHEMES and len(offered) > 1 else "",
+        *(bare_key(query.get(name, "")) for name in names),
     )
     return [key for key in keys if key]
+
+
+def bare_key(value: str) -> str:
+    """A key that may follow the name of a scheme, as in the header Authorization."""
+    scheme, _, key = value.strip().partition(" ")
+    return key.strip() if key and scheme.lower() in SCHEMES else value.strip()
 
 
 def _named_key(offered: Sequence[str], prefix: str) -> str:
@@ -81,14 +119,20 @@ class Authenticator:
         """Whether a key is required at this moment; keys can be added while the server runs."""
         return self._always_requires_key or self._ring.has_key_file
 
-    def authenticate(self, request: web.Request, client_address: ClientAddress) -> Caller | None:
-        """The request's caller; None if a key is required and no valid one was sent."""
+    def authenticate(
+        self, request: web.Request, client_address: ClientAddress, keys: Sequence[str] | None = None
+    ) -> Caller | None:
+        """The request's caller; None if a key is required and no valid one was sent.
+
+        `keys`: other than the request's.
+        """
         if not self.requires_key:
             return Caller(ANONYMOUS, self._anonymous, account=f"{ANONYMOUS} {client_address.network}")
-        found = [caller for key in presented_keys(request) if (caller := self._key_holder(key))]
+        keys = presented_keys(request) if keys is None else keys
+        found = [caller for key in keys if (caller := self._key_holder(key))]
         if found:
             return found[0]
-        verified = (self.tokens.verify(key, self._issuer) for key in presented_keys(request))
+        verified = (self.tokens.verify(key, self._issuer) for key in keys)
         return next(
             (caller for caller in verified if caller and comes_from(caller.origin, request, client_address)), None
         )

@@ -6,7 +6,7 @@ rebinding.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import TypeVar
@@ -14,7 +14,14 @@ from typing import TypeVar
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from sayline_tts.server.access.auth import KEY_HEADER, KEY_SUBPROTOCOL, Authenticator, presented_keys
+from sayline_tts.server.access.auth import (
+    KEY_HEADER,
+    KEY_SUBPROTOCOL,
+    Authenticator,
+    KeyPlaces,
+    key_places,
+    presented_keys,
+)
 from sayline_tts.server.access.client_address import ClientAddress, resolve_client_address
 from sayline_tts.server.access.keys import KeyRevoked
 from sayline_tts.server.access.limits import ANONYMOUS, Caller, Limits, Quotas, RateLimited, VoiceNotAllowed
@@ -32,7 +39,7 @@ QUOTAS = web.AppKey("quotas", Quotas)
 TOKENS = web.AppKey("tokens", Tokens)
 AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
 CLIENT_ADDRESS = web.RequestKey("client_address", ClientAddress)
-CALLER = web.RequestKey("caller", Caller)
+CALLER = web.RequestKey("caller", Caller)  # none yet where the key is still to come, in the first message
 # Chat front ends ask for these without the key that they have, and offer no choice of voices unless they are answered.
 LISTS = ("/v1/models", "/v1/audio/models", "/v1/audio/voices")
 WITHOUT_KEY = Caller(ANONYMOUS, Limits(), ANONYMOUS, keyless=True)
@@ -55,6 +62,7 @@ def install(app: web.Application, settings: Settings, on_reject: OnReject = lamb
         return await access.handle(request, handler)
 
     app[QUOTAS], app[TOKENS], app[AUTHENTICATOR] = access.quotas, access.tokens, access.authenticator
+    app[ACCESS] = access
     app.middlewares.append(check_access)
     app.on_response_prepare.append(access.set_headers)
     logging.getLogger("aiohttp.server").addFilter(_redact_bad_headers)
@@ -78,17 +86,28 @@ class AccessMiddleware:
         self._check_origin(request, client_address)
         if _is_public(request):
             return await handler(request)
-        caller = request[CALLER] = self._check_key(request, client_address)
+        if (caller := self._check_key(request, client_address)) is not None:
+            request[CALLER] = caller
         try:
             return await handler(request)
         except (RateLimited, KeyRevoked, VoiceNotAllowed) as error:
-            self._on_reject(error.code, caller.name)
+            self._on_reject(error.code, request[CALLER].name if CALLER in request else ANONYMOUS)
             raise
+
+    def admit(self, request: web.Request, keys: Sequence[str]) -> Caller:
+        """The caller of a request whose key came in the first message. Raises `HTTPUnauthorized`, `HTTPForbidden`."""
+        caller = self.authenticator.authenticate(request, request[CLIENT_ADDRESS], keys)
+        if caller is None:
+            raise self._unauthorized()
+        self._check_token(request, caller)
+        request[CALLER] = caller
+        return caller
 
     async def set_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         response.headers.extend(self._origins.headers(request.headers.get("Origin")))
 
-    def _check_key(self, request: web.Request, client_address: ClientAddress) -> Caller:
+    def _check_key(self, request: web.Request, client_address: ClientAddress) -> Caller | None:
+        """The caller; None if its key is to come in the first message."""
         caller = self.authenticator.authenticate(request, client_address)
         if caller is not None:
             self._check_token(request, caller)
@@ -96,8 +115,13 @@ class AccessMiddleware:
         resource = request.match_info.route.resource
         if resource is not None and resource.canonical in LISTS and not presented_keys(request):
             return WITHOUT_KEY
+        if key_places(request).first_message and not presented_keys(request):
+            return None
+        raise self._unauthorized()
+
+    def _unauthorized(self) -> web.HTTPUnauthorized:
         self._on_reject("unauthorized", ANONYMOUS)
-        raise web.HTTPUnauthorized(
+        return web.HTTPUnauthorized(
             headers={"WWW-Authenticate": "Bearer"},
             text="API key missing or invalid, or token expired; send the header `Authorization: Bearer <key>` or "
             f"`{KEY_HEADER}: <key>`, or from a browser the subprotocol `{KEY_SUBPROTOCOL}<key>` besides sayline.v1.\n",
@@ -105,7 +129,8 @@ class AccessMiddleware:
 
     def _check_token(self, request: web.Request, caller: Caller) -> None:
         resource = request.match_info.route.resource
-        if caller.issuer and (request.method, resource and resource.canonical) not in OPERATIONS:
+        speaks = (request.method, resource and resource.canonical) in OPERATIONS or key_places(request) != KeyPlaces()
+        if caller.issuer and not speaks:
             self._on_reject("forbidden_token", caller.name)
             raise web.HTTPForbidden(text="A token may only speak; use the API key itself for this.\n")
 
@@ -142,6 +167,9 @@ class AccessMiddleware:
     def _forbid(self, header: str, message: str) -> web.HTTPForbidden:
         self._on_reject(f"forbidden_{header}", ANONYMOUS)
         return web.HTTPForbidden(text=f"{message}\n")
+
+
+ACCESS = web.AppKey("access", AccessMiddleware)
 
 
 def _check_encoding(request: web.Request) -> None:

@@ -76,6 +76,7 @@ class AdapterConnection(SocketConnection):
         self._pooled = adapter if isinstance(adapter, PooledAdapter) else None
         self._reading = True
         self._unanswered_since_s: float | None = None  # the first ping without an answer
+        self.received: WSMessage | None = None  # a message that was read before
         self._progress = asyncio.Event()  # an event was sent, so there may be room for more text
         if isinstance(adapter, GreetingAdapter):
             for output in adapter.greet():
@@ -110,6 +111,10 @@ class AdapterConnection(SocketConnection):
         await super()._answer_ping(message)
 
     # Receiving
+
+    async def _next_message(self) -> WSMessage:
+        message, self.received = self.received, None
+        return message or await super()._next_message()
 
     async def _handle(self, data: str | bytes, first: bool) -> None:
         self._reading = False  # pongs neither, while text waits for room

@@ -3,7 +3,8 @@
 import asyncio
 import hmac
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from sayline_tts.engine.errors import Full, InputError
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 RETRY_AFTER_MS = 5_000.0  # a guess: the end of a session cannot be predicted
 MIN_SESSIONS, SESSIONS_PER_CONTEXT = 16, 4  # of a key with a limit of contexts and none of sessions
+MAX_AWAITING_KEY, AWAITING_KEY_PER_ADDRESS = 32, 8
 STOPPING = "the server is shutting down"
 
 
@@ -44,6 +46,7 @@ class Sessions:
         self._app_state = app_state
         self._connections: dict[Session, SessionConnection | None] = {}
         self._addresses: dict[Session, ClientAddress] = {}
+        self._awaiting_key: list[str] = []  # the network of each such connection
         self._expiring: dict[Session, asyncio.TimerHandle] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._stopping = self._draining = False
@@ -88,15 +91,31 @@ class Sessions:
 
         Raises `ShuttingDown`, `Full`, or `RateLimited` if this key or address has too many sessions.
         """
-        if self._stopping:
-            raise ShuttingDown(f"{STOPPING}; connect again")
-        if message := self.obstacle:
-            raise Full(f"{message}; retry in {RETRY_AFTER_MS / 1000:g} s", RETRY_AFTER_MS)
+        self._check_obstacle()
         self._check_key_limit(caller)
         self._check_address_limit(address)
         session = Session(caller, self._app_state, self._on_idle, traceparent, id)
         self._connections[session], self._addresses[session] = None, address
         return session
+
+    @contextmanager
+    def awaiting_key(self, address: ClientAddress) -> Iterator[None]:
+        """Count a connection whose key is still to come: it has no session, but counts as one of its address.
+
+        Raises `ShuttingDown`, `Full`, `RateLimited`.
+        """
+        self._check_obstacle()
+        self._check_address_limit(address)
+        if len(self._awaiting_key) >= MAX_AWAITING_KEY:
+            raise Full("too many connections have not sent their key yet; retry in a few seconds", RETRY_AFTER_MS)
+        if self._awaiting_key.count(address.network) >= AWAITING_KEY_PER_ADDRESS:
+            message = f"{AWAITING_KEY_PER_ADDRESS} connections of this address have not sent their key yet"
+            raise RateLimited("rate_limited", f"{message}; send it, then connect again", RETRY_AFTER_MS)
+        self._awaiting_key.append(address.network)
+        try:
+            yield
+        finally:
+            self._awaiting_key.remove(address.network)
 
     def attach(self, session: Session, connection: SessionConnection) -> None:
         self._connections[session] = connection
@@ -161,6 +180,13 @@ class Sessions:
         closing = (connection.close_after_flush(close_code, reason) for connection in connections)
         await asyncio.gather(*closing, *self._closing)
 
+    def _check_obstacle(self) -> None:
+        """Raises `ShuttingDown`, `Full`."""
+        if self._stopping:
+            raise ShuttingDown(f"{STOPPING}; connect again")
+        if message := self.obstacle:
+            raise Full(f"{message}; retry in {RETRY_AFTER_MS / 1000:g} s", RETRY_AFTER_MS)
+
     def _check_key_limit(self, caller: Caller) -> None:
         """Raises `RateLimited`. Sessions with tokens count as those of the key that minted them."""
         key = caller.key
@@ -180,6 +206,7 @@ class Sessions:
     def _check_address_limit(self, address: ClientAddress) -> None:
         if address.ip is not None and not address.ip.is_loopback:
             limit = self._app_state.settings.max_sessions_per_address or self._half
+            limit -= self._awaiting_key.count(address.network)
             self._check_limit("address", limit, lambda session: self._addresses[session].network == address.network)
 
     @property

@@ -5,6 +5,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Annotated
@@ -13,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from sayline_tts.engine.audio.recording import SAMPLE_RATE_HZ
+from sayline_tts.server.access.auth import bare_key
 from sayline_tts.server.compat.adapter import (
     DEFAULT_CONTEXT,
     FRAME_MS,
@@ -103,7 +105,17 @@ class ErrorMessage(msgspec.Struct, frozen=True, rename="camel"):
     context_id: str | UnsetType = UNSET
 
 
+class KeyMessage(msgspec.Struct, frozen=True):
+    """The key in the first message, of clients that cannot set headers."""
+
+    xi_api_key: str | None = None
+    header: str | None = msgspec.field(default=None, name="xi-api-key")
+    authorization: str | None = None
+    single_use_token: str | None = None
+
+
 _decoder = msgspec.json.Decoder(ClientMessage)
+_key_decoder = msgspec.json.Decoder(KeyMessage)
 
 
 @dataclass(frozen=True)
@@ -149,8 +161,7 @@ class _Adapter(ABC):
         self._turns: Contexts[Turn] = Contexts()
 
     def refuse(self, error: ProtocolError) -> Iterable[Output]:
-        yield json_frame(ErrorMessage(error.message, error.code))
-        yield CloseConnection(POLICY_VIOLATION, error.code)
+        return refuse(error)
 
     def send(self, event: SpeechEvent) -> Iterable[Output]:
         own_id = str(event.context_id)
@@ -348,6 +359,19 @@ class MultiStream(_Adapter):
             yield CloseConnection(POLICY_VIOLATION, event.code)
         elif self._closing and not self._turns:
             yield CloseConnection(CloseCode.NORMAL, "")
+
+
+def refuse(error: ProtocolError) -> Iterable[Output]:
+    yield json_frame(ErrorMessage(error.message, STATUS.get(error.code, error.code)))
+    yield CloseConnection(POLICY_VIOLATION, error.code)
+
+
+def keys(data: str | bytes) -> list[str]:
+    """What a client's first message has for keys."""
+    with suppress(ProtocolError):
+        found = parse_json(data, _key_decoder)
+        return [bare_key(key) for key in msgspec.structs.astuple(found) if key]
+    return []
 
 
 def _speed(message: ClientMessage, default: float) -> float:

@@ -8,12 +8,21 @@ import msgspec
 from aiohttp import web
 
 from sayline_tts.engine.timing.word_time_estimator import WordTime
+from sayline_tts.server.access.auth import KeyPlaces, accepts_keys
 from sayline_tts.server.access.middleware import CALLER
 from sayline_tts.server.audio.formats import Format, FormatError
 from sayline_tts.server.compat.adapter import AudioFormat, clamp_speed, language_code
 from sayline_tts.server.compat.character_times import CharacterTimes
-from sayline_tts.server.compat.elevenlabs.protocol import STATUS, MultiStream, Options, SingleStream, VoiceSettings
-from sayline_tts.server.compat.services import Services
+from sayline_tts.server.compat.elevenlabs.protocol import (
+    STATUS,
+    MultiStream,
+    Options,
+    SingleStream,
+    VoiceSettings,
+    keys,
+    refuse,
+)
+from sayline_tts.server.compat.services import LateKey, Services
 from sayline_tts.server.http.body import Body
 from sayline_tts.server.http.requests import SpeechRequest, read_json
 
@@ -29,6 +38,8 @@ DEFAULT_FORMAT = "mp3_44100_128"
 _FORMAT = re.compile(r"([a-z0-9]+)_(\d{4,6})(?:_\d{1,4})?")
 RespondTo = Callable[[Body, str], Awaitable[web.StreamResponse]]
 SPEECH = "/v1/text-to-speech/{voice_id}"
+KEYS = KeyPlaces(query=("xi-api-key", "authorization", "single_use_token"), first_message=True)
+LATE_KEY = LateKey(keys, refuse)
 
 
 class SpeechBody(msgspec.Struct, frozen=True):
@@ -57,11 +68,13 @@ class Handlers:
     def __init__(self, services: Services) -> None:
         self._services = services
 
+    @accepts_keys(KEYS)
     async def stream_input(self, request: web.Request) -> web.StreamResponse:
-        return await self._services.open_socket(request, SingleStream(self._options(request)))
+        return await self._services.open_late(request, LATE_KEY, lambda: SingleStream(self._options(request)))
 
+    @accepts_keys(KEYS)
     async def multi_stream_input(self, request: web.Request) -> web.StreamResponse:
-        return await self._services.open_socket(request, MultiStream(self._options(request)))
+        return await self._services.open_late(request, LATE_KEY, lambda: MultiStream(self._options(request)))
 
     async def whole(self, request: web.Request) -> web.StreamResponse:
         return await self._speak(request, lambda body, text: body.whole())
