@@ -101,8 +101,8 @@ format: .venv/ready-for-tests
 	@echo "Installing agent frameworks into .venv-agents, for the tests of the adapters ..."
 	.venv-agents/bin/python -m pip install --quiet --no-compile --disable-pip-version-check \
 		-c tests/agents/constraints.txt -e 'clients/python[livekit,pipecat]' \
-		anthropic cartesia deepgram-sdk elevenlabs langchain-core livekit-plugins-cartesia livekit-plugins-deepgram \
-		livekit-plugins-elevenlabs mypy openai opuslib pytest pytest-asyncio wyoming
+		anthropic cartesia deepgram-sdk elevenlabs gradium langchain-core livekit-plugins-cartesia \
+		livekit-plugins-deepgram livekit-plugins-elevenlabs livekit-plugins-gradium mypy openai opuslib pytest pytest-asyncio wyoming
 	@touch $@
 
 clients/js/node_modules/.package-lock.json: clients/js/package-lock.json

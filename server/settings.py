@@ -66,14 +66,26 @@ _Origin = Annotated[str, AfterValidator(_origin)]
 _HostName = Annotated[str, AfterValidator(_host_name)]
 _Alias = Annotated[tuple[str, str], BeforeValidator(_alias)]
 _ProtocolName = Literal[
-    "cartesia", "deepgram", "elevenlabs", "jambonz", "kokoro", "livekit", "openai-realtime", "vapi", "wyoming"
+    "cartesia",
+    "deepgram",
+    "elevenlabs",
+    "gradium",
+    "jambonz",
+    "kokoro",
+    "kyutai",
+    "livekit",
+    "openai-realtime",
+    "vapi",
+    "wyoming",
 ]
 PROTOCOLS: tuple[_ProtocolName, ...] = (
     "cartesia",
     "deepgram",
     "elevenlabs",
+    "gradium",
     "jambonz",
     "kokoro",
+    "kyutai",
     "livekit",
     "openai-realtime",
     "vapi",

@@ -8,8 +8,10 @@ from aiohttp import web
 from sayline_tts.server.compat.cartesia import routes as cartesia
 from sayline_tts.server.compat.deepgram import routes as deepgram
 from sayline_tts.server.compat.elevenlabs import routes as elevenlabs
+from sayline_tts.server.compat.gradium import routes as gradium
 from sayline_tts.server.compat.jambonz import routes as jambonz
 from sayline_tts.server.compat.kokoro import routes as kokoro
+from sayline_tts.server.compat.kyutai import routes as kyutai
 from sayline_tts.server.compat.livekit import routes as livekit
 from sayline_tts.server.compat.openai_realtime import routes as openai_realtime
 from sayline_tts.server.compat.services import Services
@@ -43,8 +45,10 @@ VENDORS = (
     Vendor("elevenlabs", "ElevenLabs", elevenlabs.routes, elevenlabs.error_body, "xi-api-key", elevenlabs.answers),
     Vendor("cartesia", "Cartesia", cartesia.routes, cartesia.error_body, "Cartesia-Version", cartesia.answers),
     Vendor("deepgram", "Deepgram", deepgram.routes, deepgram.error_body, set_headers=deepgram.set_headers),
+    Vendor("gradium", "Gradium", gradium.routes, base="/api/"),
     Vendor("jambonz", "jambonz", jambonz.routes, base="/jambonz/speech"),
     Vendor("kokoro", "Kokoro-FastAPI", kokoro.routes, kokoro.error_body),
+    Vendor("kyutai", "Kyutai", kyutai.routes),
     Vendor("livekit", "LiveKit Inference", livekit.routes, base="/v1"),
     Vendor("openai-realtime", "OpenAI Realtime", openai_realtime.routes, base="/v1"),
     Vendor("vapi", "Vapi", vapi.routes, base="/vapi/speech"),

@@ -1,4 +1,4 @@
-"""ElevenLabs' WebSockets `stream-input` and `multi-stream-input`, as an adapter.
+"""ElevenLabs' WebSockets `stream-input`, `multi-stream-input` and those of text-to-dialogue, as adapters.
 
 `close_context` has more than one meaning, because clients interrupt with it too: see `MultiStream._close`.
 """
@@ -59,6 +59,9 @@ STATUS = {
 CLOSING = ("unknown_voice", "voice_not_allowed", "bad_voice", "key_revoked")  # no next turn could succeed
 
 
+Name = Annotated[str, Meta(max_length=200)]
+
+
 class VoiceSettings(msgspec.Struct, frozen=True):
     """The settings that have an effect here."""
 
@@ -105,6 +108,49 @@ class ErrorMessage(msgspec.Struct, frozen=True, rename="camel"):
     context_id: str | UnsetType = UNSET
 
 
+class Input(msgspec.Struct, frozen=True):
+    text: str = ""
+    voice_id: Name | None = None
+    new_turn: bool | None = False
+
+
+class DialogueMessage(msgspec.Struct, frozen=True):
+    """All messages of the dialogue sockets. Another one keeps its context alive."""
+
+    context_id: Annotated[str, Meta(max_length=512)] | None = None
+    voices: list[Name] | None = None
+    inputs: list[Input] = []
+    flush: bool | None = False
+    close_context: bool | None = False
+    close_socket: bool | None = False
+
+
+class DialogueAlignment(msgspec.Struct, frozen=True):
+    chars: list[str]
+    char_start_times_ms: list[int]
+    char_durations_ms: list[int]
+
+
+class DialogueAudio(msgspec.Struct, frozen=True):
+    audio: bytes  # base64
+    alignment: DialogueAlignment | None
+    normalized_alignment: None
+    context_id: str | UnsetType
+
+
+class DialogueError(msgspec.Struct, frozen=True):
+    message: str
+    error: str
+    code: int = POLICY_VIOLATION
+    param: None = None
+    context_id: str | UnsetType = UNSET
+
+
+class DialogueFinal(msgspec.Struct, frozen=True):
+    context_id: str | UnsetType
+    is_final: bool = True
+
+
 class KeyMessage(msgspec.Struct, frozen=True):
     """The key in the first message, of clients that cannot set headers."""
 
@@ -115,6 +161,7 @@ class KeyMessage(msgspec.Struct, frozen=True):
 
 
 _decoder = msgspec.json.Decoder(ClientMessage)
+_dialogue_decoder = msgspec.json.Decoder(DialogueMessage)
 _key_decoder = msgspec.json.Decoder(KeyMessage)
 
 
@@ -147,6 +194,7 @@ class Turn:
 
     client_id: str
     speed: float = 1.0
+    voice: str | None = None  # None: that of the address
     opened: bool = False
     last: Last = Last.NOTHING
     times: CharacterTimes = field(default_factory=CharacterTimes)
@@ -192,7 +240,7 @@ class _Adapter(ABC):
             turn.opened = True
             start = Start(
                 own_id,
-                options.voice,
+                turn.voice or options.voice,
                 clean_up=options.clean_up,
                 language=options.language,
                 speed=turn.speed,
@@ -205,24 +253,27 @@ class _Adapter(ABC):
             yield Flush(own_id)
 
     def _audio(self, turn: Turn, event: Audio) -> Frame:
-        end_ms = event.start_sample * 1000 // SAMPLE_RATE_HZ + FRAME_MS
-        alignment = self._alignment(turn, end_ms)
+        alignment = self._alignment(turn, event.start_sample * 1000 // SAMPLE_RATE_HZ)
         return json_frame(AudioMessage(event.data, None, alignment, alignment, self._context_id(turn)))
 
-    def _alignment(self, turn: Turn, end_ms: int) -> Alignment | None:
-        """The characters that have been timed. `end_ms`: of the message's audio.
+    def _base(self, audio_ms: int) -> int | None:
+        """What times count from, if a message's audio begins at `audio_ms`; None: the end of the alignment before."""
+        return 0 if self._options.sync_alignment else None
 
-        Without `sync_alignment`, times count from the end of the alignment before, and the last character lasts to the
-        end of the audio: clients then add up what alignments span.
+    def _alignment(self, turn: Turn, audio_ms: int) -> Alignment | None:
+        """The characters that have been timed. `audio_ms`: where the message's audio begins.
+
+        If times count from the end of the alignment before, the last character lasts to the end of the audio: clients
+        then add up what alignments span.
         """
         times = turn.times.take()
         if not times:
             return None
-        base_ms = 0 if self._options.sync_alignment else turn.aligned_ms
+        base_ms = self._base(audio_ms)
         starts_ms = [max(round(each.start_ms), turn.aligned_ms) for each in times]
         last_ms = max(starts_ms[-1], round(times[-1].end_ms))
-        if not self._options.sync_alignment:
-            last_ms = max(starts_ms[-1], end_ms)
+        if base_ms is None:
+            base_ms, last_ms = turn.aligned_ms, max(starts_ms[-1], audio_ms + FRAME_MS)
             turn.aligned_ms = last_ms
         ends_ms = [*starts_ms[1:], last_ms]
         return Alignment(
@@ -313,8 +364,7 @@ class MultiStream(_Adapter):
         text = message.text or ""
         if has_text:
             turn.last = Last.TEXT
-            # Some clients send sentences without a space behind, and none sends a word in two messages.
-            yield from self._speak(own_id, turn, text if text[-1].isspace() else f"{text} ")
+            yield from self._speak(own_id, turn, self._separated(text))
         elif turn.opened:
             yield Text(own_id, "")  # keeps the context alive
         if message.flush:
@@ -322,6 +372,10 @@ class MultiStream(_Adapter):
             self._flushes_before_closing |= not has_text
             if turn.opened and not (has_text and self._options.phrases):
                 yield Flush(own_id)
+
+    def _separated(self, text: str) -> str:
+        """Some clients send sentences without a space behind, and none sends a word in two messages."""
+        return text if text[-1].isspace() else f"{text} "
 
     def _close(self, client_id: str) -> Iterator[Action]:
         """Speak what was flushed, or stop: clients interrupt by closing a context that they have not flushed, or twice.
@@ -350,15 +404,79 @@ class MultiStream(_Adapter):
     def _context_id(self, turn: Turn) -> str | UnsetType:
         return turn.client_id or UNSET
 
+    def _final(self, context_id: str | UnsetType) -> Frame:
+        return json_frame(FinalMessage(context_id=context_id))
+
+    def _failure(self, event: Error, context_id: str | UnsetType) -> Frame:
+        return json_frame(_error(event, context_id))
+
     def _finish(self, turn: Turn, event: Done | Cancelled | Error) -> Iterable[Output]:
         context_id = self._context_id(turn)
         if isinstance(event, Error) and event.code != "expired":
-            yield json_frame(_error(event, context_id))
-        yield json_frame(FinalMessage(context_id=context_id))
+            yield self._failure(event, context_id)
+        yield self._final(context_id)
         if isinstance(event, Error) and event.code in CLOSING:
             yield CloseConnection(POLICY_VIOLATION, event.code)
         elif self._closing and not self._turns:
             yield CloseConnection(CloseCode.NORMAL, "")
+
+
+class Dialogue(MultiStream):
+    """The sockets of text-to-dialogue: contexts are registered with their voice, of which each has one here.
+
+    Clients disagree about what times count from, and can be told apart: Pipecat, which marks turns, adds up what
+    alignments span; for others they count from the start of the message's audio.
+    """
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self._adds_spans = False
+
+    def receive(self, data: str | bytes) -> Iterable[Action]:
+        return self._receive_inputs(parse_json(data, _dialogue_decoder))
+
+    def _receive_inputs(self, message: DialogueMessage) -> Iterator[Action]:
+        if message.close_socket or message.close_context or self._closing:
+            closing = ClientMessage(None, message.context_id, False, message.close_context, message.close_socket)
+            yield from self._receive(closing)
+            return
+        found = self._turns.find(message.context_id or DEFAULT_CONTEXT)
+        if message.voices:
+            if found and found[1].last is not Last.CLOSE:
+                raise ProtocolError("context_exists", "this context is open; send voices in its first message only")
+            found = self._register(message.context_id or DEFAULT_CONTEXT, message.voices[0])
+        if found is None or found[1].last is Last.CLOSE:
+            return  # it crossed the context's end on the way
+        own_id, turn = found
+        self._adds_spans |= any(each.new_turn for each in message.inputs)
+        if any(each.voice_id not in (None, turn.voice) for each in message.inputs):
+            raise ProtocolError("one_voice", "a context speaks with one voice; open another context for another voice")
+        text = "".join(each.text for each in message.inputs)
+        yield from self._continue(own_id, turn, ClientMessage(text, flush=message.flush), bool(text.strip()))
+
+    def _register(self, client_id: str, voice: str) -> tuple[str, Turn]:
+        if len(self._turns) >= MAX_CONTEXTS:
+            raise ProtocolError("max_active_conversations", f"{MAX_CONTEXTS} contexts are open; close one first")
+        turn = Turn(client_id, voice=voice)
+        return self._turns.add(client_id, turn), turn
+
+    def _separated(self, text: str) -> str:
+        return text
+
+    def _base(self, audio_ms: int) -> int | None:
+        return None if self._adds_spans else audio_ms
+
+    def _audio(self, turn: Turn, event: Audio) -> Frame:
+        alignment = self._alignment(turn, event.start_sample * 1000 // SAMPLE_RATE_HZ)
+        times = DialogueAlignment(*msgspec.structs.astuple(alignment)) if alignment else None
+        return json_frame(DialogueAudio(event.data, times, None, self._context_id(turn)))
+
+    def _final(self, context_id: str | UnsetType) -> Frame:
+        return json_frame(DialogueFinal(context_id=context_id))
+
+    def _failure(self, event: Error, context_id: str | UnsetType) -> Frame:
+        error = STATUS.get(event.code, event.code)
+        return json_frame(DialogueError(event.message, error, context_id=context_id))
 
 
 def refuse(error: ProtocolError) -> Iterable[Output]:

@@ -15,6 +15,8 @@ from sayline_tts.server.compat.adapter import AudioFormat, clamp_speed, language
 from sayline_tts.server.compat.character_times import CharacterTimes
 from sayline_tts.server.compat.elevenlabs.protocol import (
     STATUS,
+    Dialogue,
+    Input,
     MultiStream,
     Options,
     SingleStream,
@@ -24,6 +26,7 @@ from sayline_tts.server.compat.elevenlabs.protocol import (
 )
 from sayline_tts.server.compat.services import LateKey, Services
 from sayline_tts.server.http.body import Body
+from sayline_tts.server.http.errors import RequestError
 from sayline_tts.server.http.requests import SpeechRequest, read_json
 
 FORMATS = {
@@ -38,14 +41,16 @@ DEFAULT_FORMAT = "mp3_44100_128"
 _FORMAT = re.compile(r"([a-z0-9]+)_(\d{4,6})(?:_\d{1,4})?")
 RespondTo = Callable[[Body, str], Awaitable[web.StreamResponse]]
 SPEECH = "/v1/text-to-speech/{voice_id}"
+DIALOGUE = "/v1/text-to-dialogue"
 KEYS = KeyPlaces(query=("xi-api-key", "authorization", "single_use_token"), first_message=True)
 LATE_KEY = LateKey(keys, refuse)
 
 
 class SpeechBody(msgspec.Struct, frozen=True):
-    """A text to speak. Other fields of the vendor are ignored."""
+    """A text to speak, or a dialogue's `inputs`. Other fields of the vendor are ignored."""
 
-    text: str
+    text: str | None = None
+    inputs: list[Input] = []
     language_code: str | None = None
     seed: int | None = None
     apply_text_normalization: str | None = None
@@ -75,6 +80,10 @@ class Handlers:
     @accepts_keys(KEYS)
     async def multi_stream_input(self, request: web.Request) -> web.StreamResponse:
         return await self._services.open_late(request, LATE_KEY, lambda: MultiStream(self._options(request)))
+
+    @accepts_keys(KEYS)
+    async def dialogue(self, request: web.Request) -> web.StreamResponse:
+        return await self._services.open_late(request, LATE_KEY, lambda: Dialogue(self._options(request)))
 
     async def whole(self, request: web.Request) -> web.StreamResponse:
         return await self._speak(request, lambda body, text: body.whole())
@@ -106,11 +115,18 @@ class Handlers:
 
     async def _speak(self, request: web.Request, respond: RespondTo, timed: bool = False) -> web.StreamResponse:
         body = await read_json(request, SpeechBody)
+        voices = {each.voice_id for each in body.inputs}
+        if len(voices) > 1:
+            raise RequestError("a dialogue is spoken with one voice; send a request for each voice", "inputs")
+        text = " ".join(each.text for each in body.inputs) if body.inputs else body.text
+        if text is None:
+            raise RequestError("there is no text; send it as `text`, or as `inputs` of a dialogue", "text")
+        voice = request.match_info.get("voice_id") or next(iter(voices), None)
         format = parse_format(request.query.get("output_format", DEFAULT_FORMAT))
         speed = body.voice_settings.speed if body.voice_settings else None
         params = SpeechRequest(
-            body.text,
-            self._services.aliases.resolve(request.match_info["voice_id"], request[CALLER]),
+            text,
+            self._services.aliases.resolve(voice, request[CALLER]),
             format.name,
             format.sample_rate_hz,
             clamp_speed(speed),
@@ -123,7 +139,7 @@ class Handlers:
             return web.Response(body=TimedAudioWriter("")(data, []), content_type="application/json")
 
         return await self._services.speak(
-            request, params, lambda answer: respond(answer, body.text), render_silence if timed else None
+            request, params, lambda answer: respond(answer, text), render_silence if timed else None
         )
 
     def _options(self, request: web.Request) -> Options:
@@ -131,7 +147,7 @@ class Handlers:
         query = request.query
         seed = query.get("seed", "")
         return Options(
-            self._services.aliases.resolve(request.match_info["voice_id"], request[CALLER]),
+            self._services.aliases.resolve(request.match_info.get("voice_id"), request[CALLER]),
             parse_format(query.get("output_format", DEFAULT_FORMAT)),
             query.get("auto_mode", "").lower() == "true",
             query.get("sync_alignment", "").lower() == "true",
@@ -146,10 +162,18 @@ def routes(services: Services) -> list[web.RouteDef]:
     return [
         web.get(f"{SPEECH}/stream-input", handlers.stream_input),
         web.get(f"{SPEECH}/multi-stream-input", handlers.multi_stream_input),
-        web.post(SPEECH, handlers.whole),
-        web.post(f"{SPEECH}/stream", handlers.stream),
-        web.post(f"{SPEECH}/with-timestamps", handlers.whole_with_timestamps),
-        web.post(f"{SPEECH}/stream/with-timestamps", handlers.stream_with_timestamps),
+        web.get(f"{DIALOGUE}/stream-input", handlers.dialogue),
+        web.get(f"{DIALOGUE}/multi-stream-input", handlers.dialogue),
+        *(
+            web.post(f"{prefix}{path}", handler)
+            for prefix in (SPEECH, DIALOGUE)
+            for path, handler in (
+                ("", handlers.whole),
+                ("/stream", handlers.stream),
+                ("/with-timestamps", handlers.whole_with_timestamps),
+                ("/stream/with-timestamps", handlers.stream_with_timestamps),
+            )
+        ),
         web.get("/v2/voices", handlers.voices),
     ]
 

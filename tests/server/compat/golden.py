@@ -17,7 +17,9 @@ from sayline_tts.server.compat.cartesia import protocol as cartesia
 from sayline_tts.server.compat.deepgram import flux_protocol as flux
 from sayline_tts.server.compat.deepgram import protocol as deepgram
 from sayline_tts.server.compat.elevenlabs import protocol as elevenlabs
+from sayline_tts.server.compat.gradium import protocol as gradium
 from sayline_tts.server.compat.jambonz import protocol as jambonz
+from sayline_tts.server.compat.kyutai import protocol as kyutai
 from sayline_tts.server.compat.livekit import protocol as livekit
 from sayline_tts.server.compat.openai_realtime import protocol as realtime
 from sayline_tts.server.compat.wyoming import protocol as wyoming
@@ -38,18 +40,33 @@ EVENTS = {
         messages.Error,
     )
 }
+PACKED = ("kyutai",)  # in MessagePack
 Make = Callable[[dict[str, Any]], Adapter]
 ADAPTERS: dict[str, Make] = {
     "elevenlabs/single": lambda options: elevenlabs.SingleStream(elevenlabs.Options("ann", **options)),
     "elevenlabs/multi": lambda options: elevenlabs.MultiStream(elevenlabs.Options("ann", **options)),
+    "elevenlabs/dialogue": lambda options: elevenlabs.Dialogue(elevenlabs.Options("ann", **options)),
     "cartesia": lambda options: cartesia.CartesiaAdapter(),
     "deepgram/speak": lambda options: deepgram.SpeakAdapter(deepgram.Options("ann", **options)),
     "deepgram/flux": lambda options: flux.FluxAdapter(deepgram.Options("ann", **options)),
+    "gradium": lambda options: gradium.GradiumAdapter("s", **options),
     "jambonz": lambda options: jambonz.JambonzAdapter(jambonz.Options("ann")),
+    "kyutai": lambda options: kyutai.KyutaiAdapter(kyutai_options(**options)),
     "livekit": lambda options: livekit.InferenceAdapter("s"),
     "openai-realtime": lambda options: realtime.RealtimeAdapter("gpt-realtime", "sess_1"),
     "wyoming": lambda options: wyoming.WyomingAdapter(lambda: {"tts": [{"name": "sayline"}]}),
 }
+
+
+def kyutai_options(format: str = "PcmMessagePack") -> kyutai.Options:
+    return kyutai.Options("ann", *kyutai.FORMATS[format])
+
+
+def encode(adapter: str, message: Any) -> str | bytes:
+    """A message as its clients write it."""
+    if isinstance(message, str | bytes):
+        return message
+    return msgspec.msgpack.encode(message) if adapter in PACKED else json.dumps(message)
 
 
 def load(name: str) -> list[dict[str, Any]]:
@@ -61,16 +78,16 @@ def replay(case: dict[str, Any]) -> list[dict[str, Any]]:
     """The steps of a case, with what the adapter makes of each message now."""
     adapter = ADAPTERS[case["adapter"]](case.get("options", {}))
     greeting = [{"greeting": None, "out": _plain(adapter.greet())}] if isinstance(adapter, GreetingAdapter) else []
-    return greeting + [_step(adapter, step) for step in case["steps"] if "greeting" not in step]
+    return greeting + [_step(case["adapter"], adapter, step) for step in case["steps"] if "greeting" not in step]
 
 
-def _step(adapter: Adapter, step: dict[str, Any]) -> dict[str, Any]:
+def _step(name: str, adapter: Adapter, step: dict[str, Any]) -> dict[str, Any]:
     if "event" in step:
         return {"event": step["event"], "out": _plain(adapter.send(_event(step["event"])))}
     said = step["client"]
     made: list[Action | Output] = []
     try:
-        for action in adapter.receive(said if isinstance(said, str) else json.dumps(said)):
+        for action in adapter.receive(encode(name, said)):
             made.append(action)
     except ProtocolError as error:
         made += adapter.refuse(error)
@@ -103,7 +120,14 @@ def _event(fields: dict[str, Any]) -> Any:
 
 
 def _binary(data: bytes) -> Any:
+    if data[:1] in (b"\x81", b"\x82", b"\x84"):  # a map in MessagePack
+        return {name: _short(value) for name, value in msgspec.msgpack.decode(data).items()}
     return _wyoming_event(data) if data.startswith(b"{") else base64.b64encode(data).decode()
+
+
+def _short(value: Any) -> Any:
+    """A long list as its ends and its length."""
+    return [*value[:2], f"{len(value)} values", value[-1]] if isinstance(value, list) and len(value) > 9 else value
 
 
 def _wyoming_event(data: bytes) -> dict[str, Any]:

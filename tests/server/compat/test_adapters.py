@@ -12,13 +12,15 @@ from sayline_tts.server.compat.adapter import MAX_CONTEXTS, AudioFormat, Context
 from sayline_tts.server.websocket.messages import Audio, Cancel, Cancelled, Done, End, Text
 from sayline_tts.server.websocket.protocol import ProtocolError
 from tests.fuzz import FUZZ, fuzz
-from tests.server.compat.golden import ADAPTERS, load, replay
+from tests.server.compat.golden import ADAPTERS, encode, load, replay
 
 GOLDEN = [
     "cartesia.json",
     "deepgram.json",
     "elevenlabs.json",
+    "gradium.json",
     "jambonz.json",
+    "kyutai.json",
     "livekit.json",
     "openai_realtime.json",
     "wyoming.json",
@@ -79,9 +81,8 @@ def test_any_messages_are_translated_or_refused(name: str, messages: list[Any], 
     adapter = ADAPTERS[name]({})
     opened: list[str] = []
     for message in messages:
-        data = message if isinstance(message, str | bytes) else json.dumps(message)
         try:
-            actions = list(adapter.receive(data))
+            actions = list(adapter.receive(encode(name, message)))
         except ProtocolError as refused:
             actions = list(adapter.refuse(refused))
             assert actions

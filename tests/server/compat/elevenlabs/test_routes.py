@@ -213,6 +213,36 @@ async def test_speech_over_http(address: str) -> None:
     assert starts == whole["alignment"]["character_start_times_seconds"] == sorted(starts)
 
 
+async def test_dialogue_over_a_socket(address: str) -> None:
+    url = f"ws://{address}/v1/text-to-dialogue/multi-stream-input?output_format=pcm_24000&sync_alignment=true"
+    async with connect(url, max_size=None) as client:
+        await say(client, context_id="a", voices=["ann"])
+        await say(client, context_id="a", inputs=[{"text": "Hello there. ", "voice_id": "ann"}], flush=True)
+        await say(client, context_id="a", flush=True)
+        await say(client, context_id="a", close_context=True)
+        received: list[dict[str, Any]] = []
+        while not (received and received[-1].get("is_final")):
+            received.append(json.loads(await client.recv()))
+        await say(client, close_socket=True)
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+    assert client.close_code == 1000
+    assert text(received) == "Hello there. "
+    assert len(audio(received)) == 2 * FRAMES_PER_WORD * FRAME_BYTES
+
+
+async def test_dialogue_over_http(address: str) -> None:
+    one = {"inputs": [{"text": "Hello there.", "voice_id": "ann"}, {"text": "Yes.", "voice_id": "ann"}]}
+    several = {"inputs": [{"text": "Hello.", "voice_id": "ann"}, {"text": "Yes.", "voice_id": "bob"}]}
+    async with aiohttp.ClientSession(f"http://{address}") as client:
+        url = "/v1/text-to-dialogue/with-timestamps?output_format=pcm_24000"
+        async with client.post(url, json=one) as response:
+            assert "".join((await response.json())["alignment"]["characters"]) == "Hello there. Yes. "
+        for body in (several, {}):
+            async with client.post("/v1/text-to-dialogue/stream", json=body) as response:
+                assert (response.status, "detail" in await response.json()) == (400, True)
+
+
 async def test_http_text_without_words_is_silence(address: str) -> None:
     async with aiohttp.ClientSession(f"http://{address}") as client:
         for said in ("", "...", "\N{GRINNING FACE}"):
