@@ -1,6 +1,5 @@
 """Cartesia's SDK and LiveKit's plugin, unmodified, on a real server with the embedded voice."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -9,14 +8,12 @@ pytest.importorskip("cartesia", reason="clients are in an environment of their o
 
 import aiohttp
 from cartesia import Cartesia
-from livekit.agents import APIConnectOptions
-from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT, TimedString
 from livekit.plugins import cartesia
 
+from tests.agents import hearing
 from tests.agents.embedded_server import KEY, EmbeddedServer, command
+from tests.agents.turn import interrupt, speak
 
-ONCE = APIConnectOptions(max_retry=0)
-WAIT_S = 60
 TEXT = "Hello. It costs $5."
 PCM = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 24_000}
 pytestmark = [
@@ -41,25 +38,14 @@ def test_sdk_speaks_over_a_socket_and_over_http(server: EmbeddedServer) -> None:
 
 
 async def test_livekit_gets_audio_and_words_and_interrupts(server: EmbeddedServer) -> None:
-    words: list[TimedString] = []
-    audio = b""
-    async with aiohttp.ClientSession() as connections, asyncio.timeout(WAIT_S):
+    async with aiohttp.ClientSession() as connections:
         voice = cartesia.TTS(api_key=KEY, base_url=server.http, voice="v", http_session=connections)
-        async with voice.stream(conn_options=ONCE) as stream:
-            stream.push_text(TEXT)
-            stream.end_input()
-            async for event in stream:
-                audio += bytes(event.frame.data)
-                words += event.frame.userdata.get(USERDATA_TIMED_TRANSCRIPT, [])
-        async with voice.stream(conn_options=ONCE) as stream:
-            stream.push_text("This is a sentence that will be interrupted before it has ended. ")
-            stream.flush()
-            await anext(aiter(stream))
-        async with voice.stream(conn_options=ONCE) as stream:
-            stream.push_text("Yes.")
-            stream.end_input()
-            last = b"".join([bytes(event.frame.data) async for event in stream])
+        first = await speak(voice, hearing.TEXT)
+        await interrupt(voice, "This is a sentence that will be interrupted before it has ended. ")
+        last = await speak(voice, "Yes.")
         await voice.aclose()
-    assert "".join(words).split() == TEXT.split()
-    assert 0.8 < len(audio) / 48_000 < 6
-    assert 0.2 < len(last) / 48_000 < 3
+    assert first.text.split() == hearing.TEXT.split()
+    assert first.starts_s == sorted(first.starts_s)
+    assert first.starts_s[-1] < first.seconds < 12
+    assert 0.2 < last.seconds < 3
+    hearing.expect_heard(first.audio, first.rate_hz)

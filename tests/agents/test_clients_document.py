@@ -59,6 +59,12 @@ def test_deepgram_sdk(server: EmbeddedServer) -> None:
     client._client_wrapper.httpx_client.httpx_client.close()
 
 
+async def test_gradium_sdk(server: EmbeddedServer) -> None:
+    pytest.importorskip("gradium")
+    client = run("import gradium", server)["client"]
+    assert (await client.tts({"voice_id": "clara", "output_format": "pcm"}, "Hello there.")).sample_rate == 48_000
+
+
 async def test_openai_realtime(server: EmbeddedServer) -> None:
     client = run("import AsyncOpenAI", server)["client"]
     async with client.realtime.connect(model="gpt-realtime") as connection:

@@ -1,6 +1,5 @@
 """Deepgram's SDK, LiveKit's plugin and Pipecat's services, unmodified, on a real server with the embedded voice."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
@@ -15,18 +14,16 @@ from deepgram.core.api_error import ApiError
 from deepgram.core.events import EventType
 from deepgram.speak.v1.types import SpeakV1Text
 from deepgram.speak.v2.types import SpeakV2Configure, SpeakV2Interrupt, SpeakV2InterruptPlaybackOffset, SpeakV2Speak
-from livekit.agents import APIConnectOptions
 from livekit.plugins import deepgram
 from pipecat.frames.frames import InterruptionFrame, TTSAudioRawFrame, TTSStoppedFrame
 from pipecat.services.deepgram.flux.tts import DeepgramFluxTTSService
 from pipecat.services.deepgram.tts import DeepgramTTSService
 
-from tests.agents import pipeline
+from tests.agents import hearing, pipeline
 from tests.agents.embedded_server import KEY, EmbeddedServer, command
 from tests.agents.pipeline import Clock, Talk, only
+from tests.agents.turn import ONCE, WAIT_S, interrupt, speak
 
-ONCE = APIConnectOptions(max_retry=0)
-WAIT_S = 60
 TEXT = "Hello. It costs $5."
 LONG = "This is a sentence that will be interrupted before it has ended. "
 pytestmark = [
@@ -125,24 +122,17 @@ async def test_livekit_speaks_interrupts_and_goes_on(
     """The next turn holds only its own audio, and one without words ends."""
     made = deepgram.TTS if version == 1 else deepgram.TTSv2
     voice = made(api_key=KEY, base_url=f"{server.http}/v{version}/speak", http_session=connections)
-    turns = []
-    for text in (TEXT, LONG, "Yes.", "\N{GRINNING FACE}"):
-        async with voice.stream(conn_options=ONCE) as stream, asyncio.timeout(WAIT_S):
-            stream.push_text(text)
-            stream.flush()
-            if text is LONG:
-                await anext(aiter(stream))  # and interrupt
-                continue
-            stream.end_input()
-            turns.append(b"".join([bytes(event.frame.data) async for event in stream]))
+    first = await speak(voice, hearing.TEXT)
+    await interrupt(voice, LONG)
+    after = await speak(voice, "Yes.")
+    wordless = await speak(voice, "\N{GRINNING FACE}")
     async with voice.synthesize(TEXT, conn_options=ONCE) as whole:
-        turns.append(b"".join([bytes(event.frame.data) async for event in whole]))
+        batch = b"".join([bytes(event.frame.data) async for event in whole])
     await voice.aclose()
-    first, after, wordless, batch = map(seconds, turns)
-    assert 0.8 < first < 6
-    assert 0.2 < after < 3
-    assert wordless < 0.5
-    assert 0.8 < batch < 6
+    assert 0.2 < after.seconds < 3
+    assert wordless.seconds < 0.5
+    assert 0.8 < seconds(batch) < 6
+    hearing.expect_heard(first.audio, first.rate_hz)
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -11,17 +11,16 @@ pytest.importorskip("elevenlabs", reason="clients are in an environment of their
 
 import aiohttp
 import httpx
+import sayline
 from elevenlabs.client import ElevenLabs
 from elevenlabs.core.api_error import ApiError
-from livekit.agents import APIConnectOptions
-from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT, TimedString
 from pipecat.frames.frames import TTSAudioRawFrame, TTSStoppedFrame, TTSTextFrame
 
+from tests.agents import hearing
 from tests.agents.embedded_server import KEY, EmbeddedServer, command
 from tests.agents.pipeline import Clock, Talk, only
+from tests.agents.turn import interrupt, speak
 
-ONCE = APIConnectOptions(max_retry=0)
-WAIT_S = 60
 LONG = "This is a sentence that will be interrupted before it has ended. "
 BYTES_PER_S = 48_000
 TEXT = "Hello. It costs $5."
@@ -45,10 +44,11 @@ def seconds(audio: bytes) -> float:
 
 
 def test_sdk_converts_and_streams(client: ElevenLabs) -> None:
-    whole = b"".join(client.text_to_speech.convert(VOICE, text=TEXT, output_format="pcm_24000", seed=1))
-    streamed = b"".join(client.text_to_speech.stream(VOICE, text=TEXT, output_format="pcm_24000", seed=1))
+    whole = b"".join(client.text_to_speech.convert(VOICE, text=hearing.TEXT, output_format="pcm_24000", seed=1))
+    streamed = b"".join(client.text_to_speech.stream(VOICE, text=hearing.TEXT, output_format="pcm_24000", seed=1))
     assert whole == streamed
-    assert 0.8 < seconds(whole) < 6
+    assert 0.8 < seconds(whole) < 12
+    hearing.expect_heard(whole, 24_000)
 
 
 def test_sdk_gets_times_of_characters(client: ElevenLabs) -> None:
@@ -61,6 +61,24 @@ def test_sdk_gets_times_of_characters(client: ElevenLabs) -> None:
     assert duration_s / 2 < starts[-1] < duration_s
     chunks = list(client.text_to_speech.stream_with_timestamps(VOICE, text=TEXT, output_format="pcm_24000"))
     assert "".join(char for each in chunks if each.alignment for char in each.alignment.characters).strip() == TEXT
+
+
+async def test_times_are_those_of_the_native_protocol(client: ElevenLabs, server: EmbeddedServer) -> None:
+    """The same text and seed are the same speech."""
+    chunks = await asyncio.to_thread(
+        lambda: list(client.text_to_speech.stream_with_timestamps("clara", text=hearing.TEXT, seed=1))
+    )
+    alignments = [each.alignment for each in chunks if each.alignment]
+    chars = [char for each in alignments for char in each.characters]
+    starts = [start_s for each in alignments for start_s in each.character_start_times_seconds]
+    first_chars = [n for n, char in enumerate(chars) if n == 0 or (chars[n - 1] == " " and char != " ")]
+    async with sayline.connect(server.ws, api_key=KEY) as native, native.context("clara", seed=1) as speech:
+        speech.feed(hearing.TEXT)
+        words = [event async for event in speech if isinstance(event, sayline.Word)]
+    assert [word.text for word in words] == hearing.TEXT.split()
+    assert len(first_chars) == len(words)
+    differences = [abs(1000 * starts[n] - word.start_ms) for n, word in zip(first_chars, words, strict=True)]
+    assert max(differences) < 80
 
 
 def test_sdk_streams_text_over_a_socket(client: ElevenLabs) -> None:
@@ -95,27 +113,24 @@ def test_sdk_gets_silence_for_a_text_without_words(client: ElevenLabs) -> None:
     assert seconds(b"".join(silence)) == 0.08
 
 
-async def test_livekit_gets_audio_and_words_of_a_turn(server: EmbeddedServer) -> None:
+@pytest.mark.parametrize("model", ["eleven_turbo_v2_5", "eleven_v4_turbo"])
+async def test_livekit_gets_audio_and_words_of_a_turn(server: EmbeddedServer, model: str) -> None:
+    """The newer model is spoken to over the sockets of text to dialogue."""
     livekit = pytest.importorskip("livekit.plugins.elevenlabs")
-    words: list[TimedString] = []
-    audio = b""
     async with aiohttp.ClientSession() as connections:
         voice = livekit.TTS(
-            api_key=KEY, base_url=f"{server.http}/v1", encoding="pcm_24000", voice_id=VOICE, http_session=connections
-        )
-        async with voice.stream(conn_options=ONCE) as stream:
-            for piece in ("Hello. ", "It costs ", "$5."):
-                stream.push_text(piece)
-            stream.end_input()
-            async for event in stream:
-                audio += bytes(event.frame.data)
-                words += event.frame.userdata.get(USERDATA_TIMED_TRANSCRIPT, [])
+            api_key=KEY, base_url=f"{server.http}/v1", encoding="pcm_24000", voice_id=VOICE, http_session=connections,
+            model=model,
+        )  # fmt: skip
+        turn = await speak(voice, "Hello. ", "It costs ", "$5.")
+        await interrupt(voice, LONG)
+        after = await speak(voice, "Yes.")
         await voice.aclose()
-    assert "".join(words).split() == TEXT.split()
-    starts = [float(str(word.start_time)) for word in words]
-    assert starts == sorted(starts)
-    assert 0.8 < seconds(audio) < 6
-    assert starts[-1] < seconds(audio)
+    assert 0.2 < after.seconds < 3
+    assert turn.text.split() == TEXT.split()
+    assert turn.starts_s == sorted(turn.starts_s)
+    assert 0.8 < turn.seconds < 6
+    assert turn.starts_s[-1] < turn.seconds
 
 
 async def test_livekit_interrupts_and_goes_on(server: EmbeddedServer) -> None:
@@ -125,18 +140,13 @@ async def test_livekit_interrupts_and_goes_on(server: EmbeddedServer) -> None:
         voice = livekit.TTS(
             api_key=KEY, base_url=f"{server.http}/v1", encoding="pcm_24000", voice_id=VOICE, http_session=connections
         )
-        turns = []
-        for text in ("Yes.", LONG, LONG, "Yes."):
-            async with voice.stream(conn_options=ONCE) as stream, asyncio.timeout(WAIT_S):
-                stream.push_text(text)
-                stream.flush()
-                if text is LONG:
-                    await anext(aiter(stream))  # and interrupt
-                    continue
-                stream.end_input()
-                turns.append(b"".join([bytes(event.frame.data) async for event in stream]))
+        first = await speak(voice, "Yes.")
+        await interrupt(voice, LONG)
+        await interrupt(voice, LONG)
+        after = await speak(voice, "Yes.")
         await voice.aclose()
-    assert all(0.2 < seconds(audio) < 3 for audio in turns)
+    assert 0.2 < first.seconds < 3
+    assert 0.2 < after.seconds < 3
 
 
 async def test_livekit_s_turn_without_words_ends(server: EmbeddedServer) -> None:
@@ -145,22 +155,19 @@ async def test_livekit_s_turn_without_words_ends(server: EmbeddedServer) -> None
         voice = livekit.TTS(
             api_key=KEY, base_url=f"{server.http}/v1", encoding="pcm_24000", voice_id=VOICE, http_session=connections
         )
-        async with voice.stream(conn_options=ONCE) as stream:
-            stream.push_text("\N{GRINNING FACE}")
-            stream.end_input()
-            audio = b"".join([bytes(event.frame.data) async for event in stream])
-            assert audio
-            assert not any(audio)
+        turn = await speak(voice, "\N{GRINNING FACE}")
+        assert turn.audio
+        assert not any(turn.audio)
         await voice.aclose()
 
 
-async def test_pipecat_gets_audio_and_words(server: EmbeddedServer) -> None:
-    services = pytest.importorskip("pipecat.services.elevenlabs.tts")
-    clock = Clock()
-    service = services.ElevenLabsTTSService(
-        api_key=KEY, url=server.ws, sample_rate=24_000, settings=services.ElevenLabsTTSService.Settings(voice=VOICE)
-    )
-    async with Talk(service, clock) as talk:
+@pytest.mark.parametrize(
+    ("module", "name"), [("tts", "ElevenLabsTTSService"), ("dialogue.tts", "ElevenLabsDialogueTTSService")]
+)
+async def test_pipecat_gets_audio_and_words(server: EmbeddedServer, module: str, name: str) -> None:
+    kind = getattr(pytest.importorskip(f"pipecat.services.elevenlabs.{module}"), name)
+    service = kind(api_key=KEY, url=server.ws, sample_rate=24_000, settings=kind.Settings(voice=VOICE))
+    async with Talk(service, Clock()) as talk:
         await talk.answer("It costs $5. ", "That is all.")
         await talk.until_kind(TTSStoppedFrame)
         words = [frame.text for frame in only(TTSTextFrame, talk.loudspeaker.frames)]

@@ -8,9 +8,10 @@ pytest.importorskip("openai", reason="clients are in an environment of their own
 
 from openai import AsyncOpenAI
 
+from tests.agents import hearing
 from tests.agents.embedded_server import KEY, EmbeddedServer, command
 
-TEXT = "Hello. It costs $5."
+TEXT = hearing.TEXT
 pytestmark = pytest.mark.skipif(command() is None, reason="the server is not installed: make .venv/ready")
 
 
@@ -38,9 +39,11 @@ async def test_client_speaks_cancels_and_goes_on(server: EmbeddedServer) -> None
                 elif event.type == "response.done":
                     statuses.append(event.response.status)
                     break
+            if text is TEXT:
+                hearing.expect_heard(audio, 24_000)
             seconds.append(len(audio) / 48_000)
     await client.close()
     assert statuses == ["completed", "cancelled", "completed"]
     assert transcripts[0] == TEXT
-    assert 0.8 < seconds[0] < 6
+    assert 0.8 < seconds[0] < 12
     assert 0.2 < seconds[2] < 3

@@ -12,6 +12,7 @@ from wyoming.event import Event, Eventable
 from wyoming.info import Describe, Info
 from wyoming.tts import Synthesize, SynthesizeChunk, SynthesizeStart, SynthesizeStop, SynthesizeStopped, SynthesizeVoice
 
+from tests.agents import hearing
 from tests.agents.embedded_server import EmbeddedServer, command
 
 pytestmark = pytest.mark.skipif(command() is None, reason="the server is not installed: make .venv/ready")
@@ -44,11 +45,12 @@ async def test_home_assistant_s_way_through(server: EmbeddedServer) -> None:
     assert program.supports_synthesize_streaming
     voice = SynthesizeVoice(program.voices[-1].name)
     async with AsyncTcpClient("127.0.0.1", server.wyoming_port) as client:
-        await client.write_event(Synthesize("It costs $5.", voice).event())
+        await client.write_event(Synthesize(hearing.TEXT, voice).event())
         whole = await receive(client, AudioStop)
     start = AudioStart.from_event(whole[0])
     assert (start.rate, start.width, start.channels) == (24_000, 2, 1)
-    assert 0.5 < len(pcm(whole)) / 48_000 < 6
+    assert 0.5 < len(pcm(whole)) / 48_000 < 12
+    hearing.expect_heard(pcm(whole), start.rate)
     async with AsyncTcpClient("127.0.0.1", server.wyoming_port) as client:
         await client.write_event(SynthesizeStart(voice).event())
         for chunk in ("It costs ", "$5. And ", "more."):
