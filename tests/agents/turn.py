@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 from livekit.agents import APIConnectOptions, tts
 from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT, TimedString
@@ -29,7 +30,7 @@ class Turn:
         return [float(str(word.start_time)) for word in self.words]
 
 
-async def speak(voice: tts.TTS, *pieces: str) -> Turn:
+async def speak(voice: tts.TTS[Any], *pieces: str) -> Turn:
     """Speak a text that comes in pieces."""
     turn = Turn()
     async with voice.stream(conn_options=ONCE) as stream, asyncio.timeout(WAIT_S):
@@ -43,7 +44,7 @@ async def speak(voice: tts.TTS, *pieces: str) -> Turn:
     return turn
 
 
-async def interrupt(voice: tts.TTS, text: str) -> None:
+async def interrupt(voice: tts.TTS[Any], text: str) -> None:
     """Speak until the first audio, and interrupt."""
     async with voice.stream(conn_options=ONCE) as stream, asyncio.timeout(WAIT_S):
         stream.push_text(text)

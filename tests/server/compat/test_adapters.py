@@ -107,14 +107,22 @@ def test_a_deeply_nested_message_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("elevenlabs/multi", {"text": " "}), ("cartesia", {"transcript": "", "continue": True})]
+    ("name", "message"),
+    [
+        ("elevenlabs/multi", {"text": " "}),
+        ("elevenlabs/dialogue", {"voices": ["v"]}),
+        ("cartesia", {"transcript": "", "continue": True}),
+        ("gradium", {"type": "setup"}),
+    ],
 )
 def test_contexts_without_text_are_bounded(name: str, message: dict[str, Any]) -> None:
     adapter = ADAPTERS[name]({})
+    id_field = "client_req_id" if name == "gradium" else "context_id"
     for number in range(MAX_CONTEXTS):
-        assert not list(adapter.receive(json.dumps({**message, "context_id": str(number)})))
-    with pytest.raises(ProtocolError, match=f"{MAX_CONTEXTS} contexts"):
-        list(adapter.receive(json.dumps({**message, "context_id": "more"})))
+        actions = adapter.receive(json.dumps({**message, id_field: str(number)}))
+        assert not [action for action in actions if isinstance(action, Open)]
+    with pytest.raises(ProtocolError, match=f"{MAX_CONTEXTS} (contexts|requests)"):
+        list(adapter.receive(json.dumps({**message, id_field: "more"})))
 
 
 def test_format_has_a_rate_that_it_supports() -> None:
