@@ -47,7 +47,7 @@ TRACING = web.AppKey("tracing", Tracing)
 async def make_app(settings: Settings, model: ModelDescription, engine: Engine | None = None) -> web.Application:
     """Build the application. Raises `SettingsError` if exposed without a key, `KeyFileError` for a bad key file."""
     app = web.Application(middlewares=[errors.error_middleware], handler_args=dict(HANDLER_ARGS))
-    metrics = Metrics()
+    metrics = Metrics("front" if settings.engines else "server")
     middleware.install(app, settings, metrics.on_reject)
     app[SETTINGS] = settings
     engine_loop = app[ENGINE_LOOP] = _speech_engine(settings, model, metrics, engine)
@@ -160,25 +160,14 @@ def _report(app: web.Application) -> dict[str, object]:
         "model": app[READY].model,
         "sessions": len(app[SESSIONS]),
         "contexts": len(engine_loop.streams),
-        "speaking": engine_loop.speaking,
-        "waiting": engine_loop.waiting,
-        "capacity": engine_loop.capacity,
-        "codec_workers": engine_loop.codec_workers,
-        "codec_restarts": engine_loop.codec_restarts,
+        **monitoring.engine_report(engine_loop),
     }
 
 
 def _gauge_sources(engine_loop: SpeechEngine, sessions: Sessions) -> dict[str, Callable[[], float]]:
     return {
-        "slots": lambda: engine_loop.slots,
-        "slots_used": lambda: engine_loop.slots_used,
-        "capacity": lambda: engine_loop.capacity,
-        "speaking": lambda: engine_loop.speaking,
-        "waiting": lambda: engine_loop.waiting,
-        "contexts": lambda: len(engine_loop.streams),
+        **monitoring.engine_gauges(engine_loop),
         "sessions": lambda: len(sessions),
-        "codec_backlog_frames": lambda: engine_loop.codec_backlog,
-        "codec_workers": lambda: engine_loop.codec_workers,
-        "codec_restarts": lambda: engine_loop.codec_restarts,
-        "repeat_cache_bytes": lambda: engine_loop.streams.repeats.used_bytes,
+        "fronts": lambda: 0,
+        "engines": lambda: len(engine_loop.engines) if isinstance(engine_loop, Fleet) else 0,
     }

@@ -6,6 +6,7 @@ import logging
 import signal
 import socket
 import sys
+from contextlib import nullcontext
 
 import torch
 
@@ -13,8 +14,10 @@ from sayline_tts.engine.models.model import Model
 from sayline_tts.server import logs
 from sayline_tts.server.access.tls import make_context
 from sayline_tts.server.app import make_engine
+from sayline_tts.server.engine_monitor import EngineMonitor
 from sayline_tts.server.fleet.engine_server import EngineServer
 from sayline_tts.server.lifecycle import GIL_SWITCH_INTERVAL_S, bind_socket, exit_failed, find_served_checkpoint
+from sayline_tts.server.metrics import Metrics
 from sayline_tts.server.network import descriptors
 from sayline_tts.server.settings import Settings
 from sayline_tts.server.shutdown import Shutdown
@@ -30,7 +33,11 @@ def serve_engine(settings: Settings) -> None:
     logs.configure(settings.log_format, settings.log_level)
     settings.check_engine_exposure()
     descriptors.raise_limit()
-    with bind_socket(settings.host, settings.engine_port, "engine-", "") as listener:
+    port = settings.metrics_port
+    with (
+        bind_socket(settings.host, settings.engine_port, "engine-", "") as listener,
+        nullcontext() if port is None else bind_socket(settings.host, port, "metrics-", "") as monitor_listener,
+    ):
         torch.set_num_threads(settings.threads)
         sys.setswitchinterval(GIL_SWITCH_INTERVAL_S)
         checkpoint = find_served_checkpoint(settings)
@@ -38,22 +45,28 @@ def serve_engine(settings: Settings) -> None:
         model = Model.load(checkpoint, settings.device, settings.precision)
         gc.freeze()  # as in `lifecycle.serve`
         gc.enable()
-        asyncio.run(_serve(settings, model, listener))
+        asyncio.run(_serve(settings, model, listener, monitor_listener))
 
 
-async def _serve(settings: Settings, model: Model, listener: socket.socket) -> None:
-    shutdown, loop, notifier = Shutdown(), asyncio.get_running_loop(), Notifier()
+async def _serve(
+    settings: Settings, model: Model, listener: socket.socket, monitor_listener: socket.socket | None
+) -> None:
+    shutdown, loop, notifier, metrics = Shutdown(), asyncio.get_running_loop(), Notifier(), Metrics("engine")
     loop.add_signal_handler(signal.SIGTERM, shutdown.request)
     loop.add_signal_handler(signal.SIGINT, shutdown.force)
-    engine_loop = EngineLoop(make_engine(settings, model))
+    engine_loop = EngineLoop(make_engine(settings, model), metrics)
     engine_loop.start()
     server = EngineServer(engine_loop, model, settings.secret)
+    monitor = EngineMonitor(server, metrics)
     try:
         await engine_loop.warm_up()
         watchdog = Watchdog(engine_loop, settings.watchdog_s, shutdown.fail)
         await server.start(listener, make_context(settings))
-        host, port = listener.getsockname()[:2]
-        print(f"Sayline's engine is ready at {host}:{port}: {server.describe()}.", flush=True)
+        if monitor_listener is not None:
+            await monitor.start(monitor_listener)
+            print(f"Metrics and health are at {address(monitor_listener)}.")
+        port = listener.getsockname()[1]
+        print(f"Sayline's engine is ready at {address(listener)}: {server.describe()}.", flush=True)
         notifier.ready(f"listening on port {port}")
         notifier.send_signs_of_life(lambda: engine_loop.alive)
         await shutdown.wait_requested()
@@ -67,4 +80,10 @@ async def _serve(settings: Settings, model: Model, listener: socket.socket) -> N
     finally:
         notifier.close()
         await server.stop()
+        await monitor.stop()
         await engine_loop.stop()
+
+
+def address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

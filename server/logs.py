@@ -1,4 +1,4 @@
-"""Log output: one line per event, as JSON or for people, with the session's id; never a user's text, never a key.
+"""Log output: one line per event, as JSON or for people, with the ids of session and trace; never a user's text or key.
 
 Sayline's own messages are written to contain neither. Other libraries may quote input, so their messages are cut before
 the first variable part. Of an exception only the type and the traceback's locations are logged; its message only where
@@ -27,6 +27,7 @@ SAFE_ERRORS = (ArithmeticError, AssertionError, AttributeError, IndexError, Memo
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "session"}
 
 _session: contextvars.ContextVar[str] = contextvars.ContextVar("session", default=NO_SESSION)
+_trace: contextvars.ContextVar[str] = contextvars.ContextVar("trace", default="")
 
 
 @contextmanager
@@ -37,6 +38,21 @@ def in_session(session_id: str) -> Iterator[None]:
         yield
     finally:
         _session.reset(token)
+
+
+@contextmanager
+def in_trace(trace_id: str) -> Iterator[None]:
+    """Add this trace id to all lines logged in the block, and in contexts copied from it. Empty: none."""
+    token = _trace.set(trace_id)
+    try:
+        yield
+    finally:
+        _trace.reset(token)
+
+
+def trace_id() -> str:
+    """Of the utterance that this is about; empty if it is about none."""
+    return _trace.get()
 
 
 def configure(format: Format, level: str = "info", stream: TextIO | None = None) -> None:
@@ -56,7 +72,8 @@ class _Formatter(logging.Formatter):
     """Collects the loggable parts of a record; subclasses lay them out."""
 
     def format(self, record: logging.LogRecord) -> str:
-        fields: dict[str, object] = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        fields: dict[str, object] = {"trace": trace_id()} if trace_id() else {}
+        fields |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         error = record.exc_info[1] if record.exc_info else None
         return self.write(record, message(record), fields, [] if error is None else describe(error))
 

@@ -5,18 +5,21 @@ takes microseconds. No client input becomes a label, except the name of its key.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
+    Info,
     ProcessCollector,
     disable_created_metrics,
 )
 from prometheus_client.exposition import choose_encoder
 
 ANONYMOUS = "anonymous"
+Role = Literal["server", "front", "engine"]  # `server`: front and engine in one process
 OTHER = "other"
 MAX_LABEL_VALUES = 200  # per label: each value is a time series in Prometheus
 FIRST_AUDIO_S = (0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
@@ -34,6 +37,8 @@ GAUGES = {
     "waiting": "Contexts in the admission queue",
     "contexts": "Contexts that have not ended",
     "sessions": "Open sessions",
+    "fronts": "Fronts that are connected to this engine",
+    "engines": "Engines that this front is connected to",
     "codec_backlog_frames": "Frames waiting to be decoded by the codec",
     "codec_workers": "Workers of the codec, without those whose process died and cannot be replaced",
     "codec_restarts": "Processes of the codec that died and were replaced",
@@ -46,8 +51,11 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
-    def __init__(self) -> None:
+    def __init__(self, role: Role = "server") -> None:
         self._registry = registry = CollectorRegistry()
+        Info("sayline_process", "What this process is: a server, or a front or an engine", registry=registry).info(
+            {"role": role}
+        )
         ProcessCollector(registry=registry)  # CPU time, memory, descriptors
 
         def histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:

@@ -53,6 +53,8 @@ def _alias(value: str) -> tuple[str, str]:
 
 
 def _engine(value: str) -> tuple[str, int]:
+    if value.startswith("ray://"):  # its registry knows where they are
+        return value, 0
     host, _, port = value.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ValueError(f"{value} is not an engine; write its host, a colon and its port, such as 10.0.0.21:8200")
@@ -270,9 +272,16 @@ class Settings(BaseSettings):
     engines: _Listed[_Engine] = Field(
         default=(),
         description="speak on these engines (`sayline engine`) instead of in this process: HOST:PORT each; a name may "
-        "have several addresses",
+        "have several addresses; ray:// or ray://HOST:PORT: those of a Ray cluster (`sayline cluster`)",
     )
     engine_port: int = Field(default=8200, ge=0, le=65535, description="port on which `sayline engine` serves fronts")
+    metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="port on which `sayline engine` serves /metrics, /healthz and /readyz over HTTP, without a key; "
+        "0 picks a free one",
+    )
     engine_secret: SecretStr | None = Field(default=None, description="what fronts and engines must share")
     engine_ca: str | None = Field(
         default=None,

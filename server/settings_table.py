@@ -61,7 +61,7 @@ GROUPS = {
     ),
     "Clients of other vendors": ("protocols", "wyoming_port", "wyoming_host"),
     "Several servers": (
-        "agent_port", "engines", "engine_port", "engine_secret", "engine_ca", "engine_silence_ms",
+        "agent_port", "engines", "engine_port", "metrics_port", "engine_secret", "engine_ca", "engine_silence_ms",
     ),
     "Operation": ("settings_file", "drain_s", "watchdog_s", "log_format", "log_level", "otlp_endpoint"),
 }  # fmt: skip

@@ -5,6 +5,8 @@ off. A caller's W3C `traceparent` becomes the parent, and its sampling decision 
 """
 
 import asyncio
+import re
+import secrets
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 Attributes = Mapping[str, str | int | float | bool]
 TRACES_PATH = "/v1/traces"  # of OTLP over HTTP
+TRACEPARENT = re.compile("[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 CLOSE_S = 2.0  # a collector that cannot be reached does not delay the end of the server for longer
 
 
@@ -72,6 +75,16 @@ class Tracing:
         if not done:
             self._exporter.shutdown()  # ends its retries
         await closing
+
+
+def log_id(trace: "Trace | None", traceparent: str | None) -> str:
+    """The id under which logs tell of an utterance, 32 hexadecimal digits: of its trace, also if others have sampled it
+    out or record it elsewhere, or else a new one.
+    """
+    if trace is not None:
+        return trace.trace_id
+    given = TRACEPARENT.match(traceparent or "")
+    return given[1] if given else secrets.token_hex(16)
 
 
 class Trace:

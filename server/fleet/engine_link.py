@@ -252,10 +252,15 @@ class EngineLink:
                 waiting.append(remote)
             else:
                 starts.append(remote.start(remote.id, kind, voice))
+                self._log_start(remote)
         self._starting = waiting
         if self._uploads and self._upload_timer is None:
             self._upload_timer = self._loop.call_later(UPLOAD_S, self._on_upload)
         return starts
+
+    def _log_start(self, remote: RemoteUtterance) -> None:
+        level, done = (logging.INFO, "goes on with") if remote.begun else (logging.DEBUG, "begins")
+        remote.log_context.run(log.log, level, "engine %s %s an utterance, number %d", self.address, done, remote.id)
 
     def _voice_parts(self) -> list[wire.VoicePart]:
         if not self._uploads:

@@ -18,6 +18,7 @@ from sayline_tts.server.fleet.bodies import Bodies
 from sayline_tts.server.fleet.reported_playback import ReportedPlayback
 from sayline_tts.server.fleet.step_stream import StepStream
 from sayline_tts.server.fleet.wire import WireError
+from sayline_tts.server.logs import in_trace
 from sayline_tts.server.synthesis.engine_loop import EngineLoop
 from sayline_tts.server.synthesis.output_stream import OutputStream
 
@@ -59,6 +60,11 @@ class EngineServer:
             for connection in list(self._connections):
                 connection.close()
             await self._server.wait_closed()
+
+    @property
+    def fronts(self) -> int:
+        """How many are connected."""
+        return len(self._connections)
 
     @property
     def load(self) -> wire.Load:
@@ -240,7 +246,8 @@ class FrontConnection:
         if start.state is not None:
             utterance.resume(self._resumption(start.state))
             playback.report(utterance.produced_ms, utterance.produced_ms)
-        stream = StepStream(start.id, utterance, self._post, self._on_closed)
+        with in_trace(start.trace):
+            stream = StepStream(start.id, utterance, self._post, self._on_closed)
         try:
             if self._server.draining:
                 raise Full("this engine stops", 0.0)

@@ -5,6 +5,7 @@ spoken here. It keeps what another engine needs to go on: the latents of the cur
 remembers. So when an engine dies, nothing is lost that a listener has, and nothing is told twice.
 """
 
+import contextvars
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -18,6 +19,7 @@ from sayline_tts.engine.segment import Segment, Silence
 from sayline_tts.engine.timing.word_timestamps import TimestampFn, WordTimestamps, no_words
 from sayline_tts.server.fleet import wire
 from sayline_tts.server.fleet.wire import WireError
+from sayline_tts.server.logs import trace_id
 
 LATE_FRAMES = 2  # of an engine that owes some; one is under way
 MAX_POSITION_ERROR_MS = 20.0  # by which the engine may misjudge what has been played, before it is told
@@ -39,6 +41,7 @@ class RemoteUtterance:
     ) -> None:
         self.utterance, self._words, self._emit, self._resolve = utterance, words, emit, resolve
         self._silence = silence  # one frame
+        self.log_context = contextvars.copy_context()  # log records then name its session and trace
         self.id = 0  # on the engine that it is on now
         self.kind: str | None = None  # of the engine that it was on last; None: it has not begun
         self._history: deque[bytes] = deque(maxlen=history_frames)  # latents, also those of the current segment
@@ -61,7 +64,7 @@ class RemoteUtterance:
             utterance.move(Status.RUNNING)
         return wire.Start(
             number, voice, utterance.sampling, utterance.frame_ms, utterance.buffer.max_lead_ms,
-            utterance.guards, self._state(),
+            utterance.guards, self._state(), self.log_context.run(trace_id),
         )  # fmt: skip
 
     @property

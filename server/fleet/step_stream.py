@@ -1,5 +1,6 @@
 """Deliver what an engine makes of one utterance to its front: steps with their PCM, in order."""
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -13,6 +14,8 @@ from sayline_tts.engine.segment import Segment
 from sayline_tts.server.fleet import wire
 from sayline_tts.server.synthesis.engine_loop import NullListener
 from sayline_tts.server.synthesis.output_stream import OutputStream
+
+log = logging.getLogger(__name__)
 
 _Message = Callable[[np.ndarray | None], wire.Event]  # of the PCM, if it has some
 
@@ -33,6 +36,7 @@ class StepStream(OutputStream):
         self._last_index = -1
         self._waiting: deque[tuple[Future[np.ndarray] | None, _Message]] = deque()
         self.on_reclaim = lambda: post(wire.Reclaim(number))
+        log.debug("utterance %d begins at %.0f ms", number, utterance.produced_ms)
 
     def take_part(self, part: wire.Part) -> None:
         """Add a part, or a longer version of the last one."""
@@ -72,6 +76,12 @@ class StepStream(OutputStream):
         self.queue_position = position
         if position is None:
             self._post(wire.Admitted(self.number))
+
+    def close(self) -> None:
+        if not self.closed:
+            produced_ms = self.utterance.produced_ms
+            self._context.run(log.debug, "utterance %d ends here, at %.0f ms", self.number, produced_ms)
+        super().close()
 
     def finish(self, status: Status) -> None:
         if not self.closed:

@@ -65,7 +65,7 @@ class State(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Start(msgspec.Struct, frozen=True, array_like=True):
-    """A new utterance. Of `state`, none if it begins."""
+    """A new utterance. Of `state`, none if it begins. `trace`: its id in logs."""
 
     id: int
     voice: bytes  # hash
@@ -74,6 +74,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     max_lead_ms: float
     guarded: bool
     state: State | None
+    trace: str = ""
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):

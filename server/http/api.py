@@ -30,8 +30,9 @@ from sayline_tts.server.http.requests import (
 )
 from sayline_tts.server.http.speech import ShuttingDown, SpeechOptions, SpeechStream
 from sayline_tts.server.http.voices import DOWNLOAD_S, RECEIVE_S, VoiceUrlsOff, voice_creation_busy
+from sayline_tts.server.logs import in_trace
 from sayline_tts.server.synthesis.text_options import TextOptions
-from sayline_tts.server.tracing import Trace
+from sayline_tts.server.tracing import Trace, log_id
 from sayline_tts.server.voices.aliases import VoiceAliases
 from sayline_tts.server.voices.upload import read_form
 from sayline_tts.server.voices.url import VoiceDownloader
@@ -193,9 +194,11 @@ class SpeechHandlers:
     ) -> Iterator[SpeechStream]:
         """Start the speech and record its metrics and its trace. Raises `Full`, `RateLimited`."""
         caller, text = request[middleware.CALLER], params.text
-        trace = self._tracing.start(f"POST {request.path}", request.headers.get("traceparent"))
+        traceparent = request.headers.get("traceparent")
+        trace = self._tracing.start(f"POST {request.path}", traceparent)
         try:
-            speech = SpeechStream(self._engine_loop, self._settings, text, options, encoder)
+            with in_trace(log_id(trace, traceparent)):
+                speech = SpeechStream(self._engine_loop, self._settings, text, options, encoder)
         except Full as error:
             self._metrics.on_reject(error.code, caller.name)
             raise

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from sayline_tts.server.access import middleware
 from sayline_tts.server.metrics import GAUGES, Metrics
+from sayline_tts.server.synthesis.speech_engine import SpeechEngine
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,33 @@ def add_routes(
     app[HEALTH], app[METRICS] = health, metrics
     app.add_routes([web.get("/health", _health), web.get("/healthz", _healthz), web.get("/readyz", _readyz)])
     app.router.add_get("/metrics", _metrics)
+
+
+def engine_gauges(engine: SpeechEngine) -> dict[str, Callable[[], float]]:
+    """The sources that every process has that speaks, or has others speak."""
+    return {
+        "slots": lambda: engine.slots,
+        "slots_used": lambda: engine.slots_used,
+        "capacity": lambda: engine.capacity,
+        "speaking": lambda: engine.speaking,
+        "waiting": lambda: engine.waiting,
+        "contexts": lambda: len(engine.streams),
+        "codec_backlog_frames": lambda: engine.codec_backlog,
+        "codec_workers": lambda: engine.codec_workers,
+        "codec_restarts": lambda: engine.codec_restarts,
+        "repeat_cache_bytes": lambda: engine.streams.repeats.used_bytes,
+    }
+
+
+def engine_report(engine: SpeechEngine) -> dict[str, object]:
+    """What every such process says of its load in `/healthz`."""
+    return {
+        "speaking": engine.speaking,
+        "waiting": engine.waiting,
+        "capacity": engine.capacity,
+        "codec_workers": engine.codec_workers,
+        "codec_restarts": engine.codec_restarts,
+    }
 
 
 @middleware.public

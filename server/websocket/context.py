@@ -20,12 +20,13 @@ from sayline_tts.server.access.limits import Caller
 from sayline_tts.server.accounting.usage import Usage
 from sayline_tts.server.app_state import AppState
 from sayline_tts.server.audio.framer import bytes_per_ms
+from sayline_tts.server.logs import in_trace
 from sayline_tts.server.synthesis.part_queue import Flush
 from sayline_tts.server.synthesis.repeat_cache import RepeatKey, RepeatText, repeat_key
 from sayline_tts.server.synthesis.text_feeder import TextFeeder
 from sayline_tts.server.synthesis.text_options import TextOptions
 from sayline_tts.server.synthesis.timeline import Timeline
-from sayline_tts.server.tracing import Trace
+from sayline_tts.server.tracing import Trace, log_id
 from sayline_tts.server.websocket import messages, protocol
 from sayline_tts.server.websocket.context_metrics import ContextMetrics
 from sayline_tts.server.websocket.event_stream import EventStream
@@ -74,6 +75,7 @@ class Context:
         self._texts = RepeatText()
         self._metrics = ContextMetrics(app_state.metrics, caller.name, start.format, self._loop.time)
         self._trace = app_state.tracing.start("context", start.traceparent or traceparent)
+        self._log_id = log_id(self._trace, start.traceparent or traceparent)
         self._metrics.trace_id = None if self._trace is None else self._trace.trace_id
         self._timeline: Timeline | None = None
         options = self._options = TextOptions(
@@ -293,7 +295,8 @@ class Context:
 
     def _fail_to_start(self, error: Exception) -> None:
         if not isinstance(error, InputError):
-            log.error("a context could not start", exc_info=error)
+            with in_trace(self._log_id):
+                log.error("a context could not start", exc_info=error)
         if self._state.final:
             return
         if isinstance(error, InputError):
@@ -323,7 +326,8 @@ class Context:
             guarded=self._settings.guard and self._engine_loop.can_extend,
         )
         key = self._repeat_key(name, sampling)
-        self._timeline = self._engine_loop.submit(self._utterance, events, self._on_reclaim, key)
+        with in_trace(self._log_id):
+            self._timeline = self._engine_loop.submit(self._utterance, events, self._on_reclaim, key)
         self._feeder.attach(self._utterance)
 
     def _usage(self, heard_ms: float) -> Usage:

@@ -69,6 +69,19 @@ def test_pretty_line(pretty: io.StringIO) -> None:
     assert line.endswith("WARNING s-1      sayline_tts.server.test: two\\nlines contexts=3")
 
 
+def test_trace_id_is_in_both_formats(lines: io.StringIO) -> None:
+    with logs.in_trace("4bf9"):
+        log.info("ended", extra={"contexts": 3})
+    log.info("idle")
+    traced, other = read(lines)
+    assert (traced["trace"], traced["contexts"]) == ("4bf9", 3)
+    assert "trace" not in other
+    logs.configure("pretty", "info", lines)
+    with logs.in_trace("4bf9"):
+        log.info("ended")
+    assert lines.getvalue().endswith("test: ended trace=4bf9\n")
+
+
 async def test_tasks_inherit_the_session_id(lines: io.StringIO) -> None:
     async def work(name: str) -> None:
         await asyncio.sleep(0)

@@ -99,3 +99,9 @@ def test_process_metrics_are_included() -> None:
     text = Metrics().render()[0]
     assert b"process_resident_memory_bytes" in text
     assert b"process_open_fds" in text
+
+
+def test_process_tells_its_role() -> None:
+    assert (
+        value(Metrics(), "process_info", role="server") == value(Metrics("engine"), "process_info", role="engine") == 1
+    )

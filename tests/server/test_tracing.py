@@ -141,6 +141,18 @@ async def test_callers_decision_not_to_sample_holds(collector: Collector, engine
     assert not collector.requests
 
 
+@pytest.mark.parametrize("traceparent", [SAMPLED, UNSAMPLED])
+def test_logs_use_the_callers_trace_even_if_it_is_recorded_elsewhere(traceparent: str) -> None:
+    assert tracing.log_id(None, traceparent) == TRACE_ID
+
+
+@pytest.mark.parametrize("traceparent", [None, "nonsense", f"00-{'0' * 32}-{PARENT_ID}-01"])
+def test_logs_get_an_id_for_an_utterance_without_a_trace(traceparent: str | None) -> None:
+    first, second = (tracing.log_id(None, traceparent) for _ in range(2))
+    assert first != second
+    assert {len(first), len(second)} == {32}
+
+
 async def test_context_without_speech_has_a_root_alone(collector: Collector, engine: FakeEngine) -> None:
     async with traced_server(collector, engine) as address, connected_client(address) as client:
         await client.speak("...", voice="nobody", traceparent=SAMPLED)
