@@ -4,6 +4,7 @@ import typer
 
 from sayline_tts.server.commands import (
     calibrate,
+    cluster,
     data,
     doctor,
     engine,
@@ -20,6 +21,7 @@ from sayline_tts.server.commands.terminal import report_errors
 
 def register(app: typer.Typer) -> None:
     app.command("calibrate", epilog=calibrate.EXAMPLES)(report_errors(calibrate.calibrate))
+    app.add_typer(cluster.make_app(), name="cluster")
     app.add_typer(data.make_app(), name="data")
     app.command("doctor", context_settings=serve.ALL_ARGUMENTS)(report_errors(doctor.doctor))
     app.command("engine", context_settings=serve.ALL_ARGUMENTS)(report_errors(engine.engine))

@@ -51,11 +51,12 @@ SERVER = {
     "lexicons": {"access"},
     "synthesis": {"access", "voices"},
     "fleet": {"access", "voices", "synthesis"},
+    "cluster": set[str](),
     "http": {"access", "accounting", "audio", "voices", "lexicons", "synthesis"},
     "websocket": {"access", "accounting", "audio", "voices", "lexicons", "synthesis"},
     "compat": {"access", "accounting", "audio", "voices", "lexicons", "synthesis", "http", "websocket"},
 }
-MODULES = "app", "cli", "commands", "engine_lifecycle", "lifecycle"  # above all rooms
+MODULES = "app", "cli", "commands", "engine_lifecycle", "engine_monitor", "lifecycle"  # above all rooms
 
 
 def imported(path: Path) -> set[str]:

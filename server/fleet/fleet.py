@@ -26,6 +26,7 @@ from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.timing.word_timestamps import WordTimestamps
 from sayline_tts.server.access.limits import ANONYMOUS
 from sayline_tts.server.fleet import wire
+from sayline_tts.server.fleet.engine_directory import EngineDirectory
 from sayline_tts.server.fleet.engine_link import Address, EngineLink, LinkOptions
 from sayline_tts.server.fleet.placement import choose
 from sayline_tts.server.fleet.remote_utterance import RemoteUtterance
@@ -53,8 +54,8 @@ ENCODER_THREADS = 2  # each utterance uses one of them, so its frames stay in or
 
 @dataclass(frozen=True)
 class FleetOptions:
-    """`engines`: `HOST:PORT` each; a name may have several addresses. `silence_s`: an engine that owes frames and is
-    silent for this long is left.
+    """`engines`: host and port each; a name may have several addresses, and one that begins with `ray://` stands for
+    the engines of a cluster. `silence_s`: an engine that owes frames and is silent for this long is left.
     """
 
     engines: Sequence[tuple[str, int]]
@@ -85,6 +86,7 @@ class Fleet:
         self.streams = Streams(repeats, self._metrics, self._begin, self.wake, self._on_removed)
         self.on_failed: Callable[[], None] = lambda: None  # never called: engines fail, a fleet does not
         self._hashes = VoiceHashes()
+        self._directory = EngineDirectory(options.engines)
         self._links: dict[Address, EngineLink] = {}
         self._remotes: dict[Utterance, RemoteUtterance] = {}
         self._where: dict[RemoteUtterance, EngineLink] = {}
@@ -188,6 +190,7 @@ class Fleet:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._directory.close()
         await asyncio.gather(*(link.close() for link in self._links.values()))
         await asyncio.to_thread(self._close_threads)
 
@@ -315,7 +318,7 @@ class Fleet:
         """Keep a link to each address of each name."""
         while True:
             found: set[Address] = set()
-            for host, port in self._options.engines:
+            for host, port in await self._directory.engines():
                 try:
                     infos = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
                 except OSError as error:

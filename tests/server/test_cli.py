@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from sayline_tts.server.cli import register
 
-COMMANDS = ("doctor", "generate", "export-voice", "keys", "serve", "voices")
+COMMANDS = ("cluster", "doctor", "generate", "export-voice", "keys", "serve", "voices")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
