@@ -6,6 +6,10 @@ from sayline_tts.engine.text.chunk import Word
 from sayline_tts.engine.timing.character_times import CharacterTime, written_character_times
 from sayline_tts.engine.timing.word_time_estimator import WordTime
 
+# Of a word's predicted time, what its characters take. The rest is left to the next word, because a character cannot be
+# taken back, and predictions are as often too long as too short. Of 188 words of the embedded voice one begins
+# more than 80 ms late then; with the whole time, 19 do.
+SHARE = 0.7
 _MARKS = re.compile(r"[^\w\s]*")
 
 
@@ -33,7 +37,7 @@ class CharacterTimes:
         if self._added_space and self._text[:1].isspace():
             self._skip(1)
         start_ms = max(start_ms, self._at_ms)
-        self._at_ms = max(end_ms, start_ms)
+        self._at_ms = start_ms + SHARE * max(0.0, end_ms - start_ms)
         length = end_char - self._start
         word = Word("", max(start_char, self._start), end_char, "")
         times = [WordTime(word, start_ms, self._at_ms)]

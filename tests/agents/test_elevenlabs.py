@@ -1,5 +1,6 @@
 """ElevenLabs' SDK and the plugins of LiveKit and Pipecat, unmodified, on a real server with the embedded voice."""
 
+import asyncio
 import base64
 from collections.abc import Iterator
 from itertools import pairwise
@@ -10,6 +11,7 @@ pytest.importorskip("elevenlabs", reason="clients are in an environment of their
 
 import aiohttp
 import httpx
+import sayline
 from elevenlabs.client import ElevenLabs
 from elevenlabs.core.api_error import ApiError
 from pipecat.frames.frames import TTSAudioRawFrame, TTSStoppedFrame, TTSTextFrame
@@ -59,6 +61,24 @@ def test_sdk_gets_times_of_characters(client: ElevenLabs) -> None:
     assert duration_s / 2 < starts[-1] < duration_s
     chunks = list(client.text_to_speech.stream_with_timestamps(VOICE, text=TEXT, output_format="pcm_24000"))
     assert "".join(char for each in chunks if each.alignment for char in each.alignment.characters).strip() == TEXT
+
+
+async def test_times_are_those_of_the_native_protocol(client: ElevenLabs, server: EmbeddedServer) -> None:
+    """The same text and seed are the same speech."""
+    chunks = await asyncio.to_thread(
+        lambda: list(client.text_to_speech.stream_with_timestamps("clara", text=hearing.TEXT, seed=1))
+    )
+    alignments = [each.alignment for each in chunks if each.alignment]
+    chars = [char for each in alignments for char in each.characters]
+    starts = [start_s for each in alignments for start_s in each.character_start_times_seconds]
+    first_chars = [n for n, char in enumerate(chars) if n == 0 or (chars[n - 1] == " " and char != " ")]
+    async with sayline.connect(server.ws, api_key=KEY) as native, native.context("clara", seed=1) as speech:
+        speech.feed(hearing.TEXT)
+        words = [event async for event in speech if isinstance(event, sayline.Word)]
+    assert [word.text for word in words] == hearing.TEXT.split()
+    assert len(first_chars) == len(words)
+    differences = [abs(1000 * starts[n] - word.start_ms) for n, word in zip(first_chars, words, strict=True)]
+    assert max(differences) < 80
 
 
 def test_sdk_streams_text_over_a_socket(client: ElevenLabs) -> None:

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sayline_tts.server.compat.character_times import CharacterTimes
+from sayline_tts.server.compat.character_times import SHARE, CharacterTimes
 
 
 def chars(times: CharacterTimes) -> str:
@@ -15,15 +15,23 @@ def chars(times: CharacterTimes) -> str:
 def test_a_word_is_followed_by_its_space_at_once() -> None:
     times = CharacterTimes()
     times.push("One two")
-    times.on_word(0, 3, 0, 90)
+    times.on_word(0, 3, 0, 90 / SHARE)
     taken = times.take()
-    assert [(each.char, each.start_ms, each.end_ms) for each in taken] == [
+    assert [(each.char, round(each.start_ms), round(each.end_ms)) for each in taken] == [
         ("O", 0, 30),
         ("n", 30, 60),
         ("e", 60, 90),
         (" ", 90, 90),
     ]
     assert not times.take()
+
+
+def test_a_word_whose_predecessor_was_predicted_too_long_begins_when_it_does() -> None:
+    times = CharacterTimes()
+    times.push("One two")
+    times.on_word(0, 3, 0, 400)
+    times.on_word(4, 7, 300, 500)
+    assert next(each for each in times.take() if each.char == "t").start_ms == 300
 
 
 def test_the_end_of_the_text_stands_for_a_space_which_is_not_repeated() -> None:
