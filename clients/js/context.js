@@ -35,6 +35,8 @@ export class Context {
   #state = 'open';
   /** @type {number | undefined} */
   #ackedMs;
+  /** @type {import('./wire.js').StartMessage} */
+  #start;
 
   /**
    * @param {string} id
@@ -155,13 +157,22 @@ export class Context {
   /** Record a message that is about to be sent, now or after a reconnection. @param {ContextMessage} message */
   recordSent(message) {
     this.resendBuffer.add(message);
+    if (message.type === 'start') this.#start = message;
     if (message.type === 'text') this.#inbox.transcript.addText(message.text);
+  }
+
+  /** What a server needs to go on with this context that knows nothing of it. */
+  restart() {
+    const spokenChars = Math.max(this.resendBuffer.spokenChars, this.#inbox.transcript.wholeChars(this.durationMs));
+    const progress = this.#inbox.continueAfter(spokenChars);
+    return this.resendBuffer.restart({ ...this.#start, progress }, spokenChars);
   }
 
   /** Handle an event of this context. @param {import('./wire.js').ContextEvent} event */
   receive(event) {
     if (!this.#inbox.receive(event)) return;
     if (event.type === 'segment') this.resendBuffer.markSpoken(event.end_char);
+    else if (event.type === 'flushed') this.resendBuffer.markFlushed();
     else if (event.type === 'done' || event.type === 'cancelled') this.#inbox.close();
     else if (event.type === 'error') this.#onError(event);
   }

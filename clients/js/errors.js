@@ -36,7 +36,7 @@ export class ConnectionLost extends SaylineError {
 }
 
 /**
- * The connection was restored, but the server no longer knows this context: speak its text in a new context of the same
+ * The connection was restored, but the server cannot go on with this context: speak its text in a new context of the same
  * session.
  */
 export class NotRecovered extends ConnectionLost {

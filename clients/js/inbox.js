@@ -33,6 +33,7 @@ export class Inbox {
   #events = [];
   #bufferedFrames = 0;
   #isDroppingFrames = false;
+  #continuedMs = 0; // of the audio that servers before this one have sent
   /** @type {Cancelled | null} */
   #cancelled = null;
   /** @type {(() => void)[]} */
@@ -58,6 +59,17 @@ export class Inbox {
     else if (event.type !== 'error' && event.type !== 'unknown') this.#onEvent(event);
     this.#wake();
     return true;
+  }
+
+  /**
+   * Another server goes on after so many characters. Returns what it needs to know; nothing if it begins.
+   * @param {number} start_char
+   */
+  continueAfter(start_char) {
+    this.#continuedMs = this.durationMs;
+    this.transcript.forgetWords(start_char);
+    const start_sample = Math.round((this.durationMs * this.#ready.sample_rate_hz) / 1000);
+    return this.lastSeq < 0 ? undefined : { seq: this.lastSeq + 1, start_sample, start_char };
   }
 
   /** Drop all queued and future frames. */
@@ -103,6 +115,10 @@ export class Inbox {
    * @returns {Cancelled}
    */
   heardSplit(playedMs) {
+    // A server knows nothing of the words that its predecessors have said.
+    if (this.#cancelled && this.#continuedMs && playedMs < this.#continuedMs) {
+      return { ...this.#cancelled, ...this.transcript.splitHeard(playedMs) };
+    }
     if (this.#cancelled) return this.#cancelled;
     const numbers = { seq: this.lastSeq, duration_ms: this.durationMs, generated_ms: this.durationMs };
     return { type: 'cancelled', context_id: this.#id, ...numbers, ...this.transcript.splitHeard(playedMs) };
@@ -123,6 +139,9 @@ export class Inbox {
 
   /** @param {Exclude<Event, Frame>} event */
   #onEvent(event) {
+    if (event.type === 'cancelled' && this.#continuedMs) {
+      event = { ...event, ...this.transcript.splitAt(event.heard_chars) };
+    }
     if (event.type === 'queued') this.place = event.place;
     else if (event.type === 'word') this.transcript.addWord(event);
     else if (event.type === 'word_end') this.transcript.setWordEnd(event.end_ms);

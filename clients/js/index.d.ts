@@ -355,7 +355,7 @@ export class ConnectionLost extends SaylineError {
   readonly retryAfterMs: number | undefined;
 }
 
-/** The connection was restored, but the server no longer knows this context: speak its text in a new one. */
+/** The connection was restored, but the server cannot go on with this context: speak its text in a new one. */
 export class NotRecovered extends ConnectionLost {}
 
 /** The server sent an invalid message. */

@@ -9,27 +9,65 @@ export class ResendBuffer {
   /** The number of messages sent, as the server counts them. */
   count = 0;
   #chars = 0; // code points, as the protocol counts
-  #spokenChars = 0;
+  /** The server has received all before that. */
+  spokenChars = 0;
+  #flushes = 0; // since the last `start`
+  #answeredFlushes = 0;
   /** @type {{message: ContextMessage, endChar: number}[]} */
   #messages = [];
 
   get pendingChars() {
-    return this.#chars - this.#spokenChars;
+    return this.#chars - this.spokenChars;
   }
 
   /** @param {ContextMessage} message */
   add(message) {
     if (message.type === 'ack') return; // not resent: a later one supersedes it
     if (message.type === 'text') this.#chars += [...message.text].length;
+    if (message.type === 'flush') this.#flushes++;
     this.count++;
     this.#messages.push({ message, endChar: this.#chars });
   }
 
   /** @param {number} endChar */
   markSpoken(endChar) {
-    this.#spokenChars = Math.max(this.#spokenChars, endChar);
-    const first = this.#messages.findIndex((entry) => entry.endChar >= this.#spokenChars);
+    this.spokenChars = Math.max(this.spokenChars, endChar);
+    const first = this.#messages.findIndex((entry) => entry.endChar >= this.spokenChars);
     if (first > 0) this.#messages.splice(0, first);
+  }
+
+  /** The oldest flush that was not answered has been. */
+  markFlushed() {
+    this.#answeredFlushes++;
+  }
+
+  /**
+   * What a server needs that knows nothing of the context, to go on behind its first `spokenChars`. The messages are
+   * counted anew from here on.
+   * @param {import('./wire.js').StartMessage} start
+   * @param {number} spokenChars
+   * @returns {ContextMessage[]}
+   */
+  restart(start, spokenChars) {
+    this.markSpoken(spokenChars);
+    const isFlush = (/** @type {{message: ContextMessage}} */ { message }) => message.type === 'flush';
+    let answered = this.#answeredFlushes - (this.#flushes - this.#messages.filter(isFlush).length);
+    /** @type {{message: ContextMessage, endChar: number}[]} */
+    const kept = [{ message: start, endChar: spokenChars }];
+    for (const { message, endChar } of this.#messages) {
+      if (message.type === 'start' || (message.type === 'flush' && answered-- > 0)) continue;
+      if (message.type !== 'text') kept.push({ message, endChar });
+      else if (endChar > spokenChars) {
+        const chars = [...message.text];
+        const text = chars.slice(Math.max(0, spokenChars - (endChar - chars.length))).join('');
+        kept.push({ message: { ...message, text }, endChar });
+      }
+    }
+    this.#messages = kept;
+    this.count = kept.length;
+    this.#flushes = kept.filter(isFlush).length;
+    this.#answeredFlushes = 0;
+    return kept.map(({ message }) => message);
   }
 
   /**

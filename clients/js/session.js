@@ -155,13 +155,17 @@ export class Session {
     if (this.#loss) throw this.#loss;
     if (answer.type === 'error') throw new Refused(answer.message);
     if (answer.type !== 'resumed') throw new ProtocolError(`${this.#url} sent ${answer.type} instead of resumed`);
+    const lost = new Set(answer.recovered ? [] : ids);
     if (!answer.recovered) {
+      const canContinue = answer.can_continue && isSameAudio(ready, this.ready);
       this.ready = ready;
       const error = new NotRecovered(`reconnected to ${this.#url}, but the session is lost: ${answer.message}`);
-      for (const id of ids) this.#failContext(id, error);
+      if (!canContinue) for (const id of lost) this.#failContext(id, error);
     }
     for (const [id, context] of this.#contexts) {
-      for (const message of context.resendBuffer.messagesAfter(answer.contexts[id] ?? 0)) connection.send(message);
+      const taken = answer.contexts[id] ?? 0;
+      const messages = lost.has(id) ? context.restart() : context.resendBuffer.messagesAfter(taken);
+      for (const message of messages) connection.send(message);
     }
     this.#attach(connection);
     this.onConnection('back');
@@ -181,4 +185,9 @@ export class Session {
     this.#contexts.delete(id);
     context?.onConnectionLost(error);
   }
+}
+
+/** @param {Ready} one @param {Ready} other */
+function isSameAudio(one, other) {
+  return one.sample_rate_hz === other.sample_rate_hz && one.frame_ms === other.frame_ms;
 }

@@ -18,7 +18,9 @@ const MAX_ID_BYTES = 64;
  * @typedef {{type: 'start', context_id: string, voice?: string, format?: 'pcm' | 'opus', mode?: 'managed' | 'verbatim',
  *   clean_up?: boolean, language?: string, speed?: number, seed?: number, temperature?: number, decode_steps?: number,
  *   max_delay_ms?: number, max_lead_ms?: number, lookahead_words?: number, wait?: boolean,
- *   lexicons?: string[], cache?: boolean, traceparent?: string}} StartMessage
+ *   lexicons?: string[], cache?: boolean, traceparent?: string, progress?: Progress}} StartMessage
+ * @typedef {{seq: number, start_sample: number, start_char: number}} Progress the next ones of a context that another
+ *   server had begun
  * @typedef {{type: 'text', context_id: string, text: string}} TextMessage
  * @typedef {{type: 'flush', context_id: string, id?: string}} FlushMessage
  * @typedef {{type: 'end', context_id: string}} EndMessage
@@ -32,7 +34,7 @@ const MAX_ID_BYTES = 64;
  *   sample_rate_hz: number, frame_ms: number, opus_pre_skip: number, session_id: string, token: string,
  *   resume_s: number}} ReadyMessage
  * @typedef {{type: 'resumed', recovered: boolean, session_id: string, contexts: Record<string, number>,
- *   message: string}} ResumedMessage `contexts`: messages received of each context
+ *   message: string, can_continue?: boolean}} ResumedMessage `contexts`: messages received of each context
  * @typedef {{context_id: string, seq: number}} Numbered `seq` counts the events of a context
  * @typedef {Numbered & {type: 'queued', place: number}} QueuedMessage 1 is the next
  * @typedef {Numbered & {type: 'audio', start_sample: number, data: Uint8Array}} AudioMessage
@@ -73,7 +75,7 @@ const FIELDS = {
     sample_rate_hz: 'whole', frame_ms: 'number', opus_pre_skip: 'whole', session_id: 'string', token: 'string',
     resume_s: 'number',
   },
-  resumed: { recovered: 'boolean', session_id: 'string', contexts: 'counts', message: 'string' },
+  resumed: { recovered: 'boolean', session_id: 'string', contexts: 'counts', message: 'string', can_continue: 'boolean?' },
   queued: { ...NUMBERED, place: 'whole' },
   word: { ...TIMED, spoken: 'string', estimated: 'boolean', missed: 'boolean?' },
   word_end: PLACED,

@@ -9,13 +9,14 @@ from collections.abc import Callable
 
 
 class Playback:
-    def __init__(self, now_ms: Callable[[], float]) -> None:
+    def __init__(self, now_ms: Callable[[], float], start_ms: float = 0.0) -> None:
+        """`start_ms`: of audio that another server has sent, and that is taken for played."""
         self._now_ms = now_ms
         self._updated_ms = 0.0  # when the next two values were true
-        self._played_ms = 0.0
-        self._max_played_ms = 0.0  # by the clock alone
+        self._played_ms = start_ms
+        self._max_played_ms = start_ms  # by the clock alone
         self._reported_ms = 0.0
-        self.sent_ms = 0.0
+        self.sent_ms = start_ms
 
     def on_sent(self, duration_ms: float) -> None:
         """That much more audio has been sent."""

@@ -71,4 +71,4 @@ class Connection(SocketConnection):
 
     def _report_not_recovered(self, reason: str) -> None:
         session = self._session
-        session.outbox.put(messages.Resumed(False, session.id, {}, f"{reason}; start its contexts again"))
+        session.outbox.put(messages.Resumed(False, session.id, {}, f"{reason}; start its contexts again", True))

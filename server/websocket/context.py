@@ -193,8 +193,9 @@ class Context:
         self._metrics.on_cancel(generated_ms - played_ms)
         usage = self._usage(played_ms)
         last = messages.Cancelled(
-            self.id, 0, events.sent_ms, generated_ms, split.heard_chars, split.heard, split.unheard, usage
-        )
+            self.id, 0, events.sent_ms, generated_ms, events.first_char + split.heard_chars, split.heard,
+            split.unheard, usage,
+        )  # fmt: skip
         self._finish(ContextState.CANCELLED, last, usage)
 
     def reject(self, error: ProtocolError) -> None:
@@ -233,7 +234,10 @@ class Context:
                 self.fail(*INTERNAL)
 
     def _on_empty_text(self, message: str) -> None:
-        self.fail("bad_text", message)
+        if self._start.progress is None:
+            self.fail("bad_text", message)
+        else:  # all that could be spoken was, by the server before
+            self._on_ended(Status.FINISHED)
 
     def _on_flushed(self, flush: Flush) -> None:
         flush_id = UNSET if flush.id is None else flush.id
@@ -331,12 +335,13 @@ class Context:
         self._feeder.attach(self._utterance)
 
     def _usage(self, heard_ms: float) -> Usage:
-        """The account of this context, which ends now."""
+        """The account of this context, which ends now, for what this server has done of it."""
+        first_ms = self.events.first_ms
         return Usage(
             taken_chars=self._feeder.taken_chars,
             billed_chars=self._feeder.begun_chars,
-            generated_ms=self._generated_ms,
-            heard_ms=heard_ms,
+            generated_ms=self._generated_ms - first_ms,
+            heard_ms=max(0.0, heard_ms - first_ms),
             queued_ms=self.events.queued_ms,
             retries=self._utterance.retries if self._utterance else 0,
             first_audio_ms=messages.unset_if_none(self.events.first_audio_ms),
@@ -349,7 +354,7 @@ class Context:
         if last is not None:
             self.events.emit(last)
         outcome = "dropped" if last is None else state.value
-        self._metrics.on_end(outcome, self._generated_ms)
+        self._metrics.on_end(outcome, usage.generated_ms)
         self._metrics.on_faults(usage.retries, self.events.missed_words)
         if self._trace is not None:
             self._end_trace(self._trace, outcome, usage)

@@ -24,6 +24,8 @@ from sayline_tts.server.websocket.outbox import Outbox, Outgoing
 from sayline_tts.server.websocket.replay_buffer import ReplayBuffer
 from sayline_tts.server.websocket.transcript import Transcript
 
+NO_PROGRESS = messages.Progress(0, 0, 0)
+
 
 class EventStream:
     """The `Listener` of the context's utterance, and the `EventSource` of its events in the outbox."""
@@ -45,20 +47,25 @@ class EventStream:
         )
         self.encode, self.end_part, self.on_ended = framer.feed, framer.end_part, on_ended
         self.engine_frame_ms = model.frame_ms / start.speed  # how long a frame of the engine is for this listener
-        self.transcript, self.playback = Transcript(), Playback(lambda: metrics.now_s() * 1000)
+        progress = start.progress or NO_PROGRESS
+        self.first_char = progress.start_char  # of the text that this server has
+        self._frames = self._sent_frames = progress.start_sample // model.frame_samples
+        self.first_ms = self._frames * model.frame_ms  # of the audio that this server makes
+        self._seq = self._sent_seq = progress.seq  # of the next event
+        self.transcript = Transcript()
+        self.playback = Playback(lambda: metrics.now_s() * 1000, self.first_ms)
         self._id, self._outbox, self._replay_buffer = start.context_id, outbox, replay_buffer
         self._feeder, self._metrics, self._wake_engine = feeder, metrics, engine_loop.streams.wake_soon
         self._frame_ms, self._frame_samples = model.frame_ms, model.frame_samples
         self._engine_frames = 0  # received from the engine
         self.engine_playback = EnginePlayback(self.playback)
+        self.engine_playback.offset_ms = self.first_ms
         self.first_audio_ms: float | None = None  # from the first speakable text to its first audio
         self.first_sent_s: float | None = None  # when the first audio was sent
         self.missed_words = 0  # that the model left out
         self._queued_since_s: float | None = None  # in the admission queue
         self._queued_ms = 0.0
         self._now_s = metrics.now_s
-        self._frames = self._sent_frames = 0
-        self._seq = self._sent_seq = 0  # of the next event
 
     @property
     def emitted_ms(self) -> float:
@@ -138,9 +145,9 @@ class EventStream:
 
     def on_word(self, time: WordTime) -> None:
         """Emit an estimated word once, any other word at its start and at its end."""
-        word, offset_ms = time.word, self.engine_playback.offset_ms
+        word, offset_ms, first_char = time.word, self.engine_playback.offset_ms, self.first_char
         start_ms, end_ms = time.start_ms + offset_ms, time.end_ms + offset_ms
-        span = word.start, word.end
+        span = first_char + word.start, first_char + word.end
         self.transcript.add_word(replace(time, start_ms=start_ms, end_ms=end_ms))
         if time.final and not time.estimated:
             self.emit(messages.WordEnd(self._id, 0, *span, start_ms, end_ms))
@@ -164,8 +171,9 @@ class EventStream:
     def on_segment(self, segment: Segment, start_ms: float, end_ms: float) -> None:
         start_char, end_char = segment.words[0].start, segment.words[-1].end
         text = self.transcript.slice(start_char, end_char)
+        span = self.first_char + start_char, self.first_char + end_char
         start_ms += self.engine_playback.offset_ms
-        self.emit(messages.Segment(self._id, 0, text, start_char, end_char, start_ms, self.emitted_ms))
+        self.emit(messages.Segment(self._id, 0, text, *span, start_ms, self.emitted_ms))
         self._on_spoken(segment)
 
     def on_silence(self, silence: Silence) -> None:

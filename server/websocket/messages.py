@@ -21,6 +21,14 @@ class _ContextMessage(_Message, frozen=True):
     context_id: str
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """How much a client has of a context whose server is gone: the next event, sample and character."""
+
+    seq: Annotated[int, Meta(ge=0, lt=2**31)]
+    start_sample: Annotated[int, Meta(ge=0, lt=2**53)]  # a whole number of frames
+    start_char: Annotated[int, Meta(ge=0, lt=2**53)]  # of all text of the context; the text that follows begins there
+
+
 class Start(_ContextMessage, frozen=True):
     """Open a context. Omitted options are chosen by the server or the model."""
 
@@ -43,6 +51,8 @@ class Start(_ContextMessage, frozen=True):
     cache: bool | None = None
     # The caller's trace (W3C Trace Context), to which this context's spans belong; None: that of the handshake.
     traceparent: Annotated[str, Meta(max_length=64)] | None = None
+    # The context goes on that a server that is gone had begun: its numbers and times do.
+    progress: Progress | None = None
 
 
 class EncodedStart(Start, frozen=True, tag="start"):
@@ -116,13 +126,15 @@ class Resumed(_Message, frozen=True):
     """If `recovered`, the old session continues here under its old id and token, and the missed events follow.
 
     `contexts` then holds the number of messages that the server has received for each context (`start`, `text`,
-    `flush`, `end` and `cancel`); send the later ones again. Otherwise the old session is gone and this is a new one.
+    `flush`, `end` and `cancel`); send the later ones again. Otherwise the old session is gone and this is a new one;
+    with `can_continue`, its contexts can go on in it: start each again with its `progress`.
     """
 
     recovered: bool
     session_id: str
     contexts: dict[str, int]
     message: str
+    can_continue: bool | UnsetType = UNSET
 
 
 class Queued(_Message, frozen=True):

@@ -18,12 +18,11 @@ class Cut:
 
 
 class CutLine:
-    """Each connection breaks as its cut says; the one behind the last of them holds."""
+    """Each connection breaks as its cut says; the one behind the last of them holds. They go to the servers in turn."""
 
-    def __init__(self, server: str, cuts: Sequence[Cut]) -> None:
+    def __init__(self, cuts: Sequence[Cut], *servers: str) -> None:
         self.connections = 0
-        self._host, _, self._port = server.rpartition(":")
-        self._cuts = cuts
+        self._servers, self._cuts = servers, cuts
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[str]:
@@ -37,8 +36,9 @@ class CutLine:
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         cut = self._cuts[self.connections] if self.connections < len(self._cuts) else Cut()
+        host, _, port = self._servers[self.connections % len(self._servers)].rpartition(":")
         self.connections += 1
-        up_reader, up_writer = await asyncio.open_connection(self._host, int(self._port))
+        up_reader, up_writer = await asyncio.open_connection(host, int(port))
         upwards = asyncio.create_task(copy(reader, up_writer, None, cut.after_said, True))
         downwards = asyncio.create_task(copy(up_reader, writer, cut.after_bytes, cut.after_heard, False))
         _, late = await asyncio.wait([upwards, downwards], return_when=asyncio.FIRST_COMPLETED)

@@ -57,3 +57,28 @@ def test_older_segment_changes_nothing() -> None:
 def test_impossible_count_is_a_protocol_error() -> None:
     with pytest.raises(ProtocolError, match="which is impossible"):
         sent(START).after(2)
+
+
+def test_another_server_is_sent_what_has_not_been_spoken() -> None:
+    said = sent(START, text("One. "), text("Two "), Flush("a", "x"), text("three."), END)
+    said.spoken(4)
+    again = Start("a", progress={"seq": 9, "start_sample": 1920, "start_char": 7})
+    assert said.restart(again, 7) == [again, text("o "), Flush("a", "x"), text("three."), END]
+    assert said.count == 5
+    assert said.after(4) == [END]
+    assert said.after(1) == [text("o "), Flush("a", "x"), text("three."), END]
+    assert said.pending_chars == 8
+
+
+def test_another_server_is_not_sent_flushes_that_were_answered() -> None:
+    said = sent(START, text("One."), Flush("a", "1"), Flush("a", "2"), text(" Two."), Flush("a", "3"))
+    said.flushed()
+    assert said.restart(START, 4) == [START, Flush("a", "2"), text(" Two."), Flush("a", "3")]
+    said.flushed()
+    said.add(END)
+    assert said.restart(START, 9) == [START, Flush("a", "3"), END]
+
+
+def test_another_server_is_sent_everything_if_nothing_was_spoken() -> None:
+    said = sent(START, text("One."), Cancel("a", 0.0))
+    assert said.restart(START, 0) == [START, text("One."), Cancel("a", 0.0)]

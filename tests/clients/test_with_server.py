@@ -61,7 +61,7 @@ async def speak(client: NodeClient | PythonClient, url: str) -> list[dict[str, A
 async def test_lost_connections_do_not_change_the_audio(
     address: str, client: NodeClient | PythonClient, cuts: list[Cut]
 ) -> None:
-    line = CutLine(address, cuts)
+    line = CutLine(cuts, address)
     async with line.open() as url:
         events = await speak(client, url)
     assert line.connections == len(cuts) + 1

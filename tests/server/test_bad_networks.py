@@ -121,7 +121,7 @@ async def test_cuts_at_any_byte_leave_the_bytes_of_the_real_engine(
         assert len(expected) > 100_000
         cuts = 0
         while cuts < 60:
-            line = CutLine(address, [Cut(after_bytes=rng.randint(1, 40_000)) for _ in range(6)])
+            line = CutLine([Cut(after_bytes=rng.randint(1, 40_000)) for _ in range(6)], address)
             async with line.open() as url:
                 with contextlib.suppress(sayline.Refused):  # the first connection may be cut before `ready`
                     assert await spoken(url) == expected

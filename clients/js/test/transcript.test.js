@@ -3,13 +3,13 @@ import { test } from 'node:test';
 import { KEPT_CHARS, Transcript } from '../transcript.js';
 
 /** A transcript with 100 ms for each word. */
-function transcriptOf(text) {
+function transcriptOf(text, estimated = true) {
   const transcript = new Transcript();
   transcript.addText(text);
   let at = 0;
   for (const [number, word] of text.split(/(?<=\s)/u).entries()) {
     const length = [...word.trim()].length;
-    const times = { start_ms: number * 100, end_ms: number * 100 + 100, estimated: true };
+    const times = { start_ms: number * 100, end_ms: number * 100 + 100, estimated };
     const place = { text: word, spoken: word, start_char: at, end_char: at + length };
     transcript.addWord({ type: 'word', context_id: 'a', seq: number, ...place, ...times });
     at += [...word].length;
@@ -38,4 +38,18 @@ test('only the end of a long text is kept', () => {
   const { heard_chars, heard_text } = transcriptOf('word '.repeat(20_000)).splitHeard(Infinity);
   assert.equal(heard_chars, 100_000 - 1);
   assert.ok(heard_text.length >= KEPT_CHARS && heard_text.length <= 2 * KEPT_CHARS + 5);
+});
+
+test('a word is whole where the next one begins, or once its end is told', () => {
+  const transcript = transcriptOf('one two three', false);
+  assert.deepEqual([99, 100, 199, 200, 900].map((ms) => transcript.wholeChars(ms)), [0, 3, 3, 7, 7]);
+  transcript.setWordEnd(320);
+  assert.deepEqual([300, 320].map((ms) => transcript.wholeChars(ms)), [7, 13]);
+  assert.equal(transcriptOf('one two three').wholeChars(10_000), 0);
+});
+
+test('words that will be told again are forgotten', () => {
+  const transcript = transcriptOf('one two three');
+  transcript.forgetWords(7);
+  assert.deepEqual(transcript.splitHeard(1000), { heard_chars: 7, heard_text: 'one two', unheard_text: ' three' });
 });

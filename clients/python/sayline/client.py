@@ -207,10 +207,16 @@ class Session:
                         for message in context.resend_buffer.after(answer.contexts.get(name, 0)):
                             await connection.send(message)
                 else:
+                    continues = answer.can_continue and _same_audio(connection.ready, self.ready)
                     self.ready = connection.ready
-                    self._fail_contexts(
-                        NotRecovered(f"reconnected to {self.url}, but the session is lost: {answer.message}"), begun
-                    )
+                    if continues:
+                        for context in begun.values():
+                            for message in context.restart():
+                                await connection.send(message)
+                    else:
+                        self._fail_contexts(
+                            NotRecovered(f"reconnected to {self.url}, but the session is lost: {answer.message}"), begun
+                        )
                 self._connection, self._last_error = connection, None
         except BaseException as error:
             await connection.close_for(error)
@@ -220,6 +226,10 @@ class Session:
     def _fail_contexts(self, loss: SaylineError, names: Iterable[str]) -> None:
         for name in names:
             self._contexts.pop(name).on_connection_lost(loss)
+
+
+def _same_audio(one: Ready, other: Ready) -> bool:
+    return (one.sample_rate_hz, one.frame_ms) == (other.sample_rate_hz, other.frame_ms)
 
 
 def retry_delays_s() -> Iterator[float]:

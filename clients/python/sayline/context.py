@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -154,6 +155,12 @@ class Context:
         if isinstance(message, messages.Text):
             self._inbox.transcript.add(message.text)
 
+    def restart(self) -> list[messages.ContextMessage]:
+        """Return what a server needs to go on with this context that knows nothing of it."""
+        spoken_chars = max(self.resend_buffer.spoken_chars, self._inbox.transcript.whole_chars(self.duration_ms))
+        progress = self._inbox.continue_after(spoken_chars)
+        return self.resend_buffer.restart(replace(self._start, progress=progress), spoken_chars)
+
     def receive(self, event: messages.ContextEvent | messages.Unknown) -> None:
         """Process an event of this context."""
         if not self._inbox.receive(event):
@@ -162,6 +169,8 @@ class Context:
             case messages.Segment():
                 self.resend_buffer.spoken(event.end_char)
                 self._changed.set()
+            case messages.Flushed():
+                self.resend_buffer.flushed()
             case messages.Done() | messages.Cancelled():
                 self._finish()
             case messages.Error():

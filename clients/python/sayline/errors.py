@@ -32,7 +32,7 @@ class ConnectionLost(SaylineError):
 
 
 class NotRecovered(ConnectionLost):
-    """The connection was restored, but the server no longer has this context: speak its text in a new one.
+    """The connection was restored, but the server cannot go on with this context: speak its text in a new one.
 
     New contexts can be opened in the same session.
     """

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections import deque
+from dataclasses import replace
 
 from sayline.errors import ProtocolError, SlowConsumer
 from sayline.frame import Frame
@@ -41,6 +42,7 @@ class Inbox:
         self.transcript = Transcript()
         self._start, self._ready = start, ready
         self._packets = packets
+        self._continued_ms = 0.0  # of the audio that servers before this one have sent
         self._decoder: OpusDecoder | None = None
         self._last: Done | Cancelled | None = None
         self._events: deque[Event | Audio] = deque()
@@ -58,11 +60,22 @@ class Inbox:
             case Audio():
                 self._receive_audio(event)
             case Queued() | Word() | WordEnd() | Segment() | Flushed() | Done() | Cancelled():
+                if isinstance(event, Cancelled) and self._continued_ms:
+                    _, heard, unheard = self.transcript.split_at(event.heard_chars)
+                    event = replace(event, heard_text=heard, unheard_text=unheard)
                 self._track(event)
                 self._append(event)
             case _:
                 pass
         return True
+
+    def continue_after(self, spoken_chars: int) -> dict[str, int] | None:
+        """Another server goes on after so many characters. Return the `progress` that it needs; None if it begins."""
+        self._continued_ms = self.duration_ms
+        self.transcript.forget_words(spoken_chars)
+        samples = round(self.duration_ms * self._ready.sample_rate_hz / 1000)
+        progress = {"seq": self.last_seq + 1, "start_sample": samples, "start_char": spoken_chars}
+        return None if self.last_seq < 0 else progress
 
     def drop_audio(self) -> None:
         """Discard buffered and future audio."""
@@ -103,9 +116,12 @@ class Inbox:
 
     def heard_split(self, played_ms: float | None) -> Cancelled:
         """Return the server's `Cancelled` event, or compute one from the words received. None: all was played."""
-        if isinstance(self._last, Cancelled):
-            return self._last
         heard = self.transcript.split_heard(math.inf if played_ms is None else played_ms)
+        if isinstance(self._last, Cancelled):
+            if played_ms is None or played_ms >= self._continued_ms:
+                return self._last
+            # This server knows nothing of the words that its predecessors have said.
+            return replace(self._last, heard_chars=heard[0], heard_text=heard[1], unheard_text=heard[2])
         return Cancelled(self._start.context_id, self.last_seq, self.duration_ms, self.duration_ms, *heard)
 
     def _receive_audio(self, audio: Audio) -> None:

@@ -29,6 +29,8 @@ class Start:
     lexicons: Sequence[str] | None = None
     cache: bool | None = None
     traceparent: str | None = None
+    # The next `seq`, `start_sample` and `start_char` of a context that another server had begun.
+    progress: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +97,15 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """`contexts`: number of messages of each context that the server received. Not recovered: this is a new session."""
+    """`contexts`: number of messages of each context that the server received. Not recovered: this is a new session, in
+    which its contexts can be started again with their `progress` if it `can_continue`.
+    """
 
     recovered: bool
     session_id: str
     contexts: Mapping[str, int]
     message: str
+    can_continue: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ pytestmark = [
 async def play(client: Client, *cuts: Cut) -> int:
     """How many connections it took."""
     async with ScriptedServer() as server:
-        line = CutLine(server.url.removeprefix("ws://"), cuts)
+        line = CutLine(cuts, server.url.removeprefix("ws://"))
         async with line.open() as url:
             await Conductor(server, client, url).play(SCENARIO)
         return line.connections

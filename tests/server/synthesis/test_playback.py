@@ -112,3 +112,14 @@ def test_lost_audio_does_not_count_as_played() -> None:
     assert playback.underrun_ms == 100
     playback.on_sent(80)
     assert (playback.played_ms, playback.underrun_ms) == (400, 0)
+
+
+def test_what_another_server_has_sent_is_taken_for_played() -> None:
+    clock = Clock()
+    playback = Playback(clock, 400.0)
+    assert playback.played_ms == playback.sent_ms == 400
+    playback.on_sent(80)
+    clock.now_ms += 50
+    assert playback.played_ms == 450
+    playback.on_ack(350)
+    assert playback.played_ms == 350

@@ -30,6 +30,7 @@ from sayline_tts.server.websocket.messages import (
     Done,
     Error,
     Flushed,
+    Progress,
     Segment,
     ServerEvent,
     Start,
@@ -651,3 +652,52 @@ async def test_context_that_ends_is_not_expired(harness: Harness) -> None:
     context = await harness.open("a", "Hello there.")
     context._on_reclaim()
     assert isinstance((await harness.send_all())[-1], Done)
+
+
+async def test_context_that_another_server_had_begun_goes_on_behind_it(harness: Harness, engine: FakeEngine) -> None:
+    engine.fake_model.heads = AlignmentHeads(((0, 0),), 0.0)
+    context = harness.make(Start("a", format="pcm", progress=Progress(31, 24 * 1920, 12)), 60_000)
+    await context.open()
+    context.push(" It rains.")
+    context.end()
+    events = await harness.send_all()
+    assert [event.seq for event in events] == list(range(31, 31 + len(events)))  # type: ignore[union-attr]
+    assert [event.start_sample // 1920 for event in events if isinstance(event, Audio)] == [24, 25, 26, 27]
+    words = [event for event in events if isinstance(event, Word)]
+    assert [(word.text, word.start_char, word.end_char) for word in words] == [("It", 13, 15), ("rains.", 16, 22)]
+    assert [word.start_ms for word in words] == [24 * 80.0, 26 * 80.0]
+    assert all(event.start_ms >= 24 * 80 for event in events if isinstance(event, WordEnd))
+    [segment] = [event for event in events if isinstance(event, Segment)]
+    assert (segment.text, segment.start_char, segment.end_char) == ("It rains.", 13, 22)
+    assert (segment.start_ms, segment.end_ms) == (24 * 80.0, 28 * 80.0)
+    assert isinstance(last := events[-1], Done)
+    assert last.duration_ms == 28 * 80
+    assert isinstance(last.usage, Usage)
+    assert (last.usage.taken_chars, last.usage.generated_ms, last.usage.heard_ms) == (10, 320.0, 320.0)
+
+
+async def test_cancelled_context_counts_what_another_server_said(harness: Harness, engine: FakeEngine) -> None:
+    engine.fake_model.heads = AlignmentHeads(((0, 0),), 0.0)
+    for name, played_ms, heard_chars, heard_ms in (("a", 2080.0, 15, 160.0), ("b", 500.0, 12, 0.0)):
+        context = harness.make(Start(name, format="pcm", progress=Progress(31, 24 * 1920, 12)), 60_000)
+        await context.open()
+        context.push(" It rains.")
+        while not isinstance(await harness.send_one(), Segment):
+            pass
+        context.cancel(played_ms)
+        assert isinstance(last := (await harness.send_all())[-1], Cancelled)
+        assert (last.heard_chars, last.unheard_text) == (heard_chars, " It rains."[heard_chars - 12 :])
+        assert last.duration_ms == 28 * 80
+        assert isinstance(last.usage, Usage)
+        assert last.usage.heard_ms == heard_ms
+        harness.ended.clear()
+
+
+async def test_rest_of_a_text_without_a_word_is_no_error(harness: Harness) -> None:
+    context = harness.make(Start("a", progress=Progress(31, 24 * 1920, 12)))
+    await context.open()
+    context.push(" ...")
+    context.end()
+    [last] = await harness.send_all()
+    assert isinstance(last, Done)
+    assert (last.seq, last.duration_ms) == (31, 24 * 80)

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sayline_tts.server.accounting.usage import Usage
-from sayline_tts.server.websocket.messages import ClientMessage, End, Error, Resume, ServerEvent, Text
+from sayline_tts.server.websocket.messages import ClientMessage, End, Error, Progress, Resume, ServerEvent, Text
 from sayline_tts.server.websocket.protocol import ProtocolError
 from sayline_tts.server.websocket.wire import MAX_MESSAGE_BYTES, Encoding, parse, serialize
 from tests.fuzz import FUZZ, fuzz
@@ -27,6 +27,8 @@ def as_struct(message: dict[str, Any]) -> Any:
     }
     if "usage" in fields:
         fields["usage"] = Usage(**fields["usage"])
+    if "progress" in fields:
+        fields["progress"] = Progress(**fields["progress"])
     return kind(**{name: value for name, value in fields.items() if name in kind.__struct_fields__})
 
 
