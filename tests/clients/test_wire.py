@@ -147,7 +147,10 @@ def test_malformed_frame_is_a_protocol_error_or_unknown(frame: str | bytes, enco
 def test_missing_field_is_a_protocol_error(entry: dict[str, Any]) -> None:
     of_error = {"context_id", "retry_after_ms", "seq"}
     of_done = {"usage", "warnings", "missed_words"}
-    by_type = {"error": of_error, "flushed": {"id"}, "word": {"missed"}, "done": of_done, "cancelled": {"usage"}}
+    by_type = {
+        "error": of_error, "flushed": {"id"}, "word": {"missed"}, "done": of_done, "cancelled": {"usage"},
+        "resumed": {"can_continue"},
+    }  # fmt: skip
     optional = by_type.get(entry["message"]["type"], set())
     for missing in set(entry["message"]) - optional - {"type"}:
         content = {name: value for name, value in entry["message"].items() if name != missing}

@@ -139,7 +139,7 @@ async def test_killed_fronts_lose_no_word(fronts: Fronts, monkeypatch: pytest.Mo
     monkeypatch.setattr(client_module, "FIRST_RETRY_S", 0.05)
     draw, repeats, reconnected = random.Random(3), [0, 0], list[bool]()
     async with NodeClient() as node:
-        clients = [PythonClient(sayline.Encoding.MSGPACK), node]
+        clients: list[NodeClient | PythonClient] = [PythonClient(sayline.Encoding.MSGPACK), node]
         for _ in range(KILLS):
             speeches = [asyncio.create_task(speak(client, fronts.url, reconnected)) for client in clients]
             await asyncio.sleep(draw.uniform(0.3, 5.0))

@@ -115,6 +115,60 @@ test('a session that is not recovered fails with a typed error and accepts new c
   assert.equal(server.ready.session_id, 'session-2');
 });
 
+/** A context of which 'exact exact. ' was spoken, and which another server then goes on with. */
+async function continued() {
+  scripted.forgetsSessions = true;
+  scripted.canContinue = true;
+  server = await connect(scripted.url);
+  const speech = server.context();
+  speech.push('exact exact. ');
+  const events = [];
+  const iterator = speech[Symbol.asyncIterator]();
+  while (events.at(-1)?.type !== 'segment') events.push((await iterator.next()).value);
+  const back = new Promise((next) => (server.onConnection = (state) => state === 'back' && next(undefined)));
+  scripted.cutConnections();
+  await back;
+  return { speech, events, iterator };
+}
+
+test('another server goes on with a session that it does not know', async () => {
+  const { speech, events, iterator } = await continued();
+  speech.push('🙂 two. ');
+  speech.flush('now');
+  speech.end();
+  for (let next = await iterator.next(); !next.done; next = await iterator.next()) events.push(next.value);
+  checkWhole(events, 4);
+  assert.deepEqual(events.filter(({ type }) => type === 'frame').map(({ start_ms }) => start_ms), [0, 80, 160, 240]);
+  const words = events.filter(({ type }) => type === 'word').map(({ text, start_char }) => [text, start_char]);
+  assert.deepEqual(words, [['exact', 0], ['exact.', 6], ['🙂', 13], ['two.', 15]]);
+  assert.equal(events.at(-1).duration_ms, 320);
+  const [, again] = scripted.received.filter(({ type }) => type === 'start');
+  assert.deepEqual(again.progress, { seq: events.findIndex(({ text }) => text === '🙂'), start_sample: 3840, start_char: 12 });
+});
+
+test('what was heard is told of all servers', async () => {
+  const early = await continued();
+  const { heard_chars, heard_text, unheard_text } = await early.speech.cancel(40);
+  assert.deepEqual([heard_chars, heard_text, unheard_text], [5, 'exact', ' exact. ']);
+  server.close();
+  const { speech, iterator } = await continued();
+  speech.push('two. three. ');
+  while ((await iterator.next()).value.type !== 'segment') continue;
+  const later = await speech.cancel(200);
+  assert.deepEqual([later.heard_chars, later.heard_text, later.unheard_text], [17, 'exact exact. two.', ' three. ']);
+});
+
+test('a server with other audio cannot go on', async () => {
+  scripted.forgetsSessions = true;
+  scripted.canContinue = true;
+  server = await connect(scripted.url);
+  const speech = server.context();
+  speech.push('one two. ');
+  scripted.readyFields = { sample_rate_hz: 16_000 };
+  scripted.cutConnections();
+  await assert.rejects(all(speech), NotRecovered);
+});
+
 test('without resumption a lost connection ends the session', async () => {
   scripted.resumeS = 0;
   server = await connect(scripted.url);

@@ -15,6 +15,7 @@ export const READY = {
   token: 'token-1', resume_s: 30,
 };
 const FRAME_MS = 80;
+const NO_PROGRESS = { seq: 0, start_sample: 0, start_char: 0 };
 
 export class ScriptedServer {
   /** @type {any[]} */ received = [];
@@ -33,6 +34,10 @@ export class ScriptedServer {
   onResume = () => {};
   /** Whether sessions are forgotten when their socket is lost. */
   forgetsSessions = false;
+  /** Whether it goes on with contexts of sessions that it does not know. */
+  canContinue = false;
+  /** Of `ready`, other than usual. */
+  readyFields = {};
   connections = 0;
   /** Of the handshakes. @type {string[]} */
   paths = [];
@@ -91,7 +96,7 @@ export class ScriptedServer {
     this.#sessions.set(session.token, session);
     if (this.closeWith) peer.close(...this.closeWith);
     else if (this.greeting) session.send(this.greeting);
-    else session.send({ ...READY, session_id: session.id, token: session.token, resume_s: this.resumeS });
+    else session.send({ ...READY, session_id: session.id, token: session.token, resume_s: this.resumeS, ...this.readyFields });
   }
 
   #resume({ token, contexts: lastSeqs }, current, peer) {
@@ -102,14 +107,14 @@ export class ScriptedServer {
     }
     const previous = this.forgetsSessions ? undefined : this.#sessions.get(token);
     if (!previous) {
-      current.send({ type: 'resumed', recovered: false, session_id: current.id, contexts: {}, message: 'start its contexts anew' });
+      current.send({ type: 'resumed', recovered: false, session_id: current.id, contexts: {}, message: 'start its contexts anew', can_continue: this.canContinue });
       return current;
     }
     previous.peer = peer;
     const named = Object.keys(lastSeqs).map((id) => [id, previous.contexts.get(id)]);
     const counts = Object.fromEntries(named.map(([id, context]) => [id, context?.received ?? 0]));
     previous.send({ type: 'resumed', recovered: true, session_id: previous.id, contexts: counts, message: 'the session goes on' });
-    for (const [id, context] of named) context?.events.slice(lastSeqs[id] + 1).forEach((event) => previous.send(event));
+    for (const [id, context] of named) context?.events.filter(({ seq }) => seq > lastSeqs[id]).forEach((event) => previous.send(event));
     return previous;
   }
 }
@@ -131,8 +136,8 @@ class Session {
     else this.peer.sendBinary(audioFrame(event));
   }
 
-  handle({ type, context_id, voice, wait, text, id, played_ms = Infinity }) {
-    if (type === 'start') return this.#start(context_id, voice, wait);
+  handle({ type, context_id, voice, wait, text, id, progress = NO_PROGRESS, played_ms = Infinity }) {
+    if (type === 'start') return this.#start(context_id, voice, wait, progress);
     const context = this.contexts.get(context_id);
     if (!context || context.over) return undefined;
     if (type !== 'ack') context.received++;
@@ -145,25 +150,26 @@ class Session {
     return undefined;
   }
 
-  #start(context_id, voice, wait) {
+  #start(context_id, voice, wait, progress) {
     const refused = (code, message, fields = {}) => this.send({ type: 'error', code, message, final: true, context_id, ...fields });
     if (wait === false && this.places.length) return refused('full', 'full', { retry_after_ms: 1500 });
     if (voice === 'nobody') return refused('unknown_voice', 'there are: clara, angus');
-    const context = { context_id, text: '', read: 0, words: [], events: [], received: 1, over: false };
+    const firstFrame = progress.start_sample / 1920;
+    const context = { context_id, progress, firstFrame, text: '', read: 0, words: [], events: [], received: 1, over: false };
     this.contexts.set(context_id, context);
     for (const place of this.places) this.#send(context, { type: 'queued', place });
     return undefined;
   }
 
   #send(context, event) {
-    const numbered = { ...event, context_id: context.context_id, seq: context.events.length };
+    const numbered = { ...event, context_id: context.context_id, seq: context.progress.seq + context.events.length };
     context.events.push(numbered);
     this.send(numbered);
   }
 
   #end(context, last) {
     context.over = true;
-    this.#send(context, { ...last, duration_ms: context.words.length * FRAME_MS });
+    this.#send(context, { ...last, duration_ms: (context.firstFrame + context.words.length) * FRAME_MS });
   }
 
   #speak(context) {
@@ -177,8 +183,10 @@ class Session {
     context.read = context.text.length;
     if (!words.length) return;
     const text = context.text.slice(start).trim();
-    const place = { text, start_char: codePoints(context.text.slice(0, start)), end_char: codePoints(context.text.trimEnd()) };
-    this.#send(context, { type: 'segment', ...place, start_ms: first * FRAME_MS, end_ms: context.words.length * FRAME_MS });
+    const { firstFrame, progress: { start_char } } = context;
+    const [startChar, endChar] = [context.text.slice(0, start), context.text.trimEnd()].map((part) => start_char + codePoints(part));
+    const times = { start_ms: (firstFrame + first) * FRAME_MS, end_ms: (firstFrame + context.words.length) * FRAME_MS };
+    this.#send(context, { type: 'segment', text, start_char: startChar, end_char: endChar, ...times });
   }
 
   #speakWord(context, text, at) {
@@ -188,8 +196,8 @@ class Session {
     else if (text === 'damage') this.peer.sendBinary(Buffer.from([1, 2]));
     else if (text === 'later') this.#send(context, { type: 'viseme', shape: 'o' });
     else {
-      const number = context.words.length;
-      const start_char = codePoints(context.text.slice(0, at));
+      const number = context.firstFrame + context.words.length;
+      const start_char = context.progress.start_char + codePoints(context.text.slice(0, at));
       const end_char = start_char + codePoints(text);
       const times = { start_ms: number * FRAME_MS, end_ms: (number + 1) * FRAME_MS };
       const estimated = text !== 'exact';
@@ -200,11 +208,11 @@ class Session {
     }
   }
 
-  #splitHeard({ text, words }, playedMs) {
-    const chars = words.findLast((_, n) => (n + 0.5) * FRAME_MS <= playedMs) ?? 0;
+  #splitHeard({ text, words, firstFrame, progress: { start_char } }, playedMs) {
+    const chars = words.findLast((_, n) => (firstFrame + n + 0.5) * FRAME_MS <= playedMs) ?? start_char;
     const all = [...text];
-    const texts = { heard_text: all.slice(0, chars).join(''), unheard_text: all.slice(chars).join('') };
-    return { heard_chars: chars, ...texts, generated_ms: words.length * FRAME_MS };
+    const texts = { heard_text: all.slice(0, chars - start_char).join(''), unheard_text: all.slice(chars - start_char).join('') };
+    return { heard_chars: chars, ...texts, generated_ms: (firstFrame + words.length) * FRAME_MS };
   }
 }
 

@@ -19,6 +19,7 @@ OPTIONAL = {
     "word": {"missed"},
     "done": {"usage", "warnings", "missed_words"},
     "cancelled": {"usage"},
+    "resumed": {"can_continue"},
 }
 BAD = "ProtocolError"
 # What cannot stand where the golden file has a value of this type.
