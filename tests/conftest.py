@@ -30,6 +30,7 @@ COVERED = tuple(
         "engine/cloning",
         "server/access",
         "server/compat",
+        "server/fleet",
         "server/http",
         "server/lexicons",
         "server/voices",

@@ -60,7 +60,8 @@ class EngineLink:
         self._on_tick, self._on_lost = on_tick, on_lost
         self.utterances: dict[int, RemoteUtterance] = {}  # by their numbers here
         self.load: wire.Load | None = None  # None: not connected
-        self.heard_s = 0.0  # loop time
+        self._heard_s = 0.0  # loop time
+        self._unseen: deque[tuple[int, float]] = deque()  # ticks that the engine has not confirmed, and when they went
         self._hello: wire.Hello | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._loop = asyncio.get_running_loop()
@@ -77,6 +78,14 @@ class EngineLink:
     @property
     def connected(self) -> bool:
         return self.load is not None
+
+    @property
+    def silent_since_s(self) -> float:
+        """Loop time since which the engine has said nothing, or has not confirmed what it was told.
+
+        The second is a line that is cut in one direction. While a voice is on its way, confirmations may be late.
+        """
+        return min(self._heard_s, self._unseen[0][1]) if self._unseen and not self._uploads else self._heard_s
 
     @property
     def draining(self) -> bool:
@@ -142,6 +151,7 @@ class EngineLink:
         if alive or any((tick.voices, tick.starts, tick.parts, tick.positions, tick.ends, tick.cancels)):
             self._ticks += 1
             self._uncounted += [self._ticks] * len(tick.starts)
+            self._unseen.append((self._ticks, self._loop.time()))
             self._writer.write(wire.encode(tick))
 
     def drop(self, reason: str) -> None:
@@ -200,10 +210,10 @@ class EngineLink:
             while self._hello is not None:
                 self._take(wire.decode(await bodies.next(), wire.EngineTick))
             return "dropped"
-        except (OSError, asyncio.IncompleteReadError) as error:
-            return str(error) or type(error).__name__
-        except TimeoutError:
+        except TimeoutError:  # is an `OSError` too
             return "it does not answer"
+        except OSError as error:
+            return str(error) or type(error).__name__
         except WireError as error:
             log.warning("engine %s: %s", self.address, error)
             return str(error)
@@ -220,7 +230,9 @@ class EngineLink:
             raise WireError(f"its weights ({hello.model}) are not those of this front ({options.model})")
 
     def _take(self, tick: wire.EngineTick) -> None:
-        self.heard_s, self.load = self._loop.time(), tick.load
+        self._heard_s, self.load = self._loop.time(), tick.load
+        while self._unseen and self._unseen[0][0] <= tick.seen:
+            self._unseen.popleft()
         while self._uncounted and self._uncounted[0] <= tick.seen:
             self._uncounted.popleft()
         self._on_tick(self, tick)
@@ -228,7 +240,7 @@ class EngineLink:
     def _disconnect(self) -> None:
         self._hello = self.load = None
         self._ticks = 0
-        for each in (self._uncounted, self._voices, self._uploads, self._cancelled):
+        for each in (self._uncounted, self._unseen, self._voices, self._uploads, self._cancelled):
             each.clear()
         if self._upload_timer is not None:
             self._upload_timer.cancel()

@@ -110,7 +110,7 @@ class EngineServer:
                 self._connections.discard(connection)
                 connection.close()
         except (OSError, TimeoutError) as error:
-            log.info("front %s is gone: %s", peer, error or "it is silent")
+            log.info("front %s is gone: %s", peer, str(error) or "it is silent")
         except WireError as error:
             log.warning("front %s: %s", peer, error)
         except Exception:

@@ -10,7 +10,6 @@ import logging
 import random
 import socket
 import ssl
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,9 +25,9 @@ from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.timing.word_timestamps import WordTimestamps
 from sayline_tts.server.access.limits import ANONYMOUS
 from sayline_tts.server.fleet import wire
+from sayline_tts.server.fleet.assignments import MAX_DEATHS, Assignments
 from sayline_tts.server.fleet.engine_directory import EngineDirectory
 from sayline_tts.server.fleet.engine_link import Address, EngineLink, LinkOptions
-from sayline_tts.server.fleet.placement import choose
 from sayline_tts.server.fleet.remote_utterance import RemoteUtterance
 from sayline_tts.server.fleet.voice_bytes import VoiceHashes
 from sayline_tts.server.metrics import Metrics
@@ -47,7 +46,6 @@ IDLE_SILENCE_S = 3.0  # of an engine without utterances of this front
 PATIENCE = 5  # times longer may an engine be silent whose listeners all have enough
 RESOLVE_S = 5.0  # between two look-ups of the engines' names
 ORPHAN_S = 30.0  # that an utterance waits for an engine that can go on with it
-MAX_DEATHS = 3  # of engines, one after the other, with the same utterance and no frame in between
 RETRY_MS = 1_000.0  # told when no engine is there
 ENCODER_THREADS = 2  # each utterance uses one of them, so its frames stay in order
 
@@ -89,11 +87,9 @@ class Fleet:
         self._directory = EngineDirectory(options.engines)
         self._links: dict[Address, EngineLink] = {}
         self._remotes: dict[Utterance, RemoteUtterance] = {}
-        self._where: dict[RemoteUtterance, EngineLink] = {}
-        self._queue: deque[RemoteUtterance] = deque()  # that have not begun
-        self._orphans: dict[RemoteUtterance, float] = {}  # that have, and have lost their engine: loop time
-        self._deaths: dict[RemoteUtterance, int] = {}  # since their last frame
-        self._draw = random.Random()
+        self._assignments: Assignments[RemoteUtterance, EngineLink] = Assignments(
+            lambda: self.engines, lambda remote: self._stream(remote).set_queue_position(None), random.Random()
+        )
         self._words = WordTimestamps(model.heads.lead_ms / model.frame_ms if model.heads else 0.0)
         self._silence = np.zeros(model.frame_samples, np.float32)
         self._silence.setflags(write=False)
@@ -151,7 +147,7 @@ class Fleet:
     @property
     def waiting(self) -> int:
         """Of this front."""
-        return len(self._queue) + len(self._orphans)
+        return self._assignments.waiting
 
     @property
     def alive(self) -> bool:
@@ -220,25 +216,25 @@ class Fleet:
     def _begin(self, stream: OutputStream) -> None:
         """Find an engine for the utterance of a new stream, or queue it. Raises `Full`."""
         utterance = stream.utterance
-        if not utterance.may_queue or len(self._queue) >= self._options.max_waiting:
+        if not utterance.may_queue or len(self._assignments.queue) >= self._options.max_waiting:
             self.check_room()
         remote = RemoteUtterance(
             utterance, self._words, stream.add, self._next_resolver(), self._silence, self._history_frames
         )
         self.streams.add(stream)
         self._remotes[utterance] = remote
-        self._queue.append(remote)
+        self._assignments.queue.append(remote)
         self._place_waiting()
         self.wake()
 
     def check_room(self) -> None:
-        if not self._queue and not self._orphans and any(link.candidate.free > 0 for link in self.engines):
+        if self._assignments.has_room():
             return
         loads = [link.load.retry_after_ms for link in self.engines if link.load is not None and not link.draining]
         after_ms = min(loads, default=RETRY_MS)
         if not loads:
             raise Full(f"no engine is there; try again in {after_ms / 1000:.1f} s", after_ms)
-        queued = f" and {len(self._queue)} queued" if self._queue else ""
+        queued = f" and {len(queue)} queued" if (queue := self._assignments.queue) else ""
         load = f"{self.speaking} utterances are being spoken{queued}"
         raise Full(f"server full: {load}; try again in {after_ms / 1000:.1f} s", after_ms)
 
@@ -260,57 +256,20 @@ class Fleet:
 
     def _on_removed(self, utterance: Utterance) -> None:
         if (remote := self._remotes.pop(utterance, None)) is not None:
-            self._leave(remote)
+            self._assignments.leave(remote)
             remote.cancel()
-
-    def _leave(self, remote: RemoteUtterance) -> None:
-        """Take it away from wherever it is."""
-        if (link := self._where.pop(remote, None)) is not None and remote.id in link.utterances:
-            link.remove(remote)
-        if remote in self._queue:
-            self._queue.remove(remote)
-        self._orphans.pop(remote, None)
-        self._deaths.pop(remote, None)
-
-    # Placement
-
-    def _place_waiting(self) -> None:
-        """Find an engine for all that wait, in order; those go first that have begun."""
-        for remote in list(self._orphans):
-            if not self._place(remote, resumes=True):
-                break
-            del self._orphans[remote]
-        while self._queue and not self._orphans and self._place(self._queue[0], resumes=False):
-            remote = self._queue.popleft()
-            self._stream(remote).set_queue_position(None)
-        for position, remote in enumerate(self._queue, 1):
-            if remote.utterance.may_queue:
-                self._stream(remote).set_queue_position(position)
-
-    def _place(self, remote: RemoteUtterance, resumes: bool) -> bool:
-        kind = remote.kind if resumes else None
-        engines = [link for link in self.engines if link is not self._where.get(remote)]
-        link = choose(engines, lambda each: each.candidate, self._draw, kind)
-        if link is None:
-            return False
-        self._where[remote] = link
-        link.place(remote)
-        return True
 
     def _stream(self, remote: RemoteUtterance) -> OutputStream:
         stream = self.streams.get(remote.utterance)
         assert stream is not None, "it is on no engine once its stream has closed"
         return stream
 
-    def _move_away(self, link: EngineLink) -> None:
-        """Move what is between two parts of its text away from an engine that drains, if there is room elsewhere."""
-        for remote in [each for each in link.utterances.values() if each.between_parts and each.kind is not None]:
-            number = remote.id
-            if not self._place(remote, resumes=True):
-                return
-            link.utterances.pop(number)
-            link.forget(number)
-            self._metrics.on_move("drain")
+    def _place_waiting(self) -> None:
+        """Find an engine for all that wait, and tell those their places that still do."""
+        self._assignments.place_waiting()
+        for position, remote in enumerate(self._assignments.queue, 1):
+            if remote.utterance.may_queue:
+                self._stream(remote).set_queue_position(position)
 
     # Engines
 
@@ -350,8 +309,8 @@ class Fleet:
             if late_s < CHECK_S:  # else this front was busy and may not have read what engines have said
                 for link in self.engines:
                     limit_s = self._silence_s(link)
-                    if now_s - link.heard_s > limit_s:
-                        link.drop(f"silent for {now_s - link.heard_s:.1f} s")
+                    if (silent_s := now_s - link.silent_since_s) > limit_s:
+                        link.drop(f"silent for {silent_s:.1f} s")
             self._end_orphans(now_s)
             if now_s - told_s >= ALIVE_S:
                 told_s = now_s
@@ -372,16 +331,16 @@ class Fleet:
             if (remote := link.utterances.get(event.id)) is not None:
                 self._on_event(link, remote, event)
         self._metrics.on_engine_load(str(link.address), tick.load.speaking, tick.load.capacity)
-        if link.draining:
-            self._move_away(link)
-        if self._queue or self._orphans:
+        for _ in range(self._assignments.move_away(link) if link.draining else 0):
+            self._metrics.on_move("drain")
+        if self.waiting:
             self._place_waiting()
             self.wake()
 
     def _on_event(self, link: EngineLink, remote: RemoteUtterance, event: wire.Event) -> None:
         match event:
             case wire.Frame():
-                self._deaths.pop(remote, None)
+                self._assignments.made_frame(remote)
                 remote.on_frame(event)
             case wire.SegmentEnd():
                 remote.on_segment_end(event)
@@ -392,42 +351,24 @@ class Fleet:
             case wire.Admitted():
                 self._stream(remote).timeline.admitted_s = self._loop.time()
             case wire.Ended(rejected=True):
-                self._take_back(link, remote)
-            case wire.Ended(finished=finished):
-                self._where.pop(remote)
-                link.utterances.pop(event.id)
-                remote.on_ended(Status.FINISHED if finished else Status.FAILED)
-
-    def _take_back(self, link: EngineLink, remote: RemoteUtterance) -> None:
-        """Other fronts were faster: it waits here for another engine."""
-        link.utterances.pop(remote.id)
-        self._where.pop(remote)
-        if remote.begun:
-            self._orphans.setdefault(remote, self._loop.time())
-        else:
-            self._queue.appendleft(remote)
+                self._assignments.take_back(link, remote, self._loop.time())
+            case _:
+                self._assignments.ended(link, event.id)
+                remote.on_ended(Status.FINISHED if event.finished else Status.FAILED)
 
     def _on_lost(self, link: EngineLink, reason: str, died: bool) -> None:
-        remotes = link.take_all()
-        log.warning("engine %s is lost: %s; %d utterances go on elsewhere", link.address, reason, len(remotes))
+        log.warning("engine %s is lost: %s; %d utterances go on elsewhere", link.address, reason, len(link.utterances))
         self._metrics.on_engine_lost(str(link.address))
-        now_s = self._loop.time()
-        for remote in remotes:
-            self._where.pop(remote)
-            deaths = self._deaths[remote] = self._deaths.get(remote, 0) + died
-            if deaths >= MAX_DEATHS:
-                log.error("%d engines were lost one after the other with the same utterance; it ends", deaths)
-                remote.on_ended(Status.FAILED)
-            elif remote.begun:
-                self._orphans[remote] = now_s
-                self._metrics.on_move("death")
-            else:
-                self._queue.appendleft(remote)
+        moved, poison = self._assignments.lose(link, died, self._loop.time())
+        for _ in moved:
+            self._metrics.on_move("death")
+        for remote in poison:
+            log.error("%d engines were lost one after the other with the same utterance; it ends", MAX_DEATHS)
+            remote.on_ended(Status.FAILED)
         self._place_waiting()
         self.wake()
 
     def _end_orphans(self, now_s: float) -> None:
-        for remote in [each for each, since_s in self._orphans.items() if now_s - since_s > ORPHAN_S]:
+        for remote in self._assignments.take_overdue(now_s - ORPHAN_S):
             log.error("no engine for an utterance that has begun, for %g s; it ends", ORPHAN_S)
-            del self._orphans[remote]
             remote.on_ended(Status.FAILED)

@@ -41,6 +41,10 @@ def choose(
     `resumes`: the kind of the engine that the utterance was on. It goes to another of that kind if there is one, to the
     last bit, and needs only a slot.
     """
+    if resumes is None and len(engines) > 2:  # so that a large fleet costs no more than a small one, unless it is full
+        drawn = [(each, describe(each)) for each in draw.sample(engines, 2)]
+        if all(candidate.free > 0 for _, candidate in drawn):
+            return max(drawn, key=lambda pair: pair[1].slack)[0]
     described = [(each, describe(each)) for each in engines]
     if resumes is None:
         fit = [pair for pair in described if pair[1].free > 0]

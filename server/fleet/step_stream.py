@@ -7,7 +7,7 @@ from concurrent.futures import Future
 
 import numpy as np
 
-from sayline_tts.engine.engine import Event, FrameSpoken, SegmentSpoken, SilenceSpoken, UtteranceEnded
+from sayline_tts.engine.engine import Event, FrameSpoken, SegmentSpoken, SilenceSpoken
 from sayline_tts.engine.guarding.guarded_segment import MadeFrame
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Segment
@@ -67,8 +67,8 @@ class StepStream(OutputStream):
                 self._waiting.append((None, lambda _: end))
             case SilenceSpoken():
                 pass  # its last frame tells
-            case UtteranceEnded(status=status):
-                ended = wire.Ended(self.number, status is Status.FINISHED)
+            case _:
+                ended = wire.Ended(self.number, event.status is Status.FINISHED)
                 self._waiting.append((None, lambda _: ended))
         self._post_ready()
 

@@ -1,6 +1,7 @@
 """A front and engines in one process, with fake models and real sockets."""
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,6 +12,7 @@ import numpy as np
 from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.scheduling.utterance import Status, Utterance
 from sayline_tts.engine.segment import Segment, Silence
+from sayline_tts.engine.text.chunk import Word
 from sayline_tts.engine.timing.word_time_estimator import WordTime
 from sayline_tts.server.fleet.engine_server import EngineServer
 from sayline_tts.server.fleet.fleet import Fleet, FleetOptions
@@ -139,13 +141,22 @@ def fake_engines(count: int, **options: Any) -> list[TestEngine]:
     return [TestEngine(FakeEngine(**options)) for _ in range(count)]
 
 
-async def make(fleet: Any, *texts: str | int, seed: int = 0, end: bool = True, **options: Any) -> Utterance:
-    """An utterance of texts, and pauses of so many frames."""
+def words_of(text: str) -> list[Word]:
+    return [Word(each.group(), *each.span(), each.group()) for each in re.finditer(r"\S+", text)]
+
+
+async def make(
+    fleet: Any, *texts: str | int, seed: int = 0, end: bool = True, words: bool = False, **options: Any
+) -> Utterance:
+    """An utterance of texts, and pauses of so many frames. `words`: whose times are told."""
     model = fleet.model
     voice = await fleet.voice(model.checkpoint.default_voice)
     utterance = Utterance(voice, model.sampling(seed=seed), **options)
     for text in texts:
-        utterance.add(Silence(text) if isinstance(text, int) else model.segment(text))
+        if isinstance(text, int):
+            utterance.add(Silence(text))
+        else:
+            utterance.add(model.segment(text, words=words_of(text) if words else ()))
     if end:
         utterance.end()
     return utterance

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,12 +21,14 @@ from sayline_tts.engine.scheduling.playback_buffer import PlaybackPosition
 from sayline_tts.engine.scheduling.utterance import Status
 from sayline_tts.engine.text.chunk import Word
 from sayline_tts.server.access.tls import make_client_context
+from sayline_tts.server.fleet import engine_server as engine_server_module
 from sayline_tts.server.fleet import fleet as fleet_module
 from sayline_tts.server.fleet import wire
 from sayline_tts.server.fleet.fleet import Fleet, FleetOptions
 from sayline_tts.server.metrics import Metrics
 from sayline_tts.server.synthesis.engine_loop import EngineLoop
 from tests.server.fakes import FakeEngine
+from tests.server.fleet.black_hole import BlackHole
 from tests.server.fleet.harness import HOST, Ear, TestEngine, fake_engines, fleet_of, make, until
 
 TEXTS = ("One two three four.", 3, "Five six seven.", "Eight.")
@@ -187,6 +189,40 @@ async def test_silent_engine_is_left_and_used_again_when_it_speaks(monkeypatch: 
     text = metrics.render()[0].decode()
     assert 'sayline_moves_total{reason="death"} 1.0' in text
     assert "sayline_engine_losses_total{engine=" in text
+
+
+@pytest.mark.parametrize("directions", [("up",), ("down",), ("up", "down")], ids="-".join)
+async def test_engine_behind_a_line_that_is_cut_without_a_word_is_left(
+    directions: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also if only one direction is cut; the engine, too, notices that its front is gone."""
+    monkeypatch.setattr(engine_server_module, "FRONT_SILENCE_S", 1.0)
+    expected, ear, engines = await undisturbed(*TEXTS), Ear(), fake_engines(2)
+    async with AsyncExitStack() as stack:
+        for engine in engines:
+            await engine.start()
+            stack.push_async_callback(engine.stop)
+        lines = [await stack.enter_async_context(BlackHole(each.port).listening()) for each in engines]
+        fleet = Fleet(engines[0].engine.model, FleetOptions([(HOST, each.port) for each in lines], silence_s=0.3))
+        fleet.start()
+        stack.push_async_callback(fleet.stop)
+        await until(lambda: len(fleet.engines) == 2)
+        cut_line: list[int] = []
+
+        def cut_off() -> None:
+            cut_line.append(next(number for number, each in enumerate(engines) if each.utterances))
+            lines[cut_line[0]].stop(*directions)
+
+        player = Player(fleet, ear, {5: cut_off})
+        fleet.submit(await make(fleet, *TEXTS, playback=player.clock, max_lead_ms=800.0), ear)
+        await ear.ended()
+        assert_same(ear, expected)
+        assert "silent for 0." in caplog.text
+        [number] = cut_line
+        assert lines[number].port not in [link.address.port for link in fleet.engines]
+        await until(lambda: not engines[number].utterances)
+        lines[number].resume()
+        await until(lambda: len(fleet.engines) == 2)
 
 
 async def test_all_engines_gone_and_one_back() -> None:

@@ -45,3 +45,9 @@ def test_every_engine_gets_some() -> None:
     engines = [engine(1) for _ in range(4)]
     chosen = {id(pick(*engines, seed=seed)) for seed in range(60)}
     assert len(chosen) == 4
+
+
+def test_full_engine_that_is_drawn_is_passed_over() -> None:
+    full, idle = engine(10), engine(3)
+    assert all(pick(full, idle, full, seed=seed) is idle for seed in range(20))
+    assert pick(full, full, full) is None

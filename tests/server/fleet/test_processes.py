@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from sayline_tts.engine.models.model import Model
 from sayline_tts.engine.models.model_description import ModelDescription
 from sayline_tts.engine.scheduling.utterance import Status
 from sayline_tts.server.fleet.fleet import Fleet, FleetOptions
+from sayline_tts.server.metrics import Metrics
 from sayline_tts.server.synthesis.engine_loop import EngineLoop
 from sayline_tts.server.synthesis.playback import Playback
 from tests.server.fleet.harness import HOST, Ear, make, until
@@ -31,6 +33,7 @@ KILLS = int(os.environ.get("SAYLINE_KILLS", "4"))
 LISTENERS = int(os.environ.get("SAYLINE_LISTENERS", "3"))
 LEAD_MS = 1_000.0
 TEXTS = ("The keys are on the table.", 4, "Please call me back when you have found them.", "Good bye, and thank you.")
+WORDS = [word for text in TEXTS if isinstance(text, str) for word in text.split()]
 START_S = 120
 
 
@@ -71,9 +74,10 @@ def engines() -> Iterator[list[EngineProcess]]:
 
 
 @asynccontextmanager
-async def front(engines: list[EngineProcess], **options: Any) -> AsyncIterator[Fleet]:
+async def front(engines: list[EngineProcess], metrics: Metrics | None = None, **options: Any) -> AsyncIterator[Fleet]:
     model = ModelDescription.read(find_checkpoint("embedded"))
-    fleet = Fleet(model, FleetOptions([(HOST, each.port) for each in engines], **{"silence_s": 1.0, **options}))
+    addresses = [(HOST, each.port) for each in engines]
+    fleet = Fleet(model, FleetOptions(addresses, **{"silence_s": 1.0, **options}), metrics)
     fleet.start()
     try:
         async with asyncio.timeout(START_S):
@@ -103,17 +107,17 @@ class LiveEar(Ear):
 
 async def listen(engine: Any, seed: int) -> LiveEar:
     ear = LiveEar()
-    utterance = await make(engine, *TEXTS, seed=seed, playback=ear.playback, max_lead_ms=LEAD_MS)
+    utterance = await make(engine, *TEXTS, seed=seed, words=True, playback=ear.playback, max_lead_ms=LEAD_MS)
     ear.on_heard = engine.streams.wake_soon
     engine.submit(utterance, ear)
     return ear
 
 
 @pytest.fixture(scope="module")
-def expected() -> dict[int, list[np.ndarray]]:
+def expected() -> dict[int, Ear]:
     """What one process says, by seed."""
 
-    async def run() -> dict[int, list[np.ndarray]]:
+    async def run() -> dict[int, Ear]:
         from sayline_tts.engine.engine import Engine
 
         torch.set_num_threads(1)
@@ -121,49 +125,57 @@ def expected() -> dict[int, list[np.ndarray]]:
         loop.start()
         ears = {seed: Ear() for seed in range(LISTENERS)}
         for seed, ear in ears.items():
-            loop.submit(await make(loop, *TEXTS, seed=seed), ear)
+            loop.submit(await make(loop, *TEXTS, seed=seed, words=True), ear)
         for ear in ears.values():
             async with asyncio.timeout(START_S):
                 while ear.status is None:
                     ear.changed.clear()
                     await ear.changed.wait()
         await loop.stop()
-        return {seed: ear.pcm for seed, ear in ears.items()}
+        return ears
 
     return asyncio.run(run())
 
 
-async def assert_undisturbed(ears: list[LiveEar], expected: dict[int, list[np.ndarray]]) -> None:
+async def assert_undisturbed(ears: list[LiveEar], expected: dict[int, Ear]) -> None:
+    """Every sample and every word is that of one process, and each is there once."""
     for seed, ear in enumerate(ears):
         async with asyncio.timeout(START_S):
             while ear.status is None:
                 ear.changed.clear()
                 await ear.changed.wait()
         assert ear.status is Status.FINISHED
-        assert len(ear.pcm) == len(expected[seed])
-        assert all(map(np.array_equal, ear.pcm, expected[seed])), seed
+        assert len(ear.pcm) == len(expected[seed].pcm)
+        assert all(map(np.array_equal, ear.pcm, expected[seed].pcm)), seed
+        assert ear.words == expected[seed].words
+        assert [each.word.text for each in ear.words if not each.final] == WORDS
     print(f"underruns: {[round(ear.underrun_ms) for ear in ears]} ms")
 
 
-async def test_killed_engines_are_not_heard(
-    engines: list[EngineProcess], expected: dict[int, list[np.ndarray]]
-) -> None:
-    draw = random.Random(1)
-    async with front(engines) as fleet:
+async def test_killed_engines_are_not_heard(engines: list[EngineProcess], expected: dict[int, Ear]) -> None:
+    draw, metrics = random.Random(1), Metrics()
+    underruns_ms: list[float] = []
+    cpu_s, speech_s = 0.0, 0.0
+    async with front(engines, metrics) as fleet:
         for _ in range(KILLS):
+            began_s = time.process_time()
             ears = [await listen(fleet, seed) for seed in range(LISTENERS)]
             await asyncio.sleep(draw.uniform(0.1, 4.0))
             victim = draw.randrange(2)
             port = engines[victim].port
             engines[victim].kill()
             await assert_undisturbed(ears, expected)
+            underruns_ms += [ear.underrun_ms for ear in ears if ear.underrun_ms]
+            cpu_s, speech_s = cpu_s + time.process_time() - began_s, speech_s + sum(0.08 * len(ear.pcm) for ear in ears)
             engines[victim] = await asyncio.to_thread(start_engine, port)
             await until(lambda: len(fleet.engines) == 2)
+    moves = next(line for line in metrics.render()[0].decode().splitlines() if 'moves_total{reason="death"}' in line)
+    print(f"{KILLS} kills, {KILLS * LISTENERS} speeches, {moves}")
+    print(f"underruns: {len(underruns_ms)}, longest {max(underruns_ms, default=0.0):.0f} ms")
+    print(f"processor time of the front: {1000 * cpu_s / speech_s:.1f} ms per second of speech")
 
 
-async def test_stopped_engine_is_left_and_comes_back(
-    engines: list[EngineProcess], expected: dict[int, list[np.ndarray]]
-) -> None:
+async def test_stopped_engine_is_left_and_comes_back(engines: list[EngineProcess], expected: dict[int, Ear]) -> None:
     async with front(engines, silence_s=0.4) as fleet:
         ears = [await listen(fleet, seed) for seed in range(LISTENERS)]
         await ears[0].wait(lambda: len(ears[0].pcm) > 20)
@@ -173,9 +185,7 @@ async def test_stopped_engine_is_left_and_comes_back(
         await until(lambda: len(fleet.engines) == 2)
 
 
-async def test_rolling_restart_is_not_heard(
-    engines: list[EngineProcess], expected: dict[int, list[np.ndarray]]
-) -> None:
+async def test_rolling_restart_is_not_heard(engines: list[EngineProcess], expected: dict[int, Ear]) -> None:
     async with front(engines) as fleet:
         for victim in (0, 1):
             ears = [await listen(fleet, seed) for seed in range(LISTENERS)]
