@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from sayline_tts.engine.scheduling.cost_model import CURVES, CostCurve, CostModel
+from sayline_tts.engine.scheduling.cost_model import CostCurve, CostModel
 from sayline_tts.server.fleet.assignments import Assignments
 from sayline_tts.server.fleet.placement import Candidate
 from sayline_tts.server.fleet.wire import Load
@@ -29,7 +29,6 @@ from sayline_tts.server.fleet.wire import Load
 FRAME_MS = 80.0
 TICK_MS = 50.0  # between two reports of an engine's load, at most: `engine_server.TICK_S`
 NETWORK_MS = 1.0  # from front to engine or back; encoding included
-LOW_WATER_MS = 500.0  # half of the default lead: an engine makes the next frame when a listener is down to it
 SILENCE_MS = 200.0  # `--engine-silence-ms`, if a machine dies without a word
 HISTORY_FRAMES = 36  # that the codec decodes again
 SEGMENT_TOKENS, SEGMENT_FRAMES = 40, 60
@@ -45,6 +44,11 @@ COSTS = {
 }
 
 
+def profiled_costs() -> CostModel:
+    flow_lm, prefill, codec, step = (CostCurve(list(points)) for points in COSTS.values())
+    return CostModel(flow_lm, prefill, codec, step)
+
+
 @dataclass(frozen=True)
 class Plan:
     """`deaths_per_hour`: share of the engines. `silent`: of those that die, how many are noticed by silence alone."""
@@ -55,6 +59,7 @@ class Plan:
     fronts_per_cell: int = 5
     speech_s: float = 6.0
     pause_s: float = 4.0
+    lead_ms: float = 1_000.0
     deaths_per_hour: float = 0.01
     silent: float = 0.5
     restart_s: float = 30.0  # until another engine is in its place
@@ -164,9 +169,10 @@ class Simulation:
     def __init__(self, plan: Plan, costs: CostModel | None = None) -> None:
         self.plan, self.results, self.now_ms = plan, Results(), 0.0
         self._draw = random.Random(plan.seed)
-        self._costs = costs or CostModel(*(CostCurve(list(COSTS[name])) for name in CURVES))
+        self._costs = costs or profiled_costs()
         self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = itertools.count()
+        self._low_water_ms = plan.lead_ms / 2  # an engine makes the next frame when a listener is down to it
         capacity = self._costs.capacity(FRAME_MS, 256)
         self._passes = [self._busy(rows) for rows in range(2 * capacity + 1)]
         self.engines = [Engine(capacity, 2 * capacity) for _ in range(plan.engines)]
@@ -228,7 +234,7 @@ class Simulation:
         age_ms = lost_ms - utterance.first_ms
         mean = round(self._costs.capacity(FRAME_MS, 256) / 2)
         gained_ms = FRAME_MS + age_ms * max(0.0, FRAME_MS / self._costs.step_ms(mean) - 1)
-        lead_ms = min(LOW_WATER_MS + self._draw.random() * FRAME_MS, gained_ms)
+        lead_ms = min(self._low_water_ms + self._draw.random() * FRAME_MS, gained_ms)
         self.results.recovery_ms.append(next_ms - lost_ms)
         if (gap_ms := next_ms - lost_ms - lead_ms) > 0:
             self.results.underrun_ms.append(gap_ms)
@@ -273,7 +279,7 @@ class Simulation:
         """All fronts notice: what was made to its end is heard to its end, the rest moves."""
         for link in engine.links:
             for utterance in list(link.utterances.values()):
-                if utterance.end_ms - LOW_WATER_MS <= died_ms:
+                if utterance.end_ms - self._low_water_ms <= died_ms:
                     self._end(link, utterance, utterance.end_ms)
                 elif utterance.first_ms <= died_ms:
                     utterance.lost_ms = died_ms

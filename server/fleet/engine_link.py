@@ -187,25 +187,9 @@ class EngineLink:
 
     async def _connect_and_read(self) -> str:
         """Serve one connection. Returns why it has ended."""
-        options = self._options
         try:
             async with asyncio.timeout(HANDSHAKE_S):
-                server_hostname = self.address.host if options.tls else None
-                reader, self._writer = await asyncio.open_connection(
-                    self.address.ip, self.address.port, ssl=options.tls, server_hostname=server_hostname
-                )
-                bodies = Bodies(reader)
-                hello = wire.decode(await bodies.next(), wire.Hello)
-                self._check(hello)
-                nonce = secrets.token_bytes(16)
-                self._writer.write(
-                    wire.encode(
-                        wire.Join(wire.VERSION, nonce, wire.proof(options.secret, "front", hello.nonce + nonce))
-                    )
-                )
-                welcome = wire.decode(await bodies.next(), wire.Welcome)
-                if not secrets.compare_digest(welcome.proof, wire.proof(options.secret, "engine", nonce + hello.nonce)):
-                    raise WireError("it does not know the secret of --engine-secret")
+                bodies, hello = await self._shake_hands()
             self._hello = hello
             while self._hello is not None:
                 self._take(wire.decode(await bodies.next(), wire.EngineTick))
@@ -221,6 +205,24 @@ class EngineLink:
             if self._writer is not None:
                 self._writer.transport.abort()
                 self._writer = None
+
+    async def _shake_hands(self) -> tuple[Bodies, wire.Hello]:
+        """Connect. Raises `WireError` for an engine that is another's, or does not know the secret."""
+        address, options = self.address, self._options
+        server_hostname = address.host if options.tls else None
+        reader, self._writer = await asyncio.open_connection(
+            address.ip, address.port, ssl=options.tls, server_hostname=server_hostname
+        )
+        bodies = Bodies(reader)
+        hello = wire.decode(await bodies.next(), wire.Hello)
+        self._check(hello)
+        nonce = secrets.token_bytes(16)
+        proof = wire.proof(options.secret, "front", hello.nonce + nonce)
+        self._writer.write(wire.encode(wire.Join(wire.VERSION, nonce, proof)))
+        welcome = wire.decode(await bodies.next(), wire.Welcome)
+        if not secrets.compare_digest(welcome.proof, wire.proof(options.secret, "engine", nonce + hello.nonce)):
+            raise WireError("it does not know the secret of --engine-secret")
+        return bodies, hello
 
     def _check(self, hello: wire.Hello) -> None:
         options = self._options

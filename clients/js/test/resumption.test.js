@@ -158,6 +158,21 @@ test('what was heard is told of all servers', async () => {
   assert.deepEqual([later.heard_chars, later.heard_text, later.unheard_text], [17, 'exact exact. two.', ' three. ']);
 });
 
+test('a context of which nothing was heard begins again', async () => {
+  scripted.forgetsSessions = true;
+  scripted.canContinue = true;
+  server = await connect(scripted.url);
+  const speech = server.context();
+  speech.push('one');
+  const back = new Promise((next) => (server.onConnection = (state) => state === 'back' && next(undefined)));
+  scripted.cutConnections();
+  await back;
+  speech.push(' two. ');
+  speech.end();
+  checkWhole(await all(speech), 2);
+  assert.ok(scripted.received.every(({ progress }) => progress === undefined));
+});
+
 test('a server with other audio cannot go on', async () => {
   scripted.forgetsSessions = true;
   scripted.canContinue = true;
