@@ -30,7 +30,6 @@ KILLS = int(os.environ.get("SAYLINE_KILLS", "2"))
 START_S, SPEECH_S = 180, 120
 TEXT = "The keys are on the table. Please call me back when you have found them. Good bye, and thank you. "
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed (a Debian package)"),
     pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed"),
 ]
@@ -135,6 +134,7 @@ def count_repeats(events: list[dict[str, Any]]) -> int:
     return len(told) - len(once)
 
 
+@pytest.mark.slow
 async def test_killed_fronts_lose_no_word(fronts: Fronts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "FIRST_RETRY_S", 0.05)
     draw, repeats, reconnected = random.Random(3), [0, 0], list[bool]()

@@ -27,8 +27,6 @@ from sayline_tts.server.synthesis.engine_loop import EngineLoop
 from sayline_tts.server.synthesis.playback import Playback
 from tests.server.fleet.harness import HOST, Ear, make, until
 
-pytestmark = pytest.mark.slow
-
 KILLS = int(os.environ.get("SAYLINE_KILLS", "4"))
 LISTENERS = int(os.environ.get("SAYLINE_LISTENERS", "3"))
 LEAD_MS = 1_000.0
@@ -152,6 +150,7 @@ async def assert_undisturbed(ears: list[LiveEar], expected: dict[int, Ear]) -> N
     print(f"underruns: {[round(ear.underrun_ms) for ear in ears]} ms")
 
 
+@pytest.mark.slow
 async def test_killed_engines_are_not_heard(engines: list[EngineProcess], expected: dict[int, Ear]) -> None:
     draw, metrics = random.Random(1), Metrics()
     underruns_ms: list[float] = []
@@ -175,6 +174,7 @@ async def test_killed_engines_are_not_heard(engines: list[EngineProcess], expect
     print(f"processor time of the front: {1000 * cpu_s / speech_s:.1f} ms per second of speech")
 
 
+@pytest.mark.slow
 async def test_stopped_engine_is_left_and_comes_back(engines: list[EngineProcess], expected: dict[int, Ear]) -> None:
     async with front(engines, silence_s=0.4) as fleet:
         ears = [await listen(fleet, seed) for seed in range(LISTENERS)]
@@ -185,6 +185,7 @@ async def test_stopped_engine_is_left_and_comes_back(engines: list[EngineProcess
         await until(lambda: len(fleet.engines) == 2)
 
 
+@pytest.mark.slow
 async def test_rolling_restart_is_not_heard(engines: list[EngineProcess], expected: dict[int, Ear]) -> None:
     async with front(engines) as fleet:
         for victim in (0, 1):
