@@ -87,3 +87,7 @@ def test_setting_takes_a_clusters_address() -> None:
     )
     with pytest.raises(SettingsError, match="not an engine"):
         Settings.load(engines="ray")
+
+
+async def test_cluster_that_was_never_asked_needs_no_end() -> None:
+    await EngineDirectory([("ray://", 0)], program("1/0")).close()

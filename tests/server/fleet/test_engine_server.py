@@ -236,6 +236,7 @@ async def test_utterance_ends_once(engine: TestEngine) -> None:
         [stream] = connection.streams.values()
         for _ in "12":
             stream.finish(Status.FAILED)
+        stream.close()
         assert await front.event() == wire.Ended(1, False)
         front.send()
         await front.seen()
