@@ -277,3 +277,16 @@ async def test_address_that_a_name_no_longer_has_is_dropped_once_it_is_not_conne
 def test_addresses_are_written_as_in_urls() -> None:
     assert str(Address("engine", "10.0.0.1", 80)) == "10.0.0.1:80"
     assert str(Address("engine", "::1", 80)) == "[::1]:80"
+
+
+async def test_utterance_that_an_engine_gives_back_waits_for_room() -> None:
+    """The front could not know yet that the engine takes nothing."""
+    (engine,) = fake_engines(1)
+    async with fleet_of(engine) as fleet:
+        ear = Ear()
+        utterance = await make(fleet, "Hello there.")
+        engine.server.draining = True
+        fleet.submit(utterance, ear)
+        await until(lambda: fleet.waiting == 1)
+        engine.server.draining = False
+        assert await ear.ended() is Status.FINISHED
