@@ -103,7 +103,7 @@ async def test_speech_goes_on_on_a_server_that_does_not_know_it(client: NodeClie
         assert repeats(events) <= len(CUTS)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     cuts=st.lists(
         st.builds(Cut, after_heard=st.integers(1, 60)) | st.builds(Cut, after_said=st.integers(1, 15)), max_size=3
