@@ -221,7 +221,7 @@ class Fleet:
         remote = RemoteUtterance(
             utterance, self._words, stream.add, self._next_resolver(), self._silence, self._history_frames
         )
-        self.streams.add(stream)
+        self.streams.spoken[stream.utterance] = stream
         self._remotes[utterance] = remote
         self._assignments.queue.append(remote)
         self._place_waiting()
@@ -241,7 +241,8 @@ class Fleet:
     def wake(self) -> None:
         if self._flushing is None:
             self._flushing = self._loop.call_soon(self._flush)
-        self.streams.wake_replays()
+        for replay in self.streams.replays.values():
+            replay.wake()
 
     def _flush(self) -> None:
         self._flushing = None
@@ -260,7 +261,7 @@ class Fleet:
             remote.cancel()
 
     def _stream(self, remote: RemoteUtterance) -> OutputStream:
-        stream = self.streams.get(remote.utterance)
+        stream = self.streams.spoken.get(remote.utterance)
         assert stream is not None, "it is on no engine once its stream has closed"
         return stream
 

@@ -169,7 +169,7 @@ class EngineLoop:
         """Hand the utterance of a stream to the engine. Raises `Full`."""
         utterance = stream.utterance
         self._engine.add(utterance)
-        self.streams.add(stream)
+        self.streams.spoken[utterance] = stream
         if utterance.status is Status.WAITING:
             stream.set_queue_position(self._engine.queue_position(utterance))
             self._queued.append(stream)
@@ -184,7 +184,8 @@ class EngineLoop:
     def wake(self) -> None:
         """Schedule again now: something has changed that may let a row run."""
         self._wake.set()
-        self.streams.wake_replays()
+        for replay in self.streams.replays.values():
+            replay.wake()
 
     async def warm_up(self) -> None:
         """Do all one-time work before the first listener arrives, so that it does not pay for it.
@@ -254,7 +255,7 @@ class EngineLoop:
     def _dispatch(self, events: list[Event]) -> None:
         self._monitor.frames += sum(isinstance(event, FrameSpoken) for event in events)
         for event in events:
-            if (stream := self.streams.get(event.utterance)) is not None:  # absent after `cancel`
+            if (stream := self.streams.spoken.get(event.utterance)) is not None:  # absent after `cancel`
                 stream.add(event)
 
     def _update_queue_positions(self) -> None:
@@ -265,7 +266,7 @@ class EngineLoop:
 
     def _reclaim_slots(self) -> None:
         for utterance in self._engine.reclaimable():
-            if (stream := self.streams.get(utterance)) is not None:
+            if (stream := self.streams.spoken.get(utterance)) is not None:
                 stream.on_reclaim()
 
     def _on_removed(self, utterance: Utterance) -> None:

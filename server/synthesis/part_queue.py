@@ -38,8 +38,9 @@ class PartQueue:
         self.open_words = 0  # final words of the open sentence when it was last shown to the engine
         self.any_added = False  # since the beginning
 
-    def __bool__(self) -> bool:
-        return bool(self._entries)
+    @property
+    def empty(self) -> bool:
+        return not self._entries
 
     @property
     def parts(self) -> int:

@@ -34,18 +34,18 @@ class Streams:
     ) -> None:
         self.repeats = repeats or RepeatCache(0)
         self._metrics, self._begin, self._wake, self._on_removed = metrics, begin, wake, on_removed
-        self._streams: dict[Utterance, OutputStream | ReplayStream] = {}
-        self._replays: dict[Utterance, ReplayStream] = {}
+        self.spoken: dict[Utterance, OutputStream] = {}  # what the engine speaks
+        self.replays: dict[Utterance, ReplayStream] = {}
         self._idle = asyncio.Event()
         self._delayed_wake: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        return len(self._streams)
+        return len(self.spoken) + len(self.replays)
 
     @property
     def waiting_since(self) -> list[float]:
         """For each stream with a frame that is generated and not delivered: since when, in loop time."""
-        return [stream.waiting_since for stream in self._streams.values() if stream.waiting_since is not None]
+        return [stream.waiting_since for stream in self._all if stream.waiting_since is not None]
 
     def submit(
         self,
@@ -62,7 +62,7 @@ class Streams:
             self._metrics.on_repeat(recording is not None)
             if recording is not None:
                 replay = ReplayStream(utterance, listener, self.remove, recording)
-                self._streams[utterance] = self._replays[utterance] = replay
+                self.replays[utterance] = replay
                 return replay.timeline
             recorder = Recorder(self.repeats, key)
         stream = OutputStream(utterance, listener, self.remove, recorder, gain)
@@ -74,35 +74,22 @@ class Streams:
         """Begin with an empty repeat cache. What is being recorded now is not kept."""
         self.repeats = RepeatCache(self.repeats.max_bytes)
 
-    def add(self, stream: OutputStream) -> None:
-        self._streams[stream.utterance] = stream
-
-    def get(self, utterance: Utterance) -> OutputStream | None:
-        """The stream of what the engine speaks; None for a replay, and once it has closed."""
-        stream = self._streams.get(utterance)
-        return stream if isinstance(stream, OutputStream) else None
-
     def cancel(self, utterance: Utterance) -> None:
         """End an utterance without another call to its listener. Idempotent."""
-        if stream := self._streams.get(utterance):
+        if stream := self.spoken.get(utterance) or self.replays.get(utterance):
             stream.close()
 
     def finish(self, status: Status) -> None:
         """End every utterance."""
-        for stream in list(self._streams.values()):
+        for stream in self._all:
             stream.finish(status)
 
     def remove(self, stream: OutputStream | ReplayStream) -> None:
         """Forget an utterance whose stream has closed."""
-        del self._streams[stream.utterance]
-        self._replays.pop(stream.utterance, None)
+        del (self.spoken if isinstance(stream, OutputStream) else self.replays)[stream.utterance]
         self._idle.set()
         self._on_removed(stream.utterance)
         self._wake()
-
-    def wake_replays(self) -> None:
-        for replay in self._replays.values():
-            replay.wake()
 
     def wake_soon(self) -> None:
         """Playback has gone on: look again within `WAKE_DELAY_S`; further calls until then are merged into one."""
@@ -111,9 +98,13 @@ class Streams:
 
     async def wait_until_idle(self) -> None:
         """Wait until every utterance has ended."""
-        while self._streams:
+        while len(self):
             self._idle.clear()
             await self._idle.wait()
+
+    @property
+    def _all(self) -> list[OutputStream | ReplayStream]:
+        return [*self.spoken.values(), *self.replays.values()]
 
     def _on_delayed_wake(self) -> None:
         self._delayed_wake = None

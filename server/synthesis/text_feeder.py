@@ -62,7 +62,7 @@ class TextFeeder:
         self._model, self._options = model, text_options
         self._pause_timer = PauseTimer(settings.pause_ms, max_delay_ms, self._on_pause)
         self._on_change, self._on_empty, self._on_flushed = on_change, on_empty, on_flushed
-        self._in_engine = PartQueue(model, text_options, self._on_part, self._on_flush)
+        self._in_engine = PartQueue(model, text_options, on_change, self._on_flush)
         self._loop = asyncio.get_running_loop()
         self._items: deque[_Item] = deque()
         self._reader = self._new_reader()
@@ -95,7 +95,7 @@ class TextFeeder:
     @property
     def idle(self) -> bool:
         """Nothing is left to hand over or to be spoken."""
-        return not self._items and not self._in_engine
+        return not self._items and self._in_engine.empty
 
     def attach(self, utterance: Utterance) -> None:
         """Start feeding `utterance`. Text may be pushed before."""
@@ -207,12 +207,12 @@ class TextFeeder:
             self._pending_since_s = None
         elif any_chunk or self._pending_since_s is None:
             self._pending_since_s = self._loop.time()
+        self._stamp_first_part()
         self._settle()
 
-    def _on_part(self) -> None:
-        if self.first_speakable_s is None:
+    def _stamp_first_part(self) -> None:
+        if self.first_speakable_s is None and self._in_engine.any_added:
             self.first_speakable_s = self._last_push_s
-        self._on_change()
 
     def _on_flush(self, flush: Flush) -> None:
         self.pending_flushes -= 1
@@ -227,6 +227,7 @@ class TextFeeder:
         if chunk is None:
             return
         self._in_engine.add_open(utterance, chunk, final_words)
+        self._stamp_first_part()
         self._pending_since_s = self._loop.time()
 
     @property
@@ -242,14 +243,15 @@ class TextFeeder:
 
     def _settle(self) -> None:
         """Count text without anything to speak as done once nothing before it is left."""
-        if not self._in_engine and not self._reader.pending:
+        if self._in_engine.empty and not self._reader.pending:
             self.settled_chars = self._read_chars
 
     def _update_pause_timer(self, utterance: Utterance) -> None:
         """Let the timer run while the reader holds an unfinished sentence and nothing else is left to speak."""
         speaks_open = self._in_engine.speaks_open
         if self._pending_since_s is None or self._items or not (utterance.idle or speaks_open):
-            self._pause_timer.cancel()
+            if self._pause_timer.due_s is not None:
+                self._pause_timer.cancel()
             return
         clause_ready = self._reader.has_clause and utterance.produced_ms > 0 and not speaks_open
         lead_ms = utterance.lead_ms + WORD_MS * utterance.words_until_wait

@@ -168,7 +168,7 @@ async def test_engine_forgets_the_voices_that_were_used_last(monkeypatch: pytest
             assert await ear.ended() is Status.FINISHED
         [connection] = engine.server._connections
         await until(lambda: len(connection._voices) <= 2)
-        assert kept in [stream.utterance for stream in fleet.streams._streams.values()]
+        assert kept in [stream.utterance for stream in fleet.streams.spoken.values()]
 
 
 def voice_of_size(voice: Any, positions: int) -> Any:

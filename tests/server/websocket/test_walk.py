@@ -22,7 +22,7 @@ from tests.server.fakes import FakeEngine
 from tests.server.stream_client import connected_client
 
 MAX_CALLS = 28
-ADMISSION_CALLS = 3  # more for the first text of a context, which submits its utterance to the engine
+ADMISSION_CALLS = 5  # more for the first text of a context: its stream begins, and its utterance goes to an engine
 COUNTED: tuple[ModuleType, ...] = (websocket, synthesis, engine_module, execution)
 
 
