@@ -83,7 +83,7 @@ def test_growing_in_a_batch_equals_growing_alone(model: Model, precision: str) -
     _, expected = speak(model, alone, GROWTH)
     others = []
     for seed in range(3):
-        other = Utterance(model.load_voice("angus"), model.sampling(0.5, seed=seed))
+        other = Utterance(model.load_voice("adam"), model.sampling(0.5, seed=seed))
         other.add(model.segment("This is another sentence, and it is spoken at the same time."))
         other.end()
         others.append(other)

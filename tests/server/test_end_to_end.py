@@ -64,10 +64,10 @@ async def word_by_word(one: StreamClient, text: str, context_id: str, **fields: 
 @pytest.mark.parametrize("encoding", ["json", "msgpack"])
 async def test_pcm_is_the_models_output(speaking: str, model: Model, encoding: str) -> None:
     async with connected_client(speaking, encoding) as one:
-        await word_by_word(one, TEXT, "a", format="pcm", seed=11, voice="angus")
+        await word_by_word(one, TEXT, "a", format="pcm", seed=11, voice="adam")
         await one.receive_until_final()
     parts = one.messages_of("segment")
-    expected = alone(model, "angus", [part["text"] for part in parts], 11)
+    expected = alone(model, "adam", [part["text"] for part in parts], 11)
     output = one.pcm() / 32768
     assert len(parts) == 3
     assert output.shape == expected.shape
@@ -128,7 +128,7 @@ async def test_twenty_concurrent_sessions(speaking: str, model: Model) -> None:
                 "a",
                 format="pcm",
                 seed=number,
-                voice=["angus", "ross", "clara"][number % 3],
+                voice=["adam", "ross", "clara"][number % 3],
                 clean_up=False,
             )
             await one.receive_until_final()
@@ -144,7 +144,7 @@ async def test_twenty_concurrent_sessions(speaking: str, model: Model) -> None:
     for number in (0, 7, 19):
         one = clients[number]
         parts = [part["text"] for part in one.messages_of("segment")]
-        expected = alone(model, ["angus", "ross", "clara"][number % 3], parts, number)
+        expected = alone(model, ["adam", "ross", "clara"][number % 3], parts, number)
         assert len(one.pcm()) == len(expected)
         assert np.abs(one.pcm() / 32768 - expected).max() < 20 * ROUNDING
 
@@ -165,7 +165,7 @@ async def test_a_voice_cut_off_leaves_no_trace_in_the_next(speaking: str, model:
         assert np.abs(one.pcm(f"whole{number}") / 32768 - expected).max() < ROUNDING
 
 
-@pytest.mark.parametrize("voice", ["angus", "clara"])
+@pytest.mark.parametrize("voice", ["adam", "clara"])
 async def test_speech_starts_without_a_click(speaking: str, voice: str) -> None:
     """A codec that starts from zeros begins with a step; the 20 ms of silence in front of the voice show it."""
     async with connected_client(speaking) as one:

@@ -208,7 +208,7 @@ def test_relative_paths_in_a_hub_config_resolve_on_the_hub(hub: FakeHub, online:
 
 def test_embedded_checkpoint_is_complete() -> None:
     found = find_checkpoint("embedded")
-    assert (found.name, found.can_clone, found.voices()) == ("embedded", True, ("angus", "clara", "fiona", "ross"))
+    assert (found.name, found.can_clone, found.voices()) == ("embedded", True, ("adam", "clara", "nora", "ross"))
     assert found.default_voice == "clara"
     assert found.weights.is_file()
     assert found.tokenizer.is_file()
@@ -232,9 +232,7 @@ def test_weights_are_identified_by_their_content(tmp_path: Path) -> None:
 
 
 def test_unknown_voice_error_lists_names() -> None:
-    with pytest.raises(
-        UnknownVoice, match="no voice 'bob' for the model embedded; there are: angus, clara, fiona, ross"
-    ):
+    with pytest.raises(UnknownVoice, match="no voice 'bob' for the model embedded; there are: adam, clara, nora, ross"):
         find_checkpoint("embedded").voice_source("bob")
 
 

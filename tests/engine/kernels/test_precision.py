@@ -21,7 +21,7 @@ from sayline_tts.engine.models.voice import Voice
 CPU = torch.device("cpu")
 SENTENCES = [
     ("clara", "Who can tell the secrets of their hearts and minds?"),
-    ("angus", "Yes."),
+    ("adam", "Yes."),
     ("ross", "Take it home."),
 ]
 FRAMES = 40  # enough for silence behind the shorter ones

@@ -193,7 +193,7 @@ def test_invalid_options_are_explained(options: str, message: str, sayline: Sayl
 
 
 def test_unknown_voice_lists_the_available_ones(sayline: Sayline, embedded: TTSModel) -> None:
-    assert "'bob'; voices: angus, clara, fiona, ross" in usage_error(sayline("generate", "Hello.", "--voice", "bob"))
+    assert "'bob'; voices: adam, clara, nora, ross" in usage_error(sayline("generate", "Hello.", "--voice", "bob"))
 
 
 def _float_wav(samples: np.ndarray) -> bytes:

@@ -22,7 +22,7 @@ def test_both_models_of_auto_are_listed_by_default(sayline: Sayline) -> None:
     listed = sayline("voices").stdout
     embedded, _, english = listed.partition("\nenglish\n")
     assert embedded.startswith("embedded\n")
-    assert "clara (default), angus, fiona, ross" in embedded
+    assert "clara (default), adam, nora, ross" in embedded
     assert "cloning  works" in embedded
     assert "alba (default), cosette" in english
     assert "Without --variant, generate and serve use english if" in english

@@ -19,17 +19,17 @@ async def test_all_endpoints_return_the_same_speech(model: Model, tmp_path: Path
     async with api_server(Engine(model, 4), tmp_path) as server:
         output = {}
         for path in ("/generate", "/stream"):
-            async with server.post(path, text=TEXT, voice="angus", format="pcm", seed=11) as response:
+            async with server.post(path, text=TEXT, voice="adam", format="pcm", seed=11) as response:
                 assert response.status == 200
                 output[path] = decoded("pcm", await response.read(), 24_000)[0]
-        async with server.post("/stream", text=TEXT, voice="angus", format="mp3", seed=11, speed=1.25) as response:
+        async with server.post("/stream", text=TEXT, voice="adam", format="mp3", seed=11, speed=1.25) as response:
             fast, rate_hz = decoded("mp3", await response.read(), 24_000)
         body = {"model": "tts-1", "input": TEXT, "voice": "nova", "response_format": "opus"}
         async with server.post("/v1/audio/speech", **body) as response:
             opus, opus_hz = decoded("opus", await response.read(), 48_000)
         async with server.client.post(server.url + "/tts", data={"text": TEXT}) as response:
             wav, _ = decoded("wav", await response.read(), 24_000)
-    expected = alone(model, "angus", ["Hello there.", "It is a fine day, is it not?"], 11)
+    expected = alone(model, "adam", ["Hello there.", "It is a fine day, is it not?"], 11)
     for sound in output.values():
         assert sound.shape == expected.shape
         assert np.abs(sound - expected).max() < ROUNDING
@@ -43,7 +43,7 @@ async def test_recording_sent_with_the_request_is_cloned(model: Model, tmp_path:
     if not model.checkpoint.can_clone:
         pytest.skip("these weights cannot clone")
     async with api_server(Engine(model, 4), tmp_path) as server:
-        async with server.post("/generate", text=TEXT * 2, voice="angus", seed=1) as response:
+        async with server.post("/generate", text=TEXT * 2, voice="adam", seed=1) as response:
             recording = await response.read()
 
         form = aiohttp.FormData({"text": "Hello there."})

@@ -14,16 +14,16 @@ from training.evaluation.recognition import WHISPER_PACKAGES, find_recognizer, w
 
 # Sentences that no training saw, their speaker, and how long the synthesizer takes for them, in seconds.
 SENTENCES = (
-    ("This is supposed to be educational.", "clara", 2.32),
-    ("It just means not enough people to make a minority.", "angus", 2.79),
-    ("It is far more impressive when others discover your good qualities without your help.", "fiona", 4.77),
-    ("No transfers issued until the bus comes to a complete stop.", "ross", 3.94),
-    ("Many people resent being treated like the person they really are.", "clara", 3.53),
-    ("In general, they do what you want, unless you want consistency.", "clara", 4.18),
-    ("Everything that can be invented has been invented.", "ross", 3.31),
-    ("An accident that couldn't wait to happen.", "fiona", 2.06),
-    ("There might be a law against it by that time.", "angus", 2.39),
-    ("You have been selected for a secret mission.", "clara", 2.40),
+    ("This is supposed to be educational.", "clara", 1.79),
+    ("It just means not enough people to make a minority.", "adam", 2.38),
+    ("It is far more impressive when others discover your good qualities without your help.", "nora", 4.60),
+    ("No transfers issued until the bus comes to a complete stop.", "ross", 3.27),
+    ("Many people resent being treated like the person they really are.", "clara", 3.17),
+    ("In general, they do what you want, unless you want consistency.", "clara", 3.40),
+    ("Everything that can be invented has been invented.", "ross", 2.51),
+    ("An accident that couldn't wait to happen.", "nora", 2.03),
+    ("There might be a law against it by that time.", "adam", 1.91),
+    ("You have been selected for a secret mission.", "clara", 1.88),
 )
 MAX_WORD_ERROR_RATE = {"Whisper tiny.en": 0.1, "pocketsphinx": 0.25}
 PAUSE_SAMPLES = 4800  # before and after each sentence
