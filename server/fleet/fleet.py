@@ -241,8 +241,7 @@ class Fleet:
     def wake(self) -> None:
         if self._flushing is None:
             self._flushing = self._loop.call_soon(self._flush)
-        for replay in self.streams.replays.values():
-            replay.wake()
+        self.streams.wake_replays()
 
     def _flush(self) -> None:
         self._flushing = None

@@ -184,8 +184,8 @@ class EngineLoop:
     def wake(self) -> None:
         """Schedule again now: something has changed that may let a row run."""
         self._wake.set()
-        for replay in self.streams.replays.values():
-            replay.wake()
+        if self.streams.replays:
+            self.streams.wake_replays()
 
     async def warm_up(self) -> None:
         """Do all one-time work before the first listener arrives, so that it does not pay for it.

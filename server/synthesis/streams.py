@@ -91,6 +91,10 @@ class Streams:
         self._on_removed(stream.utterance)
         self._wake()
 
+    def wake_replays(self) -> None:
+        for replay in self.replays.values():
+            replay.wake()
+
     def wake_soon(self) -> None:
         """Playback has gone on: look again within `WAKE_DELAY_S`; further calls until then are merged into one."""
         if self._delayed_wake is None:

@@ -151,7 +151,7 @@ def test_sync_player_plays(scripted: ScriptedServer) -> None:
     ],
 )
 def test_sync_api_has_every_public_name(shell: type, meant: type) -> None:
-    for_the_session = {"last_seq", "on_connection_lost", "on_sending", "receive"}
+    for_the_session = {"last_seq", "on_connection_lost", "on_sending", "receive", "restart"}
     names = {name for name in vars(meant) if not name.startswith("_")} - for_the_session
     assert names <= set(vars(shell))
 

@@ -56,7 +56,7 @@ async def test_banner_says_whether_a_key_is_needed(engine: FakeEngine, key: str 
     settings = Settings.load(api_key=key) if key else Settings()
     banner = lifecycle._banner(settings, await make_app(settings, engine.model, engine), 8000)
     assert "OpenAI, LiveKit Inference, OpenAI Realtime: http://127.0.0.1:8000/v1; " in banner
-    assert "; ElevenLabs, Cartesia, Deepgram, Kokoro-FastAPI: http://127.0.0.1:8000; " in banner
+    assert "; ElevenLabs, Cartesia, Deepgram, Kokoro-FastAPI, Kyutai: http://127.0.0.1:8000; Gradium: " in banner
     assert "; jambonz: http://127.0.0.1:8000/jambonz/speech; Vapi: http://127.0.0.1:8000/vapi/speech\n" in banner
     assert ("  key       required" in banner) is (key is not None)
     assert f"| {'SAYLINE_API_KEY=KEY ' if key else ''}sayline pipe -o hello.wav" in banner

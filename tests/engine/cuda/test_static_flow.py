@@ -71,8 +71,8 @@ def test_steps_equal_those_of_the_cpu_state(model: Model) -> None:
         )
     for slot in (0, 4):
         ours, theirs = static.snapshot(slot), cpu_state.snapshot(slot)
-        torch.testing.assert_close(ours.keys, theirs.keys, atol=1e-4, rtol=0)
-        torch.testing.assert_close(ours.values, theirs.values, atol=1e-4, rtol=0)
+        torch.testing.assert_close(ours.keys, theirs.keys, atol=2e-4, rtol=0)
+        torch.testing.assert_close(ours.values, theirs.values, atol=2e-4, rtol=0)
 
 
 @torch.inference_mode()
