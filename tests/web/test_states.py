@@ -227,6 +227,17 @@ async def test_resting_on_a_voice_plays_it_and_leaving_stops_it(site: Site, page
     await page.locator(".voice-card.playing").wait_for(state="detached")
 
 
+async def test_card_that_moves_under_a_still_pointer_plays_nothing(site: Site, page: Any) -> None:
+    await override_constant(page, "voices/voice_cards.js", "DWELL_MS", 500, 1)
+    await open_page(page, site)
+    card = page.locator(".voice-card", has_text="angus")
+    await card.dispatch_event("pointerenter", {"pointerType": "mouse"})
+    await page.evaluate("new Promise((resolve) => setTimeout(resolve, 100))")
+    assert await page.locator(".voice-card.playing").count() == 0
+    await card.hover()
+    await page.locator(".voice-card.playing", has_text="angus").wait_for()
+
+
 async def test_resting_on_a_voice_plays_nothing_before_the_first_click(site: Site, page: Any) -> None:
     """The browser would block it. Playwright's own steps count as clicks, so that the page is told otherwise."""
     await page.add_init_script(

@@ -80,7 +80,12 @@ export class VoiceCards {
     const name = Object.assign(document.createElement('b'), { textContent: voice.name });
     const line = Object.assign(document.createElement('small'), { textContent: describe(voice) });
     card.append(input, name, line);
-    card.addEventListener('pointerenter', ({ pointerType }) => pointerType === 'mouse' && this.#rest(voice.id));
+    let arrived = false; // and not moved since: the page may have moved the card under a still pointer
+    card.addEventListener('pointerenter', () => (arrived = true));
+    card.addEventListener('pointermove', ({ pointerType }) => {
+      if (arrived && pointerType === 'mouse') this.#rest(voice.id);
+      arrived = false;
+    });
     card.addEventListener('pointerleave', () => this.#leave());
     card.addEventListener('click', () => this.#leave()); // selecting is not resting
     input.addEventListener('focus', () => input.matches(':focus-visible') && this.#rest(voice.id));
