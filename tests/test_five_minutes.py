@@ -24,7 +24,9 @@ PROGRAMS = ("curl", "git", "make", "node", "npm")
 INDEX = "https://pypi.org/simple/pip/"
 START_S = 1200  # downloads some hundreds of MB, and compiles the kernels
 RUN_S = 600
-OURS = re.compile(r"SAYLINE|PYTHON|VIRTUAL_ENV|COVERAGE|HF_|NUMBA|XDG_")
+OURS = re.compile(
+    r"SAYLINE|PYTHON|VIRTUAL_ENV|COVERAGE|HF_|NUMBA|XDG_|MAKE|MFLAGS|ARGS"
+)  # also options of a `make` that runs the tests
 FRAME = re.compile(r"(\d+)(?:\.0)? (\d+)")  # when it starts in ms, and its length
 
 
