@@ -9,14 +9,18 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from sayline_tts.engine.errors import InputError
+
 FOLDER = Path("/tmp") / f"sayline-cores-{os.getuid()}"
 
 
 class CoreLocks:
-    """Whole `cores`, held until `close`; none if so many are not free."""
+    """Whole `cores`, held until `close`; none if so many are not free. Raises `InputError` for a foreign folder."""
 
     def __init__(self, count: int, allowed: Sequence[int], folder: Path = FOLDER) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.is_symlink() or folder.stat().st_uid != os.getuid():  # anybody may write to /tmp
+            raise InputError(f"{folder} is not this user's own; remove it")
         self._files: dict[int, int] = {}
         for core in allowed:
             if len(self._files) == count:
