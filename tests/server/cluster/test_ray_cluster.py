@@ -69,6 +69,10 @@ def fake_cluster(monkeypatch: pytest.MonkeyPatch, *machines: str) -> Iterator[Fa
     for actor in ray.actors.values():
         if isinstance(actor, ray_cluster.RegistryActor):
             actor._over.set()
+    for thread in threading.enumerate():  # one that lives on would call the real `end_process`
+        if thread.name in ("engine", "adjust"):
+            thread.join(WAIT_S)
+            assert not thread.is_alive(), thread
 
 
 def ready(ray: Any, count: int = 2) -> None:
