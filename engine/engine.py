@@ -118,9 +118,10 @@ class Engine:
     def read_heads_again(self) -> bool:
         """Time the words of texts to come by alignment heads that have been found meanwhile.
 
+        Reads the weights if their hash is not known yet, which takes a second for large ones.
         False: none were found, or this device needs a new start for them.
         """
-        model = replace(self.model, checkpoint=replace(self.model.checkpoint))
+        model = replace(self.model, checkpoint=self.model.checkpoint.with_heads_read_again())
         if model.heads is None or not self._runner.set_heads(model.heads):
             return False
         self.model = model

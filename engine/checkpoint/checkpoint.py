@@ -6,6 +6,7 @@
 import hashlib
 import re
 import threading
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -50,6 +51,12 @@ class Checkpoint:
         """The alignment heads. Raises `CheckpointError` if an alignment file cannot be used."""
         file = self._alignment_file
         return (read_heads(file, self.config.flow_lm.transformer) if file else None) or self.known_heads
+
+    def with_heads_read_again(self) -> "Checkpoint":
+        """The same with the alignment heads that are known by now. Weights that were hashed are not hashed again."""
+        same = copy(self)
+        same.__dict__.pop("heads", None)
+        return same
 
     @property
     def calibrated(self) -> bool:

@@ -48,7 +48,10 @@ class BackgroundCalibration:
             found, status = str(error), 1
         if status:
             log.warning("cannot calibrate (%s); word times stay estimates", found)
-        elif engine.read_heads_again():
+            return
+        checkpoint = engine.model.checkpoint
+        await asyncio.to_thread(lambda: checkpoint.weights_sha256)  # else it would be computed on the event loop
+        if engine.read_heads_again():
             log.info("%s Words are timed by it from now on.", found)
         else:
             log.info("%s", found)
