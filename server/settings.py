@@ -3,7 +3,7 @@
 import ipaddress
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -80,19 +80,7 @@ _ProtocolName = Literal[
     "vapi",
     "wyoming",
 ]
-PROTOCOLS: tuple[_ProtocolName, ...] = (
-    "cartesia",
-    "deepgram",
-    "elevenlabs",
-    "gradium",
-    "jambonz",
-    "kokoro",
-    "kyutai",
-    "livekit",
-    "openai-realtime",
-    "vapi",
-    "wyoming",
-)  # besides the native one and OpenAI's
+PROTOCOLS: tuple[_ProtocolName, ...] = get_args(_ProtocolName)  # besides the native one and OpenAI's
 
 
 class Settings(BaseSettings):

@@ -73,6 +73,13 @@ def find_registry(ray: Any) -> Any:
         return None
 
 
+def require_registry(ray: Any) -> Any:
+    """The registry's handle. Raises `ClusterError` if there is no fleet."""
+    if (registry := find_registry(ray)) is None:
+        raise ClusterError("there is no fleet; start one with `sayline cluster up`")
+    return registry
+
+
 def ask(ray: Any, call: Any) -> Any:
     """What an actor answers. Raises `ClusterError` if it does not in time."""
     try:
@@ -96,9 +103,7 @@ def start(ray: Any, plan: FleetPlan) -> None:
 
 def stop(ray: Any, drain_s: float) -> int:
     """Drain all engines and end their actors and the registry. Returns how many engines there were."""
-    registry = find_registry(ray)
-    if registry is None:
-        raise ClusterError("there is no fleet; start one with `sayline cluster up`")
+    registry = require_registry(ray)
     names = [each.name for each in ask(ray, registry.reports.remote())]
     ask(ray, registry.stop.remote())
     deadline_s = time.monotonic() + drain_s

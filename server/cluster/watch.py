@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from sayline_tts.server.cluster.ray_cluster import ClusterError, ask, connect, find_registry
+from sayline_tts.server.cluster.ray_cluster import ClusterError, ask, connect, require_registry
 
 ASK_S = 1.0
 
@@ -19,9 +19,7 @@ def watch(ray: Any, tell: Callable[[list[tuple[str, int]]], None], pause: Callab
     """Until `pause`, which waits for so long, returns that it is over. Raises `ClusterError`."""
     told: list[tuple[str, int]] | None = None
     while True:
-        if (registry := find_registry(ray)) is None:
-            raise ClusterError("there is no fleet; start one with `sayline cluster up`")
-        engines = ask(ray, registry.engines.remote())
+        engines = ask(ray, require_registry(ray).engines.remote())
         if engines != told:
             told = engines
             tell(engines)

@@ -139,10 +139,7 @@ def status(address: Address = OWN_ADDRESS, as_json: Json = False) -> None:
     from sayline_tts.server.cluster import ray_cluster
 
     ray = ray_cluster.connect(address)
-    registry = ray_cluster.find_registry(ray)
-    if registry is None:
-        raise ray_cluster.ClusterError("there is no fleet; start one with `sayline cluster up`")
-    reports = ray_cluster.ask(ray, registry.reports.remote())
+    reports = ray_cluster.ask(ray, ray_cluster.require_registry(ray).reports.remote())
     typer.echo(json.dumps(ray_cluster.as_rows(reports)) if as_json else table(reports))
 
 

@@ -35,6 +35,7 @@ from sayline_tts.server.websocket.protocol import ProtocolError
 FRAME_MS = 80
 FRAME_SAMPLES = SAMPLE_RATE_HZ * FRAME_MS // 1000
 DEFAULT_CONTEXT = ""  # of messages that name none
+POLICY_VIOLATION = 1008  # code of a closing handshake; the native protocol does not use it
 MAX_CONTEXTS = 64  # that a client keeps open without text
 
 

@@ -8,13 +8,22 @@ from dataclasses import dataclass
 
 import msgspec
 
-from sayline_tts.server.compat.adapter import MODEL_PCM, Action, AudioFormat, Open, Output, json_frame, parse_json
+from sayline_tts.server.compat.adapter import (
+    MODEL_PCM,
+    POLICY_VIOLATION,
+    Action,
+    AudioFormat,
+    Open,
+    Output,
+    json_frame,
+    parse_json,
+)
 from sayline_tts.server.compat.turns import Turn, TurnAdapter
 from sayline_tts.server.websocket.messages import Audio, Cancelled, Done, Error, Flushed, Segment, Start, Word
 from sayline_tts.server.websocket.outbox import CloseConnection, Frame
 from sayline_tts.server.websocket.protocol import CloseCode, ProtocolError
 
-UNSUPPORTED_DATA, POLICY_VIOLATION = 1003, 1008
+UNSUPPORTED_DATA = 1003
 NOT_TEXT, NOT_VALID, TOO_MUCH, FAILED = "MESSAGE-0000", "DATA-0000", "DATA-0001", "NET-0000"
 MAX_CONTROL_CHARS = 1_000  # a longer one is text
 MAX_REASON_BYTES = 120  # of a close frame

@@ -20,6 +20,7 @@ from sayline_tts.server.compat.adapter import (
     FRAME_MS,
     MAX_CONTEXTS,
     MODEL_PCM,
+    POLICY_VIOLATION,
     Action,
     AudioFormat,
     Contexts,
@@ -47,7 +48,6 @@ from sayline_tts.server.websocket.messages import (
 from sayline_tts.server.websocket.outbox import CloseConnection, Frame
 from sayline_tts.server.websocket.protocol import CloseCode, ProtocolError
 
-POLICY_VIOLATION = 1008
 # Clients of these read the error and, if the socket stays open, go on with their next turn.
 STATUS = {
     "full": "system_busy",

@@ -15,6 +15,7 @@ from sayline_tts.server.compat.adapter import (
     DEFAULT_CONTEXT,
     FRAME_MS,
     MAX_CONTEXTS,
+    POLICY_VIOLATION,
     Action,
     AudioFormat,
     Contexts,
@@ -51,7 +52,6 @@ FORMATS = {
     **{f"pcm_{rate}": AudioFormat(Format.PCM, rate) for rate in (8_000, 16_000, 22_050, 24_000, 44_100, 48_000)},
 }
 DEFAULT_FORMAT = "wav"
-POLICY_VIOLATION = 1008
 CLOSE_CODES = {"shutting_down": CloseCode.RESTART, "internal": CloseCode.INTERNAL}
 FLUSH = "<flush>"  # in the text
 CLOSING_MARKS = ".,;:!?)]}\N{HORIZONTAL ELLIPSIS}\N{RIGHT DOUBLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}'\"%"

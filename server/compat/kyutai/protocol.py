@@ -7,7 +7,15 @@ import msgspec
 import numpy as np
 
 from sayline_tts.server.audio.formats import Format
-from sayline_tts.server.compat.adapter import FRAME_SAMPLES, MODEL_PCM, Action, AudioFormat, Open, Output
+from sayline_tts.server.compat.adapter import (
+    FRAME_SAMPLES,
+    MODEL_PCM,
+    POLICY_VIOLATION,
+    Action,
+    AudioFormat,
+    Open,
+    Output,
+)
 from sayline_tts.server.compat.turns import Turn, TurnAdapter
 from sayline_tts.server.websocket.messages import Audio, Cancelled, Done, Error, Flushed, Segment, Start, Word
 from sayline_tts.server.websocket.outbox import CloseConnection, Frame
@@ -22,7 +30,6 @@ FORMATS = {  # and whether messages are MessagePack
 }
 DEFAULT_FORMAT = "OggOpus"
 END = b"\0"  # of the text, for clients without MessagePack
-POLICY_VIOLATION = 1008
 FULL = "no free channels"  # what its clients know; they try another server
 # An array of float32 values in MessagePack: a head, then a mark and a value each.
 ARRAY16, FLOAT = b"\xdc", 0xCA
